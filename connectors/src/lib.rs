@@ -1,0 +1,14 @@
+//! Sources, sinks and formats.
+//!
+//! **Architecture invariants.** Implements the ports of `millstream-engine`; knows no SQL text and no server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_engine::ports::Connector;
+
+/// All connectors by name.
+pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
+    let connectors: Vec<Arc<dyn Connector>> = vec![];
+    connectors.into_iter().map(|connector| (connector.descriptor().name, connector)).collect()
+}

@@ -1,0 +1,151 @@
+//! [`Scalar`]: one compiled expression.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+
+use crate::error::{EngineError, Result};
+use crate::time::ProcessingTime;
+
+/// Name of the hidden column that holds the processing time during evaluation.
+pub const NOW_COLUMN: &str = "__millstream_now";
+
+/// Names of the functions that read the clock.
+const NOW_FUNCTIONS: [&str; 6] =
+    ["proctime", "now", "current_timestamp", "current_row_timestamp", "transaction_timestamp", "localtimestamp"];
+
+/// What an evaluation may depend on besides the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct EvalContext {
+    /// The processing time of this batch.
+    pub now: ProcessingTime,
+}
+
+/// A compiled expression over the columns of one schema. Cheap to clone, shared by shards.
+#[derive(Clone)]
+pub struct Scalar {
+    expr: Arc<dyn PhysicalExpr>,
+    /// The input schema with [`NOW_COLUMN`] appended, where the expression reads the clock.
+    with_now: Option<SchemaRef>,
+    text: String,
+}
+
+impl Scalar {
+    /// Compiles a logical expression whose columns are those of `schema`.
+    ///
+    /// # Errors
+    /// Where DataFusion cannot compile it (a type without that operation, a subquery).
+    pub fn compile(expr: &Expr, schema: &DFSchema) -> Result<Self> {
+        let text = expr.to_string();
+        let replaced = expr
+            .clone()
+            .transform(|node| {
+                Ok(match &node {
+                    Expr::ScalarFunction(call) if call.args.is_empty() && NOW_FUNCTIONS.contains(&call.name()) => {
+                        Transformed::yes(Expr::Column(Column::new_unqualified(NOW_COLUMN)))
+                    }
+                    _ => Transformed::no(node),
+                })
+            })
+            .map_err(evaluate_error)?;
+        let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+        if !replaced.transformed {
+            let expr = create_physical_expr(&replaced.data, schema, &props, &planning).map_err(evaluate_error)?;
+            return Ok(Self { expr, with_now: None, text });
+        }
+        let now = Field::new(NOW_COLUMN, now_type(), false);
+        let extra = DFSchema::from_unqualified_fields(vec![now].into(), Default::default()).map_err(evaluate_error)?;
+        let schema = schema.join(&extra).map_err(evaluate_error)?;
+        let expr = create_physical_expr(&replaced.data, &schema, &props, &planning).map_err(evaluate_error)?;
+        Ok(Self { expr, with_now: Some(Arc::clone(schema.inner())), text })
+    }
+
+    /// The column `index` of `schema`.
+    pub fn column(schema: &Schema, index: usize) -> Self {
+        let name = schema.field(index).name();
+        Self { expr: Arc::new(PhysicalColumn::new(name, index)), with_now: None, text: name.clone() }
+    }
+
+    /// The index of the column, where the expression is nothing but one.
+    pub fn as_column(&self) -> Option<usize> {
+        self.expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
+    }
+
+    /// Whether the result depends on the clock.
+    pub fn reads_clock(&self) -> bool {
+        self.with_now.is_some()
+    }
+
+    /// The type of the result over `schema`.
+    ///
+    /// # Errors
+    /// Where the expression does not fit the schema.
+    pub fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        let schema = self.with_now.as_deref().unwrap_or(schema);
+        self.expr.data_type(schema).map_err(evaluate_error)
+    }
+
+    /// The value of each row.
+    ///
+    /// # Errors
+    /// Where a row cannot be evaluated (division by zero, a cast that fails).
+    pub fn evaluate(&self, batch: &RecordBatch, context: EvalContext) -> Result<ArrayRef> {
+        let rows = batch.num_rows();
+        let value = match &self.with_now {
+            None => self.expr.evaluate(batch),
+            Some(schema) => {
+                let now =
+                    TimestampMillisecondArray::from_value(context.now.0.div_euclid(1_000), rows).with_timezone("UTC");
+                let mut columns = batch.columns().to_vec();
+                columns.push(Arc::new(now));
+                self.expr.evaluate(&RecordBatch::try_new(Arc::clone(schema), columns)?)
+            }
+        };
+        value.and_then(|value| value.into_array(rows)).map_err(evaluate_error)
+    }
+
+    /// The value of each row as a condition: null counts as false.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and where the result is not boolean.
+    pub fn evaluate_predicate(&self, batch: &RecordBatch, context: EvalContext) -> Result<BooleanArray> {
+        let value = self.evaluate(batch, context)?;
+        let Some(flags) = value.as_any().downcast_ref::<BooleanArray>() else {
+            return Err(EngineError::Internal(format!("a condition of type {}", value.data_type())));
+        };
+        if flags.null_count() == 0 {
+            return Ok(flags.clone());
+        }
+        Ok(arrow::compute::prep_null_mask_filter(flags))
+    }
+}
+
+impl fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The type of `PROCTIME()`: `TIMESTAMP_LTZ(3)`.
+fn now_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+fn evaluate_error(error: datafusion::error::DataFusionError) -> EngineError {
+    EngineError::Evaluate(error.strip_backtrace())
+}

@@ -1,0 +1,133 @@
+//! Operators: how deltas become deltas.
+//!
+//! An operator is described by an [`OperatorSpec`](crate::plan::OperatorSpec), then frozen into a running object
+//! that implements [`Operator`]. It is owned by one shard, synchronous, never sleeps, and asks nothing but the
+//! [`Context`] it is given. One file a verb.
+//!
+//! # Laws
+//! Each operator is held to these by property tests (`laws` in this crate's tests):
+//! 1. `fold(operator(deltas)) = batch(fold(deltas))`;
+//! 2. cutting or joining the batches inside an epoch changes nothing;
+//! 3. after watermark *w* no row with event time < *w* is emitted;
+//! 4. `restore(snapshot)` and continue = continue;
+//! 5. no key's multiplicity becomes negative.
+
+use arrow::array::RecordBatch;
+
+use crate::error::Result;
+use crate::message::{Delta, Epoch};
+use crate::time::{EventTime, ProcessingTime};
+
+/// A running operator of one shard.
+pub trait Operator: Send {
+    /// Rows arrived on an input port.
+    ///
+    /// # Errors
+    /// Where a row cannot be computed. The job fails.
+    fn on_delta(&mut self, port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()>;
+
+    /// The least watermark of all input ports rose. Stateful operators emit what it closes; every operator emits
+    /// the watermark of its output through [`Context::emit_watermark`], after those rows.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()>;
+
+    /// All ports have passed the barrier. Updating operators emit the net change of the epoch. The runtime then
+    /// passes the barrier on.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_barrier(&mut self, epoch: Epoch, context: &mut Context<'_>) -> Result<()>;
+
+    /// The processing time reached what was asked for with [`Context::set_timer`].
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_timer(&mut self, _now: ProcessingTime, _context: &mut Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// All ports have ended, after a watermark of [`EventTime::MAX`]. What is still kept is emitted: windows of
+    /// processing time, the last net change.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_end(&mut self, context: &mut Context<'_>) -> Result<()>;
+
+    /// All state, between two epochs.
+    ///
+    /// # Errors
+    /// Where Arrow cannot build a column.
+    fn snapshot(&self) -> Result<OperatorState>;
+
+    /// Takes over the state that [`Self::snapshot`] gave. The operator is new.
+    ///
+    /// # Errors
+    /// Where the state is not this operator's.
+    fn restore(&mut self, state: OperatorState) -> Result<()>;
+}
+
+/// The state of an operator as named tables of columns.
+#[derive(Debug, Clone, Default)]
+pub struct OperatorState {
+    /// Name and rows of each table.
+    pub tables: Vec<(String, RecordBatch)>,
+}
+
+/// What an operator is given on every call: the clock, and where its output and its counts go.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The processing time now.
+    pub now: ProcessingTime,
+    out: &'a mut Outbox,
+}
+
+/// Collects what an operator emits until the runtime routes it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// What was emitted, in order.
+    pub items: Vec<Emitted>,
+    /// Rows dropped because their windows were closed, since the outbox was made.
+    pub late_rows: u64,
+    /// The earliest timer that was asked for.
+    pub timer: Option<ProcessingTime>,
+}
+
+/// What an operator emits.
+#[derive(Debug, Clone)]
+pub enum Emitted {
+    /// Row changes.
+    Delta(Delta),
+    /// The watermark of its output.
+    Watermark(EventTime),
+}
+
+impl<'a> Context<'a> {
+    /// A context at `now` that collects into `out`.
+    pub fn new(now: ProcessingTime, out: &'a mut Outbox) -> Self {
+        Self { now, out }
+    }
+
+    /// Emits rows; an empty delta is dropped.
+    pub fn emit(&mut self, delta: Delta) {
+        if delta.rows() > 0 {
+            self.out.items.push(Emitted::Delta(delta));
+        }
+    }
+
+    /// Emits the watermark of the output.
+    pub fn emit_watermark(&mut self, watermark: EventTime) {
+        self.out.items.push(Emitted::Watermark(watermark));
+    }
+
+    /// Counts rows that came after their windows were closed.
+    pub fn count_late(&mut self, rows: usize) {
+        self.out.late_rows += rows as u64;
+    }
+
+    /// Asks for [`Operator::on_timer`] at `at` or soon after. The earliest one asked for counts.
+    pub fn set_timer(&mut self, at: ProcessingTime) {
+        self.out.timer = Some(self.out.timer.map_or(at, |timer| timer.min(at)));
+    }
+}

@@ -1,0 +1,387 @@
+//! The description of a dataflow: what the SQL front end lowers to and the runtime instantiates on every shard.
+//!
+//! A [`Dataflow`] is a list of [`Node`]s in topological order. Each node names its operator by an
+//! [`OperatorSpec`], its inputs with the [`Partitioning`] of the edge, and the [`Edge`] properties of its output.
+//! Operators see columns by index; every expression stands in a [`Step`] of a stateless node or of a source.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+
+use crate::expr::Scalar;
+use crate::ports::{Sink, Source};
+
+/// Identifies a view or internal table. Given by the catalog, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelationId(pub u64);
+
+/// Position of a node in its dataflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// A job's operators and the edges between them. Nodes come after their inputs; a node may feed several.
+#[derive(Debug, Clone, Default)]
+pub struct Dataflow {
+    /// The nodes; `nodes[i].id.0 == i`.
+    pub nodes: Vec<Node>,
+}
+
+/// One operator of a dataflow.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its position.
+    pub id: NodeId,
+    /// What it does.
+    pub spec: OperatorSpec,
+    /// Its input ports in order. Sources have none.
+    pub inputs: Vec<Input>,
+    /// What comes out.
+    pub edge: Edge,
+}
+
+/// An input port of a node.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The node that feeds it.
+    pub from: NodeId,
+    /// How rows find their shard.
+    pub partitioning: Partitioning,
+}
+
+/// How the rows of an edge find their shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partitioning {
+    /// They stay on the shard that made them.
+    Forward,
+    /// By the key group of these columns. No columns: as [`Self::Single`].
+    Hash(Vec<usize>),
+    /// All to shard 0.
+    Single,
+}
+
+/// What is known of the rows on an edge.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Their columns.
+    pub schema: SchemaRef,
+    /// Which changes occur.
+    pub changelog: ChangelogMode,
+    /// Columns that identify a row. `None`: the whole row, with multiplicity.
+    pub stream_key: Option<Vec<usize>>,
+    /// The column that watermarks speak of.
+    pub time_column: Option<usize>,
+}
+
+/// Which changes occur on an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangelogMode {
+    /// Insertions only.
+    Append,
+    /// Insertions and retractions.
+    Retract,
+}
+
+impl fmt::Display for ChangelogMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Append => "append",
+            Self::Retract => "retract",
+        })
+    }
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum OperatorSpec {
+    /// Reads a connector.
+    Source(SourceSpec),
+    /// Reads a view or an internal table: its snapshot, then its deltas.
+    ViewSource(ViewSourceSpec),
+    /// Fused filters and projections, row by row.
+    Stateless(StatelessSpec),
+    /// All rows of all inputs.
+    Union,
+    /// Aggregates per key and aligned window; emits a window once, when the watermark closes it.
+    WindowAggregate(WindowAggregateSpec),
+    /// Aggregates per key and session.
+    SessionAggregate(SessionAggregateSpec),
+    /// Rows with the columns of the session they belong to, when it is closed.
+    SessionAssign(SessionAssignSpec),
+    /// Aggregates per key without a window; emits the net change of each key at the barrier.
+    GroupAggregate(GroupAggregateSpec),
+    /// Joins rows of equal windows, when the watermark closes the window.
+    WindowJoin(WindowJoinSpec),
+    /// Keeps the rows as a readable view.
+    Materialize(MaterializeSpec),
+    /// Writes to a connector.
+    Sink(SinkSpec),
+}
+
+/// Reads a connector.
+#[derive(Debug, Clone)]
+pub struct SourceSpec {
+    /// Name of the table, for people.
+    pub table: String,
+    /// The opened table.
+    pub source: Arc<dyn Source>,
+    /// Computed columns and pushed-down filters, run on each batch of a split.
+    pub steps: Vec<Step>,
+    /// How event time advances, over the output of `steps`.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// How the event time of a source advances.
+#[derive(Debug, Clone)]
+pub struct WatermarkSpec {
+    /// The event-time column.
+    pub time_column: usize,
+    /// The watermark that a row stands for: a timestamp, or null.
+    pub expr: Scalar,
+    /// After so many microseconds without a row a split no longer holds the watermark back. `None`: never.
+    pub idle_timeout_us: Option<i64>,
+}
+
+/// Reads a view or an internal table.
+#[derive(Debug, Clone)]
+pub struct ViewSourceSpec {
+    /// The view.
+    pub relation: RelationId,
+    /// Its name, for people.
+    pub name: String,
+    /// How event time advances, where this is a table with a watermark of its own. `None`: the watermarks of the
+    /// view's own input are passed on.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// Filters and projections in the order they are applied.
+#[derive(Debug, Clone)]
+pub struct StatelessSpec {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One stateless step.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Keeps the rows for which the condition is true.
+    Filter(Scalar),
+    /// Computes each output column.
+    Project {
+        /// One expression a column.
+        exprs: Vec<Scalar>,
+        /// The output columns.
+        schema: SchemaRef,
+    },
+    /// Appends `window_start`, `window_end`, `window_time`; one output row for each window of a row.
+    AssignWindows {
+        /// The windows. Not a session.
+        window: Window,
+        /// Where the time of a row comes from.
+        time: WindowTime,
+        /// The input columns and the three appended ones.
+        schema: SchemaRef,
+    },
+}
+
+/// Where the time that places a row in a window comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowTime {
+    /// Event time: this column, a timestamp. Null is an error of the row.
+    Event(usize),
+    /// Processing time: the clock, when the row arrives at the operator.
+    Processing,
+}
+
+/// A window function. All spans in microseconds; `offset` shifts the boundaries, which else are multiples of the
+/// slide since 1970-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Windows `[n·size + offset, (n+1)·size + offset)`.
+    Tumble {
+        /// Length.
+        size_us: i64,
+        /// Shift.
+        offset_us: i64,
+    },
+    /// Windows of length `size` that start every `slide`.
+    Hop {
+        /// Distance of starts.
+        slide_us: i64,
+        /// Length.
+        size_us: i64,
+        /// Shift.
+        offset_us: i64,
+    },
+    /// Windows that start every `size` and end every `step` up to `size`.
+    Cumulate {
+        /// Distance of ends. Divides `size`.
+        step_us: i64,
+        /// Greatest length.
+        size_us: i64,
+        /// Shift.
+        offset_us: i64,
+    },
+    /// Rows of one key with no gap of `gap` or more between them. Ends `gap` after the last row.
+    Session {
+        /// The gap that closes the session.
+        gap_us: i64,
+    },
+}
+
+/// Where the windows of an aggregation come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowInput {
+    /// The operator places each row.
+    Assign {
+        /// The windows. Not a session.
+        window: Window,
+        /// Where the time of a row comes from.
+        time: WindowTime,
+    },
+    /// The rows carry their window already, in these timestamp columns.
+    Attached {
+        /// Column of the window's start.
+        start: usize,
+        /// Column of the window's end.
+        end: usize,
+    },
+}
+
+/// An aggregation per key and aligned window.
+///
+/// Output: the keys, the calls, then `window_start`, `window_end`, `window_time` (`TIMESTAMP(3)`).
+#[derive(Debug, Clone)]
+pub struct WindowAggregateSpec {
+    /// Where windows come from.
+    pub window: WindowInput,
+    /// Grouping columns, without the window's.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// An aggregation per key and session. Output as [`WindowAggregateSpec`].
+#[derive(Debug, Clone)]
+pub struct SessionAggregateSpec {
+    /// The gap that closes a session, in microseconds.
+    pub gap_us: i64,
+    /// Where the time of a row comes from.
+    pub time: WindowTime,
+    /// Grouping columns.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// Rows with their session. Output: the input columns, then `window_start`, `window_end`, `window_time`.
+#[derive(Debug, Clone)]
+pub struct SessionAssignSpec {
+    /// The gap that closes a session, in microseconds.
+    pub gap_us: i64,
+    /// Where the time of a row comes from.
+    pub time: WindowTime,
+    /// `PARTITION BY` columns.
+    pub keys: Vec<usize>,
+}
+
+/// An aggregation without a window. Output: the keys, then the calls. Without keys there is always one row.
+#[derive(Debug, Clone)]
+pub struct GroupAggregateSpec {
+    /// Grouping columns.
+    pub keys: Vec<usize>,
+    /// The aggregates. Empty for `DISTINCT`.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// One aggregate of an aggregation.
+#[derive(Debug, Clone)]
+pub struct AggregateCall {
+    /// What is computed.
+    pub function: AggregateFunction,
+    /// Column of the argument; `None` for `COUNT(*)`.
+    pub arg: Option<usize>,
+    /// Each value counts once.
+    pub distinct: bool,
+    /// Boolean column: only rows with true count.
+    pub filter: Option<usize>,
+    /// Name and type of the result.
+    pub output: FieldRef,
+}
+
+/// The aggregates of the engine. Nulls are ignored by all but `COUNT(*)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// Number of rows, or of non-null arguments.
+    Count,
+    /// Sum, in the type of the output.
+    Sum,
+    /// Mean: floating point, or decimal with the output's scale (rounded half away from zero).
+    Avg,
+    /// Least.
+    Min,
+    /// Greatest.
+    Max,
+    /// Argument of the first row that arrived.
+    FirstValue,
+    /// Argument of the last row that arrived.
+    LastValue,
+    /// Sample standard deviation; null below two rows.
+    StddevSamp,
+    /// Population standard deviation.
+    StddevPop,
+    /// Sample variance; null below two rows.
+    VarSamp,
+    /// Population variance.
+    VarPop,
+}
+
+/// A join of rows with equal keys and equal windows. Output: the left columns, then the right.
+#[derive(Debug, Clone)]
+pub struct WindowJoinSpec {
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// Equal columns: left, right. Without the window's.
+    pub keys: Vec<(usize, usize)>,
+    /// Columns of the window's start: left, right.
+    pub window_start: (usize, usize),
+    /// Columns of the window's end: left, right.
+    pub window_end: (usize, usize),
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+}
+
+/// Which rows a join gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Pairs.
+    Inner,
+    /// Pairs, and left rows without a partner.
+    Left,
+    /// Pairs, and right rows without a partner.
+    Right,
+    /// Pairs, and rows of either side without a partner.
+    Full,
+    /// Left rows with a partner; the output is the left columns.
+    Semi,
+    /// Left rows without a partner; the output is the left columns.
+    Anti,
+}
+
+/// Keeps rows as a readable view.
+#[derive(Debug, Clone)]
+pub struct MaterializeSpec {
+    /// The view.
+    pub relation: RelationId,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// Writes to a connector.
+#[derive(Debug, Clone)]
+pub struct SinkSpec {
+    /// Name of the table, for people.
+    pub table: String,
+    /// The opened table.
+    pub sink: Arc<dyn Sink>,
+}

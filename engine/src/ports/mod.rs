@@ -1,0 +1,14 @@
+//! The ports that connectors implement: [`Source`], [`Sink`] and [`Connector`], and what they are told.
+//!
+//! The engine and the SQL front end know connectors only through these traits and through
+//! [`ConnectorDescriptor`]; no connector is named here.
+
+mod connector;
+mod sink;
+mod source;
+
+pub use connector::{
+    Capabilities, Connector, ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, TableSpec,
+};
+pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
+pub use source::{Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle};

@@ -1,0 +1,102 @@
+//! Sinks: a table opened for writing, one writer a shard, with a two-phase commit per epoch.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::message::{Delta, Epoch};
+use crate::time::EventTime;
+
+use super::WakeHandle;
+
+/// Which changelogs a sink takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// Insertions only.
+    Append,
+    /// Insertions and retractions.
+    Retract,
+}
+
+/// What a sink promises when the server dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Rows may be lost or doubled.
+    None,
+    /// No row is lost; some may be doubled.
+    AtLeastOnce,
+    /// Neither.
+    ExactlyOnce,
+}
+
+/// Where a writer stands in its job.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// Name of the job.
+    pub job: String,
+    /// This shard, from 0.
+    pub shard: usize,
+    /// Number of shards.
+    pub shards: usize,
+    /// Wakes the shard, for a sink that is ready again.
+    pub wake: WakeHandle,
+}
+
+/// What [`SinkWriter::prepare`] made ready and [`SinkWriter::commit`] makes visible: the connector's own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitToken(pub String);
+
+/// A table opened for writing. Shared by all shards of a job.
+pub trait Sink: Send + Sync + fmt::Debug {
+    /// Which changelogs it takes.
+    fn accepts(&self) -> Accepts;
+
+    /// What it promises when the server dies.
+    fn guarantee(&self) -> Guarantee;
+
+    /// A writer for one shard.
+    ///
+    /// # Errors
+    /// Where the target cannot be written.
+    fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>>;
+
+    /// One line for `EXPLAIN`, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// Writes the rows of one shard.
+pub trait SinkWriter: Send {
+    /// Whether it takes more rows now. While it does not, the sources of the job are not read; the sink wakes the
+    /// shard when it is ready again.
+    fn ready(&self) -> bool {
+        true
+    }
+
+    /// Takes rows of the running epoch.
+    ///
+    /// # Errors
+    /// Where they cannot be written. The job fails.
+    fn write(&mut self, delta: &Delta) -> Result<()>;
+
+    /// The watermark of the sink's input moved. Sinks that commit partitions by event time use it.
+    ///
+    /// # Errors
+    /// Where what it causes fails.
+    fn on_watermark(&mut self, _watermark: EventTime) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes the rows of the epoch ready to be made visible. `None` where there is nothing to do.
+    ///
+    /// # Errors
+    /// Where they cannot be made durable.
+    fn prepare(&mut self, epoch: Epoch) -> Result<Option<CommitToken>>;
+
+    /// Makes prepared rows visible. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// Where it must be tried again.
+    fn commit(&mut self, token: &CommitToken) -> Result<()>;
+
+    /// The input has ended: the next prepare is the last, and closes what is open.
+    fn on_end(&mut self);
+}

@@ -1,0 +1,155 @@
+//! Sources: a table opened for reading, cut into splits, each read by one shard.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+use crate::time::ProcessingTime;
+
+/// Whether a source ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boundedness {
+    /// It ends: a file, a generator with a number of rows.
+    Bounded,
+    /// It never ends, and what it holds now can be read to an end (a watched directory, a topic).
+    Unbounded,
+    /// It never ends and makes rows for ever: a `SELECT` over it needs a `LIMIT`.
+    Endless,
+}
+
+/// Which columns of a table are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanRequest {
+    /// The columns, in the order of the output schema.
+    pub columns: Vec<ScanColumn>,
+}
+
+impl ScanRequest {
+    /// Every column with all its children.
+    pub fn all(columns: usize) -> Self {
+        Self { columns: (0..columns).map(|index| ScanColumn { index, children: None }).collect() }
+    }
+}
+
+/// One column that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanColumn {
+    /// Index into [`TableSpec::schema`](super::TableSpec::schema).
+    pub index: usize,
+    /// For a ROW column: the children that are read. The others may be filled with nulls; the type of the
+    /// column stays whole. `None` asks for all.
+    pub children: Option<Vec<usize>>,
+}
+
+/// A part of a source that one shard reads from its start to its end, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Unique in the source and stable over restarts.
+    pub id: String,
+}
+
+/// A table opened for reading. Made once for a job (or a batch query), shared by all shards.
+pub trait Source: Send + Sync + fmt::Debug {
+    /// The schema of the batches: the asked-for columns, in that order.
+    fn schema(&self) -> SchemaRef;
+
+    /// Whether it ends.
+    fn boundedness(&self) -> Boundedness;
+
+    /// Whether a read can be repeated from an offset (files, generators: yes; a socket: no).
+    fn replayable(&self) -> bool;
+
+    /// Cuts the source into splits. At least `parallelism` where the source can be cut at will; fewer where it
+    /// cannot. May block on I/O; never called on a shard.
+    ///
+    /// # Errors
+    /// Where the source cannot be listed (missing file, no permission).
+    fn splits(&self, parallelism: usize) -> Result<Vec<Split>>;
+
+    /// Opens a split at its start. Called on a shard: must not wait for anything but a local file.
+    ///
+    /// # Errors
+    /// Where the split cannot be opened.
+    fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>>;
+
+    /// One line for `EXPLAIN`: what is read, without secrets.
+    fn describe(&self) -> String;
+}
+
+/// Reads one split. Owned by one shard.
+pub trait SplitReader: Send {
+    /// The next rows. Must return quickly: a source that has nothing to give returns [`ReadPoll::Pending`] and
+    /// sees to it that the shard is woken.
+    ///
+    /// # Errors
+    /// A row that breaks the format under policy `fail`, or I/O. The job fails.
+    fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll>;
+
+    /// Where the next `poll` continues, as the connector's own text (kept in checkpoints).
+    fn offset(&self) -> String;
+
+    /// Continues from an offset that [`Self::offset`] gave.
+    ///
+    /// # Errors
+    /// Where the offset is not this split's, or what it points at is gone.
+    fn seek(&mut self, offset: &str) -> Result<()>;
+}
+
+/// What a reader is told on each poll, and where it reports.
+pub struct ReadContext<'a> {
+    /// Rows wanted at the most.
+    pub rows_max: usize,
+    /// The processing time now.
+    pub now: ProcessingTime,
+    /// Somebody waits for all that is there at this moment (`FLUSH`): look now rather than at the next interval.
+    /// The answer [`ReadPoll::Pending`] then means: all that was there has been read.
+    pub flushing: bool,
+    /// Wakes the shard; clone it for a thread that waits for outside data.
+    pub wake: &'a WakeHandle,
+    /// Add the rows that were skipped because they could not be parsed (policy `skip`).
+    pub bad_rows: &'a mut u64,
+}
+
+/// The answer of [`SplitReader::poll`].
+#[derive(Debug)]
+pub enum ReadPoll {
+    /// At least one row.
+    Batch(RecordBatch),
+    /// Nothing now. The shard polls again when it is woken, or at `retry_at`.
+    Pending {
+        /// When to ask again, where the reader waits for the clock.
+        retry_at: Option<ProcessingTime>,
+    },
+    /// The split is at its end, for good.
+    End,
+}
+
+/// Wakes one shard from another thread. Cheap to clone.
+#[derive(Clone)]
+pub struct WakeHandle(Arc<dyn Fn() + Send + Sync>);
+
+impl WakeHandle {
+    /// A handle that calls `wake`.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(wake))
+    }
+
+    /// A handle that does nothing, for readers that are polled in a loop.
+    pub fn noop() -> Self {
+        Self::new(|| ())
+    }
+
+    /// Wakes the shard.
+    pub fn wake(&self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for WakeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WakeHandle")
+    }
+}

@@ -1,0 +1,132 @@
+//! What the rest of the system says to the runtime, and what it hears back.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::message::BATCH_ROWS;
+use crate::plan::Dataflow;
+use crate::time::{Clock, EventTime, ProcessingTime, SystemClock};
+
+/// How an engine is started.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// Number of shards: threads that each run the whole dataflow of every job for their share of the keys.
+    pub shards: usize,
+    /// Milliseconds between two epochs while rows flow.
+    pub epoch_interval_ms: u64,
+    /// Rows that a source is asked for at a time.
+    pub batch_rows: usize,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let shards = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// Identifies a job. Never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A dataflow to run.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    /// For people: the view's name, `insert into t`.
+    pub name: String,
+    /// What to run.
+    pub dataflow: Arc<Dataflow>,
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// It reads.
+    Running,
+    /// All its sources have ended and all its rows are out.
+    Finished,
+    /// It hit an error, told in [`JobStatus::error`]; its views keep what they last published.
+    Failed,
+    /// Somebody cancelled it.
+    Canceled,
+}
+
+impl JobState {
+    /// Whether nothing comes after.
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Running => false,
+            Self::Finished | Self::Failed | Self::Canceled => true,
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "RUNNING",
+            Self::Finished => "FINISHED",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+        })
+    }
+}
+
+/// A job as seen from outside, at one moment.
+#[derive(Debug, Clone)]
+pub struct JobStatus {
+    /// Which job.
+    pub id: JobId,
+    /// Its name.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What the user can do about the failure.
+    pub hint: Option<String>,
+    /// When it was submitted.
+    pub started: ProcessingTime,
+    /// Its counters.
+    pub metrics: JobMetrics,
+}
+
+/// Counters of a job, summed over shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobMetrics {
+    /// Rows read from connectors and views.
+    pub rows_in: u64,
+    /// Rows that reached sinks and views.
+    pub rows_out: u64,
+    /// Rows dropped because their windows were closed.
+    pub late_rows: u64,
+    /// Rows skipped because they could not be parsed.
+    pub bad_rows: u64,
+    /// The least watermark of its sources.
+    pub watermark: EventTime,
+}
+
+/// How far one split of a source has come.
+#[derive(Debug, Clone)]
+pub struct SplitStatus {
+    /// The job that reads it.
+    pub job: JobId,
+    /// The table.
+    pub table: String,
+    /// The split.
+    pub split: String,
+    /// Its watermark.
+    pub watermark: EventTime,
+    /// Whether it is left out of the minimum because nothing came for the idle timeout.
+    pub idle: bool,
+    /// Rows read from it.
+    pub rows: u64,
+}

@@ -1,0 +1,67 @@
+//! The crate's functions, in the order a statement meets them.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+use millstream_engine::plan::{Dataflow, RelationId};
+use millstream_engine::ports::{ScanRequest, Sink, Source};
+
+use crate::ast::ParsedStatement;
+use crate::bound::{BindContext, BoundQuery, BoundStatement};
+use crate::catalog::Relation;
+use crate::error::Result;
+
+/// Cuts a script into statements and parses each.
+///
+/// # Errors
+/// A syntax error with its position in `text`.
+pub fn parse(_text: &str) -> Result<Vec<ParsedStatement>> {
+    todo!("parse helper")
+}
+
+/// Resolves the names of a statement.
+///
+/// # Errors
+/// Whatever is wrong with it, with a position where one is known.
+pub fn bind(_statement: &ParsedStatement, _context: &BindContext) -> Result<BoundStatement> {
+    todo!("parse helper (DDL), bind helper (queries)")
+}
+
+/// Opens connector tables for [`lower`]. The server implements it.
+pub trait Opener {
+    /// The table, opened for reading.
+    ///
+    /// # Errors
+    /// Where the connector refuses.
+    fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>>;
+}
+
+/// Where the rows of a dataflow go.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Into a readable view.
+    View(RelationId, String),
+    /// Into a sink: table name, sink.
+    Sink(String, Arc<dyn Sink>),
+}
+
+/// Turns a bound query into the dataflow that keeps its result up to date.
+///
+/// # Errors
+/// Where the streaming runtime cannot do it (yet), with a hint; where the sink refuses retractions.
+pub fn lower(_query: &BoundQuery, _target: Target, _opener: &dyn Opener) -> Result<Dataflow> {
+    todo!("bind helper")
+}
+
+/// Turns a bound query into a plan of standard DataFusion nodes over [`RelationSource`](crate::RelationSource) scans.
+///
+/// # Errors
+/// Where a part has no batch form.
+pub fn batch_plan(_query: &BoundQuery) -> Result<LogicalPlan> {
+    todo!("bind helper")
+}
+
+/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state.
+pub fn explain_dataflow(_dataflow: &Dataflow, _shards: usize) -> String {
+    todo!("bind helper")
+}

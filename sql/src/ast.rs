@@ -1,0 +1,252 @@
+//! The statements of Millstream as parsed, before names are resolved.
+//!
+//! `sqlparser` parses expressions, types and queries; everything it cannot express stands here. Nothing outside this
+//! crate sees `sqlparser`'s types.
+
+use datafusion::sql::sqlparser::ast as sp;
+
+/// One statement of a script.
+#[derive(Debug, Clone)]
+pub struct ParsedStatement {
+    /// What it says.
+    pub ast: Statement,
+    /// Its text, without the semicolon. Positions in errors count from its start.
+    pub text: String,
+}
+
+/// A statement.
+#[derive(Debug, Clone)]
+pub enum Statement {
+    /// `CREATE TABLE`
+    CreateTable(CreateTable),
+    /// `CREATE VIEW` and `CREATE MATERIALIZED VIEW`
+    CreateView(CreateView),
+    /// `CREATE FUNCTION f(x T, …) RETURNS T RETURN expr`
+    CreateFunction(CreateFunction),
+    /// `DROP TABLE|VIEW|MATERIALIZED VIEW|FUNCTION`
+    Drop(Drop),
+    /// `INSERT INTO t [(columns)] query`
+    Insert(Insert),
+    /// `SELECT`, `VALUES`, `WITH`, `TABLE t`
+    Query(Box<sp::Query>),
+    /// `SUBSCRIBE [TO] view | (query)`
+    Subscribe(SubscribeTo),
+    /// `EXPLAIN`
+    Explain {
+        /// What is explained: a query, an `INSERT` or a `CREATE … VIEW`.
+        statement: Box<Statement>,
+        /// Words between `EXPLAIN` and the statement (`ANALYZE`, `CHANGELOG_MODE` …), upper case.
+        options: Vec<String>,
+    },
+    /// `SHOW TABLES` and the like
+    Show(Show),
+    /// `DESCRIBE t`
+    Describe(sp::ObjectName),
+    /// `SET name = value`, `SET 'k' = 'v'`, `SET name TO value`
+    Set {
+        /// The setting, as written without quotes.
+        name: String,
+        /// Its value as text; `None` for `DEFAULT`.
+        value: Option<String>,
+    },
+    /// `RESET name` or `RESET ALL` / `RESET`
+    Reset(Option<String>),
+    /// `CANCEL JOB id`
+    CancelJob(String),
+    /// `FLUSH`
+    Flush,
+    /// `BEGIN`, `COMMIT`, `ROLLBACK` and the like, which do nothing
+    Transaction(&'static str),
+    /// `DISCARD ALL`, `DEALLOCATE …`: nothing to do; the tag to answer
+    Acknowledge(&'static str),
+    /// Anything else that `sqlparser` understands: for the catalog queries of PostgreSQL's tools
+    Other(Box<sp::Statement>),
+}
+
+/// `CREATE [TEMPORARY] TABLE [IF NOT EXISTS] name (…) [COMMENT …] [PARTITIONED BY (…)] WITH (…)`
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    /// Its name.
+    pub name: sp::ObjectName,
+    /// Only for this session.
+    pub temporary: bool,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Columns in declared order.
+    pub columns: Vec<ColumnDef>,
+    /// `WATERMARK FOR column AS expr`
+    pub watermark: Option<Watermark>,
+    /// `PRIMARY KEY (…) [NOT ENFORCED]`
+    pub primary_key: Vec<sp::Ident>,
+    /// `COMMENT 'text'`
+    pub comment: Option<String>,
+    /// `PARTITIONED BY (…)`
+    pub partitioned_by: Vec<sp::Ident>,
+    /// `WITH ('k' = 'v', …)`: key, value, and the character position of the key from 1. Empty: an internal table.
+    pub options: Vec<(String, String, usize)>,
+}
+
+/// `WATERMARK FOR column AS expr`
+#[derive(Debug, Clone)]
+pub struct Watermark {
+    /// The event-time column.
+    pub column: sp::Ident,
+    /// The watermark that a row stands for.
+    pub expr: sp::Expr,
+}
+
+/// A column of `CREATE TABLE`.
+#[derive(Debug, Clone)]
+pub struct ColumnDef {
+    /// Its name.
+    pub name: sp::Ident,
+    /// What it is.
+    pub kind: ColumnKind,
+    /// `COMMENT 'text'`
+    pub comment: Option<String>,
+}
+
+/// What a column of `CREATE TABLE` is.
+#[derive(Debug, Clone)]
+pub enum ColumnKind {
+    /// Stored: type, and whether null is allowed.
+    Physical {
+        /// Its type.
+        data_type: TypeName,
+        /// `NOT NULL`
+        not_null: bool,
+    },
+    /// `c AS expr`
+    Computed(sp::Expr),
+    /// `c T METADATA [FROM 'key'] [VIRTUAL]`
+    Metadata {
+        /// Its type.
+        data_type: TypeName,
+        /// The connector's key; the column's name where it is not given.
+        key: Option<String>,
+        /// Not written by `INSERT`.
+        virtual_: bool,
+    },
+}
+
+/// A type as written, resolved to Arrow by the parser: Flink's and PostgreSQL's names, `ROW<…>`, `ARRAY<…>`, `MAP<…>`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypeName {
+    /// The Arrow type it stands for.
+    pub arrow: arrow::datatypes::DataType,
+    /// As Flink prints it: `TIMESTAMP(3)`, `ROW<a INT>`.
+    pub text: String,
+}
+
+/// `CREATE [OR REPLACE] [TEMPORARY] VIEW`, `CREATE MATERIALIZED VIEW`
+#[derive(Debug, Clone)]
+pub struct CreateView {
+    /// Its name.
+    pub name: sp::ObjectName,
+    /// Kept up to date and readable.
+    pub materialized: bool,
+    /// Only for this session.
+    pub temporary: bool,
+    /// Replaces a view of that name.
+    pub or_replace: bool,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Column names in place of the query's.
+    pub columns: Vec<sp::Ident>,
+    /// The query.
+    pub query: Box<sp::Query>,
+    /// The text of the query, as written.
+    pub query_text: String,
+}
+
+/// `CREATE [OR REPLACE] [TEMPORARY] FUNCTION [IF NOT EXISTS] f(x T, …) RETURNS T RETURN expr`
+#[derive(Debug, Clone)]
+pub struct CreateFunction {
+    /// Its name.
+    pub name: sp::ObjectName,
+    /// Replaces a function of that name.
+    pub or_replace: bool,
+    /// No error where it exists.
+    pub if_not_exists: bool,
+    /// Names and types of the parameters.
+    pub parameters: Vec<(sp::Ident, TypeName)>,
+    /// Type of the result.
+    pub returns: TypeName,
+    /// What it computes.
+    pub body: sp::Expr,
+    /// The text of the body, as written.
+    pub body_text: String,
+}
+
+/// What kind of object a statement names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A table.
+    Table,
+    /// A view that is not materialised.
+    View,
+    /// A materialised view.
+    MaterializedView,
+    /// A function.
+    Function,
+}
+
+/// `DROP kind [IF EXISTS] name, … [CASCADE|RESTRICT]`
+#[derive(Debug, Clone)]
+pub struct Drop {
+    /// What is dropped.
+    pub kind: ObjectKind,
+    /// The names.
+    pub names: Vec<sp::ObjectName>,
+    /// No error where it does not exist.
+    pub if_exists: bool,
+    /// With all that depends on it.
+    pub cascade: bool,
+}
+
+/// `INSERT INTO t [(columns)] query`
+#[derive(Debug, Clone)]
+pub struct Insert {
+    /// The target.
+    pub table: sp::ObjectName,
+    /// The target's columns that the query gives; all where empty.
+    pub columns: Vec<sp::Ident>,
+    /// The rows.
+    pub query: Box<sp::Query>,
+}
+
+/// What `SUBSCRIBE` reads.
+#[derive(Debug, Clone)]
+pub enum SubscribeTo {
+    /// A view or internal table.
+    Relation(sp::ObjectName),
+    /// A query.
+    Query(Box<sp::Query>),
+}
+
+/// What `SHOW` lists.
+#[derive(Debug, Clone)]
+pub enum Show {
+    /// `SHOW TABLES`
+    Tables,
+    /// `SHOW VIEWS`
+    Views,
+    /// `SHOW MATERIALIZED VIEWS`
+    MaterializedViews,
+    /// `SHOW JOBS`
+    Jobs,
+    /// `SHOW WATERMARKS`
+    Watermarks,
+    /// `SHOW CONNECTORS`
+    Connectors,
+    /// `SHOW FUNCTIONS`
+    Functions,
+    /// `SHOW COLUMNS FROM t`
+    Columns(sp::ObjectName),
+    /// `SHOW CREATE TABLE|VIEW|MATERIALIZED VIEW t`
+    Create(sp::ObjectName),
+    /// `SHOW ALL`: every setting, its value and its origin
+    All,
+    /// `SHOW name`
+    Setting(String),
+}

@@ -1,0 +1,129 @@
+//! Statements with all names resolved: what the server carries out.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use millstream_engine::plan::RelationId;
+use millstream_engine::ports::Boundedness;
+
+use crate::ast::{ObjectKind, Show};
+use crate::catalog::{CatalogSnapshot, Relation, Semantics, SqlFunction};
+
+/// What binding depends on besides the text.
+#[derive(Debug, Clone)]
+pub struct BindContext {
+    /// What exists.
+    pub catalog: Arc<CatalogSnapshot>,
+    /// `sql.semantics`
+    pub semantics: Semantics,
+    /// `table.local-time-zone` / `TimeZone`: an IANA name.
+    pub time_zone: String,
+}
+
+/// A statement to carry out.
+#[derive(Debug, Clone)]
+pub enum BoundStatement {
+    /// Adds a relation without a query (connector or internal table). Its id is the server's to give.
+    CreateTable {
+        /// What is added.
+        relation: Relation,
+        /// It exists already and `IF NOT EXISTS` was said: answer with a notice.
+        exists: bool,
+    },
+    /// Adds a view.
+    CreateView {
+        /// What is added.
+        relation: Relation,
+        /// As for tables.
+        exists: bool,
+        /// Replaces the view of that name.
+        replace: bool,
+    },
+    /// Adds a materialised view and runs its query.
+    CreateMaterializedView {
+        /// What is added; key and time column are filled in from the lowered dataflow.
+        relation: Relation,
+        /// As for tables.
+        exists: bool,
+        /// Its query.
+        query: BoundQuery,
+    },
+    /// Adds a SQL function.
+    CreateFunction {
+        /// What is added.
+        function: SqlFunction,
+        /// As for tables.
+        exists: bool,
+    },
+    /// Removes relations, dependents first.
+    Drop {
+        /// In the order of removal: dependents first.
+        relations: Vec<RelationId>,
+        /// Functions by lower-case name.
+        functions: Vec<String>,
+        /// What kind was named, for the command tag.
+        kind: ObjectKind,
+        /// Notices for `IF EXISTS`.
+        notices: Vec<String>,
+    },
+    /// Writes the rows of a query to a table.
+    Insert {
+        /// The target.
+        target: Arc<Relation>,
+        /// The rows, in the order and the types of the target's stored (writable) columns.
+        query: BoundQuery,
+    },
+    /// Reads once.
+    Query(BoundQuery),
+    /// Reads for ever.
+    Subscribe(BoundQuery),
+    /// Shows how a statement would run.
+    Explain {
+        /// `Query`, `Insert`, `CreateMaterializedView` or `Subscribe`.
+        statement: Box<BoundStatement>,
+        /// Upper-case words between `EXPLAIN` and the statement.
+        options: Vec<String>,
+    },
+    /// Lists something.
+    Show(Show),
+    /// Tells the columns of a relation.
+    Describe(Arc<Relation>),
+    /// `SHOW CREATE`
+    ShowCreate(Arc<Relation>),
+    /// Changes a setting of the session; `None`: to its default.
+    Set {
+        /// Which.
+        name: String,
+        /// To what.
+        value: Option<String>,
+    },
+    /// Resets one setting or all.
+    Reset(Option<String>),
+    /// Stops a job.
+    CancelJob(u64),
+    /// Waits until all that the sources had is visible.
+    Flush,
+    /// Nothing to do; the command tag to answer.
+    Acknowledge(&'static str),
+    /// For the system catalog of the server: `pg_catalog`, `information_schema`, `version()`.
+    SystemCatalog,
+}
+
+/// A query with all names resolved.
+///
+/// Table scans in the plan carry a [`RelationSource`](crate::RelationSource); windows and watermarks
+/// are extension nodes of this crate.
+#[derive(Debug, Clone)]
+pub struct BoundQuery {
+    /// The plan.
+    pub plan: LogicalPlan,
+    /// Names and types of the result, in PostgreSQL's naming (`count`, `?column?`); may repeat a name.
+    pub schema: SchemaRef,
+    /// Whether reading it ends: the least bounded of its inputs.
+    pub boundedness: Boundedness,
+    /// The relations it reads, views included.
+    pub depends_on: Vec<RelationId>,
+    /// The SQL functions it calls, by lower-case name.
+    pub functions: Vec<String>,
+}

@@ -1,0 +1,16 @@
+//! From SQL text to plans: parse, bind, analyse, lower.
+//!
+//! **Architecture invariants.** No I/O, no thread, no clock: text and a [`catalog::CatalogSnapshot`] in; a bound
+//! statement, a dataflow, or a [`SqlError`] with a position out. Connectors are seen as descriptors only. `sqlparser`
+//! is named in this crate only.
+
+mod api;
+pub mod ast;
+pub mod bound;
+pub mod catalog;
+pub mod error;
+mod relation_source;
+
+pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
+pub use error::{Result, SqlError, SqlState};
+pub use relation_source::RelationSource;
