@@ -115,6 +115,9 @@ pub enum Message {
     Delta(Delta),
     /// No row with an event time below this comes after. Never goes back.
     Watermark(EventTime),
+    /// Nothing has come for the idle timeout: this edge leaves the minimum of watermarks until its next delta or
+    /// watermark.
+    Idle,
     /// The epoch is closed: all its rows have passed on this edge.
     Barrier(Epoch),
     /// Nothing comes after. Sent once, after a last watermark of [`EventTime::MAX`].

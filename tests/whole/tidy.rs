@@ -40,10 +40,7 @@ fn sources() -> BTreeMap<String, String> {
 
 /// The lines of code of a file: without comments, and without what stands in string literals on one line.
 fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines()
-        .enumerate()
-        .map(|(number, line)| (number + 1, line.trim()))
-        .filter(|(_, line)| !line.starts_with("//"))
+    text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())).filter(|(_, line)| !line.starts_with("//"))
 }
 
 fn is_test_file(name: &str) -> bool {

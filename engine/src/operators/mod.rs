@@ -12,6 +12,10 @@
 //! 4. `restore(snapshot)` and continue = continue;
 //! 5. no key's multiplicity becomes negative.
 
+pub mod build;
+pub mod key_group;
+pub mod stateless;
+
 use arrow::array::RecordBatch;
 
 use crate::error::Result;

@@ -5,5 +5,7 @@
 //! published together in one swap of the [`GlobalSnapshot`]. A reader takes that snapshot once.
 
 mod snapshot;
+mod store;
 
 pub use snapshot::{GlobalSnapshot, ViewSnapshot, ViewVersion};
+pub use store::ViewStore;

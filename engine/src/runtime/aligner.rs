@@ -1,0 +1,213 @@
+//! [`Aligner`]: what a node does with the control messages of its input channels.
+//!
+//! A channel is one way into a node: one for a forward edge, one for each shard of an exchange. The aligner keeps the
+//! least watermark, holds a channel back after its barrier until all have theirs, and tells when all have ended.
+
+use std::collections::VecDeque;
+
+use crate::message::{Delta, Epoch, Message};
+use crate::time::EventTime;
+
+/// What a node must do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Take rows on a port.
+    Delta(usize, Delta),
+    /// The least watermark rose to this.
+    Watermark(EventTime),
+    /// All channels are idle.
+    Idle,
+    /// All channels have passed the barrier.
+    Barrier(Epoch),
+    /// All channels have ended.
+    End,
+}
+
+/// One way into a node.
+#[derive(Debug)]
+struct Channel {
+    port: usize,
+    watermark: EventTime,
+    idle: bool,
+    barrier: Option<Epoch>,
+    ended: bool,
+    held: VecDeque<Message>,
+}
+
+/// Aligns the channels of one node.
+#[derive(Debug)]
+pub(super) struct Aligner {
+    channels: Vec<Channel>,
+    watermark: EventTime,
+    idle: bool,
+    ended: bool,
+}
+
+impl Aligner {
+    /// An aligner whose channel `i` leads to port `ports[i]`.
+    pub(super) fn new(ports: Vec<usize>) -> Self {
+        let channel = |port| Channel {
+            port,
+            watermark: EventTime::MIN,
+            idle: false,
+            barrier: None,
+            ended: false,
+            held: VecDeque::new(),
+        };
+        Self {
+            channels: ports.into_iter().map(channel).collect(),
+            watermark: EventTime::MIN,
+            idle: false,
+            ended: false,
+        }
+    }
+
+    /// The least watermark so far.
+    pub(super) fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Whether all channels are idle.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    /// Takes a message of a channel; appends what the node must do to `steps`.
+    pub(super) fn accept(&mut self, channel: usize, message: Message, steps: &mut Vec<Step>) {
+        let mut work = VecDeque::from([(channel, message)]);
+        while let Some((index, message)) = work.pop_front() {
+            let Some(channel) = self.channels.get_mut(index) else { continue };
+            if channel.barrier.is_some() {
+                channel.held.push_back(message);
+                continue;
+            }
+            match message {
+                Message::Delta(delta) => {
+                    channel.idle = false;
+                    steps.push(Step::Delta(channel.port, delta));
+                }
+                Message::Watermark(watermark) => {
+                    channel.idle = false;
+                    channel.watermark = channel.watermark.max(watermark);
+                    self.advance(steps);
+                }
+                Message::Idle => {
+                    channel.idle = true;
+                    self.advance(steps);
+                }
+                Message::Barrier(epoch) => channel.barrier = Some(epoch),
+                Message::End => {
+                    channel.ended = true;
+                    channel.watermark = EventTime::MAX;
+                    self.advance(steps);
+                }
+            }
+            self.align(steps, &mut work);
+        }
+    }
+
+    /// Recomputes the least watermark over the channels that are neither idle nor ended.
+    fn advance(&mut self, steps: &mut Vec<Step>) {
+        let active = self.channels.iter().filter(|channel| !channel.idle && !channel.ended);
+        let (least, idle) = match active.map(|channel| channel.watermark).min() {
+            Some(least) => (least, false),
+            None if self.channels.iter().all(|channel| channel.ended) => (EventTime::MAX, false),
+            None => {
+                let idle = self.channels.iter().filter(|channel| !channel.ended);
+                (idle.map(|channel| channel.watermark).max().unwrap_or(EventTime::MIN), true)
+            }
+        };
+        if least > self.watermark {
+            self.watermark = least;
+            self.idle = false;
+            steps.push(Step::Watermark(least));
+        }
+        if idle && !self.idle {
+            steps.push(Step::Idle);
+        }
+        self.idle = idle;
+    }
+
+    /// Passes a barrier that all channels have, and lets their held messages go; ends when all have ended.
+    fn align(&mut self, steps: &mut Vec<Step>, work: &mut VecDeque<(usize, Message)>) {
+        let open = || self.channels.iter().filter(|channel| !channel.ended);
+        if open().next().is_none() {
+            if !self.ended {
+                self.ended = true;
+                steps.push(Step::End);
+            }
+            return;
+        }
+        if open().any(|channel| channel.barrier.is_none()) {
+            return;
+        }
+        // Barriers come in order on every channel, so that all of them carry the same epoch.
+        let Some(epoch) = open().filter_map(|channel| channel.barrier).min() else { return };
+        debug_assert!(open().all(|channel| channel.barrier == Some(epoch)));
+        steps.push(Step::Barrier(epoch));
+        for (index, channel) in self.channels.iter_mut().enumerate() {
+            channel.barrier = None;
+            work.extend(channel.held.drain(..).map(|message| (index, message)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(ports: Vec<usize>, messages: Vec<(usize, Message)>) -> String {
+        let mut aligner = Aligner::new(ports);
+        let mut steps = Vec::new();
+        for (channel, message) in messages {
+            aligner.accept(channel, message, &mut steps);
+        }
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Delta(port, delta) => format!("delta {port} {} ", delta.rows()),
+                Step::Watermark(at) => format!("watermark {} ", at.0),
+                Step::Idle => "idle ".to_owned(),
+                Step::Barrier(epoch) => format!("barrier {epoch} "),
+                Step::End => "end ".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_least_watermark_counts() {
+        let wm = |us| Message::Watermark(EventTime(us));
+        assert_eq!(run(vec![0, 1], vec![(0, wm(5)), (1, wm(3)), (1, wm(9))]), "watermark 3 watermark 5 ");
+    }
+
+    #[test]
+    fn an_idle_channel_leaves_the_minimum_and_comes_back() {
+        let wm = |us| Message::Watermark(EventTime(us));
+        let steps = run(vec![0, 0], vec![(0, wm(5)), (1, Message::Idle), (0, Message::Idle), (1, wm(7)), (0, wm(8))]);
+        assert_eq!(
+            steps,
+            "watermark 5 idle watermark 7 watermark 7 ".replace("watermark 7 watermark 7 ", "watermark 7 ")
+        );
+    }
+
+    #[test]
+    fn a_channel_waits_after_its_barrier() {
+        let steps = run(
+            vec![0, 0],
+            vec![
+                (0, Message::Barrier(Epoch(1))),
+                (0, Message::Watermark(EventTime(4))),
+                (0, Message::End),
+                (1, Message::Watermark(EventTime(2))),
+                (1, Message::Barrier(Epoch(1))),
+                (1, Message::Barrier(Epoch(2))),
+            ],
+        );
+        assert_eq!(steps, "barrier 1 watermark 2 barrier 2 ");
+    }
+
+    #[test]
+    fn all_ended_is_the_end() {
+        assert_eq!(run(vec![0, 1], vec![(0, Message::End), (1, Message::End)]), format!("watermark {} end ", i64::MAX));
+    }
+}
