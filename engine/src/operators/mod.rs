@@ -12,7 +12,9 @@
 //! 4. `restore(snapshot)` and continue = continue;
 //! 5. no key's multiplicity becomes negative.
 
+pub mod aggregate;
 pub mod build;
+pub mod group_table;
 pub mod key_group;
 pub mod stateless;
 
