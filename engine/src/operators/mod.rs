@@ -14,9 +14,12 @@
 
 pub mod aggregate;
 pub mod build;
+pub mod event_time;
+pub mod group_aggregate;
 pub mod group_table;
 pub mod key_group;
 pub mod stateless;
+pub mod window_aggregate;
 
 use arrow::array::RecordBatch;
 

@@ -1,0 +1,235 @@
+//! [`GroupAggregate`]: aggregation without a window, over insertions; emits the net change of each key at the barrier.
+//!
+//! When a key is first touched in an epoch its result so far is read and kept; that is what was emitted last, so nothing
+//! else has to be remembered. At the barrier old and new results are compared, and equal ones are not emitted.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::not_distinct;
+use arrow::compute::{concat, take};
+use arrow::datatypes::SchemaRef;
+
+use super::aggregate::{AggregateSet, find_table, table_of};
+use super::group_table::GroupTable;
+use super::{Context, Operator, OperatorState};
+use crate::error::{EngineError, Result};
+use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
+use crate::plan::GroupAggregateSpec;
+use crate::time::EventTime;
+
+/// See the module. Output: the keys, then the calls. Without keys shard 0 always has one row.
+pub struct GroupAggregate {
+    keys: Vec<usize>,
+    output: SchemaRef,
+    table: GroupTable,
+    set: AggregateSet,
+    /// Slots whose row is out.
+    emitted: Vec<bool>,
+    /// Slots touched in this epoch.
+    touched: Vec<bool>,
+    dirty: Vec<u32>,
+    /// Results before this epoch of the dirty slots that were out, in the order of `dirty`.
+    before: Vec<Vec<ArrayRef>>,
+    /// The row that exists without input has to be emitted.
+    owes_empty_row: bool,
+}
+
+impl GroupAggregate {
+    /// The operator on one shard.
+    ///
+    /// # Errors
+    /// Where an aggregate is not defined for its argument's type.
+    pub fn new(spec: &GroupAggregateSpec, input: &SchemaRef, output: SchemaRef, shard: usize) -> Result<Self> {
+        let types: Vec<_> = spec.keys.iter().map(|&key| input.field(key).data_type().clone()).collect();
+        Ok(Self {
+            keys: spec.keys.clone(),
+            output,
+            table: GroupTable::new(&types)?,
+            set: AggregateSet::new(&spec.calls, input)?,
+            emitted: Vec::new(),
+            touched: Vec::new(),
+            dirty: Vec::new(),
+            before: Vec::new(),
+            owes_empty_row: spec.keys.is_empty() && shard == 0,
+        })
+    }
+
+    /// Makes the accumulators and flags as many as the slots.
+    fn grow(&mut self) {
+        let slots = self.table.capacity_slots();
+        self.set.resize(slots);
+        self.emitted.resize(slots, false);
+        self.touched.resize(slots, false);
+    }
+
+    /// Notes slots as dirty, and the results they had.
+    fn touch(&mut self, slots: &[u32]) -> Result<()> {
+        let start = self.dirty.len();
+        for &slot in slots {
+            if !std::mem::replace(&mut self.touched[slot as usize], true) {
+                self.dirty.push(slot);
+            }
+        }
+        // Those that were out come first among the new ones, so that the kept results need no gaps.
+        let emitted = &self.emitted;
+        self.dirty[start..].sort_by_key(|&slot| !emitted[slot as usize]);
+        let known: Vec<u32> = self.dirty[start..].iter().copied().filter(|&slot| emitted[slot as usize]).collect();
+        if !known.is_empty() {
+            self.before.push(self.set.read(&known)?);
+        }
+        Ok(())
+    }
+
+    /// Emits what changed since the last barrier.
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<()> {
+        if std::mem::take(&mut self.owes_empty_row) {
+            let mut slots = Vec::new();
+            self.table.intern(&[], 1, &mut slots)?;
+            self.grow();
+            self.touch(&slots)?;
+        }
+        if self.dirty.is_empty() {
+            return Ok(());
+        }
+        let dirty = std::mem::take(&mut self.dirty);
+        let (known, new): (Vec<u32>, Vec<u32>) = dirty.iter().partition(|&&slot| self.emitted[slot as usize]);
+        let before = join(&std::mem::take(&mut self.before))?;
+        let slots: Vec<u32> = known.iter().chain(&new).copied().collect();
+        let after = self.set.read(&slots)?;
+        let changed = changed(&before, &after, known.len(), slots.len())?;
+        self.emit(&slots, known.len(), before, after, &changed, context)?;
+        for &slot in &slots {
+            self.touched[slot as usize] = false;
+            self.emitted[slot as usize] = true;
+        }
+        Ok(())
+    }
+
+    /// Emits the old and new rows of what changed: the old rows are of the first `known` slots.
+    fn emit(
+        &self,
+        slots: &[u32],
+        known: usize,
+        before: Vec<ArrayRef>,
+        after: Vec<ArrayRef>,
+        changed: &BooleanBuffer,
+        context: &mut Context<'_>,
+    ) -> Result<()> {
+        // Rows are taken from the new results followed by the old ones, an old row just before its new one.
+        let mut rows = Vec::with_capacity(slots.len() + known);
+        let mut retracts = BooleanBufferBuilder::new(slots.len() + known);
+        let mut of_slot = Vec::with_capacity(slots.len() + known);
+        for row in changed.set_indices() {
+            if row < known {
+                rows.push(u32::try_from(slots.len() + row).map_err(|_| too_many())?);
+                retracts.append(true);
+                of_slot.push(slots[row]);
+            }
+            rows.push(u32::try_from(row).map_err(|_| too_many())?);
+            retracts.append(false);
+            of_slot.push(slots[row]);
+        }
+        let rows = UInt32Array::from(rows);
+        let mut columns = self.table.keys(&of_slot)?;
+        let mut before = before.into_iter();
+        for after in after {
+            let both = match before.next() {
+                Some(before) => concat(&[&after, &before])?,
+                None => after,
+            };
+            columns.push(take(&both, &rows, None)?);
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?;
+        let delta = Delta::signed(batch, retracts.finish());
+        for start in (0..delta.rows()).step_by(BATCH_ROWS) {
+            context.emit(delta.slice(start, BATCH_ROWS.min(delta.rows() - start)));
+        }
+        Ok(())
+    }
+}
+
+/// Which results differ: all beyond the first `known`, which had none before.
+fn changed(before: &[ArrayRef], after: &[ArrayRef], known: usize, all: usize) -> Result<BooleanBuffer> {
+    let mut equal = BooleanBuffer::new_set(known);
+    for (before, after) in before.iter().zip(after) {
+        let same: BooleanArray = not_distinct(before, &after.slice(0, known))?;
+        equal = &equal & same.values();
+    }
+    let mut changed = BooleanBufferBuilder::new(all);
+    changed.append_buffer(&!&equal);
+    changed.append_n(all - known, true);
+    Ok(changed.finish())
+}
+
+/// Batches of columns one after another.
+fn join(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
+    let width = parts.first().map_or(0, Vec::len);
+    let column = |index: usize| {
+        let pieces: Vec<&dyn Array> = parts.iter().filter_map(|part| part.get(index)).map(AsRef::as_ref).collect();
+        Ok(concat(&pieces)?)
+    };
+    (0..width).map(column).collect()
+}
+
+fn too_many() -> EngineError {
+    EngineError::Unsupported("over 2^32 changed keys in one epoch".into())
+}
+
+impl Operator for GroupAggregate {
+    fn on_delta(&mut self, _port: usize, delta: Delta, _context: &mut Context<'_>) -> Result<()> {
+        if delta.sign != Sign::AppendOnly {
+            return Err(EngineError::Unsupported("aggregation of an updating input".into()));
+        }
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(delta.batch.column(key))).collect();
+        let mut slots = Vec::new();
+        self.table.intern(&keys, delta.rows(), &mut slots)?;
+        self.grow();
+        self.touch(&slots)?;
+        self.set.update(&delta.batch, &slots)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
+        context.emit_watermark(watermark);
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
+        self.flush(context)
+    }
+
+    fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
+        self.flush(context)
+    }
+
+    fn snapshot(&self) -> Result<OperatorState> {
+        let slots = self.table.live_slots();
+        let mut state = self.set.snapshot("", &slots)?;
+        let mut keys = self.table.keys(&slots)?;
+        keys.push(Arc::new(BooleanArray::from_iter(slots.iter().map(|&slot| Some(self.emitted[slot as usize])))));
+        state.tables.push(("keys".into(), table_of(keys, slots.len())?));
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let keys = find_table(&state, "keys")?;
+        let width = self.keys.len();
+        let Some(emitted) = keys.columns().get(width).and_then(|column| column.as_boolean_opt()) else {
+            return Err(EngineError::Internal("the state has other keys".into()));
+        };
+        let mut slots = Vec::new();
+        self.table.intern(&keys.columns()[..width], keys.num_rows(), &mut slots)?;
+        self.grow();
+        for (&slot, emitted) in slots.iter().zip(emitted.values()) {
+            self.emitted[slot as usize] = emitted;
+            self.owes_empty_row &= !emitted;
+        }
+        self.set.restore("", &state, &slots)
+    }
+}
+
+#[cfg(test)]
+#[path = "group_aggregate_tests.rs"]
+mod tests;

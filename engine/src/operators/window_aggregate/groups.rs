@@ -1,0 +1,134 @@
+//! [`Groups`]: the keys of one slice (or window) with their accumulators and row counts.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+
+use crate::error::{EngineError, Result};
+use crate::operators::OperatorState;
+use crate::operators::aggregate::{AggregateSet, find_table, table_of};
+use crate::operators::group_table::GroupTable;
+use crate::plan::AggregateCall;
+
+/// How groups are made.
+pub(super) struct Template {
+    pub(super) input: SchemaRef,
+    pub(super) keys: Vec<usize>,
+    pub(super) calls: Vec<AggregateCall>,
+}
+
+/// Keys, accumulators, and how many rows each key has.
+pub(super) struct Groups {
+    keys: Vec<usize>,
+    table: GroupTable,
+    set: AggregateSet,
+    rows: Vec<i64>,
+    slots: Vec<u32>,
+}
+
+impl Template {
+    pub(super) fn groups(&self) -> Result<Groups> {
+        let types: Vec<DataType> = self.keys.iter().map(|&key| self.input.field(key).data_type().clone()).collect();
+        Ok(Groups {
+            keys: self.keys.clone(),
+            table: GroupTable::new(&types)?,
+            set: AggregateSet::new(&self.calls, &self.input)?,
+            rows: Vec::new(),
+            slots: Vec::new(),
+        })
+    }
+}
+
+impl Groups {
+    /// Adds rows.
+    pub(super) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
+        let mut slots = std::mem::take(&mut self.slots);
+        slots.clear();
+        self.table.intern(&keys, batch.num_rows(), &mut slots)?;
+        self.grow();
+        slots.iter().for_each(|&slot| self.rows[slot as usize] += 1);
+        self.set.update(batch, &slots)?;
+        self.slots = slots;
+        Ok(())
+    }
+
+    /// Adds what other groups hold.
+    pub(super) fn merge(&mut self, other: &Self) -> Result<()> {
+        let (from, into) = self.matched(other)?;
+        for (&from, &into) in from.iter().zip(&into) {
+            self.rows[into as usize] += other.rows[from as usize];
+        }
+        self.set.merge(&other.set, &from, &into)
+    }
+
+    /// Takes out what [`Self::merge`] added; keys without rows are forgotten.
+    pub(super) fn unmerge(&mut self, other: &Self) -> Result<()> {
+        let (from, into) = self.matched(other)?;
+        self.set.unmerge(&other.set, &from, &into)?;
+        let mut empty = Vec::new();
+        for (&from, &into) in from.iter().zip(&into) {
+            self.rows[into as usize] -= other.rows[from as usize];
+            if self.rows[into as usize] == 0 {
+                empty.push(into);
+            }
+        }
+        self.set.clear(&empty);
+        self.table.remove(&empty);
+        Ok(())
+    }
+
+    /// Whether [`Self::unmerge`] works.
+    pub(super) fn is_invertible(&self) -> bool {
+        self.set.is_invertible()
+    }
+
+    /// The keys and results of all groups.
+    pub(super) fn read(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        let slots = self.table.live_slots();
+        let mut columns = self.table.keys(&slots)?;
+        columns.extend(self.set.read(&slots)?);
+        Ok((columns, slots.len()))
+    }
+
+    /// The other's slots, and the slots of the same keys here.
+    fn matched(&mut self, other: &Self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let from = other.table.live_slots();
+        let keys = other.table.keys(&from)?;
+        let mut into = Vec::with_capacity(from.len());
+        self.table.intern(&keys, from.len(), &mut into)?;
+        self.grow();
+        Ok((from, into))
+    }
+
+    fn grow(&mut self) {
+        self.set.resize(self.table.capacity_slots());
+        self.rows.resize(self.table.capacity_slots(), 0);
+    }
+
+    /// The state as tables named with `prefix`.
+    pub(super) fn snapshot(&self, prefix: &str) -> Result<OperatorState> {
+        let slots = self.table.live_slots();
+        let mut state = self.set.snapshot(prefix, &slots)?;
+        let mut keys = self.table.keys(&slots)?;
+        keys.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.rows[slot as usize]))));
+        state.tables.push((format!("{prefix}keys"), table_of(keys, slots.len())?));
+        Ok(state)
+    }
+
+    /// Adds what [`Self::snapshot`] told.
+    pub(super) fn restore(&mut self, prefix: &str, state: &OperatorState) -> Result<()> {
+        let keys = find_table(state, &format!("{prefix}keys"))?;
+        let width = self.keys.len();
+        let rows = keys.columns().get(width).and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(rows) = rows else { return Err(EngineError::Internal("the state has other keys".into())) };
+        let mut slots = Vec::new();
+        self.table.intern(&keys.columns()[..width], rows.len(), &mut slots)?;
+        self.grow();
+        for (&slot, &count) in slots.iter().zip(rows.values()) {
+            self.rows[slot as usize] += count;
+        }
+        self.set.restore(prefix, state, &slots)
+    }
+}
