@@ -2,6 +2,10 @@
 //!
 //! **Architecture invariants.** Implements the ports of `millstream-engine`; knows no SQL text and no server.
 
+mod blackhole;
+mod nexmark;
+mod print;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +13,10 @@ use millstream_engine::ports::Connector;
 
 /// All connectors by name.
 pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
-    let connectors: Vec<Arc<dyn Connector>> = vec![];
+    let connectors: Vec<Arc<dyn Connector>> = vec![
+        Arc::new(blackhole::Blackhole::default()),
+        Arc::new(nexmark::Nexmark::default()),
+        Arc::new(print::Print::default()),
+    ];
     connectors.into_iter().map(|connector| (connector.descriptor().name, connector)).collect()
 }

@@ -1,0 +1,364 @@
+//! The values of persons, auctions and bids: each a function of the event's number and the field.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::config::{Config, FIRST_ID};
+use super::random::Random;
+
+/// What an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A new person; `event_type` 0.
+    Person,
+    /// A new auction; 1.
+    Auction,
+    /// A bid; 2.
+    Bid,
+}
+
+/// A field of an event's ROW.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Id,
+    Name,
+    EmailAddress,
+    CreditCard,
+    City,
+    State,
+    ItemName,
+    Description,
+    InitialBid,
+    Reserve,
+    Expires,
+    Seller,
+    Category,
+    Auction,
+    Bidder,
+    Price,
+    Channel,
+    Url,
+    DateTime,
+    Extra,
+}
+
+const FIRST_NAMES: [&str; 11] =
+    ["Peter", "Paul", "Luke", "John", "Saul", "Vicky", "Kate", "Julie", "Sarah", "Deiter", "Walter"];
+const LAST_NAMES: [&str; 9] = ["Shultz", "Abrams", "Spencer", "White", "Bartels", "Walton", "Smith", "Jones", "Noris"];
+const STATES: [&str; 6] = ["AZ", "CA", "ID", "OR", "WA", "WY"];
+const CITIES: [&str; 10] =
+    ["Phoenix", "Los Angeles", "San Francisco", "Boise", "Portland", "Bend", "Redmond", "Seattle", "Kent", "Cheyenne"];
+const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
+const CHANNELS: u64 = 10_000;
+/// Ids ahead of the newest that bids and auctions may already name.
+const LEAD: u64 = 10;
+/// Of so many ids one is hot.
+const HOT_STEP: u64 = 100;
+
+/// Makes columns of events.
+#[derive(Debug)]
+pub(super) struct Columns {
+    config: Config,
+    random: Random,
+    base_ms: i64,
+    /// Name and URL of each channel that is not hot, then of the hot ones.
+    channels: Vec<(String, String)>,
+}
+
+impl Kind {
+    /// The kind of an event.
+    pub(super) fn of(config: &Config, event: u64) -> Self {
+        let offset = event % config.cycle();
+        if offset < config.persons {
+            Self::Person
+        } else if offset < config.persons + config.auctions {
+            Self::Auction
+        } else {
+            Self::Bid
+        }
+    }
+
+    /// The value of `event_type`.
+    pub(super) fn code(self) -> i32 {
+        match self {
+            Self::Person => 0,
+            Self::Auction => 1,
+            Self::Bid => 2,
+        }
+    }
+
+    /// The field of that name.
+    pub(super) fn field(self, name: &str) -> Option<Field> {
+        let fields: &[(&str, Field)] = match self {
+            Self::Person => &[
+                ("id", Field::Id),
+                ("name", Field::Name),
+                ("emailAddress", Field::EmailAddress),
+                ("creditCard", Field::CreditCard),
+                ("city", Field::City),
+                ("state", Field::State),
+                ("dateTime", Field::DateTime),
+                ("extra", Field::Extra),
+            ],
+            Self::Auction => &[
+                ("id", Field::Id),
+                ("itemName", Field::ItemName),
+                ("description", Field::Description),
+                ("initialBid", Field::InitialBid),
+                ("reserve", Field::Reserve),
+                ("dateTime", Field::DateTime),
+                ("expires", Field::Expires),
+                ("seller", Field::Seller),
+                ("category", Field::Category),
+                ("extra", Field::Extra),
+            ],
+            Self::Bid => &[
+                ("auction", Field::Auction),
+                ("bidder", Field::Bidder),
+                ("price", Field::Price),
+                ("channel", Field::Channel),
+                ("url", Field::Url),
+                ("dateTime", Field::DateTime),
+                ("extra", Field::Extra),
+            ],
+        };
+        fields.iter().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
+    }
+}
+
+impl Field {
+    /// The type it is made in.
+    pub(super) fn data_type(self) -> DataType {
+        match self {
+            Self::Id
+            | Self::InitialBid
+            | Self::Reserve
+            | Self::Seller
+            | Self::Category
+            | Self::Auction
+            | Self::Bidder
+            | Self::Price => DataType::Int64,
+            Self::DateTime | Self::Expires => DataType::Timestamp(TimeUnit::Millisecond, None),
+            Self::Name
+            | Self::EmailAddress
+            | Self::CreditCard
+            | Self::City
+            | Self::State
+            | Self::ItemName
+            | Self::Description
+            | Self::Channel
+            | Self::Url
+            | Self::Extra => DataType::Utf8,
+        }
+    }
+}
+
+/// Numbers that keep the draws of different fields of one event apart.
+mod draw {
+    pub(super) const FIRST: u64 = 0;
+    pub(super) const SECOND: u64 = 2;
+    pub(super) const THIRD: u64 = 4;
+    pub(super) const FOURTH: u64 = 6;
+    pub(super) const FIFTH: u64 = 8;
+    pub(super) const SIXTH: u64 = 10;
+    pub(super) const EXTRA: u64 = 12;
+    pub(super) const HOT: u64 = 14;
+    pub(super) const CHANNEL: u64 = 16;
+}
+
+impl Columns {
+    pub(super) fn new(config: Config, base_ms: i64) -> Self {
+        let random = Random::new(config.seed);
+        let channel = |number: u64| {
+            let word = |field: u64| random.letters(number, 40 + field, 5).replace(' ', "_");
+            let mut url = format!("https://www.nexmark.com/{}/{}/{}/item.htm?query=1", word(0), word(1), word(2));
+            let hot = number >= CHANNELS;
+            if !hot && random.below(number, 50, 10) > 0 {
+                url.push_str(&format!("&channel_id={}", (number as u32).reverse_bits() & 0x7fff_ffff));
+            }
+            let hot_name = HOT_CHANNELS.get((number.saturating_sub(CHANNELS)) as usize).copied();
+            (hot_name.filter(|_| hot).map_or_else(|| format!("channel-{number}"), str::to_owned), url)
+        };
+        let channels = (0..CHANNELS + HOT_CHANNELS.len() as u64).map(channel).collect();
+        Self { config, random, base_ms, channels }
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The event's time, milliseconds since 1970.
+    pub(super) fn time_ms(&self, event: u64) -> i64 {
+        let since = i64::try_from(self.config.since_start_us(event) / 1_000).unwrap_or(i64::MAX);
+        self.base_ms.saturating_add(since)
+    }
+
+    /// One field of the events of a kind. Events of other kinds get zero or an empty string.
+    pub(super) fn column(&self, kind: Kind, field: Field, events: &[u64]) -> ArrayRef {
+        let here = |event: &u64| Kind::of(&self.config, *event) == kind;
+        match field.data_type() {
+            DataType::Int64 => {
+                let value = |event: &u64| if here(event) { self.integer(kind, field, *event) } else { 0 };
+                Arc::new(Int64Array::from_iter_values(events.iter().map(value)))
+            }
+            DataType::Timestamp(_, _) => {
+                let value = |event: &u64| match field {
+                    Field::Expires if here(event) => self.expires(*event),
+                    _ => self.time_ms(*event),
+                };
+                Arc::new(TimestampMillisecondArray::from_iter_values(events.iter().map(value)))
+            }
+            _ => {
+                let mut text = Text::with_capacity(events.len());
+                for event in events {
+                    if here(event) {
+                        self.string(kind, field, *event, &mut text.bytes);
+                    }
+                    text.close();
+                }
+                Arc::new(text.finish())
+            }
+        }
+    }
+
+    fn integer(&self, kind: Kind, field: Field, event: u64) -> i64 {
+        let random = &self.random;
+        match field {
+            Field::Id if kind == Kind::Person => id(self.config.last_person(event)),
+            Field::Id => id(self.config.last_auction(event)),
+            Field::InitialBid => random.price(event, draw::FIRST),
+            Field::Reserve => random.price(event, draw::FIRST).saturating_add(random.price(event, draw::SECOND)),
+            Field::Category => 10 + random.below(event, draw::THIRD, 5) as i64,
+            Field::Price => random.price(event, draw::FIRST),
+            Field::Seller => {
+                if random.below(event, draw::HOT, self.config.hot_sellers) > 0 {
+                    return id(self.config.last_person(event) / HOT_STEP * HOT_STEP);
+                }
+                id(self.any_person(event))
+            }
+            Field::Bidder => {
+                if random.below(event, draw::HOT + 1, self.config.hot_bidders) > 0 {
+                    return id(self.config.last_person(event) / HOT_STEP * HOT_STEP + 1);
+                }
+                id(self.any_person(event))
+            }
+            Field::Auction => {
+                let newest = self.config.last_auction(event);
+                if random.below(event, draw::HOT, self.config.hot_auctions) > 0 {
+                    return id(newest / HOT_STEP * HOT_STEP);
+                }
+                let oldest = newest.saturating_sub(self.config.auctions_in_flight);
+                id(oldest + random.below(event, draw::FOURTH, newest - oldest + 1 + LEAD))
+            }
+            _ => 0,
+        }
+    }
+
+    /// One of the people who are active, or about to come.
+    fn any_person(&self, event: u64) -> u64 {
+        let people = self.config.last_person(event) + 1;
+        let active = people.min(self.config.people_active);
+        people - active + self.random.below(event, draw::FIFTH, active + LEAD)
+    }
+
+    /// When the auction is over: on average when as many auctions as are in flight have come.
+    fn expires(&self, event: u64) -> i64 {
+        let events = self.config.auctions_in_flight * self.config.cycle() / self.config.auctions;
+        let now = self.time_ms(event);
+        let horizon = u64::try_from(self.time_ms(event + events) - now).unwrap_or(0);
+        let length = 1 + self.random.below(event, draw::SIXTH, (2 * horizon).max(1));
+        now.saturating_add(i64::try_from(length).unwrap_or(i64::MAX))
+    }
+
+    fn string(&self, kind: Kind, field: Field, event: u64, out: &mut Vec<u8>) {
+        let random = &self.random;
+        let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+        match field {
+            Field::Name => {
+                put(pick(&FIRST_NAMES, random.below(event, draw::FIRST, 11)));
+                put(" ");
+                put(pick(&LAST_NAMES, random.below(event, draw::FIRST + 1, 9)));
+            }
+            Field::EmailAddress => {
+                put(random.word(event, draw::SECOND, 7).trim());
+                put("@");
+                put(random.word(event, draw::SECOND + 18, 5).trim());
+                put(".com");
+            }
+            Field::CreditCard => {
+                let digits = random.below(event, draw::THIRD, 10_u64.pow(16));
+                for group in (0..4).rev() {
+                    let mut four = digits / 10_u64.pow(4 * group) % 10_000;
+                    let mut text = [b'0'; 4];
+                    for digit in text.iter_mut().rev() {
+                        *digit = b'0' + (four % 10) as u8;
+                        four /= 10;
+                    }
+                    out.extend_from_slice(&text);
+                    if group > 0 {
+                        out.push(b' ');
+                    }
+                }
+            }
+            Field::City => put(pick(&CITIES, random.below(event, draw::FOURTH, 10))),
+            Field::State => put(pick(&STATES, random.below(event, draw::FIFTH, 6))),
+            Field::ItemName => put(random.word(event, draw::FOURTH, 20)),
+            Field::Description => put(random.word(event, draw::FIFTH, 100)),
+            Field::Channel => put(&self.channel(event).0),
+            Field::Url => put(&self.channel(event).1),
+            Field::Extra => {
+                let (size, average) = match kind {
+                    Kind::Person => (70, self.config.person_bytes),
+                    Kind::Auction => (120, self.config.auction_bytes),
+                    Kind::Bid => (32, self.config.bid_bytes),
+                };
+                put(random.filler(event, draw::EXTRA, size, average));
+            }
+            _ => {}
+        }
+    }
+
+    fn channel(&self, event: u64) -> &(String, String) {
+        let hot = self.random.below(event, draw::CHANNEL, 2) > 0;
+        let number = match hot {
+            true => CHANNELS + self.random.below(event, draw::CHANNEL + 1, HOT_CHANNELS.len() as u64),
+            false => self.random.below(event, draw::CHANNEL + 1, CHANNELS),
+        };
+        &self.channels[number as usize]
+    }
+}
+
+/// Strings one after another.
+struct Text {
+    bytes: Vec<u8>,
+    offsets: Vec<i32>,
+}
+
+impl Text {
+    fn with_capacity(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self { bytes: Vec::with_capacity(rows * 64), offsets }
+    }
+
+    /// The string that was written ends here.
+    fn close(&mut self) {
+        // A batch holds thousands of strings of at most 64 KiB.
+        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+    }
+
+    fn finish(self) -> StringArray {
+        StringArray::new(OffsetBuffer::new(ScalarBuffer::from(self.offsets)), self.bytes.into(), None)
+    }
+}
+
+fn id(number: u64) -> i64 {
+    FIRST_ID.saturating_add(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn pick<'a>(words: &[&'a str], index: u64) -> &'a str {
+    words.get(index as usize).copied().unwrap_or_default()
+}
