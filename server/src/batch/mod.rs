@@ -1,0 +1,114 @@
+//! Queries that end: the plan of a bound query over tables that DataFusion can read.
+//!
+//! A query takes the snapshot of all views once, so it sees one moment. Connector tables are read through the same
+//! sources as in streaming. What runs for ever is in [`crate::session`].
+
+mod connector_table;
+mod endless;
+mod fold;
+mod scan;
+mod view_table;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use millstream_engine::message::BATCH_ROWS;
+use millstream_sql::SqlError;
+
+use crate::errors::{from_arrow, from_datafusion};
+
+pub use fold::fold_deltas;
+pub use scan::{ReadNotes, Scans};
+
+/// What all batch queries share: the memory they may use, and how parallel they are.
+#[derive(Debug, Clone)]
+pub struct BatchRuntime {
+    environment: Arc<RuntimeEnv>,
+    partitions: usize,
+}
+
+impl BatchRuntime {
+    /// A runtime whose queries together hold at most `memory_bytes` before they spill to disk.
+    ///
+    /// # Errors
+    /// Where there is no directory to spill to.
+    pub fn new(memory_bytes: usize, partitions: usize) -> Result<Self, SqlError> {
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .build_arc()
+            .map_err(from_datafusion)?;
+        Ok(Self { environment, partitions })
+    }
+
+    /// A context for one query or one session's system catalog.
+    pub fn context(&self, time_zone: &str, catalog: (&str, &str)) -> SessionContext {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(self.partitions)
+            .with_batch_size(BATCH_ROWS)
+            .with_default_catalog_and_schema(catalog.0, catalog.1)
+            .with_information_schema(true);
+        config.options_mut().execution.time_zone = Some(time_zone.to_owned());
+        SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
+    }
+
+    /// Optimises a plan whose scans are resolved and makes it executable.
+    ///
+    /// # Errors
+    /// Where DataFusion cannot plan it.
+    pub async fn physical(
+        &self,
+        context: &SessionContext,
+        plan: &LogicalPlan,
+    ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let state = context.state();
+        let plan = state.optimize(plan).map_err(from_datafusion)?;
+        state.query_planner().create_physical_plan(&plan, &state).await.map_err(from_datafusion)
+    }
+
+    /// Runs a plan; the batches have `schema`.
+    ///
+    /// # Errors
+    /// Where DataFusion cannot plan it. Errors of rows are in the stream.
+    pub async fn run(
+        &self,
+        context: &SessionContext,
+        plan: &LogicalPlan,
+        schema: SchemaRef,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, SqlError>>, SqlError> {
+        let physical = self.physical(context, plan).await?;
+        let stream = execute_stream(physical, context.task_ctx()).map_err(from_datafusion)?;
+        let stream = stream.map(move |batch| batch.map_err(from_datafusion).and_then(|batch| conform(&batch, &schema)));
+        Ok(stream.boxed())
+    }
+}
+
+/// The text of a physical plan.
+pub fn physical_text(plan: &dyn ExecutionPlan) -> String {
+    displayable(plan).indent(false).to_string()
+}
+
+/// The same rows under another schema of as many columns; values are cast where their types differ.
+///
+/// # Errors
+/// Where a value does not fit its new type, or is null where none may be.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, SqlError> {
+    if batch.schema_ref() == schema {
+        return Ok(batch.clone());
+    }
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(from_arrow)?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(from_arrow)
+}

@@ -1,0 +1,203 @@
+//! How the errors of DataFusion and Arrow become SQL errors with a code.
+
+use arrow::error::ArrowError;
+use datafusion::error::{DataFusionError, SchemaError};
+use millstream_engine::EngineError;
+use millstream_sql::{SqlError, SqlState};
+
+/// `out_of_memory`
+const OUT_OF_MEMORY: SqlState = SqlState("53200");
+
+/// The SQL error that an error of DataFusion stands for.
+pub fn from_datafusion(error: DataFusionError) -> SqlError {
+    match error {
+        DataFusionError::External(inner) => from_external(inner),
+        DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_datafusion(*inner),
+        DataFusionError::Collection(errors) => match errors.into_iter().next() {
+            Some(first) => from_datafusion(first),
+            None => internal("an empty collection of errors"),
+        },
+        DataFusionError::Shared(inner) => from_shared(&inner),
+        DataFusionError::SchemaError(inner, _) => from_schema(&inner),
+        DataFusionError::ResourcesExhausted(message) => SqlError::new(OUT_OF_MEMORY, first_line(&message))
+            .with_hint("Start the server with a larger memory-limit, or read less at once."),
+        DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
+        DataFusionError::Plan(message) | DataFusionError::Configuration(message) => from_message(&message, SqlState::SYNTAX_ERROR),
+        DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&inner.to_string())),
+        DataFusionError::Execution(message) => from_message(&message, SqlState::DATA_EXCEPTION),
+        DataFusionError::IoError(inner) => SqlError::new(SqlState::IO_ERROR, inner.to_string()),
+        other @ (DataFusionError::ParquetError(_)
+        | DataFusionError::Internal(_)
+        | DataFusionError::ExecutionJoin(_)
+        | DataFusionError::Substrait(_)
+        | DataFusionError::Ffi(_)) => internal(&other.strip_backtrace()),
+        #[allow(unreachable_patterns)] // Variants behind features that another crate of the build may turn on.
+        other => internal(&other.strip_backtrace()),
+    }
+}
+
+/// The SQL error that an error of Arrow stands for.
+pub fn from_arrow(error: ArrowError) -> SqlError {
+    match error {
+        ArrowError::DivideByZero => SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(message) => {
+            SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, lower_first(&message))
+        }
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+            SqlError::new(cast_state(&message), cast_message(&message))
+        }
+        ArrowError::ExternalError(inner) => from_external(inner),
+        other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
+    }
+}
+
+fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> SqlError {
+    let error = match error.downcast::<SqlError>() {
+        Ok(error) => return *error,
+        Err(error) => error,
+    };
+    let error = match error.downcast::<EngineError>() {
+        Ok(error) => return (*error).into(),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<DataFusionError>() {
+        Ok(error) => return from_datafusion(*error),
+        Err(error) => error,
+    };
+    match error.downcast::<ArrowError>() {
+        Ok(error) => from_arrow(*error),
+        Err(error) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&error.to_string())),
+    }
+}
+
+/// An error that several streams share cannot be taken apart; what it holds is copied.
+fn from_shared(error: &DataFusionError) -> SqlError {
+    match error {
+        DataFusionError::Shared(inner) => from_shared(inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_shared(inner),
+        DataFusionError::External(inner) => match (inner.downcast_ref::<SqlError>(), inner.downcast_ref::<EngineError>()) {
+            (Some(error), _) => error.clone(),
+            (None, Some(EngineError::BadRow { message, hint })) => {
+                EngineError::BadRow { message: message.clone(), hint: hint.clone() }.into()
+            }
+            (None, Some(EngineError::Io { message })) => EngineError::Io { message: message.clone() }.into(),
+            (None, _) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&inner.to_string())),
+        },
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::DivideByZero => from_arrow(ArrowError::DivideByZero),
+            ArrowError::ArithmeticOverflow(message) => from_arrow(ArrowError::ArithmeticOverflow(message.clone())),
+            ArrowError::CastError(message) => from_arrow(ArrowError::CastError(message.clone())),
+            ArrowError::ParseError(message) => from_arrow(ArrowError::ParseError(message.clone())),
+            other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
+        },
+        other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&first_line(&other.strip_backtrace()))),
+    }
+}
+
+fn from_schema(error: &SchemaError) -> SqlError {
+    let state = match error {
+        SchemaError::AmbiguousReference { .. } => SqlState::AMBIGUOUS_COLUMN,
+        SchemaError::FieldNotFound { .. } => SqlState::UNDEFINED_COLUMN,
+        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
+            SqlState::DUPLICATE_COLUMN
+        }
+    };
+    SqlError::new(state, lower_first(&first_line(&error.to_string())))
+}
+
+/// Errors that DataFusion tells by their text alone.
+fn from_message(message: &str, otherwise: SqlState) -> SqlError {
+    let lower = message.to_ascii_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return from_arrow(ArrowError::DivideByZero);
+    }
+    let state = if lower.contains("overflow") { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { otherwise };
+    SqlError::new(state, lower_first(&first_line(message)))
+}
+
+fn cast_state(message: &str) -> SqlState {
+    if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
+        SqlState::INVALID_DATETIME_FORMAT
+    } else if message.contains("out of range") || message.contains("too large") || message.contains("overflow") {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else {
+        SqlState::INVALID_TEXT_REPRESENTATION
+    }
+}
+
+/// PostgreSQL's words for `Cannot cast string 'x' to value of Int32 type`.
+fn cast_message(message: &str) -> String {
+    let parsed = message.strip_prefix("Cannot cast string '").and_then(|rest| rest.split_once("' to value of "));
+    match parsed {
+        Some((text, kind)) => {
+            let kind = sql_type(kind.trim_end_matches(" type"));
+            format!("invalid input syntax for type {kind}: \"{text}\"")
+        }
+        None => lower_first(&first_line(message)),
+    }
+}
+
+fn sql_type(arrow: &str) -> &str {
+    match arrow {
+        "Int8" | "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Boolean" => "boolean",
+        "Date32" => "date",
+        other if other.starts_with("Decimal") => "numeric",
+        other if other.starts_with("Timestamp") => "timestamp",
+        other => other,
+    }
+}
+
+fn internal(message: &str) -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, lower_first(&first_line(message)))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// PostgreSQL's messages begin with a small letter; a word in capitals stays.
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+            first.to_lowercase().chain(text.chars().skip(1)).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::error::ArrowError;
+    use datafusion::error::DataFusionError;
+    use millstream_engine::EngineError;
+
+    use super::from_datafusion;
+
+    fn told(error: DataFusionError) -> String {
+        let error = from_datafusion(error);
+        format!("{}: {}", error.parts().state.0, error)
+    }
+
+    #[test]
+    fn codes_of_postgres() {
+        let cast = ArrowError::CastError("Cannot cast string 'x' to value of Int32 type".into());
+        assert_eq!(
+            told(DataFusionError::ArrowError(Box::new(cast), None)),
+            "22P02: invalid input syntax for type integer: \"x\""
+        );
+        let zero = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
+        assert_eq!(told(zero.context("while computing")), "22012: division by zero");
+        let io = EngineError::io("could not open file \"a\"", "no such file");
+        assert_eq!(
+            told(DataFusionError::External(Box::new(io))),
+            "58030: could not open file \"a\": no such file"
+        );
+    }
+}

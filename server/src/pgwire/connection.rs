@@ -1,0 +1,203 @@
+//! The loop of a connection: a message in, its answer out, until the client is gone.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+
+use futures::FutureExt;
+use millstream_sql::ast::{ParsedStatement, Statement};
+use millstream_sql::{SqlError, SqlState};
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::PgWireFrontendMessage as Frontend;
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
+use tokio::sync::futures::Notified;
+
+use super::cancel::CancelEntry;
+use super::errors::{cancelled, error_message, panicked, protocol_violation};
+use super::extended::{Portal, Prepared};
+use super::startup::{REPORTED, Started, report};
+use super::wire::Wire;
+use crate::session::Session;
+
+/// A client that is connected.
+pub(super) struct Connection {
+    pub(super) wire: Wire,
+    pub(super) session: Session,
+    pub(super) cancel: CancelEntry,
+    pub(super) statements: HashMap<String, Prepared>,
+    pub(super) portals: HashMap<String, Portal>,
+    transaction: TransactionStatus,
+    /// After an error in the extended protocol everything up to the next Sync is skipped.
+    skipping: bool,
+    reported: Vec<Option<String>>,
+}
+
+/// Why a statement stopped before its end.
+pub(super) enum Stop {
+    /// It is wrong, was cancelled or panicked: tell the client.
+    Error(SqlError),
+    /// The client is gone.
+    Gone(io::Error),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(started: Started) -> Self {
+        let mut connection = Self {
+            wire: started.wire,
+            session: started.session,
+            cancel: started.cancel,
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            transaction: TransactionStatus::Idle,
+            skipping: false,
+            reported: Vec::new(),
+        };
+        connection.reported = connection.reported_values();
+        connection
+    }
+
+    /// Serves the client until it leaves.
+    ///
+    /// # Errors
+    /// Where the connection breaks, or what comes over it is not the protocol.
+    pub(super) async fn run(mut self) -> io::Result<()> {
+        loop {
+            let message = match self.wire.read().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    let told = protocol_violation(error.to_string());
+                    self.wire.feed(&error_message(&told, 0, true))?;
+                    self.wire.flush().await?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
+            if matches!(message, Frontend::Terminate(_)) {
+                return Ok(());
+            }
+            self.handle(message).await?;
+        }
+    }
+
+    async fn handle(&mut self, message: Frontend) -> io::Result<()> {
+        let done = match message {
+            Frontend::Query(query) => {
+                self.skipping = false;
+                return self.simple_query(&query.query).await;
+            }
+            Frontend::Sync(_) => {
+                self.skipping = false;
+                if self.transaction == TransactionStatus::Idle {
+                    self.portals.clear();
+                }
+                return self.ready().await;
+            }
+            _ if self.skipping => return Ok(()),
+            Frontend::Parse(parse) => self.parse(parse),
+            Frontend::Bind(bind) => self.bind(bind).await,
+            Frontend::Describe(describe) => self.describe(&describe).await,
+            Frontend::Execute(execute) => self.execute(&execute).await,
+            Frontend::Close(close) => self.close(&close),
+            Frontend::Flush(_) => self.wire.flush().await.map_err(Stop::Gone),
+            // What is left of a COPY that was refused.
+            Frontend::CopyData(_) | Frontend::CopyDone(_) | Frontend::CopyFail(_) => Ok(()),
+            other => Err(protocol_violation(format!("unexpected message {other:?}")).into()),
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(Stop::Gone(error)) => Err(error),
+            Err(Stop::Error(error)) => {
+                self.skipping = true;
+                self.fail(&error, 0)?;
+                self.wire.flush().await
+            }
+        }
+    }
+
+    /// Tells the client of an error. `offset`: where its statement begins, in characters.
+    pub(super) fn fail(&mut self, error: &SqlError, offset: usize) -> io::Result<()> {
+        if self.transaction == TransactionStatus::Transaction {
+            self.transaction = TransactionStatus::Error;
+        }
+        self.wire.feed(&error_message(error, offset, false))
+    }
+
+    /// Tells the client that the next query may come.
+    pub(super) async fn ready(&mut self) -> io::Result<()> {
+        self.wire.feed(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(self.transaction)))?;
+        self.wire.flush().await
+    }
+
+    /// Whether the statement may run now: after an error in a transaction block only its end may.
+    pub(super) fn check_transaction(&self, statement: &ParsedStatement) -> Result<(), SqlError> {
+        let ends = matches!(statement.ast, Statement::Transaction(_));
+        if self.transaction != TransactionStatus::Error || ends {
+            return Ok(());
+        }
+        let message = "current transaction is aborted, commands ignored until end of transaction block";
+        Err(SqlError::new(SqlState("25P02"), message))
+    }
+
+    /// Notes what a statement that ended well does to the transaction block and to reported settings; returns its tag
+    /// as the client is to see it.
+    pub(super) fn after(&mut self, statement: &ParsedStatement, tag: String) -> io::Result<String> {
+        match &statement.ast {
+            Statement::Transaction(word) => {
+                let failed = self.transaction == TransactionStatus::Error;
+                self.transaction = match *word {
+                    "BEGIN" | "START TRANSACTION" => TransactionStatus::Transaction,
+                    "COMMIT" | "END" | "ROLLBACK" | "ABORT" => TransactionStatus::Idle,
+                    // Savepoints stay in the block.
+                    _ => self.transaction,
+                };
+                return Ok(if failed && *word == "COMMIT" { "ROLLBACK".to_owned() } else { tag });
+            }
+            Statement::Set { .. } | Statement::Reset(_) | Statement::Acknowledge(_) => {
+                let values = self.reported_values();
+                for (index, name) in REPORTED.iter().enumerate() {
+                    if values.get(index) != self.reported.get(index) {
+                        report(&mut self.wire, &self.session, name)?;
+                    }
+                }
+                self.reported = values;
+            }
+            _ => (),
+        }
+        Ok(tag)
+    }
+
+    fn reported_values(&self) -> Vec<Option<String>> {
+        REPORTED.iter().map(|name| self.session.settings().show(name).ok().map(|(_, value)| value)).collect()
+    }
+}
+
+/// Runs `work` to its end, unless the client cancels it or goes away. A panic in it is an error of the statement.
+pub(super) async fn interruptible<T>(
+    wire: &mut Wire,
+    cancel: Pin<&mut Notified<'_>>,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    tokio::select! {
+        biased;
+        result = AssertUnwindSafe(work).catch_unwind() => {
+            result.map_err(|cause| Stop::Error(panicked(cause.as_ref())))
+        }
+        () = cancel => Err(Stop::Error(cancelled())),
+        () = wire.gone() => Err(Stop::Gone(io::ErrorKind::ConnectionAborted.into())),
+    }
+}

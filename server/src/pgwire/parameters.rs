@@ -1,0 +1,194 @@
+//! The values of a Bind message: text or binary, in the types that the client or the statement says.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::scalar::ScalarValue;
+use millstream_sql::{SqlError, SqlState};
+use pgwire::api::Type;
+
+use super::errors::protocol_violation;
+use super::rows::Formats;
+
+/// Days and microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL's counting starts.
+const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// The values of a Bind message. `oids` are the types that the client declared (0: none), `kinds` those of the statement.
+///
+/// # Errors
+/// Where a value does not parse as its type, or its binary form is not known.
+pub(super) fn decode(
+    values: &[Option<bytes::Bytes>],
+    codes: &[i16],
+    oids: &[u32],
+    kinds: &[DataType],
+) -> Result<Vec<ScalarValue>, SqlError> {
+    let formats = Formats::new(codes.to_vec());
+    let values = values.iter().enumerate().map(|(index, value)| {
+        let kind = kinds.get(index).cloned().unwrap_or(DataType::Utf8);
+        let declared = oids.get(index).copied().filter(|oid| *oid != 0).and_then(Type::from_oid);
+        let Some(bytes) = value else {
+            return ScalarValue::try_from(&kind).map_err(|error| protocol_violation(error.to_string()));
+        };
+        if formats.is_binary(index) {
+            let kind = declared.as_ref().and_then(arrow_type).unwrap_or(kind);
+            return binary(bytes, &kind, declared.as_ref());
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| {
+            SqlError::new(SqlState("22021"), format!("parameter ${} is not valid UTF-8", index + 1))
+        })?;
+        Ok(text_value(text, &kind))
+    });
+    values.collect()
+}
+
+/// A text for a statement that wants `kind`. Where PostgreSQL's text differs from Arrow's it is brought to the latter;
+/// whether it parses is seen when the value is cast.
+fn text_value(text: &str, kind: &DataType) -> ScalarValue {
+    match kind {
+        DataType::Boolean => match text.to_ascii_lowercase().as_str() {
+            "t" | "true" | "y" | "yes" | "on" | "1" => ScalarValue::Boolean(Some(true)),
+            "f" | "false" | "n" | "no" | "off" | "0" => ScalarValue::Boolean(Some(false)),
+            _ => ScalarValue::Utf8(Some(text.to_owned())),
+        },
+        DataType::Binary => match text.strip_prefix("\\x").and_then(unhex) {
+            Some(bytes) => ScalarValue::Binary(Some(bytes)),
+            None => ScalarValue::Binary(Some(text.as_bytes().to_vec())),
+        },
+        _ => ScalarValue::Utf8(Some(text.to_owned())),
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    let digits = digits?;
+    let pairs = digits.chunks_exact(2);
+    pairs.remainder().is_empty().then(|| pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+}
+
+/// The Arrow type of the values of a PostgreSQL type, where we read its binary form.
+pub(super) fn arrow_type(kind: &Type) -> Option<DataType> {
+    Some(match *kind {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 | Type::OID => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 => DataType::Float64,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => DataType::Utf8,
+        Type::BYTEA => DataType::Binary,
+        Type::DATE => DataType::Date32,
+        Type::TIME => DataType::Time64(TimeUnit::Microsecond),
+        Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Type::NUMERIC => DataType::Decimal128(38, 18),
+        _ => return None,
+    })
+}
+
+fn binary(bytes: &[u8], kind: &DataType, declared: Option<&Type>) -> Result<ScalarValue, SqlError> {
+    let value = match kind {
+        DataType::Boolean => bytes.first().map(|byte| ScalarValue::Boolean(Some(*byte != 0))),
+        DataType::Int8 | DataType::Int16 => fixed(bytes).map(|bytes| ScalarValue::Int16(Some(i16::from_be_bytes(bytes)))),
+        DataType::Int32 => fixed(bytes).map(|bytes| ScalarValue::Int32(Some(i32::from_be_bytes(bytes)))),
+        DataType::Int64 => fixed(bytes).map(|bytes| ScalarValue::Int64(Some(i64::from_be_bytes(bytes)))),
+        DataType::Float32 => fixed(bytes).map(|bytes| ScalarValue::Float32(Some(f32::from_be_bytes(bytes)))),
+        DataType::Float64 => fixed(bytes).map(|bytes| ScalarValue::Float64(Some(f64::from_be_bytes(bytes)))),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            std::str::from_utf8(bytes).ok().map(|text| ScalarValue::Utf8(Some(text.to_owned())))
+        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            Some(ScalarValue::Binary(Some(bytes.to_vec())))
+        }
+        DataType::Date32 => fixed(bytes).map(|bytes| {
+            ScalarValue::Date32(Some(i32::from_be_bytes(bytes).saturating_add(EPOCH_DAYS)))
+        }),
+        DataType::Time32(_) | DataType::Time64(_) => {
+            fixed(bytes).map(|bytes| ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(bytes))))
+        }
+        DataType::Timestamp(_, zone) => fixed(bytes).map(|bytes| {
+            let micros = i64::from_be_bytes(bytes).saturating_add(EPOCH_MICROS);
+            ScalarValue::TimestampMicrosecond(Some(micros), zone.clone())
+        }),
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) | DataType::UInt64 => {
+            numeric(bytes).map(|text| ScalarValue::Utf8(Some(text)))
+        }
+        _ => None,
+    };
+    value.ok_or_else(|| {
+        let name = declared.map_or_else(|| kind.to_string(), |declared| declared.name().to_owned());
+        SqlError::new(SqlState("22P03"), format!("incorrect binary data format for a parameter of type {name}"))
+            .with_hint("Send the parameter as text.")
+    })
+}
+
+fn fixed<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok()
+}
+
+/// PostgreSQL's binary `numeric` as decimal text.
+fn numeric(bytes: &[u8]) -> Option<String> {
+    let words: Vec<i16> = bytes.chunks_exact(2).filter_map(|pair| fixed(pair).map(i16::from_be_bytes)).collect();
+    let [count, weight, sign, scale, groups @ ..] = words.as_slice() else {
+        return None;
+    };
+    let negative = match *sign {
+        0 => false,
+        0x4000 => true,
+        _ => return None,
+    };
+    if groups.len() != usize::try_from(*count).ok()? {
+        return None;
+    }
+    let group = |place: i32| usize::try_from(place).ok().and_then(|place| groups.get(place)).copied().unwrap_or(0);
+    let weight = i32::from(*weight);
+    let mut text = String::from(if negative { "-" } else { "" });
+    if weight < 0 {
+        text.push('0');
+    }
+    for place in 0..=weight {
+        let digits = group(place);
+        text.push_str(&if place == 0 { digits.to_string() } else { format!("{digits:04}") });
+    }
+    let scale = usize::try_from(*scale).ok()?;
+    if scale > 0 {
+        let mut fraction = String::new();
+        let mut place = weight + 1;
+        while fraction.len() < scale {
+            // Places before the first group are zeros.
+            fraction.push_str(&format!("{:04}", if place < 0 { 0 } else { group(place) }));
+            place += 1;
+        }
+        fraction.truncate(scale);
+        text.push('.');
+        text.push_str(&fraction);
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+    use bytes::Bytes;
+    use datafusion::scalar::ScalarValue;
+
+    use super::{decode, numeric};
+
+    fn bytes_of(words: &[i16]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn numerics() {
+        assert_eq!(numeric(&bytes_of(&[3, 1, 0, 3, 1, 2345, 6780])).as_deref(), Some("12345.678"));
+        assert_eq!(numeric(&bytes_of(&[1, -1, 0x4000, 2, 500])).as_deref(), Some("-0.05"));
+        assert_eq!(numeric(&bytes_of(&[0, 0, 0, 2])).as_deref(), Some("0.00"));
+        assert_eq!(numeric(&bytes_of(&[1, -2, 0, 8, 1])).as_deref(), Some("0.00000001"));
+    }
+
+    #[test]
+    fn a_declared_type_counts_in_binary() {
+        let value = [Some(Bytes::from_static(&[0, 0, 0, 5]))];
+        let decoded = decode(&value, &[1], &[23], &[DataType::Int64]);
+        assert_eq!(decoded.ok(), Some(vec![ScalarValue::Int32(Some(5))]));
+    }
+}

@@ -1,0 +1,111 @@
+//! Simple queries: a text with any number of statements, answered in text.
+
+use std::io;
+use std::pin::{Pin, pin};
+
+use millstream_sql::ast::ParsedStatement;
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
+use tokio::sync::futures::Notified;
+
+use super::cancel::CancelEntry;
+use super::connection::{Connection, Stop, interruptible};
+use super::errors::{notice_message, panicked};
+use super::rows::{Formats, description};
+use super::wire::Wire;
+use crate::session::{Body, Notice, Session};
+
+use super::extended::{Running, Sent, send_rows};
+
+impl Connection {
+    pub(super) async fn simple_query(&mut self, text: &str) -> io::Result<()> {
+        match parse(text) {
+            Err(error) => self.fail(&error, 0)?,
+            Ok(statements) if statements.is_empty() => {
+                self.wire.feed(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()))?;
+            }
+            Ok(statements) => {
+                let mut from = 0;
+                for statement in &statements {
+                    let (offset, end) = locate(text, from, &statement.text);
+                    from = end;
+                    match self.run_simple(statement).await {
+                        Ok(()) => (),
+                        Err(Stop::Gone(error)) => return Err(error),
+                        Err(Stop::Error(error)) => {
+                            self.fail(&error, offset)?;
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        self.ready().await
+    }
+
+    async fn run_simple(&mut self, statement: &ParsedStatement) -> Result<(), Stop> {
+        self.check_transaction(statement)?;
+        let Self { wire, session, cancel, .. } = self;
+        let tag = run(wire, session, cancel, statement).await?;
+        let tag = self.after(statement, tag)?;
+        self.wire.feed(&PgWireBackendMessage::CommandComplete(CommandComplete::new(tag)))?;
+        Ok(())
+    }
+}
+
+async fn run(
+    wire: &mut Wire,
+    session: &mut Session,
+    cancel: &CancelEntry,
+    statement: &ParsedStatement,
+) -> Result<String, Stop> {
+    let mut requested: Pin<&mut Notified<'_>> = pin!(cancel.requested());
+    let outcome = interruptible(wire, requested.as_mut(), session.execute(statement, &[])).await??;
+    for notice in &outcome.notices {
+        wire.feed(&notice_message(notice))?;
+    }
+    let (rows, follows) = match outcome.body {
+        Body::Done(tag) => return Ok(tag),
+        Body::Rows(rows) => (rows, false),
+        Body::Subscription(rows) => (rows, true),
+    };
+    let formats = Formats::default();
+    wire.feed(&description(&rows.schema, &formats))?;
+    let notes = rows.notes.clone();
+    let mut running = Running::new(rows, follows, formats, session.settings().style());
+    match send_rows(wire, &mut running, 0, requested).await? {
+        // Without a limit rows are sent to the end.
+        Sent::All | Sent::Some => (),
+    }
+    if let Some(notice) = Notice::after(&notes) {
+        wire.feed(&notice_message(&notice))?;
+    }
+    Ok(running.tag())
+}
+
+/// Parses a text; a panic in the parser is an error.
+pub(super) fn parse(text: &str) -> millstream_sql::Result<Vec<ParsedStatement>> {
+    std::panic::catch_unwind(|| millstream_sql::parse(text)).unwrap_or_else(|cause| Err(panicked(cause.as_ref())))
+}
+
+/// Where `statement` begins in `text` behind byte `from`, in characters, and the byte where it ends.
+pub(super) fn locate(text: &str, from: usize, statement: &str) -> (usize, usize) {
+    let found = text.get(from..).and_then(|rest| rest.find(statement)).map(|at| from + at);
+    match found {
+        Some(at) => (text.get(..at).map_or(0, |before| before.chars().count()), at + statement.len()),
+        None => (0, from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::locate;
+
+    #[test]
+    fn statements_are_found_in_order() {
+        let text = "/* é */ SELECT 1; SELECT 1";
+        let (first, end) = locate(text, 0, "SELECT 1");
+        let (second, _) = locate(text, end, "SELECT 1");
+        assert_eq!((first, second), (8, 18));
+    }
+}

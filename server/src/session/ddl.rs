@@ -1,0 +1,206 @@
+//! Statements that change the catalog. Their callers hold the lock of the catalog.
+
+use std::sync::Arc;
+
+use millstream_engine::plan::{ChangelogMode, Dataflow, OperatorSpec, RelationId};
+use millstream_engine::runtime::JobState;
+use millstream_sql::ast::ObjectKind;
+use millstream_sql::bound::BoundQuery;
+use millstream_sql::catalog::{Relation, RelationKind, SqlFunction};
+use millstream_sql::{SqlError, SqlState, Target};
+
+use super::job::record;
+use super::{Database, Notice, Outcome, Session};
+use crate::catalog::{DdlGuard, JobKind};
+
+impl Session {
+    pub(super) fn create_table(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        mut relation: Relation,
+        exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        if exists {
+            return Ok(Outcome::done("CREATE TABLE").with_notice(skipping(&relation.name)));
+        }
+        relation.id = self.database.catalog().next_id();
+        if let RelationKind::InternalTable(table) = &relation.kind {
+            self.database.engine().create_table(relation.id, &relation.name, Arc::clone(&table.schema))?;
+        }
+        self.put(guard, relation);
+        Ok(Outcome::done("CREATE TABLE"))
+    }
+
+    pub(super) fn create_view(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        mut relation: Relation,
+        exists: bool,
+        replace: bool,
+    ) -> Result<Outcome, SqlError> {
+        if exists && !replace {
+            return Ok(Outcome::done("CREATE VIEW").with_notice(skipping(&relation.name)));
+        }
+        // A view that is replaced keeps its id, so that what depends on it still does.
+        let snapshot = self.database.catalog().snapshot(&self.temporary);
+        relation.id = match snapshot.relation(&relation.name) {
+            Ok(old) if replace => old.id,
+            _ => self.database.catalog().next_id(),
+        };
+        self.put(guard, relation);
+        Ok(Outcome::done("CREATE VIEW"))
+    }
+
+    pub(super) async fn create_materialized_view(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        mut relation: Relation,
+        exists: bool,
+        query: BoundQuery,
+    ) -> Result<Outcome, SqlError> {
+        const TAG: &str = "CREATE MATERIALIZED VIEW";
+        if exists {
+            return Ok(Outcome::done(TAG).with_notice(skipping(&relation.name)));
+        }
+        relation.id = self.database.catalog().next_id();
+        let target = Target::View(relation.id, relation.name.clone());
+        let record = record(JobKind::View, &query, Some(&relation));
+        let (job, dataflow) = self.database.start_job(&relation.name, &query, target, record).await?;
+        // From here on a failure must also take back the empty relation that the job made.
+        let undo = Undo { database: self.database.clone(), relation: Some(relation.id) };
+        if let Err(error) = self.database.engine().published(job.id()).await {
+            job.check()?;
+            return Err(error.into());
+        }
+        fill_view_properties(&mut relation.kind, &dataflow);
+        undo.forget();
+        job.keep();
+        self.put(guard, relation);
+        Ok(Outcome::done(TAG))
+    }
+
+    pub(super) fn create_function(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        function: SqlFunction,
+        exists: bool,
+    ) -> Result<Outcome, SqlError> {
+        let outcome = Outcome::done("CREATE FUNCTION");
+        if exists {
+            let message = format!("function \"{}\" already exists, skipping", function.name);
+            return Ok(outcome.with_notice(Notice { state: SqlState::DUPLICATE_FUNCTION, ..Notice::info(message) }));
+        }
+        self.database.catalog().put_function(guard, Arc::new(function));
+        Ok(outcome)
+    }
+
+    pub(super) fn drop_objects(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        relations: &[RelationId],
+        functions: &[String],
+        kind: ObjectKind,
+        notices: Vec<String>,
+    ) -> Result<Outcome, SqlError> {
+        let snapshot = self.database.catalog().snapshot(&self.temporary);
+        let found = |id: &RelationId| snapshot.relations.values().find(|relation| relation.id == *id).cloned();
+        let doomed: Vec<Arc<Relation>> = relations.iter().filter_map(found).collect();
+        for relation in &doomed {
+            self.check_no_insert(relation)?;
+        }
+        for relation in &doomed {
+            self.database.catalog().remove_relation(guard, relation.id);
+            self.temporary.retain(|_, temporary| temporary.id != relation.id);
+            forget(&self.database, relation);
+        }
+        for function in functions {
+            self.database.catalog().remove_function(guard, function);
+        }
+        let tag = match kind {
+            ObjectKind::Table => "DROP TABLE",
+            ObjectKind::View => "DROP VIEW",
+            ObjectKind::MaterializedView => "DROP MATERIALIZED VIEW",
+            ObjectKind::Function => "DROP FUNCTION",
+        };
+        let mut outcome = Outcome::done(tag);
+        outcome.notices = notices.into_iter().map(Notice::info).collect();
+        Ok(outcome)
+    }
+
+    /// Refuses to drop what a running `INSERT` reads or writes: nobody would see that it stopped.
+    fn check_no_insert(&self, relation: &Relation) -> Result<(), SqlError> {
+        for (job, kind) in self.database.jobs().touching(relation.id) {
+            let running = self.database.engine().job(job).is_some_and(|status| status.state == JobState::Running);
+            if kind == JobKind::Insert && running {
+                let message = format!("cannot drop \"{}\" because other objects depend on it", relation.name);
+                return Err(SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                    .with_detail(format!("job {job} reads or writes it"))
+                    .with_hint(format!("Use CANCEL JOB {job} first.")));
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, guard: &DdlGuard<'_>, relation: Relation) {
+        let relation = Arc::new(relation);
+        if relation.temporary {
+            self.temporary.insert(relation.name.clone(), relation);
+        } else {
+            self.database.catalog().put_relation(guard, relation);
+        }
+    }
+}
+
+/// Stops what keeps and what follows a relation, and gives its rows back.
+pub(super) fn forget(database: &Database, relation: &Relation) {
+    for (job, _) in database.jobs().touching(relation.id) {
+        // It may have ended: then there is nothing to cancel.
+        let _ = database.engine().cancel(job);
+        database.jobs().remove(job);
+    }
+    match &relation.kind {
+        RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
+            if let Err(error) = database.engine().drop_relation(relation.id) {
+                tracing::warn!(relation = %relation.name, %error, "could not drop the rows of a relation");
+            }
+            database.remove_gate(relation.id);
+        }
+        RelationKind::ConnectorTable(_) | RelationKind::View { .. } => (),
+    }
+}
+
+/// Takes back the relation of a view whose creation did not end well.
+struct Undo {
+    database: Database,
+    relation: Option<RelationId>,
+}
+
+impl Undo {
+    fn forget(mut self) {
+        self.relation = None;
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Some(relation) = self.relation {
+            // Where the job never made it, there is nothing to take back.
+            let _ = self.database.engine().drop_relation(relation);
+        }
+    }
+}
+
+/// Key, event time and changelog mode of a view are those of the edge that ends in it.
+fn fill_view_properties(kind: &mut RelationKind, dataflow: &Dataflow) {
+    let last = dataflow.nodes.iter().rev().find(|node| matches!(node.spec, OperatorSpec::Materialize(_)));
+    if let (RelationKind::MaterializedView { stream_key, append_only, time_column, .. }, Some(node)) = (kind, last) {
+        stream_key.clone_from(&node.edge.stream_key);
+        *append_only = node.edge.changelog == ChangelogMode::Append;
+        *time_column = node.edge.time_column;
+    }
+}
+
+fn skipping(name: &str) -> Notice {
+    let message = format!("relation \"{name}\" already exists, skipping");
+    Notice { state: SqlState::DUPLICATE_TABLE, ..Notice::info(message) }
+}

@@ -1,0 +1,132 @@
+//! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
+
+use arrow::datatypes::SchemaRef;
+use millstream_engine::ports::Boundedness;
+use millstream_engine::runtime::CollectSink;
+use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::{SqlError, Target, batch_plan, explain_dataflow, lower};
+
+use super::job::CatalogOpener;
+use super::outcome::text_schema;
+use super::query::{Choice, DATABASE_AND_SCHEMA};
+use super::{Outcome, Rows, RuntimeMode, Session};
+use crate::batch::physical_text;
+
+/// Name of the one column, as PostgreSQL has it.
+const COLUMN: &str = "QUERY PLAN";
+
+/// The columns of `EXPLAIN`.
+pub(super) fn schema() -> SchemaRef {
+    text_schema(&[COLUMN])
+}
+
+/// A titled part of the answer.
+struct Part {
+    title: String,
+    text: String,
+}
+
+impl Session {
+    pub(super) async fn explain(&self, statement: &BoundStatement, options: &[String]) -> Result<Outcome, SqlError> {
+        if options.iter().any(|option| option == "ANALYZE") {
+            return Err(SqlError::unsupported("EXPLAIN ANALYZE is not supported")
+                .with_hint("Use EXPLAIN, and SHOW JOBS for the counters of a running job."));
+        }
+        let (query, mode, target) = match statement {
+            BoundStatement::Query(query) => (query, self.choose(query)?, Some(collect("the client"))),
+            BoundStatement::Subscribe(query) => (query, always("SUBSCRIBE follows changes"), Some(collect("the client"))),
+            BoundStatement::CreateMaterializedView { relation, query, .. } => {
+                let target = Target::View(relation.id, relation.name.clone());
+                (query, always("a materialized view is kept up to date"), Some(target))
+            }
+            BoundStatement::Insert { target, query } => {
+                let (mode, to) = self.explain_insert(target)?;
+                (query, mode, to)
+            }
+            BoundStatement::Explain { .. }
+            | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateView { .. }
+            | BoundStatement::CreateFunction { .. }
+            | BoundStatement::Drop { .. }
+            | BoundStatement::Show(_)
+            | BoundStatement::Describe(_)
+            | BoundStatement::ShowCreate(_)
+            | BoundStatement::Set { .. }
+            | BoundStatement::Reset(_)
+            | BoundStatement::CancelJob(_)
+            | BoundStatement::Flush
+            | BoundStatement::Acknowledge(_)
+            | BoundStatement::SystemCatalog => {
+                return Err(SqlError::unsupported("EXPLAIN takes a query, INSERT, SUBSCRIBE or CREATE MATERIALIZED VIEW"));
+            }
+        };
+        let parts = self.parts(query, mode, target).await?;
+        let lines = parts.iter().enumerate().flat_map(|(index, part)| {
+            let blank = (index > 0).then(String::new);
+            let title = std::iter::once(format!("== {} ==", part.title));
+            blank.into_iter().chain(title).chain(part.text.trim_end().lines().map(str::to_owned))
+        });
+        let rows: Vec<[Option<String>; 1]> = lines.map(|line| [Some(line)]).collect();
+        Ok(Outcome::rows(Rows::from_texts([COLUMN], &rows, "EXPLAIN")?))
+    }
+
+    /// How an `INSERT` runs. An internal table is no target of a dataflow.
+    fn explain_insert(&self, target: &Relation) -> Result<(Choice, Option<Target>), SqlError> {
+        match &target.kind {
+            RelationKind::ConnectorTable(table) => {
+                let to = Target::Sink(target.name.clone(), self.open_sink(table)?);
+                if self.settings.mode() == RuntimeMode::Batch {
+                    return Ok((Choice { streaming: false, reason: "execution.runtime-mode is batch" }, Some(to)));
+                }
+                Ok((always("an INSERT into a connector runs as a job"), Some(to)))
+            }
+            RelationKind::InternalTable(_) | RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
+                Ok((Choice { streaming: false, reason: "an INSERT into an internal table reads once" }, None))
+            }
+        }
+    }
+
+    async fn parts(&self, query: &BoundQuery, mode: Choice, target: Option<Target>) -> Result<Vec<Part>, SqlError> {
+        let chosen = if mode.streaming { "streaming" } else { "batch" };
+        let input = match query.boundedness {
+            Boundedness::Bounded => "its input ends",
+            Boundedness::Unbounded => "its input does not end",
+            Boundedness::Endless => "its input never ends",
+        };
+        let mut parts = vec![
+            Part { title: "Mode".to_owned(), text: format!("{chosen}: {}; {input}", mode.reason) },
+            Part { title: "Logical plan".to_owned(), text: query.plan.display_indent().to_string() },
+        ];
+        if let Some(target) = target {
+            let text = match lower(query, target, &CatalogOpener(self.database.catalog())) {
+                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards),
+                // What batch computes need not have a dataflow.
+                Err(error) if !mode.streaming => format!("none: {error}"),
+                Err(error) => return Err(error),
+            };
+            parts.push(Part { title: "Dataflow".to_owned(), text });
+        }
+        if !mode.streaming {
+            parts.push(Part { title: "Batch plan".to_owned(), text: self.batch_text(query).await? });
+        }
+        Ok(parts)
+    }
+
+    async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
+        let plan = self.database.scans().resolve(batch_plan(query)?)?;
+        let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
+        let physical = self.database.batch().physical(&context, &plan).await?;
+        Ok(physical_text(physical.as_ref()))
+    }
+}
+
+fn always(reason: &'static str) -> Choice {
+    Choice { streaming: true, reason }
+}
+
+/// A target for a dataflow that is only shown.
+fn collect(name: &str) -> Target {
+    let (sink, _receiver) = CollectSink::channel(1);
+    Target::Sink(name.to_owned(), sink)
+}

@@ -1,0 +1,146 @@
+//! `INSERT` into an internal table: the rows are computed, checked and then made visible at once.
+
+use std::collections::HashSet;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::row::{RowConverter, SortField};
+use futures::TryStreamExt;
+use millstream_engine::message::Delta;
+use millstream_engine::ports::Boundedness;
+use millstream_sql::bound::BoundQuery;
+use millstream_sql::catalog::{InternalTable, Relation};
+use millstream_sql::{SqlError, SqlState};
+
+use super::query::inputs;
+use super::{Outcome, Session};
+use crate::batch::{ReadNotes, conform};
+use crate::encode::{TextStyle, text_value};
+use crate::errors::from_arrow;
+
+/// Held while rows are checked against the keys of a table and inserted. The keys are read from the table once.
+pub(super) type TableGate = tokio::sync::Mutex<Option<Keys>>;
+
+/// The primary keys of all rows of a table, encoded.
+pub(super) type Keys = HashSet<Box<[u8]>>;
+
+impl Session {
+    pub(super) async fn insert_internal(
+        &self,
+        target: &Relation,
+        table: &InternalTable,
+        query: &BoundQuery,
+    ) -> Result<Outcome, SqlError> {
+        match inputs(&query.plan)?.connectors {
+            None | Some(Boundedness::Bounded) => (),
+            Some(Boundedness::Unbounded | Boundedness::Endless) => return Err(unbounded(target)),
+        }
+        let rows: Vec<RecordBatch> = self.batch_rows(query, &ReadNotes::default()).await?.try_collect().await?;
+        let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
+        if count == 0 {
+            return Ok(Outcome::done("INSERT 0 0"));
+        }
+        for batch in &rows {
+            check_not_null(target, table, batch)?;
+        }
+        let rows = rows.iter().map(|batch| conform(batch, &table.schema)).collect::<Result<Vec<_>, _>>()?;
+        let batch = concat_batches(&table.schema, &rows).map_err(from_arrow)?;
+        if table.primary_key.is_empty() {
+            self.database.engine().insert(target.id, Delta::append(batch)).await?;
+            return Ok(Outcome::done(format!("INSERT 0 {count}")));
+        }
+        let gate = self.database.gate(target.id);
+        let mut keys = gate.lock().await;
+        let new = self.check_unique(target, table, &batch, &mut keys)?;
+        // From here to the end the keys are unknown: whoever comes next reads them again, also where this is dropped.
+        let mut known = keys.take().unwrap_or_default();
+        self.database.engine().insert(target.id, Delta::append(batch)).await?;
+        known.extend(new);
+        *keys = Some(known);
+        Ok(Outcome::done(format!("INSERT 0 {count}")))
+    }
+
+    /// The keys of the new rows, none of which the table has.
+    fn check_unique(
+        &self,
+        target: &Relation,
+        table: &InternalTable,
+        batch: &RecordBatch,
+        known: &mut Option<Keys>,
+    ) -> Result<Keys, SqlError> {
+        let converter = key_converter(table)?;
+        let known = match known {
+            Some(known) => known,
+            None => known.insert(self.read_keys(target, table, &converter)?),
+        };
+        let mut new = Keys::new();
+        let columns = batch.project(&table.primary_key).map_err(from_arrow)?;
+        let rows = converter.convert_columns(columns.columns()).map_err(from_arrow)?;
+        for (row, key) in rows.iter().enumerate() {
+            if known.contains(key.as_ref()) || !new.insert(key.as_ref().into()) {
+                return Err(duplicate(target, &columns, row));
+            }
+        }
+        Ok(new)
+    }
+
+    fn read_keys(&self, target: &Relation, table: &InternalTable, converter: &RowConverter) -> Result<Keys, SqlError> {
+        let snapshot = self.database.engine().snapshot();
+        let mut keys = Keys::new();
+        let Some(view) = snapshot.views.get(&target.id) else {
+            return Ok(keys);
+        };
+        for shard in &view.shards {
+            for batch in shard.scan(&table.primary_key)? {
+                let rows = converter.convert_columns(batch.columns()).map_err(from_arrow)?;
+                keys.extend(rows.iter().map(|key| Box::from(key.as_ref())));
+            }
+        }
+        Ok(keys)
+    }
+}
+
+fn key_converter(table: &InternalTable) -> Result<RowConverter, SqlError> {
+    let schema = table.schema.project(&table.primary_key).map_err(from_arrow)?;
+    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    RowConverter::new(fields).map_err(from_arrow)
+}
+
+fn check_not_null(target: &Relation, table: &InternalTable, batch: &RecordBatch) -> Result<(), SqlError> {
+    for (column, field) in batch.columns().iter().zip(table.schema.fields()) {
+        if !field.is_nullable() && column.null_count() > 0 {
+            let row = (0..column.len()).find(|row| column.is_null(*row)).unwrap_or(0);
+            let message = format!(
+                "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                field.name(),
+                target.name
+            );
+            return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+                .with_detail(format!("Failing row contains ({}).", row_text(batch, row, "null"))));
+        }
+    }
+    Ok(())
+}
+
+fn duplicate(target: &Relation, keys: &RecordBatch, row: usize) -> SqlError {
+    let schema = keys.schema();
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let message = format!("duplicate key value violates unique constraint \"{}_pkey\"", target.name);
+    SqlError::new(SqlState::UNIQUE_VIOLATION, message).with_detail(format!(
+        "Key ({})=({}) already exists.",
+        names.join(", "),
+        row_text(keys, row, "null")
+    ))
+}
+
+fn row_text(batch: &RecordBatch, row: usize, null: &str) -> String {
+    let texts = batch.columns().iter().map(|column| {
+        text_value(column.as_ref(), row, TextStyle::default()).unwrap_or_else(|| null.to_owned())
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+fn unbounded(target: &Relation) -> SqlError {
+    SqlError::unsupported(format!("cannot insert the rows of a query that does not end into table \"{}\"", target.name))
+        .with_hint("Keep the result with CREATE MATERIALIZED VIEW, or add a LIMIT.")
+}

@@ -1,0 +1,133 @@
+//! Starting jobs, and stopping them when nobody wants them any more.
+
+use std::sync::Arc;
+
+use millstream_engine::plan::Dataflow;
+use millstream_engine::ports::{ScanRequest, Source};
+use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
+use millstream_sql::bound::BoundQuery;
+use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::{Opener, SqlError, SqlState, Target, lower};
+
+use super::Database;
+use crate::catalog::{Catalog, JobKind, JobRecord};
+
+/// Opens connector tables for the front end.
+#[derive(Debug)]
+pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
+
+impl Opener for CatalogOpener<'_> {
+    fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
+        let RelationKind::ConnectorTable(table) = &relation.kind else {
+            let message = format!("relation \"{}\" is not a connector table", relation.name);
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        };
+        let Some(connector) = self.0.connector(&table.connector) else {
+            let message = format!("connector \"{}\" does not exist", table.connector);
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+        };
+        Ok(connector.source(&table.spec, request)?)
+    }
+}
+
+/// A running job that is cancelled when this is dropped.
+pub(super) struct JobGuard {
+    database: Database,
+    job: JobId,
+    kept: bool,
+}
+
+impl JobGuard {
+    /// Which job.
+    pub(super) fn id(&self) -> JobId {
+        self.job
+    }
+
+    /// Lets the job run on.
+    pub(super) fn keep(mut self) -> JobId {
+        self.kept = true;
+        self.job
+    }
+
+    /// Waits until the job has ended.
+    ///
+    /// # Errors
+    /// Where it failed or was cancelled.
+    pub(super) async fn finished(&self) -> Result<JobStatus, SqlError> {
+        check_end(self.database.engine().finished(self.job).await?)
+    }
+
+    /// Why the job ended, where it did not end well.
+    ///
+    /// # Errors
+    /// Where it failed or was cancelled.
+    pub(super) fn check(&self) -> Result<(), SqlError> {
+        match self.database.engine().job(self.job) {
+            Some(status) => check_end(status).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for JobGuard {
+    fn drop(&mut self) {
+        if !self.kept {
+            // A job that has ended needs no cancelling; there is nobody to tell.
+            let _ = self.database.engine().cancel(self.job);
+            self.database.jobs().remove(self.job);
+        }
+    }
+}
+
+/// The status, where the job ended well or still runs.
+fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
+    match status.state {
+        JobState::Running | JobState::Finished => Ok(status),
+        JobState::Failed => {
+            let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
+            let error = SqlError::new(SqlState::DATA_EXCEPTION, message);
+            Err(match status.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            })
+        }
+        JobState::Canceled => {
+            let message = format!("canceling statement because job {} was cancelled", status.id);
+            Err(SqlError::new(SqlState::QUERY_CANCELED, message))
+        }
+    }
+}
+
+impl Database {
+    /// Lowers a query to `target` and runs it. Returns the job and its dataflow.
+    ///
+    /// # Errors
+    /// Where it cannot be lowered, or a source cannot be read.
+    pub(super) async fn start_job(
+        &self,
+        name: &str,
+        query: &BoundQuery,
+        target: Target,
+        record: JobRecord,
+    ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+        let (database, query, name) = (self.clone(), query.clone(), name.to_owned());
+        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+            let dataflow = Arc::new(lower(&query, target, &CatalogOpener(database.catalog()))?);
+            let job = database.engine().submit(JobRequest { name, dataflow: Arc::clone(&dataflow) })?;
+            database.jobs().add(job, record);
+            Ok((JobGuard { database, job, kept: false }, dataflow))
+        };
+        // Sources list files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
+        // dropped with the result and the job is cancelled.
+        tokio::task::spawn_blocking(start)
+            .await
+            .map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
+    }
+}
+
+/// A record of a job that reads what a query reads and writes `writes`.
+pub(super) fn record(kind: JobKind, query: &BoundQuery, writes: Option<&Relation>) -> JobRecord {
+    let mut touches = query.depends_on.clone();
+    touches.extend(writes.map(|relation| relation.id));
+    JobRecord { kind, touches }
+}

@@ -1,0 +1,287 @@
+//! `SHOW`, `DESCRIBE`, `SHOW CREATE`: what exists, as rows.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use millstream_sql::ast::Show;
+use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
+use millstream_sql::{SqlError, SqlState};
+
+use super::{Outcome, Rows, Session};
+use crate::catalog::JobKind;
+use crate::errors::from_arrow;
+
+/// Word of the command tag.
+const COMMAND: &str = "SHOW";
+
+impl Session {
+    pub(super) fn show(&self, what: &Show) -> Result<Outcome, SqlError> {
+        let columns = match what {
+            Show::Tables => self.tables(),
+            Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
+            Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
+            Show::Jobs => self.jobs(),
+            Show::Watermarks => self.watermarks(),
+            Show::Connectors => self.connectors(),
+            Show::Functions => self.functions(),
+            Show::All => self.settings_columns(),
+            Show::Setting(name) => {
+                let (_, value) = self.settings.show(name)?;
+                vec![texts([value])]
+            }
+            Show::Columns(name) | Show::Create(name) => {
+                let message = format!("SHOW of \"{name}\" came unbound");
+                return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
+            }
+        };
+        answer(self.show_schema(what), columns)
+    }
+
+    /// The schema of a `SHOW`; that of one setting has the setting's canonical name.
+    fn show_schema(&self, what: &Show) -> SchemaRef {
+        if let Show::Setting(name) = what
+            && let Ok((name, _)) = self.settings.show(name)
+        {
+            return Arc::new(Schema::new(vec![text(&name)]));
+        }
+        schema(what)
+    }
+
+    /// Everything that `SELECT` can name, as Flink's `SHOW TABLES`.
+    fn tables(&self) -> Vec<ArrayRef> {
+        let catalog = self.database.catalog().snapshot(&self.temporary);
+        let names = catalog.relations.values().map(|relation| relation.name.clone());
+        let kinds = catalog.relations.values().map(|relation| kind_name(relation).to_owned());
+        vec![texts(names), texts(kinds)]
+    }
+
+    fn relations(&self, wanted: impl Fn(&RelationKind) -> bool) -> Vec<ArrayRef> {
+        let catalog = self.database.catalog().snapshot(&self.temporary);
+        let found = catalog.relations.values().filter(|relation| wanted(&relation.kind));
+        vec![texts(found.map(|relation| relation.name.clone()))]
+    }
+
+    fn jobs(&self) -> Vec<ArrayRef> {
+        let jobs = self.database.engine().jobs();
+        let kind = |job| match self.database.jobs().kind(job) {
+            Some(JobKind::View) => Some("MATERIALIZED VIEW"),
+            Some(JobKind::Insert) => Some("INSERT"),
+            Some(JobKind::Subscribe) => Some("SUBSCRIBE"),
+            Some(JobKind::Query) => Some("SELECT"),
+            None => None,
+        };
+        vec![
+            numbers(jobs.iter().map(|job| job.id.0)),
+            texts(jobs.iter().map(|job| job.name.clone())),
+            Arc::new(jobs.iter().map(|job| kind(job.id)).collect::<StringArray>()),
+            texts(jobs.iter().map(|job| job.state.to_string())),
+            moments(jobs.iter().map(|job| Some(job.started.0))),
+            numbers(jobs.iter().map(|job| job.metrics.rows_in)),
+            numbers(jobs.iter().map(|job| job.metrics.rows_out)),
+            numbers(jobs.iter().map(|job| job.metrics.late_rows)),
+            numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
+            texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
+            Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
+        ]
+    }
+
+    fn watermarks(&self) -> Vec<ArrayRef> {
+        let splits = self.database.engine().splits();
+        vec![
+            numbers(splits.iter().map(|split| split.job.0)),
+            texts(splits.iter().map(|split| split.table.clone())),
+            texts(splits.iter().map(|split| split.split.clone())),
+            texts(splits.iter().map(|split| split.watermark.to_string())),
+            Arc::new(splits.iter().map(|split| Some(split.idle)).collect::<BooleanArray>()),
+            numbers(splits.iter().map(|split| split.rows)),
+        ]
+    }
+
+    fn connectors(&self) -> Vec<ArrayRef> {
+        let catalog = self.database.catalog().snapshot(&self.temporary);
+        let found: Vec<_> = catalog.connectors.values().collect();
+        let options = |connector: &millstream_engine::ports::ConnectorDescriptor| {
+            connector.options.iter().map(|option| option.name).collect::<Vec<_>>().join(", ")
+        };
+        vec![
+            texts(found.iter().map(|connector| connector.name.to_owned())),
+            Arc::new(found.iter().map(|connector| Some(connector.capabilities.source)).collect::<BooleanArray>()),
+            Arc::new(found.iter().map(|connector| Some(connector.capabilities.sink)).collect::<BooleanArray>()),
+            texts(found.iter().map(|connector| connector.doc.to_owned())),
+            texts(found.iter().map(|connector| options(connector))),
+        ]
+    }
+
+    fn functions(&self) -> Vec<ArrayRef> {
+        let catalog = self.database.catalog().snapshot(&self.temporary);
+        let signature = |function: &millstream_sql::catalog::SqlFunction| {
+            let parameters = function.parameters.iter().map(|(name, kind)| format!("{name} {}", kind.text));
+            format!("({}) RETURNS {}", parameters.collect::<Vec<_>>().join(", "), function.returns.text)
+        };
+        let found: Vec<_> = catalog.functions.values().collect();
+        vec![
+            texts(found.iter().map(|function| function.name.clone())),
+            texts(found.iter().map(|function| signature(function))),
+            texts(found.iter().map(|function| function.body.clone())),
+        ]
+    }
+
+    fn settings_columns(&self) -> Vec<ArrayRef> {
+        let lines = self.settings.lines();
+        vec![
+            texts(lines.iter().map(|line| line.name.clone())),
+            texts(lines.iter().map(|line| line.value.clone())),
+            texts(lines.iter().map(|line| line.origin.to_string())),
+            texts(lines.iter().map(|line| line.description.to_owned())),
+        ]
+    }
+}
+
+/// The columns of a `SHOW`.
+pub(super) fn schema(what: &Show) -> SchemaRef {
+    let fields = match what {
+        Show::Tables => vec![text("name"), text("kind")],
+        Show::Views | Show::MaterializedViews => vec![text("name")],
+        Show::Jobs => vec![
+            number("id"),
+            text("name"),
+            text("kind"),
+            text("state"),
+            Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+            number("rows_in"),
+            number("rows_out"),
+            number("late_rows"),
+            number("bad_rows"),
+            text("watermark"),
+            text("error"),
+        ],
+        Show::Watermarks => {
+            vec![number("job"), text("table"), text("split"), text("watermark"), flag("idle"), number("rows")]
+        }
+        Show::Connectors => {
+            vec![text("name"), flag("source"), flag("sink"), text("description"), text("options")]
+        }
+        Show::Functions => vec![text("name"), text("signature"), text("body")],
+        Show::Columns(_) => return describe_schema(),
+        Show::Create(_) => return create_schema(),
+        Show::All => vec![text("name"), text("setting"), text("source"), text("description")],
+        Show::Setting(name) => vec![text(name)],
+    };
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of `DESCRIBE`, as Flink has them.
+pub(super) fn describe_schema() -> SchemaRef {
+    let fields = vec![text("name"), text("type"), flag("null"), text("key"), text("extras"), text("watermark"), text("comment")];
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of `SHOW CREATE`.
+pub(super) fn create_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![text("result")]))
+}
+
+pub(super) fn describe(relation: &Relation) -> Result<Outcome, SqlError> {
+    let columns = &relation.columns;
+    let key = primary_key_names(relation);
+    let key_text = (!key.is_empty()).then(|| format!("PRI({})", key.join(", ")));
+    let watermark = watermark(relation);
+    let extras = |origin: &ColumnOrigin| match origin {
+        ColumnOrigin::Physical => None,
+        ColumnOrigin::Computed(expr) => Some(format!("AS {expr}")),
+        ColumnOrigin::Metadata(key, false) => Some(format!("METADATA FROM '{key}'")),
+        ColumnOrigin::Metadata(key, true) => Some(format!("METADATA FROM '{key}' VIRTUAL")),
+    };
+    answer(
+        describe_schema(),
+        vec![
+            texts(columns.iter().map(|column| column.name.clone())),
+            texts(columns.iter().map(|column| column.data_type.text.clone())),
+            Arc::new(columns.iter().map(|column| Some(column.nullable)).collect::<BooleanArray>()),
+            Arc::new(
+                columns
+                    .iter()
+                    .map(|column| key.contains(&column.name.as_str()).then(|| key_text.clone()).flatten())
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(columns.iter().map(|column| extras(&column.origin)).collect::<StringArray>()),
+            Arc::new(
+                (0..columns.len())
+                    .map(|index| watermark.and_then(|(at, expr)| (at == index).then(|| expr.to_owned())))
+                    .collect::<StringArray>(),
+            ),
+            Arc::new(columns.iter().map(|column| column.comment.clone()).collect::<StringArray>()),
+        ],
+    )
+}
+
+pub(super) fn create(relation: &Relation) -> Result<Outcome, SqlError> {
+    answer(create_schema(), vec![texts([relation.definition.clone()])])
+}
+
+/// The names of the primary key columns, or of those that identify a row of a view.
+fn primary_key_names(relation: &Relation) -> Vec<&str> {
+    match &relation.kind {
+        RelationKind::ConnectorTable(table) => field_names(&table.spec.schema, &table.spec.primary_key),
+        RelationKind::InternalTable(table) => field_names(&table.schema, &table.primary_key),
+        RelationKind::MaterializedView { stream_key, .. } => {
+            let key = stream_key.iter().flatten();
+            key.filter_map(|index| relation.columns.get(*index)).map(|column| column.name.as_str()).collect()
+        }
+        RelationKind::View { .. } => Vec::new(),
+    }
+}
+
+fn field_names<'a>(schema: &'a Schema, indexes: &[usize]) -> Vec<&'a str> {
+    indexes.iter().filter_map(|index| schema.fields().get(*index)).map(|field| field.name().as_str()).collect()
+}
+
+/// The event-time column of a relation and its watermark.
+fn watermark(relation: &Relation) -> Option<(usize, &str)> {
+    let declared = match &relation.kind {
+        RelationKind::ConnectorTable(table) => table.watermark.as_ref(),
+        RelationKind::InternalTable(table) => table.watermark.as_ref(),
+        RelationKind::View { .. } | RelationKind::MaterializedView { .. } => None,
+    };
+    declared.map(|(index, expr)| (*index, expr.as_str()))
+}
+
+/// What a relation is called in listings.
+pub(crate) fn kind_name(relation: &Relation) -> &'static str {
+    match &relation.kind {
+        RelationKind::ConnectorTable(_) => "connector table",
+        RelationKind::InternalTable(_) => "table",
+        RelationKind::View { .. } => "view",
+        RelationKind::MaterializedView { .. } => "materialized view",
+    }
+}
+
+fn answer(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Outcome, SqlError> {
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(from_arrow)?;
+    Ok(Outcome::rows(Rows::from_batches(schema, vec![batch], COMMAND)))
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, true)
+}
+
+fn number(name: &str) -> Field {
+    Field::new(name, DataType::Int64, true)
+}
+
+fn flag(name: &str) -> Field {
+    Field::new(name, DataType::Boolean, true)
+}
+
+fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
+    Arc::new(values.into_iter().map(Some).collect::<StringArray>())
+}
+
+fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
+}
+
+fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}

@@ -1,0 +1,112 @@
+//! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
+//!
+//! `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
+//! ours. One DataFusion context a session, made at its first use.
+
+mod relations;
+
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use arrow::datatypes::DataType;
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan, Volatility, create_udf};
+use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement;
+use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use futures::StreamExt;
+use millstream_sql::catalog::CatalogSnapshot;
+use millstream_sql::{SqlError, SqlState};
+
+use crate::batch::ReadNotes;
+use crate::errors::from_datafusion;
+use crate::session::{Database, Description, Rows, Settings};
+use relations::RelationsSchema;
+
+/// The only database and its schema.
+const DATABASE: &str = "millstream";
+const SCHEMA: &str = "public";
+
+/// What tools of PostgreSQL ask about the server.
+pub(crate) struct SystemCatalog {
+    context: SessionContext,
+    parser: PostgresCompatibilityParser,
+    relations: Arc<RelationsSchema>,
+}
+
+impl SystemCatalog {
+    /// The catalog of a new session. Where its parts cannot be made, its queries tell so.
+    pub(crate) fn new(database: &Database) -> Self {
+        let context = database.batch().context("UTC", (DATABASE, SCHEMA));
+        let relations = Arc::new(RelationsSchema::default());
+        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations };
+        if let Err(error) = system.set_up() {
+            tracing::error!(%error, "could not set up the system catalog");
+        }
+        system
+    }
+
+    fn set_up(&self) -> Result<(), SqlError> {
+        let catalog = self.context.catalog(DATABASE).ok_or_else(|| internal("the default catalog is missing"))?;
+        let relations = Arc::clone(&self.relations);
+        catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
+        setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
+        let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
+        let version = move |_: &[ColumnarValue]| {
+            Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))))
+        };
+        self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
+        Ok(())
+    }
+
+    /// Takes over what exists now.
+    pub(crate) fn refresh(&mut self, catalog: CatalogSnapshot, _settings: &Settings) {
+        self.relations.replace(catalog);
+    }
+
+    /// The rows of a query.
+    ///
+    /// # Errors
+    /// Where it cannot be parsed, planned or computed.
+    pub(crate) async fn query(&self, text: &str, parameters: &[ScalarValue]) -> Result<Rows, SqlError> {
+        let mut plan = self.plan(text).await?;
+        if !parameters.is_empty() {
+            let kinds = crate::session::parameter_types(&plan)?;
+            let values = kinds.iter().zip(parameters).map(|(kind, value)| crate::session::fit_parameter(value, kind));
+            let values = values.map(|value| value.map(ScalarAndMetadata::from)).collect::<Result<Vec<_>, _>>()?;
+            plan = plan.with_param_values(ParamValues::List(values)).map_err(from_datafusion)?;
+        }
+        let frame = self.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+        let stream = frame.execute_stream().await.map_err(from_datafusion)?;
+        let schema = stream.schema();
+        let batches = stream.map(|batch| batch.map_err(from_datafusion)).boxed();
+        Ok(Rows { schema, batches, command: "SELECT", notes: ReadNotes::default() })
+    }
+
+    /// Parameters and columns of a query.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub(crate) async fn describe(&self, text: &str) -> Result<Description, SqlError> {
+        let plan = self.plan(text).await?;
+        let parameters = crate::session::parameter_types(&plan)?;
+        Ok(Description { parameters, columns: Some(Arc::clone(plan.schema().inner())) })
+    }
+
+    async fn plan(&self, text: &str) -> Result<LogicalPlan, SqlError> {
+        let parsed = self.parser.parse(text).map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+        let Some(statement) = parsed.into_iter().next() else {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
+        };
+        let state = self.context.state();
+        state.statement_to_plan(Statement::Statement(Box::new(statement))).await.map_err(from_datafusion)
+    }
+}
+
+fn internal(message: &str) -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, message)
+}
