@@ -1,7 +1,8 @@
 //! How the errors of DataFusion and Arrow become SQL errors with a code.
 
 use arrow::error::ArrowError;
-use datafusion::error::{DataFusionError, SchemaError};
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
 use millstream_engine::EngineError;
 use millstream_sql::{SqlError, SqlState};
 
@@ -23,7 +24,9 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::ResourcesExhausted(message) => SqlError::new(OUT_OF_MEMORY, first_line(&message))
             .with_hint("Start the server with a larger memory-limit, or read less at once."),
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
-        DataFusionError::Plan(message) | DataFusionError::Configuration(message) => from_message(&message, SqlState::SYNTAX_ERROR),
+        DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
+            from_message(&message, SqlState::SYNTAX_ERROR)
+        }
         DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&inner.to_string())),
         DataFusionError::Execution(message) => from_message(&message, SqlState::DATA_EXCEPTION),
         DataFusionError::IoError(inner) => SqlError::new(SqlState::IO_ERROR, inner.to_string()),
@@ -76,14 +79,16 @@ fn from_shared(error: &DataFusionError) -> SqlError {
     match error {
         DataFusionError::Shared(inner) => from_shared(inner),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_shared(inner),
-        DataFusionError::External(inner) => match (inner.downcast_ref::<SqlError>(), inner.downcast_ref::<EngineError>()) {
-            (Some(error), _) => error.clone(),
-            (None, Some(EngineError::BadRow { message, hint })) => {
-                EngineError::BadRow { message: message.clone(), hint: hint.clone() }.into()
+        DataFusionError::External(inner) => {
+            match (inner.downcast_ref::<SqlError>(), inner.downcast_ref::<EngineError>()) {
+                (Some(error), _) => error.clone(),
+                (None, Some(EngineError::BadRow { message, hint })) => {
+                    EngineError::BadRow { message: message.clone(), hint: hint.clone() }.into()
+                }
+                (None, Some(EngineError::Io { message })) => EngineError::Io { message: message.clone() }.into(),
+                (None, _) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&inner.to_string())),
             }
-            (None, Some(EngineError::Io { message })) => EngineError::Io { message: message.clone() }.into(),
-            (None, _) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&inner.to_string())),
-        },
+        }
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             ArrowError::DivideByZero => from_arrow(ArrowError::DivideByZero),
             ArrowError::ArithmeticOverflow(message) => from_arrow(ArrowError::ArithmeticOverflow(message.clone())),
@@ -195,9 +200,6 @@ mod tests {
         let zero = DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
         assert_eq!(told(zero.context("while computing")), "22012: division by zero");
         let io = EngineError::io("could not open file \"a\"", "no such file");
-        assert_eq!(
-            told(DataFusionError::External(Box::new(io))),
-            "58030: could not open file \"a\": no such file"
-        );
+        assert_eq!(told(DataFusionError::External(Box::new(io))), "58030: could not open file \"a\": no such file");
     }
 }

@@ -8,9 +8,11 @@
 
 pub mod batch;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod encode;
 pub mod errors;
+pub mod http;
 pub mod pgwire;
 pub mod session;
 mod system;

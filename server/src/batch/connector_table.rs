@@ -136,7 +136,6 @@ impl PartitionStream for SplitsScan {
             source: Arc::clone(&self.source),
             splits: self.splits.clone(),
             reader: None,
-            schema: Arc::clone(&self.schema),
             clock: Arc::clone(&self.clock),
             notes: self.notes.clone(),
             woken: Arc::default(),
@@ -167,7 +166,6 @@ struct Reading {
     source: Arc<dyn Source>,
     splits: VecDeque<Split>,
     reader: Option<Box<dyn SplitReader>>,
-    schema: SchemaRef,
     clock: Arc<dyn Clock>,
     notes: ReadNotes,
     woken: Arc<Notify>,
@@ -192,7 +190,7 @@ impl Reading {
                 }
                 Some(ReadPoll::Pending { retry_at }) => retry_at,
             };
-            self.wait(retry_at).await;
+            wait(self.clock.as_ref(), &self.woken, retry_at).await;
         }
     }
 
@@ -220,15 +218,16 @@ impl Reading {
         self.notes.add(rows, bad_rows);
         Ok(Some(answer))
     }
+}
 
-    async fn wait(&self, retry_at: Option<ProcessingTime>) {
-        let woken = self.woken.notified();
-        match retry_at {
-            None => woken.await,
-            Some(at) => {
-                let micros = u64::try_from(at.0.saturating_sub(self.clock.now().0)).unwrap_or(0);
-                let _ = tokio::time::timeout(std::time::Duration::from_micros(micros), woken).await;
-            }
+/// Returns when the reader may have something: it woke us, or its time has come.
+async fn wait(clock: &dyn Clock, woken: &Notify, retry_at: Option<ProcessingTime>) {
+    match retry_at {
+        None => woken.notified().await,
+        Some(at) => {
+            let micros = u64::try_from(at.0.saturating_sub(clock.now().0)).unwrap_or(0);
+            // Running out is as good as being woken.
+            let _ = tokio::time::timeout(std::time::Duration::from_micros(micros), woken.notified()).await;
         }
     }
 }

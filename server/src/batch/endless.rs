@@ -50,7 +50,6 @@ fn walk(plan: &LogicalPlan, limited: bool) -> Result<(), SqlError> {
 }
 
 fn endless(name: &str) -> SqlError {
-    SqlError::unsupported(format!("table \"{name}\" never ends, so this SELECT would not end")).with_hint(
-        "Add a LIMIT, follow it with SUBSCRIBE, or keep the result with CREATE MATERIALIZED VIEW.",
-    )
+    SqlError::unsupported(format!("table \"{name}\" never ends, so this SELECT would not end"))
+        .with_hint("Add a LIMIT, follow it with SUBSCRIBE, or keep the result with CREATE MATERIALIZED VIEW.")
 }

@@ -44,7 +44,9 @@ pub fn fold_deltas(schema: &SchemaRef, deltas: &[Delta]) -> Result<Vec<RecordBat
         }
     }
     let batches = deltas.iter().zip(kept);
-    batches.map(|(delta, kept)| filter_record_batch(&delta.batch, &BooleanArray::from(kept)).map_err(from_arrow)).collect()
+    batches
+        .map(|(delta, kept)| filter_record_batch(&delta.batch, &BooleanArray::from(kept)).map_err(from_arrow))
+        .collect()
 }
 
 #[cfg(test)]

@@ -43,11 +43,7 @@ impl TableProvider for ViewScan {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema = Arc::new(self.schema.project(&columns)?);
         let shard = |version: &Arc<ViewVersion>| -> Arc<dyn PartitionStream> {
-            Arc::new(ShardScan {
-                version: Arc::clone(version),
-                columns: columns.clone(),
-                schema: Arc::clone(&schema),
-            })
+            Arc::new(ShardScan { version: Arc::clone(version), columns: columns.clone(), schema: Arc::clone(&schema) })
         };
         let mut partitions: Vec<_> = self.view.shards.iter().filter(|version| version.rows() > 0).map(shard).collect();
         if partitions.is_empty() {

@@ -151,12 +151,10 @@ pub(super) fn resolve(
     config.shards = parsed("shards", text("shards"), "a number from 1 to 1024", |text| {
         text.parse().ok().filter(|shards| (1..=1_024).contains(shards))
     })?;
-    config.epoch_interval_ms = parsed(
-        "pipeline.epoch-interval",
-        text("pipeline.epoch-interval"),
-        "a duration such as 100 ms",
-        |text| parse_duration_ms(text).filter(|interval| *interval > 0),
-    )?;
+    config.epoch_interval_ms =
+        parsed("pipeline.epoch-interval", text("pipeline.epoch-interval"), "a duration such as 100 ms", |text| {
+            parse_duration_ms(text).filter(|interval| *interval > 0)
+        })?;
     config.memory_limit_bytes =
         parsed("memory-limit", text("memory-limit"), "a size such as 512 MB", parse_size_bytes)?;
     config.log_level = text("log-level").to_owned();
@@ -164,12 +162,7 @@ pub(super) fn resolve(
     Ok(config)
 }
 
-fn parsed<T>(
-    name: &str,
-    text: &str,
-    wanted: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, ConfigError> {
+fn parsed<T>(name: &str, text: &str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
     parse(text).ok_or_else(|| ConfigError(format!("invalid value for setting \"{name}\": \"{text}\" is not {wanted}")))
 }
 

@@ -54,7 +54,8 @@ pub fn write_binary(array: &dyn Array, row: usize, style: TextStyle, out: &mut B
         | DataType::FixedSizeList(item, _)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
-            if !item.data_type().is_nested() || matches!(item.data_type(), DataType::Struct(_) | DataType::Map(_, _)) =>
+            if !item.data_type().is_nested()
+                || matches!(item.data_type(), DataType::Struct(_) | DataType::Map(_, _)) =>
         {
             list(array, row, item, style, out);
         }

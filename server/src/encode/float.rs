@@ -78,10 +78,7 @@ mod tests {
     fn doubles_are_postgres() {
         let given = [0.0, -0.0, 1.0, -1.5, 0.1, 100.0, 1e14, 1e15, 123_456.75, 1e-4, 1e-5, f64::NAN, f64::INFINITY];
         let text: Vec<String> = given.into_iter().map(double).collect();
-        assert_eq!(
-            text.join(" "),
-            "0 -0 1 -1.5 0.1 100 100000000000000 1e+15 123456.75 0.0001 1e-05 NaN Infinity"
-        );
+        assert_eq!(text.join(" "), "0 -0 1 -1.5 0.1 100 100000000000000 1e+15 123456.75 0.0001 1e-05 NaN Infinity");
     }
 
     #[test]

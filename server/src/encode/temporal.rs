@@ -57,9 +57,7 @@ pub(super) fn seconds_nanos(array: &dyn Array, row: usize) -> SecondsNanos {
         DataType::Timestamp(TimeUnit::Second, _) => (native::<TimestampSecondType>(array, row), 1),
         DataType::Timestamp(TimeUnit::Millisecond, _) => (native::<TimestampMillisecondType>(array, row), 1_000),
         DataType::Timestamp(TimeUnit::Microsecond, _) => (native::<TimestampMicrosecondType>(array, row), 1_000_000),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            (native::<TimestampNanosecondType>(array, row), 1_000_000_000)
-        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => (native::<TimestampNanosecondType>(array, row), 1_000_000_000),
         DataType::Duration(TimeUnit::Second) => (native::<DurationSecondType>(array, row), 1),
         DataType::Duration(TimeUnit::Millisecond) => (native::<DurationMillisecondType>(array, row), 1_000),
         DataType::Duration(TimeUnit::Microsecond) => (native::<DurationMicrosecondType>(array, row), 1_000_000),
@@ -135,7 +133,7 @@ fn zone_offset(seconds: i32, out: &mut String) {
 /// `1 year 2 mons 3 days 04:05:06.7`, as `intervalstyle = postgres`.
 fn interval(months: i32, days: i32, nanos: i128, out: &mut String) {
     let start = out.len();
-    let mut part = |count: i32, unit: &str, out: &mut String| {
+    let part = |count: i32, unit: &str, out: &mut String| {
         if count != 0 {
             let space = if out.len() > start { " " } else { "" };
             let plural = if count == 1 { "" } else { "s" };

@@ -169,9 +169,11 @@ impl Connection {
         };
         self.check_transaction(&statement)?;
         let rows_max = usize::try_from(message.max_rows).unwrap_or(0);
-        let Self { wire, session, cancel, .. } = self;
-        let requested = pin!(cancel.requested());
-        let step = portal.step(wire, session, &statement, rows_max, requested).await?;
+        let step = {
+            let Self { wire, session, cancel, .. } = self;
+            let requested = pin!(cancel.requested());
+            portal.step(wire, session, &statement, rows_max, requested).await?
+        };
         match step {
             None => self.wire.feed(&PgWireBackendMessage::PortalSuspended(PortalSuspended::new()))?,
             Some(tag) => {
@@ -194,9 +196,9 @@ impl Connection {
     }
 
     fn prepared(&self, name: &str) -> Result<&Prepared, SqlError> {
-        self.statements.get(name).ok_or_else(|| {
-            SqlError::new(SqlState("26000"), format!("prepared statement \"{name}\" does not exist"))
-        })
+        self.statements
+            .get(name)
+            .ok_or_else(|| SqlError::new(SqlState("26000"), format!("prepared statement \"{name}\" does not exist")))
     }
 
     /// Parameters and columns of a prepared statement as the catalog is now. Types that the client declared count more

@@ -33,9 +33,8 @@ pub(super) fn decode(
             let kind = declared.as_ref().and_then(arrow_type).unwrap_or(kind);
             return binary(bytes, &kind, declared.as_ref());
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| {
-            SqlError::new(SqlState("22021"), format!("parameter ${} is not valid UTF-8", index + 1))
-        })?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| SqlError::new(SqlState("22021"), format!("parameter ${} is not valid UTF-8", index + 1)))?;
         Ok(text_value(text, &kind))
     });
     values.collect()
@@ -59,10 +58,14 @@ fn text_value(text: &str, kind: &DataType) -> ScalarValue {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let digits = digits?;
     let pairs = digits.chunks_exact(2);
-    pairs.remainder().is_empty().then(|| pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+    pairs
+        .remainder()
+        .is_empty()
+        .then(|| pairs.map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
 /// The Arrow type of the values of a PostgreSQL type, where we read its binary form.
@@ -88,7 +91,9 @@ pub(super) fn arrow_type(kind: &Type) -> Option<DataType> {
 fn binary(bytes: &[u8], kind: &DataType, declared: Option<&Type>) -> Result<ScalarValue, SqlError> {
     let value = match kind {
         DataType::Boolean => bytes.first().map(|byte| ScalarValue::Boolean(Some(*byte != 0))),
-        DataType::Int8 | DataType::Int16 => fixed(bytes).map(|bytes| ScalarValue::Int16(Some(i16::from_be_bytes(bytes)))),
+        DataType::Int8 | DataType::Int16 => {
+            fixed(bytes).map(|bytes| ScalarValue::Int16(Some(i16::from_be_bytes(bytes))))
+        }
         DataType::Int32 => fixed(bytes).map(|bytes| ScalarValue::Int32(Some(i32::from_be_bytes(bytes)))),
         DataType::Int64 => fixed(bytes).map(|bytes| ScalarValue::Int64(Some(i64::from_be_bytes(bytes)))),
         DataType::Float32 => fixed(bytes).map(|bytes| ScalarValue::Float32(Some(f32::from_be_bytes(bytes)))),
@@ -99,9 +104,9 @@ fn binary(bytes: &[u8], kind: &DataType, declared: Option<&Type>) -> Result<Scal
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             Some(ScalarValue::Binary(Some(bytes.to_vec())))
         }
-        DataType::Date32 => fixed(bytes).map(|bytes| {
-            ScalarValue::Date32(Some(i32::from_be_bytes(bytes).saturating_add(EPOCH_DAYS)))
-        }),
+        DataType::Date32 => {
+            fixed(bytes).map(|bytes| ScalarValue::Date32(Some(i32::from_be_bytes(bytes).saturating_add(EPOCH_DAYS))))
+        }
         DataType::Time32(_) | DataType::Time64(_) => {
             fixed(bytes).map(|bytes| ScalarValue::Time64Microsecond(Some(i64::from_be_bytes(bytes))))
         }

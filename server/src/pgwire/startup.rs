@@ -46,7 +46,11 @@ pub(super) struct Started {
 }
 
 /// Brings a connection up. `None` where it was a cancel request or the client went away.
-pub(super) async fn start(stream: TcpStream, database: Database, cancels: &Arc<Cancels>) -> io::Result<Option<Started>> {
+pub(super) async fn start(
+    stream: TcpStream,
+    database: Database,
+    cancels: &Arc<Cancels>,
+) -> io::Result<Option<Started>> {
     let mut wire = Wire::new(stream);
     let Ok(startup) = tokio::time::timeout(PATIENCE, first_message(&mut wire, cancels)).await else {
         return Ok(None);
@@ -111,8 +115,7 @@ async fn first_message(wire: &mut Wire, cancels: &Cancels) -> io::Result<Option<
 }
 
 fn negotiate(wire: &mut Wire, startup: &Startup) -> io::Result<ProtocolVersion> {
-    let version =
-        ProtocolVersion::from_version_number(startup.protocol_number_major, startup.protocol_number_minor);
+    let version = ProtocolVersion::from_version_number(startup.protocol_number_major, startup.protocol_number_minor);
     // The key that we send has four bytes, as in 3.0.
     if version == Some(ProtocolVersion::PROTOCOL3_0) {
         return Ok(ProtocolVersion::PROTOCOL3_0);

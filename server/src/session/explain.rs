@@ -35,7 +35,9 @@ impl Session {
         }
         let (query, mode, target) = match statement {
             BoundStatement::Query(query) => (query, self.choose(query)?, Some(collect("the client"))),
-            BoundStatement::Subscribe(query) => (query, always("SUBSCRIBE follows changes"), Some(collect("the client"))),
+            BoundStatement::Subscribe(query) => {
+                (query, always("SUBSCRIBE follows changes"), Some(collect("the client")))
+            }
             BoundStatement::CreateMaterializedView { relation, query, .. } => {
                 let target = Target::View(relation.id, relation.name.clone());
                 (query, always("a materialized view is kept up to date"), Some(target))
@@ -58,7 +60,9 @@ impl Session {
             | BoundStatement::Flush
             | BoundStatement::Acknowledge(_)
             | BoundStatement::SystemCatalog => {
-                return Err(SqlError::unsupported("EXPLAIN takes a query, INSERT, SUBSCRIBE or CREATE MATERIALIZED VIEW"));
+                return Err(SqlError::unsupported(
+                    "EXPLAIN takes a query, INSERT, SUBSCRIBE or CREATE MATERIALIZED VIEW",
+                ));
             }
         };
         let parts = self.parts(query, mode, target).await?;

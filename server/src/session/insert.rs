@@ -57,7 +57,10 @@ impl Session {
             Boundedness::Bounded => {
                 let status = job.finished().await?;
                 let mut outcome = Outcome::done(format!("INSERT 0 {}", status.metrics.rows_out));
-                let counts = [(status.metrics.bad_rows, "could not be parsed and were skipped"), (status.metrics.late_rows, "came too late for their windows and were dropped")];
+                let counts = [
+                    (status.metrics.bad_rows, "could not be parsed and were skipped"),
+                    (status.metrics.late_rows, "came too late for their windows and were dropped"),
+                ];
                 for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
                     outcome = outcome.with_notice(Notice::warning(format!("{count} rows {what}")));
                 }

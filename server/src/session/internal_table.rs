@@ -134,9 +134,10 @@ fn duplicate(target: &Relation, keys: &RecordBatch, row: usize) -> SqlError {
 }
 
 fn row_text(batch: &RecordBatch, row: usize, null: &str) -> String {
-    let texts = batch.columns().iter().map(|column| {
-        text_value(column.as_ref(), row, TextStyle::default()).unwrap_or_else(|| null.to_owned())
-    });
+    let texts = batch
+        .columns()
+        .iter()
+        .map(|column| text_value(column.as_ref(), row, TextStyle::default()).unwrap_or_else(|| null.to_owned()));
     texts.collect::<Vec<_>>().join(", ")
 }
 

@@ -146,9 +146,10 @@ impl Session {
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }
-            | BoundStatement::Drop { .. } => {
-                Err(SqlError::new(SqlState::INTERNAL_ERROR, "a statement that changes the catalog came without its lock"))
-            }
+            | BoundStatement::Drop { .. } => Err(SqlError::new(
+                SqlState::INTERNAL_ERROR,
+                "a statement that changes the catalog came without its lock",
+            )),
         }
     }
 
@@ -215,6 +216,12 @@ impl Session {
     }
 }
 
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("temporary", &self.temporary.len()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         let relations: Vec<_> = std::mem::take(&mut self.temporary).into_values().collect();
@@ -227,7 +234,9 @@ impl Drop for Session {
 
 fn changes_catalog(statement: &Statement) -> bool {
     match statement {
-        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateFunction(_) | Statement::Drop(_) => true,
+        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateFunction(_) | Statement::Drop(_) => {
+            true
+        }
         Statement::Insert(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

@@ -120,7 +120,12 @@ impl Outcome {
 impl Rows {
     /// Rows that are all there.
     pub fn from_batches(schema: SchemaRef, batches: Vec<RecordBatch>, command: &'static str) -> Self {
-        Self { schema, batches: futures::stream::iter(batches.into_iter().map(Ok)).boxed(), command, notes: ReadNotes::default() }
+        Self {
+            schema,
+            batches: futures::stream::iter(batches.into_iter().map(Ok)).boxed(),
+            command,
+            notes: ReadNotes::default(),
+        }
     }
 
     /// Rows of texts under these column names.
@@ -156,7 +161,7 @@ impl Rows {
 }
 
 /// Columns of text.
-pub fn text_schema(names: &[&str]) -> SchemaRef {
+pub(super) fn text_schema(names: &[&str]) -> SchemaRef {
     let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
     Arc::new(Schema::new(fields))
 }

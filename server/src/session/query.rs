@@ -11,7 +11,7 @@ use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::RelationKind;
 use millstream_sql::{RelationSource, SqlError, batch_plan};
 
-use super::{Outcome, RuntimeMode, Rows, Session};
+use super::{Outcome, Rows, RuntimeMode, Session};
 use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 
@@ -89,7 +89,8 @@ pub(super) fn inputs(plan: &LogicalPlan) -> Result<Inputs, SqlError> {
         {
             match &source.relation.kind {
                 RelationKind::ConnectorTable(table) => {
-                    let least = inputs.connectors.map_or(table.boundedness, |known| less_bounded(known, table.boundedness));
+                    let least =
+                        inputs.connectors.map_or(table.boundedness, |known| less_bounded(known, table.boundedness));
                     inputs.connectors = Some(least);
                 }
                 RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => inputs.views = true,

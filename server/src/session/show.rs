@@ -173,7 +173,8 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
 
 /// The columns of `DESCRIBE`, as Flink has them.
 pub(super) fn describe_schema() -> SchemaRef {
-    let fields = vec![text("name"), text("type"), flag("null"), text("key"), text("extras"), text("watermark"), text("comment")];
+    let fields =
+        vec![text("name"), text("type"), flag("null"), text("key"), text("extras"), text("watermark"), text("comment")];
     Arc::new(Schema::new(fields))
 }
 

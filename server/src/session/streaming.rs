@@ -112,12 +112,14 @@ fn rebuild(
         .map(|batch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).map_err(from_arrow))
         .collect::<Result<Vec<_>, _>>()?;
     let table = MemTable::try_new(Arc::clone(&schema), vec![rows]).map_err(from_datafusion)?;
-    let scan = LogicalPlanBuilder::scan("folded", provider_as_source(Arc::new(table)), None).map_err(from_datafusion)?;
+    let scan =
+        LogicalPlanBuilder::scan("folded", provider_as_source(Arc::new(table)), None).map_err(from_datafusion)?;
     let names = inner.schema().iter().enumerate().map(|(index, (qualifier, field))| {
         let column = Expr::Column(Column::new(Some("folded"), format!("c{index}")));
         column.alias_qualified(qualifier.cloned(), field.name())
     });
-    let mut plan = scan.project(names.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
+    let mut plan =
+        scan.project(names.collect::<Vec<_>>()).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)?;
     for step in top.iter().rev() {
         plan = step.with_new_exprs(step.expressions(), vec![plan]).map_err(from_datafusion)?;
     }

@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn rows_carry_epoch_and_sign() {
         let query = Arc::new(Schema::new(vec![Field::new("a", DataType::Utf8, true)]));
-        let batch = RecordBatch::try_new(Arc::clone(&query), vec![Arc::new(StringArray::from(vec!["x", "y"]))]).unwrap();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&query), vec![Arc::new(StringArray::from(vec!["x", "y"]))]).unwrap();
         let delta = Delta::signed(batch, BooleanBuffer::from(vec![true, false]));
         let rows = signed_rows(Epoch(7), &delta, &schema(&query)).unwrap();
         let mut out = String::new();

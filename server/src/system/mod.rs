@@ -56,9 +56,8 @@ impl SystemCatalog {
         catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
         setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
         let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
-        let version = move |_: &[ColumnarValue]| {
-            Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))))
-        };
+        let version =
+            move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));
         self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
         Ok(())
     }
@@ -98,7 +97,8 @@ impl SystemCatalog {
     }
 
     async fn plan(&self, text: &str) -> Result<LogicalPlan, SqlError> {
-        let parsed = self.parser.parse(text).map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+        let parsed =
+            self.parser.parse(text).map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
         let Some(statement) = parsed.into_iter().next() else {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
         };

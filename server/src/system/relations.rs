@@ -47,9 +47,10 @@ struct Listed {
 
 impl Listed {
     fn new(relation: Arc<Relation>) -> Self {
-        let fields = relation.columns.iter().map(|column| {
-            Field::new(&column.name, column.data_type.arrow.clone(), column.nullable)
-        });
+        let fields = relation
+            .columns
+            .iter()
+            .map(|column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Self { relation, schema }
     }

@@ -66,7 +66,12 @@ pub(super) static KNOWN: &[Known] = &[
     known("client_encoding", "UTF8", Kind::Choice(&["utf8", "utf-8", "unicode"]), "The encoding of text."),
     known("client_min_messages", "notice", Kind::Choice(CLIENT_LEVELS), "The least level of messages to the client."),
     known("DateStyle", "ISO, MDY", Kind::Text, "The text form of dates: always ISO."),
-    known("default_transaction_isolation", "read committed", Kind::Choice(ISOLATION), "Accepted for PostgreSQL's clients."),
+    known(
+        "default_transaction_isolation",
+        "read committed",
+        Kind::Choice(ISOLATION),
+        "Accepted for PostgreSQL's clients.",
+    ),
     known("default_transaction_read_only", "off", Kind::Boolean, "Accepted for PostgreSQL's clients."),
     known("extra_float_digits", "1", Kind::Integer(-15, 3), "Accepted: floating point always shows its shortest form."),
     known("idle_in_transaction_session_timeout", "0", Kind::Duration, "Accepted for PostgreSQL's clients."),
@@ -126,7 +131,9 @@ impl Known {
                 None => Err(self.refuse(value, &format!("Available values: {}.", words.join(", ")))),
             },
             Kind::Fixed if value.eq_ignore_ascii_case(self.default) => Ok(self.default.to_owned()),
-            Kind::Fixed => Err(SqlError::new(SqlState("55P02"), format!("parameter \"{}\" cannot be changed", self.name))),
+            Kind::Fixed => {
+                Err(SqlError::new(SqlState("55P02"), format!("parameter \"{}\" cannot be changed", self.name)))
+            }
         }
     }
 

@@ -193,8 +193,10 @@ fn find(name: &str) -> Result<&'static Known, SqlError> {
 /// What is answered to `SET` of a setting that only a start can change.
 fn process_setting(line: &SettingLine, value: &str) -> SqlError {
     let message = format!("parameter \"{}\" cannot be changed to \"{value}\" without restarting the server", line.name);
-    SqlError::new(SqlState("55P02"), message)
-        .with_hint(format!("Start the server with it: by a flag, the environment or \"{}\" in millstream.toml.", line.name))
+    SqlError::new(SqlState("55P02"), message).with_hint(format!(
+        "Start the server with it: by a flag, the environment or \"{}\" in millstream.toml.",
+        line.name
+    ))
 }
 
 #[cfg(test)]

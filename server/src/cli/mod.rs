@@ -1,0 +1,61 @@
+//! The commands: `server`, `sql`, `demo`, `bench`.
+
+mod server;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Flags};
+
+/// A streaming SQL engine that speaks PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, about)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves PostgreSQL clients until it is stopped
+    Server,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(&arguments.flags) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    start_log(&config);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("could not start: {error}")),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Server => server::run(config).await,
+        }
+    });
+    // What still reads or waits in the background has no one to answer.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("millstream: {message}");
+    ExitCode::FAILURE
+}
+
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level);
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

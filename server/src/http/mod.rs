@@ -1,0 +1,99 @@
+//! `/health` and `/metrics`.
+
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use millstream_engine::runtime::JobStatus;
+use tokio::net::TcpListener;
+
+use crate::session::Database;
+
+/// The type that Prometheus reads.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Binds the address; port 0 takes a free one.
+///
+/// # Errors
+/// Where the address is taken or not ours.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until the future is dropped.
+///
+/// # Errors
+/// Where the listener breaks.
+pub async fn serve(listener: TcpListener, database: Database) -> io::Result<()> {
+    let routes = Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(database);
+    axum::serve(listener, routes).await
+}
+
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+async fn metrics(State(database): State<Database>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, METRICS_TYPE)], metrics_text(&database.engine().jobs()))
+}
+
+/// A counter of jobs: name, meaning, value.
+type Counter = (&'static str, &'static str, fn(&JobStatus) -> u64);
+
+const COUNTERS: [Counter; 4] = [
+    ("millstream_job_rows_in_total", "Rows read from connectors and views.", |job| job.metrics.rows_in),
+    ("millstream_job_rows_out_total", "Rows that reached sinks and views.", |job| job.metrics.rows_out),
+    ("millstream_job_late_rows_total", "Rows dropped because their windows were closed.", |job| job.metrics.late_rows),
+    ("millstream_job_bad_rows_total", "Rows skipped because they could not be parsed.", |job| job.metrics.bad_rows),
+];
+
+fn metrics_text(jobs: &[JobStatus]) -> String {
+    let mut out = String::new();
+    for (name, help, value) in COUNTERS {
+        // Writing to a string does not fail, here and below.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter");
+        for job in jobs {
+            let _ = writeln!(out, "{name}{{{}}} {}", labels(job), value(job));
+        }
+    }
+    let _ = writeln!(out, "# HELP millstream_job_info State of each job.\n# TYPE millstream_job_info gauge");
+    for job in jobs {
+        let _ = writeln!(out, "millstream_job_info{{{},state=\"{}\"}} 1", labels(job), job.state);
+    }
+    out
+}
+
+fn labels(job: &JobStatus) -> String {
+    let name = job.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("job=\"{}\",name=\"{name}\"", job.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_engine::runtime::{JobId, JobMetrics, JobState, JobStatus};
+    use millstream_engine::time::{EventTime, ProcessingTime};
+
+    use super::metrics_text;
+
+    #[test]
+    fn labels_are_escaped() {
+        let metrics = JobMetrics { rows_in: 5, rows_out: 1, late_rows: 0, bad_rows: 0, watermark: EventTime::MIN };
+        let job = JobStatus {
+            id: JobId(3),
+            name: "a\"b".into(),
+            state: JobState::Running,
+            error: None,
+            hint: None,
+            started: ProcessingTime(0),
+            metrics,
+        };
+        let text = metrics_text(&[job]);
+        assert!(text.contains("millstream_job_rows_in_total{job=\"3\",name=\"a\\\"b\"} 5\n"), "{text}");
+        assert!(text.contains("millstream_job_info{job=\"3\",name=\"a\\\"b\",state=\"RUNNING\"} 1\n"), "{text}");
+    }
+}
