@@ -15,8 +15,8 @@ use crate::error::Result;
 ///
 /// # Errors
 /// A syntax error with its position in `text`.
-pub fn parse(_text: &str) -> Result<Vec<ParsedStatement>> {
-    todo!("parse helper")
+pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
+    crate::parse::script(text)
 }
 
 /// Resolves the names of a statement.

@@ -12,6 +12,8 @@ pub struct ParsedStatement {
     pub ast: Statement,
     /// Its text, without the semicolon. Positions in errors count from its start.
     pub text: String,
+    /// Characters of the script before the text: added to a position, it counts from the start of the script.
+    pub offset: usize,
 }
 
 /// A statement.

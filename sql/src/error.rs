@@ -59,6 +59,14 @@ impl SqlState {
     pub const NOT_NULL_VIOLATION: Self = Self("23502");
     /// `unique_violation`
     pub const UNIQUE_VIOLATION: Self = Self("23505");
+    /// `invalid_schema_name`
+    pub const INVALID_SCHEMA_NAME: Self = Self("3F000");
+    /// `invalid_function_definition`
+    pub const INVALID_FUNCTION_DEFINITION: Self = Self("42P13");
+    /// `ambiguous_alias` (a name that fits several objects)
+    pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
+    /// `statement_too_complex`
+    pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
     /// `io_error`
     pub const IO_ERROR: Self = Self("58030");
     /// `undefined_file`
@@ -117,6 +125,13 @@ impl SqlError {
     #[must_use]
     pub fn at(mut self, position: usize) -> Self {
         self.0.position = Some(position);
+        self
+    }
+
+    /// The same error in a longer text, with so many characters before the one that the position counts in.
+    #[must_use]
+    pub fn moved(mut self, characters: usize) -> Self {
+        self.0.position = self.0.position.map(|position| position + characters);
         self
     }
 

@@ -9,7 +9,10 @@ pub mod ast;
 pub mod bound;
 pub mod catalog;
 pub mod error;
+mod parse;
 mod relation_source;
+mod statement_text;
+pub mod types;
 
 pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
 pub use error::{Result, SqlError, SqlState};

@@ -1,0 +1,156 @@
+//! [`StreamDialect`]: PostgreSQL's grammar of expressions and queries with Flink's additions.
+
+use std::any::TypeId;
+use std::cell::Cell;
+
+use datafusion::sql::sqlparser::ast::{CastKind, Expr};
+use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::types;
+
+use super::prefix;
+
+const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// PostgreSQL's grammar with backticks, `TABLE t` as an argument, our types in casts, temporal joins and
+/// `MATCH_RECOGNIZE`. User-defined operators are left out: they would swallow `<-` in `x<-1`.
+///
+/// One is made for each statement: it counts the expressions that are begun. Where `sqlparser` is not sure what an open
+/// parenthesis means, it tries one thing and then the other, and in nested ones the tries multiply.
+#[derive(Debug)]
+pub(super) struct StreamDialect {
+    steps_left: Cell<usize>,
+}
+
+impl StreamDialect {
+    /// For a text of so many tokens.
+    pub(super) fn new(tokens: usize) -> Self {
+        Self { steps_left: Cell::new(STEPS_MIN.saturating_add(tokens.saturating_mul(STEPS_A_TOKEN))) }
+    }
+
+    /// Counts an expression; false where there have been too many.
+    fn step(&self) -> bool {
+        let left = self.steps_left.get();
+        self.steps_left.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Expressions that may be begun for each token of a statement, and at the least: far more than any parse without
+/// multiplied tries takes.
+const STEPS_A_TOKEN: usize = 50;
+const STEPS_MIN: usize = 2_000;
+
+impl Dialect for StreamDialect {
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<PostgreSqlDialect>()
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        matches!(ch, '"' | '`')
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('"')
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        POSTGRES.is_identifier_start(ch)
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        POSTGRES.is_identifier_part(ch)
+    }
+
+    /// Words that start an expression of their own kind and nothing else: where that fails, its error is the error.
+    fn is_reserved_for_identifier(&self, word: Keyword) -> bool {
+        matches!(word, Keyword::CASE | Keyword::CAST | Keyword::EXISTS | Keyword::NOT | Keyword::TRIM)
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if self.step() { prefix::prefix(parser) } else { Some(Err(ParserError::RecursionLimitExceeded)) }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        parser.consume_token(&Token::DoubleColon).then(|| {
+            let data_type = types::parse(parser)?;
+            let expr = Box::new(expr.clone());
+            Ok(Expr::Cast { kind: CastKind::DoubleColon, expr, data_type, array: false, format: None })
+        })
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        POSTGRES.get_next_precedence(parser)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        POSTGRES.prec_value(precedence)
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_string_escape_constant(&self) -> bool {
+        true
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_notnull_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_bitwise_shift_operators(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_single_quotes(&self) -> bool {
+        true
+    }
+
+    fn supports_comma_separated_trim(&self) -> bool {
+        true
+    }
+
+    fn supports_table_versioning(&self) -> bool {
+        true
+    }
+
+    fn supports_match_recognize(&self) -> bool {
+        true
+    }
+
+    fn supports_array_typedef_with_brackets(&self) -> bool {
+        true
+    }
+
+    fn supports_interval_options(&self) -> bool {
+        true
+    }
+
+    fn supports_listen_notify(&self) -> bool {
+        true
+    }
+
+    fn supports_comment_on(&self) -> bool {
+        true
+    }
+}

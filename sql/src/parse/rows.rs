@@ -1,0 +1,95 @@
+//! Statements around a query: `INSERT`, `SUBSCRIBE`, `EXPLAIN`.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::ast::{Insert, Statement, SubscribeTo};
+use crate::error::SqlError;
+
+use super::cursor::Cursor;
+use super::fail::Result;
+use super::statement::statement;
+use super::words;
+
+/// `INSERT INTO t [(columns)] query`
+pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect(&["INSERT"])?;
+    if cursor.ahead(&["OVERWRITE"]) {
+        return cursor.refused(SqlError::unsupported("INSERT OVERWRITE is not supported"));
+    }
+    cursor.expect(&["INTO"])?;
+    cursor.accept(&["TABLE"]);
+    let table = cursor.name()?;
+    if cursor.ahead(&["PARTITION"]) {
+        let error = SqlError::unsupported("INSERT INTO … PARTITION is not supported");
+        return cursor.refused(error.with_hint("select the values of the partition columns"));
+    }
+    let listed = *cursor.peek(0) == Token::LParen && !cursor.query_ahead();
+    let columns = if listed { cursor.list(Cursor::ident)? } else { Vec::new() };
+    if cursor.ahead(&["DEFAULT", "VALUES"]) {
+        return cursor.refused(SqlError::unsupported("INSERT … DEFAULT VALUES is not supported"));
+    }
+    let query = cursor.query()?;
+    for clause in [["ON", "CONFLICT"].as_slice(), &["RETURNING"]] {
+        if cursor.ahead(clause) {
+            return cursor.refused(SqlError::unsupported(format!("INSERT … {} is not supported", clause.join(" "))));
+        }
+    }
+    Ok(Statement::Insert(Insert { table, columns, query }))
+}
+
+/// `SUBSCRIBE [TO] view | (query) | query`
+pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect(&["SUBSCRIBE"])?;
+    cursor.accept(&["TO"]);
+    let to =
+        if cursor.query_ahead() { SubscribeTo::Query(cursor.query()?) } else { SubscribeTo::Relation(cursor.name()?) };
+    Ok(Statement::Subscribe(to))
+}
+
+/// `EXPLAIN [words | (options)] statement`
+pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect(&["EXPLAIN"])?;
+    let mut options = Vec::new();
+    if *cursor.peek(0) == Token::LParen && !cursor.query_ahead() {
+        options = cursor.list(explain_option)?.into_iter().flatten().collect();
+    } else {
+        let starts = ["INSERT", "CREATE", "SUBSCRIBE", "EXPLAIN", "DROP", "SET", "SHOW", "UPDATE", "DELETE"];
+        while !cursor.query_ahead() && !cursor.ahead_any(&starts) {
+            options.push(option_word(cursor)?);
+            cursor.take(&Token::Comma);
+        }
+    }
+    if cursor.ahead(&["EXPLAIN"]) {
+        return cursor.unexpected("a statement to explain");
+    }
+    Ok(Statement::Explain { statement: Box::new(statement(cursor)?), options })
+}
+
+/// One word, upper case.
+fn option_word(cursor: &mut Cursor<'_>) -> Result<String> {
+    let word = match cursor.peek(0) {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
+        _ => return cursor.unexpected("a statement to explain"),
+    };
+    cursor.parser.advance_token();
+    Ok(word)
+}
+
+/// `NAME [value]` as PostgreSQL writes options; `None` where it is switched off.
+fn explain_option(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    let name = option_word(cursor)?;
+    if matches!(cursor.peek(0), Token::Comma | Token::RParen) {
+        return Ok(Some(name));
+    }
+    let on = ["TRUE", "ON", "1"].iter().any(|word| is_value(cursor.peek(0), word));
+    let off = ["FALSE", "OFF", "0"].iter().any(|word| is_value(cursor.peek(0), word));
+    if on || off {
+        cursor.parser.advance_token();
+        return Ok(on.then_some(name));
+    }
+    Ok(Some(format!("{name} {}", option_word(cursor)?)))
+}
+
+fn is_value(token: &Token, word: &str) -> bool {
+    words::spells(token, word) || matches!(token, Token::Number(number, _) if number == word)
+}

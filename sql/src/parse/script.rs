@@ -1,0 +1,91 @@
+//! Cuts a script into statements: by tokens, so that semicolons in strings, comments and quoted names do not count.
+
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+
+use crate::error::Result;
+
+use super::dialect::StreamDialect;
+use super::fail::unreadable;
+
+/// One statement of a script.
+pub(super) struct Piece<'t> {
+    /// From its first token to its last, without the semicolon.
+    pub(super) text: &'t str,
+    /// Its tokens; their spans count from the start of `text`.
+    pub(super) tokens: Vec<TokenWithSpan>,
+    /// Characters of the script before `text`.
+    pub(super) offset: usize,
+}
+
+/// The tokens of a text, comments and white space among them.
+///
+/// # Errors
+/// Where a string, a comment or a quoted name does not end.
+pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+    Tokenizer::new(&StreamDialect::new(0), text).tokenize_with_location().map_err(|error| unreadable(text, &error))
+}
+
+/// The statements of a script that have a token.
+pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
+    let mut pieces = Vec::new();
+    let mut walk = Walk::new(text);
+    let mut open: Vec<TokenWithSpan> = Vec::new();
+    for token in tokens(text)? {
+        match &token.token {
+            Token::SemiColon => pieces.extend(piece(&mut walk, std::mem::take(&mut open))),
+            Token::Whitespace(_) if open.is_empty() => {}
+            _ => open.push(token),
+        }
+    }
+    pieces.extend(piece(&mut walk, open));
+    Ok(pieces)
+}
+
+/// The statement that some tokens make; `None` where there are none.
+fn piece<'t>(walk: &mut Walk<'t>, mut tokens: Vec<TokenWithSpan>) -> Option<Piece<'t>> {
+    while matches!(tokens.last(), Some(TokenWithSpan { token: Token::Whitespace(_), .. })) {
+        tokens.pop();
+    }
+    let start = tokens.first()?.span.start;
+    let end = tokens.last()?.span.end;
+    let (from, offset) = walk.to(start);
+    let (to, _) = walk.to(end);
+    for token in &mut tokens {
+        token.span = Span::new(from_start(token.span.start, start), from_start(token.span.end, start));
+    }
+    Some(Piece { text: walk.text.get(from..to)?, tokens, offset })
+}
+
+/// A location as it is counted from `start`.
+fn from_start(location: Location, start: Location) -> Location {
+    let line = location.line.saturating_sub(start.line) + 1;
+    let column = if line == 1 { location.column.saturating_sub(start.column) + 1 } else { location.column };
+    Location::new(line, column)
+}
+
+/// Walks forward over a text once, from location to location.
+struct Walk<'t> {
+    text: &'t str,
+    chars: std::iter::Peekable<std::str::CharIndices<'t>>,
+    at: Location,
+    passed: usize,
+}
+
+impl<'t> Walk<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, chars: text.char_indices().peekable(), at: Location::new(1, 1), passed: 0 }
+    }
+
+    /// The bytes and the characters before a location that is not behind us.
+    fn to(&mut self, location: Location) -> (usize, usize) {
+        while self.at < location {
+            let Some((_, passed)) = self.chars.next() else { break };
+            self.passed += 1;
+            self.at = match passed {
+                '\n' => Location::new(self.at.line + 1, 1),
+                _ => Location::new(self.at.line, self.at.column + 1),
+            };
+        }
+        (self.chars.peek().map_or(self.text.len(), |(byte, _)| *byte), self.passed)
+    }
+}

@@ -1,0 +1,92 @@
+//! Tells statements apart by their first words.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::ast::Statement;
+use crate::error::SqlError;
+
+use super::cursor::Cursor;
+use super::fail::Result;
+use super::{create_table, create_view, rows, session};
+
+/// One statement.
+pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if cursor.query_ahead() {
+        return Ok(Statement::Query(cursor.query()?));
+    }
+    let Token::Word(word) = cursor.peek(0) else { return cursor.unexpected("an SQL statement") };
+    match word.value.to_ascii_uppercase().as_str() {
+        "CREATE" => create(cursor),
+        "DROP" => drop_or_other(cursor),
+        "INSERT" => rows::insert(cursor),
+        "SUBSCRIBE" => rows::subscribe(cursor),
+        "EXPLAIN" => rows::explain(cursor),
+        "SHOW" => session::show(cursor),
+        "DESCRIBE" | "DESC" => session::describe(cursor),
+        "SET" => session::set(cursor),
+        "RESET" => session::reset(cursor),
+        "CANCEL" => session::cancel(cursor),
+        "FLUSH" => just(cursor, Statement::Flush),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
+        "DISCARD" | "DEALLOCATE" | "CLOSE" | "UNLISTEN" => session::acknowledge(cursor),
+        "EXECUTE" if cursor.ahead(&["EXECUTE", "STATEMENT"]) => cursor.refused(
+            SqlError::unsupported("statement sets are not supported yet").with_hint("run each INSERT by itself"),
+        ),
+        _ => other(cursor),
+    }
+}
+
+/// A statement of one word.
+fn just(cursor: &mut Cursor<'_>, statement: Statement) -> Result<Statement> {
+    cursor.parser.advance_token();
+    Ok(statement)
+}
+
+/// What `sqlparser` knows and we do not.
+fn other(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    Ok(Statement::Other(Box::new(cursor.parser.parse_statement()?)))
+}
+
+/// `CREATE [OR REPLACE] [TEMPORARY] [MATERIALIZED] TABLE|VIEW|FUNCTION`
+fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let before = cursor.parser.index();
+    cursor.expect(&["CREATE"])?;
+    let or_replace = cursor.accept(&["OR", "REPLACE"]);
+    let temporary = cursor.accept(&["TEMPORARY"]) || cursor.accept(&["TEMP"]);
+    // Flink's functions are temporary, temporary system or of a catalog: here they are all alike.
+    let system = temporary && cursor.ahead(&["SYSTEM", "FUNCTION"]) && cursor.accept(&["SYSTEM"]);
+    if cursor.ahead(&["TABLE"]) {
+        if or_replace {
+            return cursor.refused(SqlError::unsupported("CREATE OR REPLACE TABLE is not supported"));
+        }
+        return create_table::create_table(cursor, temporary);
+    }
+    if cursor.ahead(&["VIEW"]) || (!temporary && cursor.ahead(&["MATERIALIZED", "VIEW"])) {
+        return create_view::create_view(cursor, or_replace, temporary);
+    }
+    if cursor.ahead(&["FUNCTION"]) || system {
+        return create_view::create_function(cursor, or_replace);
+    }
+    if matches!(cursor.peek(0), Token::EOF) {
+        return cursor.unexpected("TABLE, VIEW, MATERIALIZED VIEW or FUNCTION");
+    }
+    while cursor.parser.index() > before {
+        cursor.parser.prev_token();
+    }
+    other(cursor)
+}
+
+/// `DROP` of what we have; of what PostgreSQL has besides, `sqlparser`'s.
+fn drop_or_other(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let known = ["TABLE", "VIEW", "FUNCTION", "MATERIALIZED", "TEMPORARY"];
+    if known.iter().any(|word| cursor.ahead(&["DROP", word])) {
+        return create_view::drop(cursor);
+    }
+    let foreign =
+        ["DATABASE", "DOMAIN", "EXTENSION", "INDEX", "PROCEDURE", "ROLE", "SCHEMA", "SEQUENCE", "TYPE", "USER"];
+    if foreign.iter().any(|word| cursor.ahead(&["DROP", word])) {
+        return other(cursor);
+    }
+    cursor.parser.advance_token();
+    cursor.unexpected("TABLE, VIEW, MATERIALIZED VIEW or FUNCTION")
+}
