@@ -1,6 +1,41 @@
-//! stub
-use crate::{error::Result, operators::Operator, plan::Node};
-/// stub
-pub fn build(_n: &Node, _i: &[arrow::datatypes::SchemaRef], _s: usize) -> Result<Box<dyn Operator>> {
-    todo!()
+//! From the description of an operator to the running object.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::Operator;
+use super::group_aggregate::GroupAggregate;
+use super::session::{SessionAggregate, SessionAssign};
+use super::stateless::Stateless;
+use super::union::Union;
+use super::window_aggregate::WindowAggregate;
+use super::window_join::WindowJoin;
+use crate::error::{EngineError, Result};
+use crate::plan::{Node, OperatorSpec};
+
+/// The operator of a node on one shard. `inputs`: the schema of each port.
+///
+/// # Errors
+/// Where the description cannot work; for sources, views and sinks, which the runtime runs itself.
+pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn Operator>> {
+    let output = Arc::clone(&node.edge.schema);
+    let input = |port: usize| {
+        inputs.get(port).ok_or_else(|| EngineError::Internal(format!("node {} has no input {port}", node.id.0)))
+    };
+    Ok(match &node.spec {
+        OperatorSpec::Stateless(spec) => Box::new(Stateless::new(spec)),
+        OperatorSpec::Union => Box::new(Union::new(output)),
+        OperatorSpec::WindowAggregate(spec) => Box::new(WindowAggregate::new(spec, input(0)?, output)?),
+        OperatorSpec::SessionAggregate(spec) => Box::new(SessionAggregate::new(spec, input(0)?, output)?),
+        OperatorSpec::SessionAssign(spec) => Box::new(SessionAssign::new(spec, input(0)?, output)?),
+        OperatorSpec::GroupAggregate(spec) => Box::new(GroupAggregate::new(spec, input(0)?, output, shard)?),
+        OperatorSpec::WindowJoin(spec) => {
+            Box::new(WindowJoin::new(spec, Arc::clone(input(0)?), Arc::clone(input(1)?), output))
+        }
+        OperatorSpec::Source(_)
+        | OperatorSpec::ViewSource(_)
+        | OperatorSpec::Materialize(_)
+        | OperatorSpec::Sink(_) => return Err(EngineError::Internal("not an operator: the runtime's own".into())),
+    })
 }

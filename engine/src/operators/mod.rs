@@ -18,8 +18,12 @@ pub mod event_time;
 pub mod group_aggregate;
 pub mod group_table;
 pub mod key_group;
+pub mod session;
 pub mod stateless;
+pub mod union;
 pub mod window_aggregate;
+pub mod window_join;
+pub mod windows;
 
 use arrow::array::RecordBatch;
 

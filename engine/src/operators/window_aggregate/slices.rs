@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{EngineError, Result};
+use crate::operators::windows::floor_to;
 use crate::plan::Window;
 
 /// A window's last millisecond belongs to it; the watermark that reaches it closes the window.
@@ -89,12 +90,6 @@ impl Slices {
 /// Whether a watermark closes the window that ends at `end`.
 pub(super) fn is_closed(end: i64, watermark: i64) -> bool {
     end.saturating_sub(MILLISECOND) <= watermark
-}
-
-/// The greatest multiple of `step`, shifted by `offset`, that is not above `value`.
-fn floor_to(value: i64, step: i64, offset: i64) -> i64 {
-    let from = value.saturating_sub(offset);
-    from.saturating_sub(from.rem_euclid(step)).saturating_add(offset)
 }
 
 fn gcd(left: i64, right: i64) -> i64 {
