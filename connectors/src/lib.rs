@@ -3,6 +3,7 @@
 //! **Architecture invariants.** Implements the ports of `millstream-engine`; knows no SQL text and no server.
 
 mod blackhole;
+mod datagen;
 mod nexmark;
 mod print;
 
@@ -15,6 +16,7 @@ use millstream_engine::ports::Connector;
 pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
     let connectors: Vec<Arc<dyn Connector>> = vec![
         Arc::new(blackhole::Blackhole::default()),
+        Arc::new(datagen::Datagen::default()),
         Arc::new(nexmark::Nexmark::default()),
         Arc::new(print::Print::default()),
     ];

@@ -196,7 +196,7 @@ mod tests {
         let of = |columns: &[ArrayRef]| key_groups(columns, 5).unwrap();
         let found = format!("{:?} {:?} {:?}", of(&[ints]), of(&[texts]), of(&both));
         expect_test::expect!["[1322, 2946, 15, 4058, 3384] [30, 2192, 3894, 3476, 3006] [311, 2018, 2853, 739, 2631]"]
-        .assert_eq(&found);
+            .assert_eq(&found);
     }
 
     #[test]

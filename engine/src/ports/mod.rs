@@ -4,11 +4,14 @@
 //! [`ConnectorDescriptor`]; no connector is named here.
 
 mod connector;
+mod memory;
+pub mod option_value;
 mod sink;
 mod source;
 
 pub use connector::{
     Capabilities, Connector, ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, TableSpec,
 };
+pub use memory::MemorySource;
 pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
 pub use source::{Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle};
