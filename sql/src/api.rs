@@ -23,8 +23,8 @@ pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
 ///
 /// # Errors
 /// Whatever is wrong with it, with a position where one is known.
-pub fn bind(_statement: &ParsedStatement, _context: &BindContext) -> Result<BoundStatement> {
-    todo!("parse helper (DDL), bind helper (queries)")
+pub fn bind(statement: &ParsedStatement, context: &BindContext) -> Result<BoundStatement> {
+    crate::ddl::bind(statement, context)
 }
 
 /// Opens connector tables for [`lower`]. The server implements it.

@@ -24,7 +24,8 @@ pub struct BindContext {
 /// A statement to carry out.
 #[derive(Debug, Clone)]
 pub enum BoundStatement {
-    /// Adds a relation without a query (connector or internal table). Its id is the server's to give.
+    /// Adds a relation without a query (connector or internal table). Its id is the server's to give, and of a connector
+    /// table, whether reading it ends.
     CreateTable {
         /// What is added.
         relation: Relation,

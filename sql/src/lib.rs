@@ -8,6 +8,7 @@ mod api;
 pub mod ast;
 pub mod bound;
 pub mod catalog;
+mod ddl;
 pub mod error;
 mod parse;
 mod relation_source;

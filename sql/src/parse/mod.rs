@@ -29,7 +29,6 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::ast::{ParsedStatement, Statement};
 use crate::error::{Result, SqlError};
-use crate::types;
 
 use cursor::Cursor;
 use dialect::StreamDialect;
@@ -90,6 +89,11 @@ fn as_postgres(text: &str) -> Option<Statement> {
     }
 }
 
+/// `SELECT * FROM name`
+pub(crate) fn select_all(name: sp::ObjectName) -> sp::Query {
+    prefix::select_all(name, Vec::new())
+}
+
 /// Parses the text of a query, as a view keeps it.
 ///
 /// # Errors
@@ -110,12 +114,10 @@ pub(crate) fn expression(text: &str) -> Result<sp::Expr> {
 }
 
 /// Parses the text of a type.
-///
-/// # Errors
-/// A syntax error, or a type that does not exist.
+#[cfg(test)]
 pub(crate) fn data_type(text: &str) -> Result<crate::ast::TypeName> {
-    let written = whole(text, |cursor| Ok(types::parse(&mut cursor.parser)?))?;
-    types::from_sqlparser(&written)
+    let written = whole(text, |cursor| Ok(crate::types::parse(&mut cursor.parser)?))?;
+    crate::types::from_sqlparser(&written)
 }
 
 /// Runs one parser over a whole text.

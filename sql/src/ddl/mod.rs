@@ -1,0 +1,177 @@
+//! Binding of statements: names to objects, checks, and canonical text, for everything but the queries themselves, which
+//! are bound by [`crate::query`].
+//!
+//! One file a statement: [`table`], [`view`], [`function`], [`drop`]. [`system`] tells the queries that are for
+//! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
+
+mod drop;
+mod function;
+mod names;
+mod options;
+mod queries;
+mod system;
+mod table;
+mod values;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast as sp;
+
+use crate::ast::{Insert, ParsedStatement, Show, Statement, SubscribeTo};
+use crate::bound::{BindContext, BoundStatement};
+use crate::catalog::{Relation, RelationKind};
+use crate::error::{Result, SqlError, SqlState};
+use crate::parse::place;
+
+/// Resolves the names of a statement.
+///
+/// # Errors
+/// Whatever is wrong with it, with a position in the text of the statement where one is known.
+pub(crate) fn bind(statement: &ParsedStatement, context: &BindContext) -> Result<BoundStatement> {
+    let binder = Binder { text: &statement.text, context };
+    binder.statement(&statement.ast).map_err(|error| queries::in_text(error, &statement.text))
+}
+
+/// A statement's text, for positions, and what it is bound against.
+struct Binder<'a> {
+    text: &'a str,
+    context: &'a BindContext,
+}
+
+impl Binder<'_> {
+    fn statement(&self, statement: &Statement) -> Result<BoundStatement> {
+        match statement {
+            Statement::CreateTable(table) => self.create_table(table),
+            Statement::CreateView(view) => self.create_view(view),
+            Statement::CreateFunction(function) => self.create_function(function),
+            Statement::Drop(drop) => self.drop(drop),
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
+                Ok(BoundStatement::SystemCatalog)
+            }
+            Statement::Query(query) => Ok(BoundStatement::Query(queries::bind_query(query, self.context)?)),
+            Statement::Subscribe(to) => self.subscribe(to),
+            Statement::Explain { statement, options } => self.explain(statement, options),
+            Statement::Show(show) => self.show(show),
+            Statement::Describe(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
+            Statement::Set { name, value } => Ok(BoundStatement::Set { name: name.clone(), value: value.clone() }),
+            Statement::Reset(name) => Ok(BoundStatement::Reset(name.clone())),
+            Statement::CancelJob(id) => job_number(id).map(BoundStatement::CancelJob),
+            Statement::Flush => Ok(BoundStatement::Flush),
+            Statement::Transaction(tag) | Statement::Acknowledge(tag) => Ok(BoundStatement::Acknowledge(tag)),
+            Statement::Other(other) if system::is_for_catalog(other.as_ref(), &self.context.catalog) => {
+                Ok(BoundStatement::SystemCatalog)
+            }
+            Statement::Other(_) => Err(self.unsupported()),
+        }
+    }
+
+    /// The error of a statement that is understood and not done.
+    fn unsupported(&self) -> SqlError {
+        let words: Vec<_> = self.text.split_whitespace().take(2).map(str::to_ascii_uppercase).collect();
+        let with_object = ["CREATE", "DROP", "ALTER", "COMMENT", "LOCK"];
+        let name = match words.as_slice() {
+            [verb, object] if with_object.contains(&verb.as_str()) => format!("{verb} {object}"),
+            [verb, ..] => verb.clone(),
+            [] => "this statement".to_owned(),
+        };
+        SqlError::unsupported(format!("{name} is not supported")).at(1)
+    }
+
+    /// The error with the place of `span`.
+    fn at(&self, error: SqlError, span: datafusion::sql::sqlparser::tokenizer::Span) -> SqlError {
+        match place::position(self.text, span.start) {
+            Some(position) => error.at(position),
+            None => error,
+        }
+    }
+
+    fn insert(&self, insert: &Insert) -> Result<BoundStatement> {
+        let target = self.relation(&insert.table)?;
+        let refuse = |state, message| Err(self.at(SqlError::new(state, message), names::span(&insert.table)));
+        match &target.kind {
+            RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
+                return refuse(SqlState::WRONG_OBJECT_TYPE, format!("cannot insert into view \"{}\"", target.name));
+            }
+            RelationKind::ConnectorTable(table) => {
+                let connector = self.context.catalog.connectors.get(&table.connector);
+                if connector.is_some_and(|connector| !connector.capabilities.sink) {
+                    let message = format!(
+                        "cannot insert into table \"{}\": connector \"{}\" only reads",
+                        target.name, table.connector
+                    );
+                    return refuse(SqlState::WRONG_OBJECT_TYPE, message);
+                }
+            }
+            RelationKind::InternalTable(_) => {}
+        }
+        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+    }
+
+    fn subscribe(&self, to: &SubscribeTo) -> Result<BoundStatement> {
+        let query = match to {
+            SubscribeTo::Query(query) => queries::bind_query(query, self.context)?,
+            SubscribeTo::Relation(name) => {
+                self.relation(name)?;
+                queries::bind_query(&crate::parse::select_all(name.clone()), self.context)?
+            }
+        };
+        Ok(BoundStatement::Subscribe(query))
+    }
+
+    fn explain(&self, statement: &Statement, options: &[String]) -> Result<BoundStatement> {
+        let bound = match self.statement(statement)? {
+            bound @ (BoundStatement::Query(_)
+            | BoundStatement::Insert { .. }
+            | BoundStatement::CreateMaterializedView { .. }
+            | BoundStatement::Subscribe(_)) => bound,
+            BoundStatement::CreateView { .. } => match statement {
+                Statement::CreateView(view) => BoundStatement::Query(queries::bind_query(&view.query, self.context)?),
+                _ => return Err(self.not_explained()),
+            },
+            _ => return Err(self.not_explained()),
+        };
+        Ok(BoundStatement::Explain { statement: Box::new(bound), options: options.to_vec() })
+    }
+
+    fn not_explained(&self) -> SqlError {
+        SqlError::unsupported("EXPLAIN does not take this statement")
+            .with_hint("it takes queries, INSERT, SUBSCRIBE and CREATE MATERIALIZED VIEW")
+    }
+
+    fn show(&self, show: &Show) -> Result<BoundStatement> {
+        match show {
+            Show::Columns(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
+            Show::Create(name) => Ok(BoundStatement::ShowCreate(Arc::clone(self.relation(name)?))),
+            other => Ok(BoundStatement::Show(other.clone())),
+        }
+    }
+
+    /// The relation of a name.
+    fn relation(&self, name: &sp::ObjectName) -> Result<&Arc<Relation>> {
+        let simple = self.simple(name)?;
+        self.context
+            .catalog
+            .relation(&simple)
+            .map_err(|error| self.at(names::missing(&simple, error), names::span(name)))
+    }
+
+    /// The last part of a name that is in our one schema.
+    fn simple(&self, name: &sp::ObjectName) -> Result<String> {
+        names::simple(name).map_err(|error| self.at(error, names::span(name)))
+    }
+}
+
+/// The number of a job, as `CANCEL JOB` gives it.
+fn job_number(id: &str) -> Result<u64> {
+    id.parse().map_err(|_| {
+        let message = format!("invalid input syntax for type bigint: \"{id}\"");
+        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, message)
+            .with_hint("SHOW JOBS lists the numbers of the jobs")
+    })
+}

@@ -1,0 +1,111 @@
+//! The `WITH` options of a table, checked against the description of its connector.
+
+use millstream_engine::ports::{ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues};
+
+use crate::catalog::{CatalogSnapshot, nearest};
+use crate::error::{Result, SqlError, SqlState};
+
+use super::names::{quoted, with_near};
+use super::values;
+
+/// The option that names the connector.
+const CONNECTOR: &str = "connector";
+
+/// An option as parsed: key, value, position of the key.
+type Written = (String, String, usize);
+
+/// The connector of a table with options.
+///
+/// # Errors
+/// Where it is not named, or there is none of that name.
+pub(super) fn connector<'c>(options: &[Written], catalog: &'c CatalogSnapshot) -> Result<&'c ConnectorDescriptor> {
+    let names: Vec<&str> = catalog.connectors.keys().map(String::as_str).collect();
+    let Some((_, name, position)) = options.iter().find(|(key, ..)| key == CONNECTOR) else {
+        let position = options.first().map_or(1, |(_, _, position)| *position);
+        let error = SqlError::new(SqlState::OPTION_NOT_FOUND, "option \"connector\" is missing");
+        let error = error.with_detail(format!("the connectors are {}", quoted(&names)));
+        return Err(error.with_hint("a table without WITH is an internal table").at(position));
+    };
+    if let Some(found) = catalog.connectors.get(name) {
+        return Ok(found);
+    }
+    let message = format!("option \"connector\" names no connector: \"{name}\"");
+    let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+    let error = error.with_detail(format!("the connectors are {}", quoted(&names))).at(*position);
+    Err(with_near(error, nearest(name, names.into_iter())))
+}
+
+/// The options but `connector`, all known, of the right type and complete.
+///
+/// # Errors
+/// At the first that is not; the error names it, its connector and the nearest right name.
+pub(super) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Result<OptionValues> {
+    let mut checked = OptionValues::default();
+    let mut of_connector = 1;
+    for (key, value, position) in options {
+        if key == CONNECTOR && checked.0.is_empty() {
+            of_connector = *position;
+        }
+        if key != CONNECTOR {
+            let option = known(key, connector).map_err(|error| error.at(*position))?;
+            typed(key, value, option, connector).map_err(|error| error.at(*position))?;
+        }
+        if checked.0.insert(key.clone(), value.clone()).is_some() {
+            let error = SqlError::new(SqlState::INVALID_OPTION_NAME, format!("option \"{key}\" is given twice"));
+            return Err(error.at(*position));
+        }
+    }
+    checked.0.remove(CONNECTOR);
+    for option in connector.options.iter().filter(|option| option.required) {
+        if !checked.0.contains_key(option.name) {
+            let message = format!("connector \"{}\" needs option \"{}\"", connector.name, option.name);
+            let error = SqlError::new(SqlState::OPTION_NOT_FOUND, message);
+            return Err(error.with_hint(option.doc).at(of_connector));
+        }
+    }
+    Ok(checked)
+}
+
+/// The description of an option.
+fn known<'c>(key: &str, connector: &'c ConnectorDescriptor) -> Result<&'c OptionDescriptor> {
+    let exact = connector.options.iter().find(|option| option.name == key);
+    if let Some(found) = exact.or_else(|| connector.options.iter().find(|option| fits(key, option.name))) {
+        return Ok(found);
+    }
+    let names: Vec<&str> = connector.options.iter().map(|option| option.name).collect();
+    let message = format!("connector \"{}\" has no option \"{key}\"", connector.name);
+    let error = SqlError::new(SqlState::INVALID_OPTION_NAME, message);
+    let error = error.with_detail(format!("its options are {}", quoted(&names)));
+    Err(with_near(error, nearest(key, names.into_iter())))
+}
+
+/// Whether a key is what a name with one `*` stands for: `fields.a.min` for `fields.*.min`.
+fn fits(key: &str, name: &str) -> bool {
+    let Some((before, behind)) = name.split_once('*') else { return key == name };
+    key.len() > before.len() + behind.len() && key.starts_with(before) && key.ends_with(behind)
+}
+
+/// Checks the type of a value.
+fn typed(key: &str, value: &str, option: &OptionDescriptor, connector: &ConnectorDescriptor) -> Result<()> {
+    let wanted = match &option.kind {
+        OptionType::String => return Ok(()),
+        OptionType::Boolean if values::is_boolean(value) => return Ok(()),
+        OptionType::Integer if values::is_integer(value) => return Ok(()),
+        OptionType::Double if values::is_double(value) => return Ok(()),
+        OptionType::Duration if values::is_duration(value) => return Ok(()),
+        OptionType::MemorySize if values::is_memory_size(value) => return Ok(()),
+        OptionType::Choice(words) if words.iter().any(|word| word.eq_ignore_ascii_case(value)) => return Ok(()),
+        OptionType::Boolean => "true or false".to_owned(),
+        OptionType::Integer => "a whole number".to_owned(),
+        OptionType::Double => "a number".to_owned(),
+        OptionType::Duration => "a duration such as '10 s' or '500 ms'".to_owned(),
+        OptionType::MemorySize => "a size such as '128 mb'".to_owned(),
+        OptionType::Choice(words) => format!("one of {}", quoted(words)),
+    };
+    let message = format!("option \"{key}\" of connector \"{}\" must be {wanted}, not \"{value}\"", connector.name);
+    let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+    Err(match &option.kind {
+        OptionType::Choice(words) => with_near(error, nearest(value, words.iter().copied())),
+        _ => error.with_hint(option.doc),
+    })
+}
