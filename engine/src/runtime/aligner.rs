@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::ring::{CREDIT_ROWS, rows_of};
 use crate::message::{Delta, Epoch, Message};
 use crate::time::EventTime;
 
@@ -31,7 +32,9 @@ struct Channel {
     idle: bool,
     barrier: Option<Epoch>,
     ended: bool,
+    /// What came after the barrier.
     held: VecDeque<Message>,
+    held_rows: usize,
 }
 
 /// Aligns the channels of one node.
@@ -53,6 +56,7 @@ impl Aligner {
             barrier: None,
             ended: false,
             held: VecDeque::new(),
+            held_rows: 0,
         };
         Self {
             channels: ports.into_iter().map(channel).collect(),
@@ -62,14 +66,21 @@ impl Aligner {
         }
     }
 
-    /// The least watermark so far.
-    pub(super) fn watermark(&self) -> EventTime {
-        self.watermark
+    /// Whether the channel waits for the barrier of the others.
+    pub(super) fn is_held(&self, channel: usize) -> bool {
+        self.channels.get(channel).is_some_and(|channel| channel.barrier.is_some())
     }
 
-    /// Whether all channels are idle.
-    pub(super) fn is_idle(&self) -> bool {
-        self.idle
+    /// Whether the rows that are held back on the channel leave room for more.
+    pub(super) fn has_room(&self, channel: usize) -> bool {
+        self.channels.get(channel).is_none_or(|channel| channel.held_rows < CREDIT_ROWS)
+    }
+
+    /// Notes that rows came on a channel, for a caller that has them processed itself.
+    pub(super) fn touch(&mut self, channel: usize) {
+        if let Some(channel) = self.channels.get_mut(channel) {
+            channel.idle = false;
+        }
     }
 
     /// Takes a message of a channel; appends what the node must do to `steps`.
@@ -78,6 +89,7 @@ impl Aligner {
         while let Some((index, message)) = work.pop_front() {
             let Some(channel) = self.channels.get_mut(index) else { continue };
             if channel.barrier.is_some() {
+                channel.held_rows += rows_of(&message);
                 channel.held.push_back(message);
                 continue;
             }
@@ -147,6 +159,7 @@ impl Aligner {
         steps.push(Step::Barrier(epoch));
         for (index, channel) in self.channels.iter_mut().enumerate() {
             channel.barrier = None;
+            channel.held_rows = 0;
             work.extend(channel.held.drain(..).map(|message| (index, message)));
         }
     }

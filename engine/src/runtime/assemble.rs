@@ -1,4 +1,5 @@
-//! From a [`Dataflow`] to the parts that each shard runs.
+//! From a [`Dataflow`] to the parts that the shards run: splits are listed and dealt out, sinks opened, operators built,
+//! rings laid. What cannot work is an error here, before anything runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,183 +7,233 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::JobId;
-use super::aligner::Aligner;
-use super::coordinator::NewJob;
-use super::instance::{Inbound, JobInstance, NodeInstance, NodeKind, Output, SinkNode};
+use super::exchange::{Inlet, Outlet};
+use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
-use super::queue::Queue;
-use super::shared::{JobCounters, SplitProgress};
+use super::part::JobPart;
+use super::protocol::Links;
+use super::ring::Ring;
+use super::shared::{JobShared, SplitProgress};
+use super::signal::Signal;
+use super::sink::SinkNode;
 use super::source::SourceDriver;
-use super::view_source::ViewReader;
-use super::waker::Waker;
+use super::view_source::{Feed, ViewReader};
 use crate::error::{EngineError, Result};
 use crate::operators::build::build;
-use crate::plan::{ChangelogMode, Dataflow, Node, OperatorSpec, Partitioning, RelationId};
-use crate::ports::{Accepts, SinkContext, Split, WakeHandle};
-use crate::time::ProcessingTime;
+use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId};
+use crate::ports::{Accepts, SinkContext, Split};
 
-/// The queues of one exchange, by sending and receiving shard.
-type Exchange = Vec<Vec<Arc<Queue>>>;
+/// A job that is ready to run.
+pub(super) struct Assembled {
+    pub(super) name: String,
+    pub(super) shared: Arc<JobShared>,
+    /// One a shard.
+    pub(super) parts: Vec<JobPart>,
+    /// The views it reads.
+    pub(super) reads: Vec<Read>,
+    /// The views it keeps.
+    pub(super) makes: Vec<Made>,
+    /// Whether it is an internal table.
+    pub(super) table: bool,
+}
+
+/// A view that a job reads.
+pub(super) struct Read {
+    pub(super) relation: RelationId,
+    pub(super) name: String,
+    /// One a shard.
+    pub(super) feeds: Vec<Arc<Feed>>,
+}
+
+/// A view that a job keeps.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) relation: RelationId,
+    pub(super) name: String,
+    pub(super) schema: SchemaRef,
+}
+
+/// The rings of one exchange, by sending and receiving shard.
+type Rings = Vec<Vec<Arc<Ring>>>;
 
 /// The splits of a source on one shard, each with its place in the job's progress.
 type ShardSplits = Vec<(Split, usize)>;
 
-/// What the parts of a job are made from.
-pub(super) struct Assembly<'a> {
-    pub(super) id: JobId,
-    pub(super) name: &'a str,
-    pub(super) dataflow: &'a Dataflow,
-    pub(super) wakers: Vec<Arc<Waker>>,
-    pub(super) now: ProcessingTime,
+/// Makes the parts of a dataflow. Blocks on the listing of splits.
+///
+/// # Errors
+/// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
+pub(super) fn assemble(id: JobId, name: &str, dataflow: &Dataflow, links: &Arc<Links>) -> Result<Assembled> {
+    check(dataflow)?;
+    let signals = signals(links);
+    let (splits, progress) = deal_splits(dataflow, signals.len())?;
+    let shared = Arc::new(JobShared::new(id, signals, progress));
+    let (mut reads, mut makes) = (Vec::new(), Vec::new());
+    let mut feeds = HashMap::new();
+    for node in &dataflow.nodes {
+        if let OperatorSpec::ViewSource(spec) = &node.spec {
+            let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
+            feeds.insert(node.id.0, own.clone());
+            reads.push(Read { relation: spec.relation, name: spec.name.clone(), feeds: own });
+        }
+        if let OperatorSpec::Materialize(spec) = &node.spec {
+            let schema = Arc::clone(&node.edge.schema);
+            makes.push(Made { relation: spec.relation, name: spec.name.clone(), schema });
+        }
+    }
+    let assembly =
+        Assembly { name, dataflow, shared: &shared, rings: lay_rings(dataflow, &shared.signals), splits, feeds };
+    let parts = (0..links.config.shards).map(|shard| assembly.part(shard, links)).collect::<Result<_>>()?;
+    Ok(Assembled { name: name.to_owned(), shared, parts, reads, makes, table: false })
 }
 
-/// What all shards of a job share while it is assembled.
-struct Shared {
-    exchanges: HashMap<(usize, usize), Exchange>,
+/// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
+pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
+    let shared = Arc::new(JobShared::new(id, signals(links), Vec::new()));
+    let part = |shard| {
+        let mut table = Node::new(NodeKind::Table, Vec::new());
+        table.forwards.push(Channel { node: 1, channel: 0 });
+        let view = Materialize::new(made.relation, Arc::clone(&made.schema), None);
+        let view = Node::new(NodeKind::Materialize(Box::new(view)), vec![0]);
+        JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
+    };
+    let parts = (0..links.config.shards).map(part).collect();
+    Assembled { name: made.name.clone(), shared, parts, reads: Vec::new(), makes: vec![made], table: true }
+}
+
+fn signals(links: &Links) -> Vec<Arc<Signal>> {
+    links.shards.iter().map(|mailbox| Arc::new(Signal::new(Arc::clone(mailbox.waker())))).collect()
+}
+
+/// What the planner promises: nodes in order, inputs that exist, sinks that take what they get.
+fn check(dataflow: &Dataflow) -> Result<()> {
+    for (index, node) in dataflow.nodes.iter().enumerate() {
+        if node.id.0 != index || node.inputs.iter().any(|input| input.from.0 >= index) {
+            return Err(EngineError::Internal("a dataflow whose nodes are not in order".into()));
+        }
+        let retracts = |input: &plan::Input| {
+            dataflow.nodes.get(input.from.0).is_some_and(|from| from.edge.changelog == ChangelogMode::Retract)
+        };
+        if let OperatorSpec::Sink(spec) = &node.spec
+            && spec.sink.accepts() == Accepts::Append
+            && node.inputs.iter().any(retracts)
+        {
+            return Err(EngineError::Config {
+                message: format!("table \"{}\" takes insertions only, but the query updates its rows", spec.table),
+                hint: Some("aggregate in windows, or write to a table whose connector takes updates".into()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Lists the splits of every source and deals them to the shards in turn, each source starting where the last stopped.
+fn deal_splits(dataflow: &Dataflow, shards: usize) -> Result<(HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>)> {
+    let (mut all, mut progress) = (HashMap::new(), Vec::new());
+    for node in &dataflow.nodes {
+        let OperatorSpec::Source(spec) = &node.spec else { continue };
+        let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
+        for split in spec.source.splits(shards)? {
+            let place = progress.len();
+            progress.push(SplitProgress::new(&spec.table, &split.id));
+            if let Some(part) = dealt.get_mut(place % shards) {
+                part.push((split, place));
+            }
+        }
+        all.insert(node.id.0, dealt);
+    }
+    Ok((all, progress))
+}
+
+/// The rings of every input that is not forward. One shard needs none.
+fn lay_rings(dataflow: &Dataflow, signals: &[Arc<Signal>]) -> HashMap<(usize, usize), Rings> {
+    let ring = |from: &Arc<Signal>, to: &Arc<Signal>| {
+        let ring = Ring::new(Arc::clone(to));
+        ring.set_producer(Arc::clone(from));
+        Arc::new(ring)
+    };
+    let mut all = HashMap::new();
+    for node in &dataflow.nodes {
+        for (port, input) in node.inputs.iter().enumerate() {
+            let crosses = match input.partitioning {
+                Partitioning::Forward => false,
+                Partitioning::Hash(_) | Partitioning::Single => signals.len() > 1,
+            };
+            if crosses {
+                let row = |from| signals.iter().map(|to| ring(from, to)).collect();
+                all.insert((node.id.0, port), signals.iter().map(row).collect());
+            }
+        }
+    }
+    all
+}
+
+/// What the parts of a job are made from.
+struct Assembly<'a> {
+    name: &'a str,
+    dataflow: &'a Dataflow,
+    shared: &'a Arc<JobShared>,
+    rings: HashMap<(usize, usize), Rings>,
     splits: HashMap<usize, Vec<ShardSplits>>,
-    counters: Arc<JobCounters>,
+    feeds: HashMap<usize, Vec<Arc<Feed>>>,
 }
 
 impl Assembly<'_> {
-    /// Lists the splits, opens the sinks, builds the operators.
-    pub(super) fn build(&self) -> Result<NewJob> {
-        self.check()?;
-        let (splits, progress) = self.splits()?;
-        let counters = Arc::new(JobCounters::new(self.wakers.len(), progress));
-        let shared = Shared { exchanges: self.exchanges(), splits, counters: Arc::clone(&counters) };
-        let instances = (0..self.wakers.len()).map(|shard| self.instance(shard, &shared)).collect::<Result<_>>()?;
-        let mut job = NewJob {
-            name: self.name.to_owned(),
-            counters,
-            produces: Vec::new(),
-            reads: Vec::new(),
-            has_sinks: false,
-            instances,
-        };
+    fn part(&self, shard: usize, links: &Arc<Links>) -> Result<JobPart> {
+        let mut nodes: Vec<Node> = Vec::with_capacity(self.dataflow.nodes.len());
+        let mut inlets = Vec::new();
         for node in &self.dataflow.nodes {
-            match &node.spec {
-                OperatorSpec::ViewSource(spec) => job.reads.push(spec.relation),
-                OperatorSpec::Materialize(spec) => job.produces.push((spec.relation, Arc::clone(&node.edge.schema))),
-                OperatorSpec::Sink(_) => job.has_sinks = true,
-                _ => {}
-            }
-        }
-        Ok(job)
-    }
-
-    /// What the planner promises: nodes in order, inputs that exist, sinks that take what they get.
-    fn check(&self) -> Result<()> {
-        for (index, node) in self.dataflow.nodes.iter().enumerate() {
-            let ordered = node.id.0 == index && node.inputs.iter().all(|input| input.from.0 < index);
-            if !ordered {
-                return Err(EngineError::Internal("a dataflow whose nodes are not in order".into()));
-            }
-            if let OperatorSpec::Sink(spec) = &node.spec
-                && spec.sink.accepts() == Accepts::Append
-                && node.edge.changelog == ChangelogMode::Retract
-            {
-                return Err(EngineError::Unsupported(format!("the sink \"{}\" takes no updates", spec.table)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Lists the splits of every source and deals them to the shards in turn.
-    fn splits(&self) -> Result<(HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>)> {
-        let (mut all, mut progress) = (HashMap::new(), Vec::new());
-        let shards = self.wakers.len();
-        for (index, node) in self.dataflow.nodes.iter().enumerate() {
-            let OperatorSpec::Source(spec) = &node.spec else { continue };
-            let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-            for (number, split) in spec.source.splits(shards)?.into_iter().enumerate() {
-                progress.push(SplitProgress::new(&spec.table, &split.id));
-                if let Some(part) = dealt.get_mut(number % shards) {
-                    part.push((split, progress.len() - 1));
-                }
-            }
-            all.insert(index, dealt);
-        }
-        Ok((all, progress))
-    }
-
-    fn exchanges(&self) -> HashMap<(usize, usize), Exchange> {
-        let mut exchanges = HashMap::new();
-        let queue = |from: &Arc<Waker>, to: &Arc<Waker>| Arc::new(Queue::new(Arc::clone(from), Arc::clone(to)));
-        for (index, node) in self.dataflow.nodes.iter().enumerate() {
-            for (port, input) in node.inputs.iter().enumerate() {
-                if input.partitioning != Partitioning::Forward {
-                    let row = |from| self.wakers.iter().map(|to| queue(from, to)).collect();
-                    exchanges.insert((index, port), self.wakers.iter().map(row).collect());
-                }
-            }
-        }
-        exchanges
-    }
-
-    /// One shard's part, and the queues through which it reads views.
-    fn instance(&self, shard: usize, shared: &Shared) -> Result<(JobInstance, Vec<(RelationId, Arc<Queue>)>)> {
-        let mut views = Vec::new();
-        let mut nodes: Vec<NodeInstance> = Vec::with_capacity(self.dataflow.nodes.len());
-        let mut inbound = Vec::new();
-        for (index, node) in self.dataflow.nodes.iter().enumerate() {
-            let kind = self.kind(index, node, shard, shared, &mut views)?;
             let mut ports = Vec::new();
             for (port, input) in node.inputs.iter().enumerate() {
-                let channel = ports.len();
-                let output = match shared.exchanges.get(&(index, port)) {
+                let first_channel = ports.len();
+                let from = nodes.get_mut(input.from.0);
+                match self.rings.get(&(node.id.0, port)) {
                     None => {
                         ports.push(port);
-                        Output::Forward { node: index, channel }
-                    }
-                    Some(exchange) => {
-                        for (from, row) in exchange.iter().enumerate() {
-                            ports.push(port);
-                            let queue = row.get(shard).map(Arc::clone);
-                            inbound.extend(queue.map(|queue| Inbound { queue, node: index, channel: channel + from }));
+                        if let Some(from) = from {
+                            from.forwards.push(Channel { node: node.id.0, channel: first_channel });
                         }
-                        let keys = match &input.partitioning {
-                            Partitioning::Hash(keys) if !keys.is_empty() => Some(keys.clone()),
-                            Partitioning::Hash(_) | Partitioning::Single | Partitioning::Forward => None,
-                        };
-                        Output::Exchange { keys, queues: exchange.get(shard).cloned().unwrap_or_default() }
                     }
-                };
-                if let Some(from) = nodes.get_mut(input.from.0) {
-                    from.outputs.push(output);
+                    Some(rings) => {
+                        ports.extend(rings.iter().map(|_| port));
+                        let to_here = rings.iter().filter_map(|row| row.get(shard)).map(Arc::clone).collect();
+                        inlets.push(Inlet { node: node.id.0, port, first_channel, rings: to_here });
+                        let from_here = rings.get(shard).cloned().unwrap_or_default();
+                        if let Some(from) = from {
+                            from.outlets.push(Outlet::new(keys(&input.partitioning), from_here));
+                        }
+                    }
                 }
             }
-            nodes.push(NodeInstance { kind, aligner: Aligner::new(ports), outputs: Vec::new(), timer: None });
+            nodes.push(Node::new(self.kind(node, shard)?, ports));
         }
-        Ok((JobInstance::new(self.id, shard, nodes, inbound, Arc::clone(&shared.counters)), views))
+        Ok(JobPart::new(shard, nodes, inlets, Arc::clone(self.shared), Arc::clone(links)))
     }
 
-    fn kind(
-        &self,
-        index: usize,
-        node: &Node,
-        shard: usize,
-        shared: &Shared,
-        views: &mut Vec<(RelationId, Arc<Queue>)>,
-    ) -> Result<NodeKind> {
-        let waker = self.wakers.get(shard).map(Arc::clone).unwrap_or_default();
+    fn kind(&self, node: &plan::Node, shard: usize) -> Result<NodeKind> {
+        let signal = self.shared.signals.get(shard).ok_or_else(|| EngineError::Internal("no such shard".into()))?;
         Ok(match &node.spec {
             OperatorSpec::Source(spec) => {
-                let splits = shared.splits.get(&index).and_then(|dealt| dealt.get(shard)).cloned().unwrap_or_default();
-                NodeKind::Source(Box::new(SourceDriver::new(spec.clone(), splits, self.now, waker)))
+                let splits = self.splits.get(&node.id.0).and_then(|dealt| dealt.get(shard)).cloned();
+                NodeKind::Source(Box::new(SourceDriver::new(spec.clone(), splits.unwrap_or_default(), signal)))
             }
             OperatorSpec::ViewSource(spec) => {
-                let queue = Arc::new(Queue::new(Arc::clone(&waker), waker));
-                views.push((spec.relation, Arc::clone(&queue)));
-                NodeKind::View(Box::new(ViewReader::new(spec, queue, self.now)))
+                let feed = self.feeds.get(&node.id.0).and_then(|feeds| feeds.get(shard)).map(Arc::clone);
+                let feed = feed.ok_or_else(|| EngineError::Internal("a view without a feed".into()))?;
+                NodeKind::View(Box::new(ViewReader::new(spec, feed)))
             }
             OperatorSpec::Materialize(spec) => {
-                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, &node.edge)?))
+                let (schema, key) = (Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());
+                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, schema, key)))
             }
             OperatorSpec::Sink(spec) => {
-                let wake = WakeHandle::new(move || waker.wake());
-                let shards = self.wakers.len();
-                let context = SinkContext { job: self.name.to_owned(), shard, shards, wake };
-                NodeKind::Sink(SinkNode { writer: spec.sink.writer(context)?, prepared: Vec::new() })
+                let context = SinkContext {
+                    job: self.name.to_owned(),
+                    shard,
+                    shards: self.shared.signals.len(),
+                    wake: signal.handle(),
+                };
+                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?))
             }
             OperatorSpec::Stateless(_)
             | OperatorSpec::Union
@@ -191,10 +242,18 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
             | OperatorSpec::WindowJoin(_) => {
-                let input = |from: usize| self.dataflow.nodes.get(from).map(|node| Arc::clone(&node.edge.schema));
-                let inputs: Vec<SchemaRef> = node.inputs.iter().filter_map(|port| input(port.from.0)).collect();
+                let schema = |from: usize| self.dataflow.nodes.get(from).map(|from| Arc::clone(&from.edge.schema));
+                let inputs: Vec<SchemaRef> = node.inputs.iter().filter_map(|input| schema(input.from.0)).collect();
                 NodeKind::Operator(build(node, &inputs, shard)?)
             }
         })
+    }
+}
+
+/// The columns that choose the shard; `None`: shard 0 takes all.
+fn keys(partitioning: &Partitioning) -> Option<Vec<usize>> {
+    match partitioning {
+        Partitioning::Hash(keys) if !keys.is_empty() => Some(keys.clone()),
+        Partitioning::Hash(_) | Partitioning::Single | Partitioning::Forward => None,
     }
 }

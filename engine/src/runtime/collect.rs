@@ -1,13 +1,18 @@
 //! A sink that hands the rows of each epoch to somebody in this process: `SUBSCRIBE`, streaming `SELECT`, tests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::ports::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter, WakeHandle};
+
+/// Epochs that a receiver may be behind before its job fails.
+const BEHIND_MAX: usize = 1_000;
 
 /// The rows of one epoch of one shard.
 #[derive(Debug)]
@@ -34,20 +39,23 @@ impl Drop for Place {
     }
 }
 
-/// Hands over rows at barriers. While the receiver is behind, the sources of the job are held back; when it is dropped,
-/// the job fails.
+/// Hands over the rows of an epoch when it is published. While the receiver is behind, the sources of the job are held
+/// back; when it is dropped, the job is canceled.
 #[derive(Debug)]
 pub struct CollectSink {
-    sender: mpsc::UnboundedSender<Collected>,
+    /// Gone when all shards have their writers, so that the receiver ends with the job.
+    sender: Mutex<Option<mpsc::UnboundedSender<Collected>>>,
+    writers: AtomicUsize,
     epochs: usize,
 }
 
 impl CollectSink {
-    /// A sink and its receiver. A shard with `epochs` hand-overs that nobody has taken reads no more. The receiver ends
-    /// when the job and the sink are gone.
+    /// A sink for one job, and its receiver. A shard with `epochs` hand-overs that nobody has taken reads no more. The
+    /// receiver ends when the job does.
     pub fn channel(epochs: usize) -> (Arc<dyn Sink>, mpsc::UnboundedReceiver<Collected>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Self { sender, epochs: epochs.max(1) }), receiver)
+        let sink = Self { sender: Mutex::new(Some(sender)), writers: AtomicUsize::new(0), epochs: epochs.max(1) };
+        (Arc::new(sink), receiver)
     }
 }
 
@@ -61,13 +69,19 @@ impl Sink for CollectSink {
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        let mut sender = self.sender.lock();
+        let made = self.writers.fetch_add(1, Ordering::AcqRel) + 1;
+        let own = if made >= context.shards { sender.take() } else { sender.clone() };
+        let Some(own) = own else {
+            return Err(EngineError::Internal("a collecting sink is for one job only".into()));
+        };
         Ok(Box::new(CollectWriter {
-            sender: Some(self.sender.clone()),
+            sender: own,
             epochs: self.epochs,
             taken: Arc::default(),
             wake: context.wake,
             open: Vec::new(),
-            ended: false,
+            closed: VecDeque::new(),
         }))
     }
 
@@ -77,50 +91,68 @@ impl Sink for CollectSink {
 }
 
 struct CollectWriter {
-    /// Gone after the last epoch, so that the receiver ends.
-    sender: Option<mpsc::UnboundedSender<Collected>>,
+    sender: mpsc::UnboundedSender<Collected>,
     epochs: usize,
-    /// Hand-overs that are not yet dropped by the receiver.
+    /// Hand-overs that the receiver has not dropped yet.
     taken: Arc<AtomicUsize>,
     wake: WakeHandle,
     /// Rows of the running epoch.
     open: Vec<Delta>,
-    ended: bool,
+    /// Rows of the epochs that are not published yet.
+    closed: VecDeque<(Epoch, Vec<Delta>)>,
+}
+
+impl CollectWriter {
+    fn token(epoch: Epoch) -> CommitToken {
+        CommitToken(epoch.to_string())
+    }
+
+    fn check_receiver(&self) -> Result<()> {
+        if self.sender.is_closed() {
+            return Err(EngineError::Gone("nobody reads the result any more".into()));
+        }
+        // Rows out of views cannot be held back: that would stop the views for everybody.
+        if self.taken.load(Ordering::Acquire) > BEHIND_MAX {
+            let message = format!("the client is more than {BEHIND_MAX} epochs behind");
+            return Err(EngineError::Io { message });
+        }
+        Ok(())
+    }
 }
 
 impl SinkWriter for CollectWriter {
     fn ready(&self) -> bool {
-        self.taken.load(Ordering::Acquire) < self.epochs
+        self.taken.load(Ordering::Acquire) < self.epochs || self.sender.is_closed()
     }
 
     fn write(&mut self, delta: &Delta) -> Result<()> {
+        self.check_receiver()?;
         self.open.push(delta.clone());
         Ok(())
     }
 
     fn prepare(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
+        self.check_receiver()?;
         let deltas = std::mem::take(&mut self.open);
-        let Some(sender) = &self.sender else { return Ok(None) };
-        if sender.is_closed() {
-            return Err(EngineError::Gone("nobody reads the result any more".into()));
+        if deltas.is_empty() {
+            return Ok(None);
         }
-        if !deltas.is_empty() {
-            self.taken.fetch_add(1, Ordering::AcqRel);
-            let place = Place { taken: Arc::clone(&self.taken), wake: self.wake.clone() };
-            // A receiver that went away just now is noticed at the next barrier.
-            let _ = sender.send(Collected { epoch, deltas, _place: place });
-        }
-        if self.ended {
-            self.sender = None;
-        }
-        Ok(None)
+        self.closed.push_back((epoch, deltas));
+        Ok(Some(Self::token(epoch)))
     }
 
-    fn commit(&mut self, _token: &CommitToken) -> Result<()> {
+    fn commit(&mut self, token: &CommitToken) -> Result<()> {
+        while let Some((epoch, _)) = self.closed.front()
+            && Self::token(*epoch) == *token
+            && let Some((epoch, deltas)) = self.closed.pop_front()
+        {
+            self.taken.fetch_add(1, Ordering::AcqRel);
+            let place = Place { taken: Arc::clone(&self.taken), wake: self.wake.clone() };
+            // A receiver that went away just now is noticed at the next epoch.
+            let _ = self.sender.send(Collected { epoch, deltas, _place: place });
+        }
         Ok(())
     }
 
-    fn on_end(&mut self) {
-        self.ended = true;
-    }
+    fn on_end(&mut self) {}
 }

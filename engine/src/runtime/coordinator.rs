@@ -1,636 +1,487 @@
-//! [`Coordinator`]: which jobs there are, when epochs begin, when they are complete, and what is published.
+//! [`Coordinator`]: which jobs and relations there are, how jobs are connected, and what is published.
 //!
-//! Connected jobs (one reads the other's view) are a component: they share epochs and are published together.
-//! Everything here happens under one lock, per epoch and per statement, never per batch.
+//! It is a state machine under one lock: statements call it, events of the shards are fed to it, [`Coordinator::tick`]
+//! begins and completes epochs. All of this happens per epoch and per statement, never per batch.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwap;
-use arrow::datatypes::SchemaRef;
-use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use super::instance::JobInstance;
-use super::materialize::Staged;
-use super::queue::Queue;
-use super::shard::{Control, Inbox};
-use super::shared::JobCounters;
-use super::{JobId, JobState, JobStatus};
+use super::assemble::{Assembled, Made};
+use super::epochs::{Action, Component, Due};
+use super::flush::Flushes;
+use super::protocol::{Attach, Command, Event, Links, Staged};
+use super::publish;
+use super::shared::JobShared;
+use super::{JobId, JobState, JobStatus, SplitStatus};
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Epoch};
+use crate::message::{Delta, Epoch, Message};
 use crate::plan::RelationId;
-use crate::time::{Clock, ProcessingTime};
-use crate::view::{GlobalSnapshot, ViewSnapshot, ViewVersion};
-
-/// Epochs of one component that may be under way at once.
-const EPOCHS_IN_FLIGHT: usize = 2;
+use crate::time::{EventTime, ProcessingTime};
 
 /// A job as the coordinator knows it.
-pub(super) struct Job {
-    pub(super) name: String,
-    pub(super) state: JobState,
+struct Job {
+    name: String,
+    /// Internal tables are not shown among the jobs.
+    table: bool,
+    shared: Arc<JobShared>,
+    makes: Vec<Made>,
+    reads: Vec<RelationId>,
+    component: u64,
+    /// Shards that nothing comes out of any more.
+    drained: usize,
+    /// Told when the job is published for the first time, and when it ends.
+    phase: watch::Sender<Phase>,
     error: Option<String>,
     hint: Option<String>,
     started: ProcessingTime,
-    pub(super) counters: Arc<JobCounters>,
-    pub(super) produces: Vec<(RelationId, SchemaRef)>,
-    reads: Vec<RelationId>,
-    has_sinks: bool,
-    shards: Vec<ShardProgress>,
-    /// The epoch published last.
-    pub(super) published: Epoch,
-    /// Shards that have yet to make visible what their sinks prepared.
-    commits_open: usize,
-    component: u64,
 }
 
-/// How far a job is on one shard.
-#[derive(Clone, Copy)]
-struct ShardProgress {
-    passed: Epoch,
-    ended: bool,
-}
-
-/// Connected jobs.
-#[derive(Default)]
-struct Component {
-    in_flight: VecDeque<Flight>,
-    /// Somebody waits for an epoch.
-    wanted: bool,
-    issued_at: Option<ProcessingTime>,
-}
-
-/// An epoch under way.
-struct Flight {
-    epoch: Epoch,
-    jobs: Vec<JobId>,
-}
-
-/// A `FLUSH` whose sources are still reading.
-struct Flush {
-    waiting: HashSet<(JobId, usize)>,
-}
-
-/// Everything that the lock guards.
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) jobs: BTreeMap<JobId, Job>,
-    components: HashMap<u64, Component>,
-    producers: HashMap<RelationId, JobId>,
-    staged: HashMap<(RelationId, usize), VecDeque<Staged>>,
-    latest: HashMap<(RelationId, usize), Staged>,
-    flushes: HashMap<u64, Flush>,
-    last_epoch: u64,
-    last_job: u64,
-    last_flush: u64,
-    last_component: u64,
-    pub(super) stopped: bool,
-}
-
-/// What a new job brings.
-pub(super) struct NewJob {
-    pub(super) name: String,
-    pub(super) counters: Arc<JobCounters>,
-    pub(super) produces: Vec<(RelationId, SchemaRef)>,
-    pub(super) reads: Vec<RelationId>,
-    pub(super) has_sinks: bool,
-    /// For each shard: the instance, and the queues through which it reads views.
-    pub(super) instances: Vec<(JobInstance, Vec<(RelationId, Arc<Queue>)>)>,
+/// What one can wait for in a job's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Phase {
+    pub(super) state: JobState,
+    /// Its first epoch has been published.
+    pub(super) published: bool,
 }
 
 /// See the module.
 pub(super) struct Coordinator {
-    state: Mutex<State>,
-    tick: Condvar,
-    inboxes: Vec<Arc<Inbox>>,
-    snapshot: ArcSwap<GlobalSnapshot>,
-    changes: watch::Sender<u64>,
+    links: Arc<Links>,
     interval_us: i64,
-    clock: Arc<dyn Clock>,
+    jobs: BTreeMap<JobId, Job>,
+    /// The job that fills each view and internal table.
+    relations: HashMap<RelationId, JobId>,
+    components: BTreeMap<u64, Component>,
+    flushes: Flushes,
+    last_job: u64,
+    last_epoch: u64,
+    last_component: u64,
+    pub(super) stopped: bool,
 }
 
 impl Coordinator {
-    pub(super) fn new(inboxes: Vec<Arc<Inbox>>, epoch_interval_ms: u64, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(links: Arc<Links>) -> Self {
+        let interval_us = i64::try_from(links.config.epoch_interval_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
         Self {
-            state: Mutex::default(),
-            tick: Condvar::new(),
-            inboxes,
-            snapshot: ArcSwap::default(),
-            changes: watch::channel(0).0,
-            interval_us: i64::try_from(epoch_interval_ms).unwrap_or(i64::MAX).saturating_mul(1_000),
-            clock,
+            links,
+            interval_us,
+            jobs: BTreeMap::new(),
+            relations: HashMap::new(),
+            components: BTreeMap::new(),
+            flushes: Flushes::default(),
+            last_job: 0,
+            last_epoch: 0,
+            last_component: 0,
+            stopped: false,
         }
     }
 
-    /// What readers see now.
-    pub(super) fn snapshot(&self) -> Arc<GlobalSnapshot> {
-        self.snapshot.load_full()
+    /// A number for a job that is about to be assembled.
+    pub(super) fn next_job(&mut self) -> JobId {
+        self.last_job += 1;
+        JobId(self.last_job)
     }
 
-    /// Told whenever something was published or a job's state changed.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Number of the epoch that began last.
+    pub(super) fn last_epoch(&self) -> Epoch {
+        Epoch(self.last_epoch)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
-    /// A number for a job that is being built.
-    pub(super) fn next_job(&self) -> JobId {
-        let mut state = self.lock();
-        state.last_job += 1;
-        JobId(state.last_job)
-    }
-
-    /// Starts a job: hands its parts to the shards and asks for its first epoch.
-    pub(super) fn deploy(&self, id: JobId, new: NewJob) -> Result<()> {
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(EngineError::Gone("the engine is shut down".into()));
+    /// Runs a job. It joins the running views that it reads at the epoch that begins here.
+    pub(super) fn submit(&mut self, assembled: Assembled) -> Result<()> {
+        self.check_running()?;
+        let Assembled { name, shared, parts, reads, makes, table } = assembled;
+        let id = shared.id;
+        let mut attaches: Vec<Vec<Attach>> = parts.iter().map(|_| Vec::new()).collect();
+        let mut connected = BTreeSet::new();
+        for read in &reads {
+            let (producer, state) = self.producer(read.relation, &read.name)?;
+            if state == JobState::Finished {
+                self.start_from_finished(read)?;
+                continue;
+            }
+            connected.extend(self.jobs.get(&producer).map(|job| job.component));
+            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
+                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed) });
+            }
         }
-        let mut upstream = Vec::new();
-        for relation in &new.reads {
-            upstream.push(state.readable_producer(*relation)?);
+        if let Some(taken) = makes.iter().find(|made| self.relations.contains_key(&made.relation)) {
+            return Err(EngineError::Internal(format!("view \"{}\" is made twice", taken.name)));
         }
-        let component = state.join_components(&upstream);
-        let progress = ShardProgress { passed: Epoch(0), ended: false };
-        for (relation, schema) in &new.produces {
-            state.producers.insert(*relation, id);
-            self.publish_empty(*relation, schema);
+        let component = self.connect(&connected, id);
+        for made in &makes {
+            self.relations.insert(made.relation, id);
         }
+        publish::show_empty(&self.links, &makes);
         let job = Job {
-            name: new.name,
-            state: JobState::Running,
+            name,
+            table,
+            shared,
+            makes,
+            reads: reads.into_iter().map(|read| read.relation).collect(),
+            component,
+            drained: 0,
+            phase: watch::channel(Phase { state: JobState::Running, published: false }).0,
             error: None,
             hint: None,
-            started: self.clock.now(),
-            counters: new.counters,
-            produces: new.produces,
-            reads: new.reads,
-            has_sinks: new.has_sinks,
-            shards: vec![progress; self.inboxes.len()],
-            published: Epoch(0),
-            commits_open: 0,
-            component,
+            started: self.links.config.clock.now(),
         };
-        state.jobs.insert(id, job);
-        let attach = Epoch(state.last_epoch + 1);
-        for (inbox, (instance, views)) in self.inboxes.iter().zip(new.instances) {
-            let views =
-                views.into_iter().map(|(relation, queue)| (state.producers.get(&relation).copied(), relation, queue));
-            inbox.send(Control::Deploy { instance: Box::new(instance), views: views.collect(), attach });
+        tracing::debug!(job = id.0, name = job.name, "job started");
+        self.jobs.insert(id, job);
+        let attach_at = Epoch(self.last_epoch + 1);
+        for ((mailbox, part), attaches) in self.links.shards.iter().zip(parts).zip(attaches) {
+            mailbox.send(Command::Deploy { part: Box::new(part), attaches, attach_at });
         }
-        self.issue(&mut state, component);
+        self.begin(component);
         Ok(())
-    }
-
-    /// Hands rows to an internal table; gives the epoch after which they are published.
-    pub(super) fn insert(&self, relation: RelationId, delta: Delta) -> Result<(JobId, Epoch)> {
-        let mut state = self.lock();
-        let job = state.readable_producer(relation)?;
-        let after = Epoch(state.last_epoch);
-        if let Some(inbox) = self.inboxes.first() {
-            inbox.send(Control::Insert { job, delta });
-        }
-        state.want(job);
-        self.pump(&mut state);
-        Ok((job, after))
-    }
-
-    /// Begins a flush; gives its number.
-    pub(super) fn begin_flush(&self) -> Result<u64> {
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(EngineError::Gone("the engine is shut down".into()));
-        }
-        state.last_flush += 1;
-        let id = state.last_flush;
-        let shards = self.inboxes.len();
-        let running = state.jobs.iter().filter(|(_, job)| job.state == JobState::Running);
-        let open = |(id, job): (&JobId, &Job)| {
-            let open = (0..shards).filter(|shard| job.shards.get(*shard).is_some_and(|at| !at.ended));
-            open.map(|shard| (*id, shard)).collect::<Vec<_>>()
-        };
-        let waiting = running.flat_map(open).collect();
-        state.flushes.insert(id, Flush { waiting });
-        for inbox in &self.inboxes {
-            inbox.send(Control::Flush(id));
-        }
-        Ok(id)
-    }
-
-    /// Whether the sources of a flush are done; begins the last part then: the jobs and the epoch to wait for.
-    pub(super) fn sources_flushed(&self, flush: u64) -> Option<(Vec<JobId>, Epoch)> {
-        let mut state = self.lock();
-        if state.flushes.get(&flush).is_some_and(|flush| !flush.waiting.is_empty()) && !state.stopped {
-            return None;
-        }
-        state.flushes.remove(&flush);
-        let after = Epoch(state.last_epoch);
-        let running: Vec<JobId> =
-            state.jobs.iter().filter(|(_, job)| job.state == JobState::Running).map(|(id, _)| *id).collect();
-        for job in &running {
-            state.want(*job);
-        }
-        self.pump(&mut state);
-        Some((running, after))
-    }
-
-    /// Whether the job has published an epoch after `after`, or is over.
-    pub(super) fn published_after(&self, job: JobId, after: Epoch) -> bool {
-        let state = self.lock();
-        let done = |job: &Job| job.state.is_terminal() || (job.published > after && job.commits_open == 0);
-        state.stopped || state.jobs.get(&job).is_none_or(done)
     }
 
     /// Stops a job at a user's wish.
-    pub(super) fn cancel(&self, id: JobId) -> Result<()> {
-        let mut state = self.lock();
-        let Some(job) = state.jobs.get(&id) else { return Err(EngineError::Gone(format!("job {id} does not exist"))) };
-        if job.state.is_terminal() {
-            return Ok(());
-        }
-        self.end_job(&mut state, id, JobState::Canceled, None);
-        self.pump(&mut state);
+    pub(super) fn cancel(&mut self, id: JobId) -> Result<()> {
+        self.state(id)?;
+        self.end(id, JobState::Canceled, None);
         Ok(())
+    }
+
+    /// Changes an internal table; the receiver is told when the change is visible.
+    pub(super) fn insert(&mut self, relation: RelationId, delta: Delta) -> Result<(JobId, oneshot::Receiver<()>)> {
+        self.check_running()?;
+        let found = self.relations.get(&relation).and_then(|id| Some((*id, self.jobs.get(id)?)));
+        let Some((id, job)) = found.filter(|(_, job)| job.table) else {
+            return Err(EngineError::Gone("the table does not exist".into()));
+        };
+        let (component, failed) = (job.component, job.error.clone());
+        let Some(component) = self.components.get_mut(&component) else {
+            let why = failed.unwrap_or_else(|| "it was stopped".into());
+            return Err(EngineError::Gone(format!("the table takes no rows: {why}")));
+        };
+        if let Some(first) = self.links.shards.first() {
+            first.send(Command::Insert { job: id, delta });
+        }
+        Ok((id, component.wait()))
     }
 
     /// Forgets a relation and stops what fills it.
-    pub(super) fn drop_relation(&self, relation: RelationId) -> Result<()> {
-        let mut state = self.lock();
-        let Some(id) = state.producers.remove(&relation) else {
+    pub(super) fn drop_relation(&mut self, relation: RelationId) -> Result<()> {
+        let Some(job) = self.relations.remove(&relation) else {
             return Err(EngineError::Gone("the relation does not exist".into()));
         };
-        if state.jobs.get(&id).is_some_and(|job| !job.state.is_terminal()) {
-            self.end_job(&mut state, id, JobState::Canceled, None);
+        self.end(job, JobState::Canceled, None);
+        if self.jobs.get(&job).is_some_and(|job| job.table) {
+            self.jobs.remove(&job);
         }
-        for inbox in &self.inboxes {
-            inbox.send(Control::Drop(id));
-        }
-        state.staged.retain(|(of, _), _| *of != relation);
-        state.latest.retain(|(of, _), _| *of != relation);
-        let mut snapshot = GlobalSnapshot::clone(&self.snapshot.load());
-        snapshot.views.remove(&relation);
-        self.snapshot.store(Arc::new(snapshot));
-        self.pump(&mut state);
+        publish::hide(&self.links, relation);
         Ok(())
     }
 
-    /// A job's part on a shard passed a barrier, ended, or failed.
-    pub(super) fn report(&self, shard: usize, job: JobId, what: ShardReport) {
-        let mut state = self.lock();
-        match what {
-            ShardReport::Staged(staged) => {
-                state.staged.entry((staged.relation, shard)).or_default().push_back(staged);
-                return;
-            }
-            ShardReport::Passed(epoch) => {
-                if let Some(progress) = state.progress(job, shard) {
-                    progress.passed = epoch;
-                }
-            }
-            ShardReport::Ended => {
-                if let Some(progress) = state.progress(job, shard) {
-                    progress.ended = true;
-                }
-                state.flush_reached(job, shard, None);
-                if state.jobs.get(&job).is_some_and(|job| job.shards.iter().all(|shard| shard.ended)) {
-                    state.want(job);
-                }
-            }
-            ShardReport::Flushed(flush) => state.flush_reached(job, shard, Some(flush)),
-            ShardReport::Committed => {
-                if let Some(job) = state.jobs.get_mut(&job) {
-                    job.commits_open = job.commits_open.saturating_sub(1);
-                }
-                state.finish(job);
-            }
-            ShardReport::Failed { message, hint } => {
-                if state.jobs.get(&job).is_some_and(|job| !job.state.is_terminal()) {
-                    tracing::warn!(job = job.0, error = %message, "job failed");
-                    self.end_job(&mut state, job, JobState::Failed, Some((message, hint)));
-                }
-            }
+    /// Begins a flush of the sources; the receiver is told, when they are done, which jobs are about to finish.
+    pub(super) fn begin_flush(&mut self) -> Result<oneshot::Receiver<Vec<JobId>>> {
+        self.check_running()?;
+        let running = self.jobs.iter().filter(|(_, job)| !job.table && job.state() == JobState::Running);
+        let jobs: Vec<JobId> = running.map(|(id, _)| *id).collect();
+        let (flush, receiver) = self.flushes.begin(&jobs, self.links.config.shards);
+        for job in jobs {
+            self.links.broadcast(|| Command::Flush { job, flush });
         }
-        self.pump(&mut state);
-        drop(state);
-        self.changed();
+        self.settle_flushes();
+        Ok(receiver)
     }
 
-    /// Status of a job.
-    pub(super) fn status(&self, id: JobId) -> Option<JobStatus> {
-        self.lock().jobs.get(&id).map(|job| job.status(id))
+    /// Asks for an epoch of everything; each receiver is told when one component's is visible.
+    pub(super) fn epoch_of_all(&mut self) -> Vec<oneshot::Receiver<()>> {
+        self.components.values_mut().map(Component::wait).collect()
     }
 
-    /// Rows moved somewhere: an epoch is due within the interval.
-    pub(super) fn notify(&self) {
-        // Under the lock: the coordinator may stand between its last look and its wait.
-        let _state = self.lock();
-        self.tick.notify_one();
-    }
-
-    /// Asks for the epochs that are due; tells when the next one is.
-    pub(super) fn advance(&self) -> Option<ProcessingTime> {
-        let mut state = self.lock();
-        self.pump(&mut state)
-    }
-
-    /// The loop of the coordinator's thread, until the engine stops.
-    pub(super) fn run(&self) {
-        let mut state = self.lock();
-        while !state.stopped {
-            match self.pump(&mut state) {
-                None => self.tick.wait(&mut state),
-                Some(due) => {
-                    let wait = u64::try_from(due.0.saturating_sub(self.clock.now().0)).unwrap_or(0);
-                    self.tick.wait_for(&mut state, std::time::Duration::from_micros(wait.max(100)));
+    /// Takes in what a shard tells.
+    pub(super) fn handle(&mut self, event: Event) {
+        match event {
+            Event::Dirty(job) => {
+                if let Some(component) = self.component_of(job) {
+                    component.dirty = true;
                 }
             }
+            Event::Passed { job, shard, epoch, staged, prepared } => {
+                if let Some(component) = self.component_of(job) {
+                    component.passed(job, shard, epoch, staged, prepared);
+                }
+            }
+            Event::Committed { job, shard, epoch } => {
+                if let Some(component) = self.component_of(job) {
+                    component.committed(job, shard, epoch);
+                }
+            }
+            Event::Drained { job } => {
+                let Some(drained) = self.jobs.get_mut(&job) else { return };
+                drained.drained += 1;
+                if drained.drained == self.links.config.shards
+                    && let Some(component) = self.component_of(job)
+                {
+                    component.wanted = true;
+                }
+            }
+            Event::Flushed { job, shard, flush, ended } => {
+                self.flushes.reached(job, shard, flush, ended);
+                self.settle_flushes();
+            }
+            Event::Failed { job, error } => self.failed(job, &error),
         }
     }
 
-    /// Stops everything.
-    pub(super) fn stop(&self) {
-        self.lock().stopped = true;
-        for inbox in &self.inboxes {
-            inbox.send(Control::Stop);
-        }
-        self.tick.notify_all();
-        self.changed();
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
-    }
-
-    /// Completes and issues what can be; gives the time of the next epoch that is due by the interval.
-    fn pump(&self, state: &mut State) -> Option<ProcessingTime> {
-        let now = self.clock.now();
+    /// Completes the epochs that are complete and begins those that are due; tells when the next one is.
+    pub(super) fn tick(&mut self) -> Option<ProcessingTime> {
         let mut next: Option<ProcessingTime> = None;
-        let ids: Vec<u64> = state.components.keys().copied().collect();
+        let ids: Vec<u64> = self.components.keys().copied().collect();
         for id in ids {
-            self.settle(state, id);
-            let dirty =
-                state.jobs.values().any(|job| job.component == id && job.counters.dirty.load(Ordering::Acquire));
-            let Some(component) = state.components.get(&id) else { continue };
-            if !(component.wanted || dirty) || component.in_flight.len() >= EPOCHS_IN_FLIGHT {
-                continue;
+            while let Some(action) = self.components.get_mut(&id).and_then(Component::advance) {
+                self.act(action);
             }
-            let due = component.issued_at.map_or(now, |at| at.plus_us(self.interval_us));
-            if component.wanted || due <= now {
-                self.issue(state, id);
-                self.settle(state, id);
-            } else {
-                next = Some(next.map_or(due, |next| next.min(due)));
+            let now = self.links.config.clock.now();
+            match self.components.get(&id).map(|component| component.due(now, self.interval_us)) {
+                Some(Due::Now) => self.begin(id),
+                Some(Due::At(at)) => next = Some(next.map_or(at, |next| next.min(at))),
+                Some(Due::No) | None => {}
             }
         }
+        self.components.retain(|_, component| !component.is_over());
         next
     }
 
-    /// Begins an epoch of a component.
-    fn issue(&self, state: &mut State, id: u64) {
-        state.last_epoch += 1;
-        let epoch = Epoch(state.last_epoch);
-        let in_component = state.jobs.iter().filter(|(_, job)| job.component == id && !job.state.is_terminal());
-        let jobs: Vec<JobId> = in_component.map(|(id, _)| *id).collect();
-        for job in &jobs {
-            if let Some(job) = state.jobs.get(job) {
-                job.counters.dirty.store(false, Ordering::Release);
-            }
+    /// Stops everything.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+        let running: Vec<JobId> = self.jobs.keys().copied().collect();
+        for id in running {
+            self.end(id, JobState::Canceled, None);
         }
-        let Some(component) = state.components.get_mut(&id) else { return };
-        component.wanted = false;
-        component.issued_at = Some(self.clock.now());
-        if jobs.is_empty() {
-            return;
-        }
-        component.in_flight.push_back(Flight { epoch, jobs: jobs.clone() });
-        let jobs: Arc<[JobId]> = jobs.into();
-        for inbox in &self.inboxes {
-            inbox.send(Control::Epoch { epoch, jobs: Arc::clone(&jobs) });
-        }
+        self.components.clear();
+        self.flushes = Flushes::default();
+        self.links.broadcast(|| Command::Stop);
     }
 
-    /// Publishes the epochs of a component that are complete.
-    fn settle(&self, state: &mut State, id: u64) {
-        loop {
-            let Some(flight) = state.components.get(&id).and_then(|component| component.in_flight.front()) else {
-                return;
-            };
-            let epoch = flight.epoch;
-            let passed = |job: &Job| {
-                job.state.is_terminal() || job.shards.iter().all(|shard| shard.ended || shard.passed >= epoch)
-            };
-            if !flight.jobs.iter().all(|job| state.jobs.get(job).is_none_or(passed)) {
-                return;
-            }
-            let Some(flight) = state.components.get_mut(&id).and_then(|component| component.in_flight.pop_front())
-            else {
-                return;
-            };
-            self.publish(state, &flight);
-        }
+    /// A job as it is now.
+    pub(super) fn status(&self, id: JobId) -> Option<JobStatus> {
+        self.jobs.get(&id).map(|job| job.status())
     }
 
-    /// Makes an epoch visible, and ends the jobs that are at their end.
-    fn publish(&self, state: &mut State, flight: &Flight) {
-        let mut snapshot = GlobalSnapshot::clone(&self.snapshot.load());
-        for id in &flight.jobs {
-            let Some(job) = state.jobs.get_mut(id) else { continue };
-            if job.state.is_terminal() {
-                continue;
-            }
-            job.published = flight.epoch;
-            let produces = job.produces.clone();
-            if job.has_sinks {
-                job.commits_open += self.inboxes.len();
-                for inbox in &self.inboxes {
-                    inbox.send(Control::Commit { job: *id, epoch: flight.epoch });
-                }
-            }
-            for (relation, schema) in produces {
-                if state.producers.get(&relation) == Some(id) {
-                    let view = state.view_at(relation, &schema, flight.epoch, self.inboxes.len());
-                    snapshot.views.insert(relation, Arc::new(view));
-                }
-            }
-        }
-        self.snapshot.store(Arc::new(snapshot));
-        for id in &flight.jobs {
-            state.finish(*id);
-        }
-        self.changed();
+    /// All jobs but the internal tables, by id.
+    pub(super) fn statuses(&self) -> Vec<JobStatus> {
+        self.jobs.values().filter(|job| !job.table).map(Job::status).collect()
     }
 
-    fn publish_empty(&self, relation: RelationId, schema: &SchemaRef) {
-        let mut snapshot = GlobalSnapshot::clone(&self.snapshot.load());
-        let view = ViewSnapshot {
-            schema: Arc::clone(schema),
-            epoch: Epoch(0),
-            watermark: crate::time::EventTime::MIN,
-            shards: Vec::new(),
+    /// The splits of all running jobs.
+    pub(super) fn splits(&self) -> Vec<SplitStatus> {
+        let running = self.jobs.values().filter(|job| job.state() == JobState::Running);
+        running.flat_map(|job| job.shared.split_statuses()).collect()
+    }
+
+    /// What to wait on for a job.
+    pub(super) fn phase(&self, id: JobId) -> Result<watch::Receiver<Phase>> {
+        self.jobs.get(&id).map(|job| job.phase.subscribe()).ok_or_else(|| no_job(id))
+    }
+
+    fn state(&self, id: JobId) -> Result<JobState> {
+        self.jobs.get(&id).map(Job::state).ok_or_else(|| no_job(id))
+    }
+
+    fn check_running(&self) -> Result<()> {
+        if self.stopped { Err(EngineError::Gone("the engine is shut down".into())) } else { Ok(()) }
+    }
+
+    fn component_of(&mut self, job: JobId) -> Option<&mut Component> {
+        let job = self.jobs.get(&job)?;
+        self.components.get_mut(&job.component)
+    }
+
+    /// The job that fills a relation, if it can be read.
+    fn producer(&self, relation: RelationId, name: &str) -> Result<(JobId, JobState)> {
+        let found = self.relations.get(&relation).and_then(|id| Some((*id, self.jobs.get(id)?)));
+        let Some((id, job)) = found else {
+            return Err(EngineError::Gone(format!("relation \"{name}\" does not exist")));
         };
-        snapshot.views.insert(relation, Arc::new(view));
-        self.snapshot.store(Arc::new(snapshot));
-    }
-
-    /// Takes a job out, and with it those that read its views: their stream has stopped.
-    fn end_job(&self, state: &mut State, id: JobId, how: JobState, error: Option<(String, Option<String>)>) {
-        let mut open = VecDeque::from([(id, how, error)]);
-        while let Some((id, how, error)) = open.pop_front() {
-            let Some(job) = state.jobs.get_mut(&id) else { continue };
-            if job.state.is_terminal() {
-                continue;
+        match job.state() {
+            state @ (JobState::Running | JobState::Finished) => Ok((id, state)),
+            JobState::Failed => {
+                Err(EngineError::Gone(format!("relation \"{name}\" is not kept up to date: its job failed")))
             }
-            job.state = how;
-            (job.error, job.hint) = error.map_or((None, None), |(message, hint)| (Some(message), hint));
-            let (name, produces) = (job.name.clone(), job.produces.clone());
-            for inbox in &self.inboxes {
-                inbox.send(Control::Drop(id));
-            }
-            state.flushes.values_mut().for_each(|flush| flush.waiting.retain(|(job, _)| *job != id));
-            let readers = state.jobs.iter().filter(|(_, job)| {
-                !job.state.is_terminal() && job.reads.iter().any(|read| produces.iter().any(|(made, _)| made == read))
-            });
-            let verb = if how == JobState::Canceled { "was canceled" } else { "failed" };
-            let message = format!("job {id} ({name}), whose view this job reads, {verb}");
-            open.extend(
-                readers.map(|(id, _)| (*id, JobState::Failed, Some((message.clone(), None)))).collect::<Vec<_>>(),
-            );
-        }
-        self.changed();
-    }
-}
-
-/// What a shard tells of one job.
-#[derive(Debug)]
-pub(super) enum ShardReport {
-    Staged(Staged),
-    Passed(Epoch),
-    Ended,
-    Flushed(u64),
-    Committed,
-    Failed { message: String, hint: Option<String> },
-}
-
-impl State {
-    /// The job that fills a relation, if its stream can be joined.
-    fn readable_producer(&self, relation: RelationId) -> Result<JobId> {
-        let id = self.producers.get(&relation).copied();
-        let found = id.and_then(|id| self.jobs.get(&id).map(|job| (id, job)));
-        let Some((id, job)) = found else { return Err(EngineError::Gone("the relation does not exist".into())) };
-        match job.state {
-            JobState::Running | JobState::Finished => Ok(id),
-            JobState::Failed | JobState::Canceled => {
-                let name = &job.name;
-                Err(EngineError::Gone(format!("job {id} ({name}), which fills the view, is {}", job.state)))
+            JobState::Canceled => {
+                Err(EngineError::Gone(format!("relation \"{name}\" is not kept up to date: its job was canceled")))
             }
         }
     }
 
-    /// One component out of those of the given jobs; a new one where there are none.
-    fn join_components(&mut self, jobs: &[JobId]) -> u64 {
-        let old: HashSet<u64> = jobs.iter().filter_map(|job| self.jobs.get(job)).map(|job| job.component).collect();
-        if let (1, Some(only)) = (old.len(), old.iter().next()) {
-            return *only;
+    /// A view whose job has finished gives its rows, then its end.
+    fn start_from_finished(&self, read: &super::assemble::Read) -> Result<()> {
+        let snapshot = self.links.snapshot.load();
+        let Some(view) = snapshot.views.get(&read.relation) else {
+            return Err(EngineError::Gone(format!("relation \"{}\" does not exist", read.name)));
+        };
+        for (shard, feed) in read.feeds.iter().enumerate() {
+            let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
+            feed.start(rows, EventTime::MAX, false, Message::End);
+        }
+        Ok(())
+    }
+
+    /// Puts a new job into the component that the given ones become.
+    fn connect(&mut self, components: &BTreeSet<u64>, job: JobId) -> u64 {
+        let mut joined = Component::default();
+        for id in components {
+            if let Some(component) = self.components.remove(id) {
+                joined.absorb(component);
+            }
         }
         self.last_component += 1;
         let id = self.last_component;
-        let mut joined = Component::default();
-        for old in &old {
-            if let Some(component) = self.components.remove(old) {
-                joined.in_flight.extend(component.in_flight);
-                joined.wanted |= component.wanted;
-            }
-        }
-        joined.in_flight.make_contiguous().sort_by_key(|flight| flight.epoch);
-        for job in self.jobs.values_mut().filter(|job| old.contains(&job.component)) {
+        for job in self.jobs.values_mut().filter(|job| components.contains(&job.component)) {
             job.component = id;
         }
+        joined.jobs.insert(job);
         self.components.insert(id, joined);
         id
     }
 
-    fn want(&mut self, job: JobId) {
-        let component = self.jobs.get(&job).map(|job| job.component);
-        if let Some(component) = component.and_then(|id| self.components.get_mut(&id)) {
-            component.wanted = true;
-        }
-    }
-
-    fn progress(&mut self, job: JobId, shard: usize) -> Option<&mut ShardProgress> {
-        self.jobs.get_mut(&job)?.shards.get_mut(shard)
-    }
-
-    fn flush_reached(&mut self, job: JobId, shard: usize, flush: Option<u64>) {
-        for (id, open) in &mut self.flushes {
-            if flush.is_none_or(|flush| flush == *id) {
-                open.waiting.remove(&(job, shard));
+    /// Begins an epoch of a component.
+    fn begin(&mut self, component: u64) {
+        let Some(component) = self.components.get_mut(&component) else { return };
+        self.last_epoch += 1;
+        let (epoch, shards) = (Epoch(self.last_epoch), self.links.config.shards);
+        let mut ending = Vec::new();
+        for id in &component.jobs {
+            let Some(job) = self.jobs.get(id) else { continue };
+            // Before the barrier goes out: what moves after it asks for the next epoch.
+            job.shared.dirty.store(false, Ordering::Release);
+            if job.drained == shards {
+                ending.push(*id);
             }
         }
+        let jobs: Arc<[JobId]> = component.jobs.iter().copied().collect();
+        component.begin(epoch, ending, shards, self.links.config.clock.now());
+        self.links.broadcast(|| Command::Barrier { epoch, jobs: Arc::clone(&jobs) });
     }
 
-    /// Ends a job that has ended on all shards, with everything published and committed.
-    fn finish(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let over = job.shards.iter().all(|shard| shard.ended) && job.commits_open == 0;
-        // Its last rows are of the epoch after the last barrier; the publication that follows the end shows them.
-        if over && job.state == JobState::Running && job.published > Epoch(0) && self.published_all(id) {
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.state = JobState::Finished;
-            }
-        }
-    }
-
-    /// Whether nothing of the job waits to be published.
-    fn published_all(&self, id: JobId) -> bool {
-        let Some(job) = self.jobs.get(&id) else { return true };
-        let waits =
-            |relation: &RelationId| self.staged.iter().any(|((of, _), staged)| of == relation && !staged.is_empty());
-        let in_flight = self.components.get(&job.component).is_some_and(|component| {
-            component.wanted || component.in_flight.iter().any(|flight| flight.jobs.contains(&id))
-        });
-        !in_flight && !job.produces.iter().any(|(relation, _)| waits(relation))
-    }
-
-    /// The view as of an epoch, out of what the shards have staged.
-    fn view_at(&mut self, relation: RelationId, schema: &SchemaRef, epoch: Epoch, shards: usize) -> ViewSnapshot {
-        let mut versions = Vec::with_capacity(shards);
-        let mut watermark = None;
-        for shard in 0..shards {
-            let staged = self.staged.entry((relation, shard)).or_default();
-            while staged.front().is_some_and(|staged| staged.epoch <= epoch) {
-                if let Some(newest) = staged.pop_front() {
-                    self.latest.insert((relation, shard), newest);
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Publish { epoch, staged, commits } => {
+                self.show(epoch, staged);
+                if !commits.is_empty() {
+                    let jobs: Arc<[JobId]> = commits.into();
+                    self.links.broadcast(|| Command::Commit { epoch, jobs: Arc::clone(&jobs) });
                 }
             }
-            match self.latest.get(&(relation, shard)) {
-                None => versions.push(Arc::new(ViewVersion::default())),
-                Some(newest) => {
-                    versions.push(Arc::clone(&newest.version));
-                    watermark =
-                        Some(watermark.map_or(newest.watermark, |at: crate::time::EventTime| at.min(newest.watermark)));
+            Action::Complete { jobs, ending, waiters } => {
+                for job in jobs.iter().filter_map(|job| self.jobs.get(job)) {
+                    job.phase.send_if_modified(|phase| !std::mem::replace(&mut phase.published, true));
+                }
+                for job in ending {
+                    self.end(job, JobState::Finished, None);
+                }
+                for waiter in waiters {
+                    // Who does not wait any more need not know.
+                    let _ = waiter.send(());
                 }
             }
         }
-        let watermark = watermark.unwrap_or(crate::time::EventTime::MIN);
-        ViewSnapshot { schema: Arc::clone(schema), epoch, watermark, shards: versions }
+    }
+
+    fn show(&self, epoch: Epoch, staged: Vec<(JobId, usize, Staged)>) {
+        let mut views: HashMap<RelationId, Vec<(usize, Staged)>> = HashMap::new();
+        for (_, shard, staged) in staged {
+            if self.relations.contains_key(&staged.relation) {
+                views.entry(staged.relation).or_default().push((shard, staged));
+            }
+        }
+        publish::show(&self.links, epoch, views);
+    }
+
+    fn failed(&mut self, id: JobId, error: &EngineError) {
+        if self.state(id).is_ok_and(JobState::is_terminal) {
+            return;
+        }
+        match error {
+            // What it worked for is gone: somebody closed a cursor.
+            EngineError::Gone(_) => self.end(id, JobState::Canceled, None),
+            EngineError::Evaluate(_)
+            | EngineError::BadRow { .. }
+            | EngineError::Io { .. }
+            | EngineError::Config { .. }
+            | EngineError::Unsupported(_)
+            | EngineError::Internal(_) => {
+                tracing::warn!(job = id.0, %error, "job failed");
+                self.end(id, JobState::Failed, Some((error.to_string(), error.hint().map(str::to_owned))));
+            }
+        }
+    }
+
+    /// Takes a job out. Unless it has finished, those that read its views fail with it.
+    fn end(&mut self, id: JobId, state: JobState, error: Option<(String, Option<String>)>) {
+        let mut open = vec![(id, state, error)];
+        while let Some((id, state, error)) = open.pop() {
+            let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.state().is_terminal()) else { continue };
+            (job.error, job.hint) = error.map_or((None, None), |(message, hint)| (Some(message), hint));
+            job.phase.send_modify(|phase| phase.state = state);
+            let (component, makes) = (job.component, job.makes.clone());
+            if let Some(component) = self.components.get_mut(&component) {
+                component.forget(id);
+            }
+            self.flushes.forget(id);
+            self.links.broadcast(|| Command::Remove { job: id });
+            let why = match state {
+                JobState::Running | JobState::Finished => continue,
+                JobState::Failed => "failed",
+                JobState::Canceled => "was canceled",
+            };
+            for made in makes {
+                let readers = self.jobs.iter().filter(|(_, job)| job.reads.contains(&made.relation));
+                let message = format!("relation \"{}\", which the job reads, is gone: its job {why}", made.name);
+                open.extend(readers.map(|(id, _)| (*id, JobState::Failed, Some((message.clone(), None)))));
+            }
+        }
+        self.settle_flushes();
+    }
+
+    /// Ends the flushes whose sources are done.
+    fn settle_flushes(&mut self) {
+        for done in self.flushes.take_done() {
+            // Jobs without sources of their own end with those that they read. They come after them.
+            let mut finishing: BTreeSet<JobId> = BTreeSet::new();
+            for id in &done.ended {
+                let Some(job) = self.jobs.get(id) else { continue };
+                let ends = |relation: &RelationId| {
+                    self.relations.get(relation).is_some_and(|producer| {
+                        finishing.contains(producer)
+                            || self.jobs.get(producer).is_some_and(|job| job.state().is_terminal())
+                    })
+                };
+                if job.reads.iter().all(ends) {
+                    finishing.insert(*id);
+                }
+            }
+            let _ = done.sender.send(finishing.into_iter().collect());
+        }
     }
 }
 
 impl Job {
-    pub(super) fn status(&self, id: JobId) -> JobStatus {
+    fn state(&self) -> JobState {
+        self.phase.borrow().state
+    }
+
+    fn status(&self) -> JobStatus {
         JobStatus {
-            id,
+            id: self.shared.id,
             name: self.name.clone(),
-            state: self.state,
+            state: self.state(),
             error: self.error.clone(),
             hint: self.hint.clone(),
             started: self.started,
-            metrics: self.counters.metrics(),
+            metrics: self.shared.metrics(),
         }
     }
+}
+
+fn no_job(id: JobId) -> EngineError {
+    EngineError::Gone(format!("job {id} does not exist"))
 }

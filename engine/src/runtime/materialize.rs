@@ -1,55 +1,51 @@
-//! [`Materialize`]: the node that keeps a view, publishes its versions and feeds the jobs that read it.
+//! [`Materialize`]: the node that keeps one shard's part of a view, makes its versions at barriers, and feeds the jobs
+//! that read it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::queue::Queue;
+use arrow::datatypes::SchemaRef;
+
+use super::protocol::Staged;
+use super::signal::Signal;
+use super::view_source::Feed;
 use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
-use crate::plan::{ChangelogMode, Edge, RelationId};
+use crate::plan::RelationId;
 use crate::time::EventTime;
-use crate::view::{ViewStore, ViewVersion};
+use crate::view::ViewStore;
 
 /// One shard's part of a view.
 pub(super) struct Materialize {
     relation: RelationId,
     store: ViewStore,
-    subscribers: Vec<Subscriber>,
+    readers: Vec<Reader>,
     watermark: EventTime,
     idle: bool,
-    /// The barrier passed last.
-    epoch: Epoch,
     ended: bool,
+    /// Versions whose epochs are not reported yet.
+    staged: VecDeque<(Epoch, Staged)>,
 }
 
 /// A job that reads the view, on the same shard.
-struct Subscriber {
-    queue: Arc<Queue>,
+struct Reader {
+    feed: Arc<Feed>,
     /// It gets the rows as of this barrier, then what follows. `None`: it has them.
     attach_at: Option<Epoch>,
 }
 
-/// A version to be published with its epoch.
-#[derive(Debug, Clone)]
-pub(super) struct Staged {
-    pub(super) relation: RelationId,
-    pub(super) epoch: Epoch,
-    pub(super) watermark: EventTime,
-    pub(super) version: Arc<ViewVersion>,
-}
-
 impl Materialize {
-    pub(super) fn new(relation: RelationId, edge: &Edge) -> Result<Self> {
-        let append_only = edge.changelog == ChangelogMode::Append;
-        let store = ViewStore::new(Arc::clone(&edge.schema), edge.stream_key.as_deref(), append_only)?;
-        Ok(Self {
+    /// An empty view. `key` are the columns that identify a row; all columns where it is `None`.
+    pub(super) fn new(relation: RelationId, schema: SchemaRef, key: Option<&[usize]>) -> Self {
+        Self {
             relation,
-            store,
-            subscribers: Vec::new(),
+            store: ViewStore::new(schema, key),
+            readers: Vec::new(),
             watermark: EventTime::MIN,
             idle: false,
-            epoch: Epoch(0),
             ended: false,
-        })
+            staged: VecDeque::new(),
+        }
     }
 
     /// Which view.
@@ -57,10 +53,21 @@ impl Materialize {
         self.relation
     }
 
-    /// Adds a reader that joins at barrier `epoch`; at once where nothing more comes.
-    pub(super) fn subscribe(&mut self, queue: Arc<Queue>, epoch: Epoch) -> Result<()> {
-        self.subscribers.push(Subscriber { queue, attach_at: Some(epoch) });
-        if self.ended { self.attach(None) } else { Ok(()) }
+    /// Adds a reader that joins at barrier `attach_at`; at once where nothing more comes.
+    pub(super) fn attach(&mut self, feed: Arc<Feed>, attach_at: Epoch, producer: Arc<Signal>) -> Result<()> {
+        feed.ring.set_producer(producer);
+        if self.ended {
+            let rows = self.store.version()?;
+            feed.start(rows, EventTime::MAX, false, Message::End);
+            return Ok(());
+        }
+        self.readers.push(Reader { feed, attach_at: Some(attach_at) });
+        Ok(())
+    }
+
+    /// Whether the jobs that read the view keep up.
+    pub(super) fn has_credit(&self) -> bool {
+        self.readers.iter().all(|reader| reader.feed.ring.has_credit())
     }
 
     pub(super) fn on_delta(&mut self, delta: &Delta) -> Result<()> {
@@ -80,62 +87,46 @@ impl Materialize {
         self.forward(&Message::Idle);
     }
 
-    pub(super) fn on_barrier(&mut self, epoch: Epoch) -> Result<Staged> {
-        self.epoch = epoch;
-        self.forward(&Message::Barrier(epoch));
-        self.attach(Some(epoch))?;
-        self.stage(epoch)
-    }
-
-    pub(super) fn on_end(&mut self) -> Result<Staged> {
-        self.ended = true;
-        self.forward(&Message::End);
-        self.attach(None)?;
-        self.stage(Epoch(self.epoch.0 + 1))
-    }
-
-    /// Whether its readers keep up.
-    pub(super) fn has_credit(&self) -> bool {
-        self.subscribers.iter().all(|subscriber| subscriber.queue.has_credit())
-    }
-
-    /// Closes the queues of its readers: it goes away.
-    pub(super) fn close(&mut self) {
-        self.subscribers.clear();
-    }
-
-    fn stage(&mut self, epoch: Epoch) -> Result<Staged> {
+    /// Closes an epoch: makes a version, and gives it to the readers that join here.
+    pub(super) fn on_barrier(&mut self, epoch: Epoch) -> Result<()> {
         let version = self.store.version()?;
-        Ok(Staged { relation: self.relation, epoch, watermark: self.watermark, version })
+        self.forward(&Message::Barrier(epoch));
+        for reader in &mut self.readers {
+            if reader.attach_at.is_some_and(|at| at <= epoch) {
+                reader.attach_at = None;
+                reader.feed.start(Arc::clone(&version), self.watermark, self.idle, Message::Barrier(epoch));
+            }
+        }
+        let staged = Staged { relation: self.relation, watermark: self.watermark, idle: self.idle, version };
+        self.staged.push_back((epoch, staged));
+        Ok(())
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn on_end(&mut self) -> Result<()> {
+        self.ended = true;
+        self.watermark = EventTime::MAX;
+        self.forward(&Message::End);
+        let version = self.store.version()?;
+        for reader in self.readers.drain(..).filter(|reader| reader.attach_at.is_some()) {
+            reader.feed.start(Arc::clone(&version), EventTime::MAX, false, Message::End);
+        }
+        Ok(())
+    }
+
+    /// The version as of `epoch`, to be published. Earlier ones are dropped.
+    pub(super) fn take_staged(&mut self, epoch: Epoch) -> Option<Staged> {
+        let mut found = None;
+        while self.staged.front().is_some_and(|(of, _)| *of <= epoch) {
+            found = self.staged.pop_front().map(|(_, staged)| staged);
+        }
+        found
     }
 
     fn forward(&mut self, message: &Message) {
-        self.subscribers.retain(|subscriber| !subscriber.queue.is_closed());
-        for subscriber in self.subscribers.iter().filter(|subscriber| subscriber.attach_at.is_none()) {
-            subscriber.queue.push(message.clone());
+        self.readers.retain(|reader| !reader.feed.ring.is_closed());
+        for reader in self.readers.iter().filter(|reader| reader.attach_at.is_none()) {
+            reader.feed.ring.push(message.clone());
         }
-    }
-
-    /// Gives the rows to the readers that join at `barrier`, or to all that wait where the view has ended.
-    fn attach(&mut self, barrier: Option<Epoch>) -> Result<()> {
-        let due = |at: &Option<Epoch>| at.is_some_and(|at| barrier.is_none_or(|barrier| at <= barrier));
-        if !self.subscribers.iter().any(|subscriber| due(&subscriber.attach_at)) {
-            return Ok(());
-        }
-        let rows = self.store.rows()?;
-        for subscriber in self.subscribers.iter_mut().filter(|subscriber| due(&subscriber.attach_at)) {
-            subscriber.attach_at = None;
-            for batch in &rows {
-                subscriber.queue.push(Message::Delta(Delta::append(batch.clone())));
-            }
-            if self.watermark > EventTime::MIN {
-                subscriber.queue.push(Message::Watermark(self.watermark));
-            }
-            if self.idle {
-                subscriber.queue.push(Message::Idle);
-            }
-            subscriber.queue.push(barrier.map_or(Message::End, Message::Barrier));
-        }
-        Ok(())
     }
 }

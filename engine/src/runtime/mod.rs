@@ -1,8 +1,11 @@
 //! Who runs the operators: shards, jobs, exchanges and epochs. See [`Engine`].
 //!
-//! In reading order: what callers say and hear (`api`, `engine`, `collect`); how a dataflow becomes parts for shards
-//! (`assemble`); what one job does on one shard (`instance`, with `aligner`, `source`, `view_source`, `materialize`); the
-//! loop of a shard (`shard`); and when epochs begin and are published (`coordinator`).
+//! In reading order: what callers say and hear (`api`, `engine`, `collect`, `simulation`); how a dataflow becomes parts
+//! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
+//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes); what lies
+//! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
+//! epochs begin and what is published (`system`, `coordinator`, `epochs`, `flush`, `publish`; `protocol` is what they and the
+//! shards say to each other).
 
 mod aligner;
 mod api;
@@ -10,16 +13,29 @@ mod assemble;
 mod collect;
 mod coordinator;
 mod engine;
-mod instance;
+mod epochs;
+mod exchange;
+mod flush;
+mod graph;
 mod materialize;
-mod queue;
+mod part;
+mod protocol;
+mod publish;
+mod ring;
 mod shard;
 mod shared;
+mod signal;
+mod simulation;
+mod sink;
 mod source;
+mod system;
 mod view_source;
-mod waker;
 mod watermark;
+
+#[cfg(test)]
+mod tests;
 
 pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
 pub use collect::{CollectSink, Collected};
 pub use engine::Engine;
+pub use simulation::Simulation;

@@ -1,78 +1,28 @@
-//! [`Shard`]: one thread's jobs and its loop. The simulation runs the same turns on one thread.
+//! [`Shard`]: the loop of one thread. It does what the coordinator asks, gives every job that has something to do a
+//! quantum in turn, and parks when there is nothing. What fails or panics in a job fails that job only.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::JobId;
-use super::coordinator::{Coordinator, ShardReport};
-use super::instance::{JobInstance, Report, Turn};
-use super::queue::Queue;
-use super::waker::Waker;
+use super::part::{JobPart, Turn};
+use super::protocol::{Attach, Command, Event, Links};
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Epoch};
-use crate::plan::RelationId;
-use crate::time::{Clock, ProcessingTime};
-
-/// What the coordinator tells a shard.
-pub(super) enum Control {
-    /// Run this job. It reads the views of the named jobs, from barrier `attach` on.
-    Deploy { instance: Box<JobInstance>, views: Vec<(Option<JobId>, RelationId, Arc<Queue>)>, attach: Epoch },
-    /// Close the epoch in these jobs.
-    Epoch { epoch: Epoch, jobs: Arc<[JobId]> },
-    /// Change the rows of an internal table.
-    Insert { job: JobId, delta: Delta },
-    /// Tell when all that is there has been read.
-    Flush(u64),
-    /// The epoch is complete: make visible what the sinks prepared.
-    Commit { job: JobId, epoch: Epoch },
-    /// Forget a job.
-    Drop(JobId),
-    /// Stop the thread.
-    Stop,
-}
-
-/// The way to a shard.
-#[derive(Default)]
-pub(super) struct Inbox {
-    controls: Mutex<VecDeque<Control>>,
-    pub(super) waker: Arc<Waker>,
-}
-
-impl Inbox {
-    pub(super) fn send(&self, control: Control) {
-        self.controls.lock().push_back(control);
-        self.waker.wake();
-    }
-
-    fn take(&self) -> Option<Control> {
-        self.controls.lock().pop_front()
-    }
-}
+use crate::message::Epoch;
+use crate::time::ProcessingTime;
 
 /// The jobs of one shard.
 pub(super) struct Shard {
     index: usize,
-    jobs: Vec<JobInstance>,
-    inbox: Arc<Inbox>,
-    coordinator: Arc<Coordinator>,
-    clock: Arc<dyn Clock>,
-    batch_rows: usize,
+    parts: Vec<JobPart>,
+    links: Arc<Links>,
     stopped: bool,
 }
 
 impl Shard {
-    pub(super) fn new(
-        index: usize,
-        inbox: Arc<Inbox>,
-        coordinator: Arc<Coordinator>,
-        clock: Arc<dyn Clock>,
-        batch_rows: usize,
-    ) -> Self {
-        Self { index, jobs: Vec::new(), inbox, coordinator, clock, batch_rows, stopped: false }
+    pub(super) fn new(index: usize, links: Arc<Links>) -> Self {
+        Self { index, parts: Vec::new(), links, stopped: false }
     }
 
     /// The loop of the shard's thread, until the engine stops.
@@ -82,115 +32,121 @@ impl Shard {
             if turn.progressed || self.stopped {
                 continue;
             }
-            let now = self.clock.now();
-            let wait = turn.deadline.map(|at| Duration::from_micros(u64::try_from(at.0 - now.0).unwrap_or(0)));
-            self.inbox.waker.park(wait);
+            let wait = turn.deadline.map(|at| micros_until(at, self.links.config.clock.now()));
+            if let Some(mailbox) = self.links.shards.get(self.index) {
+                mailbox.waker().park(wait);
+            }
         }
     }
 
-    /// Does what was asked, and gives every job a quantum.
+    /// Does what was asked for, then one step of every job that is due.
     pub(super) fn turn(&mut self) -> Turn {
-        let mut all = Turn::default();
-        while let Some(control) = self.inbox.take() {
-            all.progressed = true;
-            self.control(control);
+        let mut turn = Turn::default();
+        let links = Arc::clone(&self.links);
+        let Some(mailbox) = links.shards.get(self.index) else { return turn };
+        for command in mailbox.take() {
+            turn.progressed = true;
+            self.obey(command);
         }
-        let now = self.clock.now();
-        let rows = self.batch_rows;
-        for id in self.jobs.iter().map(|job| job.id).collect::<Vec<_>>() {
-            let Some(turn) = self.with_job(id, |job| job.turn(rows, now)) else { continue };
-            all.progressed |= turn.progressed;
-            all.wait_until(turn.deadline);
-            if turn.moved && self.jobs.iter().any(|job| job.id == id && job.mark_dirty()) {
-                self.coordinator.notify();
-            }
-        }
-        all
-    }
-
-    fn control(&mut self, control: Control) {
-        let now = self.clock.now();
-        match control {
-            Control::Deploy { instance, views, attach } => self.deploy(*instance, views, attach),
-            Control::Epoch { epoch, jobs } => {
-                for id in jobs.iter() {
-                    self.with_job(*id, |job| job.inject_barrier(epoch, now));
+        let now = links.config.clock.now();
+        // A part that fails goes away, and the next one takes its place.
+        let mut index = 0;
+        while let Some(part) = self.parts.get_mut(index) {
+            if part.is_due(now) {
+                match guarded(part, |part| part.step(now)) {
+                    Ok(stepped) => {
+                        part.busy = stepped.progressed;
+                        part.deadline = stepped.deadline;
+                    }
+                    Err(error) => {
+                        self.fail(index, error);
+                        turn.progressed = true;
+                        continue;
+                    }
                 }
             }
-            Control::Insert { job, delta } => {
-                self.with_job(job, |job| job.insert(delta, now));
+            turn.add(Turn { progressed: part.busy, deadline: part.deadline });
+            index += 1;
+        }
+        turn
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.links.config.clock.now();
+        match command {
+            Command::Deploy { part, attaches, attach_at } => self.deploy(*part, attaches, attach_at),
+            Command::Barrier { epoch, jobs } => self.each(&jobs, |part| part.barrier(epoch, now)),
+            Command::Commit { epoch, jobs } => self.each(&jobs, |part| part.commit(epoch)),
+            Command::Insert { job, delta } => {
+                let mut delta = Some(delta);
+                self.each(&[job], |part| delta.take().map_or(Ok(()), |delta| part.insert(delta, now)));
             }
-            Control::Flush(flush) => self.jobs.iter_mut().for_each(|job| job.begin_flush(flush)),
-            Control::Commit { job, epoch } => {
-                // A job that is gone has nothing to commit, and nobody counts its answer.
-                if self.with_job(job, |job| job.commit_sinks(epoch)).is_some() {
-                    self.coordinator.report(self.index, job, ShardReport::Committed);
+            Command::Flush { job, flush } => self.each(&[job], |part| {
+                part.begin_flush(flush);
+                Ok(())
+            }),
+            Command::Remove { job } => {
+                if let Some(index) = self.parts.iter().position(|part| part.id == job) {
+                    self.remove(index);
                 }
             }
-            Control::Drop(id) => {
-                for job in self.jobs.iter_mut().filter(|job| job.id == id) {
-                    job.close();
+            Command::Stop => {
+                self.stopped = true;
+                while !self.parts.is_empty() {
+                    self.remove(0);
                 }
-                self.jobs.retain(|job| job.id != id);
-            }
-            Control::Stop => self.stopped = true,
-        }
-    }
-
-    fn deploy(&mut self, instance: JobInstance, views: Vec<(Option<JobId>, RelationId, Arc<Queue>)>, attach: Epoch) {
-        let id = instance.id;
-        self.jobs.push(instance);
-        for (producer, relation, queue) in views {
-            let joined = self.jobs.iter_mut().find(|job| Some(job.id) == producer).and_then(|job| job.view(relation));
-            let result = match joined {
-                Some(view) => view.subscribe(queue, attach),
-                None => Err(EngineError::Gone("the view that the job reads is gone".into())),
-            };
-            if let Err(error) = result {
-                self.fail(id, &error);
             }
         }
     }
 
-    /// Lets one job work. What fails or panics in it fails that job only.
-    fn with_job<T>(&mut self, id: JobId, work: impl FnOnce(&mut JobInstance) -> Result<T>) -> Option<T> {
-        let job = self.jobs.iter_mut().find(|job| job.id == id)?;
-        // The job is dropped after a panic, so that nobody sees what it left half done.
-        let result = catch_unwind(AssertUnwindSafe(|| work(job)))
-            .unwrap_or_else(|panic| Err(EngineError::Internal(format!("panic: {}", panic_text(&*panic)))));
-        for staged in job.staged.drain(..) {
-            self.coordinator.report(self.index, id, ShardReport::Staged(staged));
-        }
-        for report in job.reports.drain(..) {
-            let report = match report {
-                Report::Passed(epoch) => ShardReport::Passed(epoch),
-                Report::Ended => ShardReport::Ended,
-                Report::Flushed(flush) => ShardReport::Flushed(flush),
-            };
-            self.coordinator.report(self.index, id, report);
-        }
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.fail(id, &error);
-                None
+    /// Lets each of the jobs that is here work. Who is not here has failed already, and the coordinator knows.
+    fn each(&mut self, jobs: &[JobId], mut work: impl FnMut(&mut JobPart) -> Result<()>) {
+        for job in jobs {
+            let Some(index) = self.parts.iter().position(|part| part.id == *job) else { continue };
+            let Some(part) = self.parts.get_mut(index) else { continue };
+            part.busy = true;
+            if let Err(error) = guarded(part, &mut work) {
+                self.fail(index, error);
             }
         }
     }
 
-    fn fail(&mut self, id: JobId, error: &EngineError) {
-        for job in self.jobs.iter_mut().filter(|job| job.id == id) {
-            job.close();
+    fn deploy(&mut self, part: JobPart, attaches: Vec<Attach>, attach_at: Epoch) {
+        self.parts.push(part);
+        for attach in attaches {
+            let Some(index) = self.parts.iter().position(|part| part.id == attach.producer) else { continue };
+            let Some(producer) = self.parts.get_mut(index) else { continue };
+            let attached = guarded(producer, |producer| match producer.view(attach.relation) {
+                Some((view, signal)) => view.attach(attach.feed, attach_at, signal),
+                None => Err(EngineError::Internal("a job does not keep the view that is read from it".into())),
+            });
+            if let Err(error) = attached {
+                self.fail(index, error);
+            }
         }
-        self.jobs.retain(|job| job.id != id);
-        let report = ShardReport::Failed { message: error.to_string(), hint: error.hint().map(str::to_owned) };
-        self.coordinator.report(self.index, id, report);
     }
 
-    /// When the shard would wake by itself, for the simulation.
-    pub(super) fn deadline(turn: &Turn) -> Option<ProcessingTime> {
-        turn.deadline
+    fn fail(&mut self, index: usize, error: EngineError) {
+        if let Some(part) = self.parts.get(index) {
+            self.links.coordinator.send(Event::Failed { job: part.id, error });
+        }
+        self.remove(index);
     }
+
+    fn remove(&mut self, index: usize) {
+        if index < self.parts.len() {
+            let part = self.parts.remove(index);
+            // A connector may panic in its drop as well.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(part)));
+        }
+    }
+}
+
+/// Lets one job work, and makes a panic an error. The part is dropped after it, so that nobody sees what it left half
+/// done.
+fn guarded<T>(part: &mut JobPart, work: impl FnOnce(&mut JobPart) -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(|| work(part)))
+        .unwrap_or_else(|panic| Err(EngineError::Internal(format!("panic: {}", panic_text(&*panic)))))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -199,4 +155,9 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         (None, Some(text)) => text,
         (None, None) => "no message",
     }
+}
+
+/// How long to wait for `at`. Never nothing, so that a clock with coarse steps makes no busy loop.
+pub(super) fn micros_until(at: ProcessingTime, now: ProcessingTime) -> Duration {
+    Duration::from_micros(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0).max(50))
 }

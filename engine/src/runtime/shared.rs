@@ -1,55 +1,95 @@
-//! What shards count and everybody may read: counters of a job, progress of a split.
+//! What a job's shards count and everybody may read: [`JobShared`], [`SplitProgress`]. Relaxed atomics, no locks.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::signal::Signal;
 use super::{JobId, JobMetrics, SplitStatus};
 use crate::time::EventTime;
 
-/// Counters of one job. Written by its shards, read by anybody.
-#[derive(Debug, Default)]
-pub(super) struct JobCounters {
-    pub(super) rows_in: AtomicU64,
-    pub(super) rows_out: AtomicU64,
-    pub(super) late_rows: AtomicU64,
-    pub(super) bad_rows: AtomicU64,
-    /// Something happened since the last epoch was asked for.
+/// What the parts of one job share, on all shards.
+#[derive(Debug)]
+pub(super) struct JobShared {
+    pub(super) id: JobId,
+    /// Rows moved since the last epoch was asked for.
     pub(super) dirty: AtomicBool,
-    /// One watermark a shard, of what its sources have emitted.
-    pub(super) watermarks: Vec<AtomicI64>,
-    /// The splits of all sources and shards.
+    /// One a shard.
+    pub(super) signals: Vec<Arc<Signal>>,
+    /// One a shard.
+    pub(super) counters: Vec<Counters>,
+    /// The splits of all sources.
     pub(super) splits: Vec<SplitProgress>,
 }
 
-/// How far a split has come.
+/// The counters of one job on one shard, on cache lines of their own.
 #[derive(Debug)]
-pub(super) struct SplitProgress {
-    pub(super) table: String,
-    pub(super) split: String,
-    pub(super) watermark: AtomicI64,
-    pub(super) idle: AtomicBool,
-    pub(super) rows: AtomicU64,
+#[repr(align(128))]
+pub(super) struct Counters {
+    rows_in: AtomicU64,
+    rows_out: AtomicU64,
+    late_rows: AtomicU64,
+    bad_rows: AtomicU64,
+    watermark: AtomicI64,
 }
 
-impl JobCounters {
-    pub(super) fn new(shards: usize, splits: Vec<SplitProgress>) -> Self {
-        let watermarks = (0..shards).map(|_| AtomicI64::new(i64::MIN)).collect();
-        Self { watermarks, splits, ..Self::default() }
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            rows_in: AtomicU64::new(0),
+            rows_out: AtomicU64::new(0),
+            late_rows: AtomicU64::new(0),
+            bad_rows: AtomicU64::new(0),
+            watermark: AtomicI64::new(i64::MIN),
+        }
+    }
+}
+
+impl Counters {
+    pub(super) fn count_in(&self, rows: usize) {
+        self.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_out(&self, rows: usize) {
+        self.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_late(&self, rows: u64) {
+        self.late_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_bad(&self, rows: u64) {
+        self.bad_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The least watermark of the sources of this shard.
+    pub(super) fn set_watermark(&self, watermark: EventTime) {
+        self.watermark.store(watermark.0, Ordering::Relaxed);
+    }
+}
+
+impl JobShared {
+    pub(super) fn new(id: JobId, signals: Vec<Arc<Signal>>, splits: Vec<SplitProgress>) -> Self {
+        let counters = signals.iter().map(|_| Counters::default()).collect();
+        Self { id, dirty: AtomicBool::new(false), signals, counters, splits }
     }
 
     pub(super) fn metrics(&self) -> JobMetrics {
-        let watermark = self.watermarks.iter().map(|at| at.load(Ordering::Relaxed)).min();
+        let sum = |counter: fn(&Counters) -> &AtomicU64| {
+            self.counters.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
+        };
+        let watermarks = self.counters.iter().map(|counters| counters.watermark.load(Ordering::Relaxed));
         JobMetrics {
-            rows_in: self.rows_in.load(Ordering::Relaxed),
-            rows_out: self.rows_out.load(Ordering::Relaxed),
-            late_rows: self.late_rows.load(Ordering::Relaxed),
-            bad_rows: self.bad_rows.load(Ordering::Relaxed),
-            watermark: EventTime(watermark.unwrap_or(i64::MIN)),
+            rows_in: sum(|counters| &counters.rows_in),
+            rows_out: sum(|counters| &counters.rows_out),
+            late_rows: sum(|counters| &counters.late_rows),
+            bad_rows: sum(|counters| &counters.bad_rows),
+            watermark: watermarks.min().map_or(EventTime::MIN, EventTime),
         }
     }
 
-    pub(super) fn splits(&self, job: JobId) -> impl Iterator<Item = SplitStatus> {
-        self.splits.iter().map(move |split| SplitStatus {
-            job,
+    pub(super) fn split_statuses(&self) -> impl Iterator<Item = SplitStatus> {
+        self.splits.iter().map(|split| SplitStatus {
+            job: self.id,
             table: split.table.clone(),
             split: split.split.clone(),
             watermark: EventTime(split.watermark.load(Ordering::Relaxed)),
@@ -57,6 +97,16 @@ impl JobCounters {
             rows: split.rows.load(Ordering::Relaxed),
         })
     }
+}
+
+/// How far a split has come.
+#[derive(Debug)]
+pub(super) struct SplitProgress {
+    table: String,
+    split: String,
+    pub(super) watermark: AtomicI64,
+    pub(super) idle: AtomicBool,
+    pub(super) rows: AtomicU64,
 }
 
 impl SplitProgress {

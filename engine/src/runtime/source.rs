@@ -3,79 +3,87 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::shared::JobCounters;
-use super::waker::Waker;
+use super::shared::JobShared;
+use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
 use crate::message::{Delta, Message};
 use crate::operators::stateless::run_steps;
 use crate::plan::SourceSpec;
 use crate::ports::{Boundedness, ReadContext, ReadPoll, Split, SplitReader, WakeHandle};
-use crate::time::ProcessingTime;
+use crate::time::{EventTime, ProcessingTime};
 
 /// The splits of one source on one shard. A bounded source's splits are read one after another, so that few are open;
 /// the splits of an unbounded one in turn.
 pub(super) struct SourceDriver {
     spec: SourceSpec,
+    boundedness: Boundedness,
     splits: Vec<SplitDriver>,
     watermarks: SourceWatermarks,
-    /// The split to poll next.
+    /// The split to look at first.
     cursor: usize,
     /// [`Message::End`] is out.
     ended: bool,
     /// A `FLUSH` waits for this source.
     flushing: bool,
-    waker: Arc<Waker>,
 }
 
+/// One split.
 struct SplitDriver {
     split: Split,
-    reader: Option<Box<dyn SplitReader>>,
-    ended: bool,
-    /// The reader has nothing; asked again when woken or at the time.
-    pending: Option<Pending>,
+    /// Its place in the job's progress.
+    progress: usize,
+    state: SplitState,
     /// Everything that was there at the `FLUSH` has been read.
     flushed: bool,
+    /// Set when somebody says that there is more to read.
     woken: Arc<AtomicBool>,
+    wake: WakeHandle,
 }
 
-struct Pending {
-    retry_at: Option<ProcessingTime>,
+enum SplitState {
+    Unopened,
+    Open(Box<dyn SplitReader>),
+    /// The reader has nothing; it is asked again when woken or at the time.
+    Pending(Box<dyn SplitReader>, Option<ProcessingTime>),
+    Ended,
 }
 
-/// What a poll of a source gave.
+/// What a poll of a source came to.
+#[derive(Default)]
 pub(super) struct Polled {
-    /// Whether there may be more at once.
+    /// There may be more at once.
     pub(super) progressed: bool,
     /// When to ask again, where nothing wakes the shard before.
     pub(super) deadline: Option<ProcessingTime>,
 }
 
+/// What a poll is told.
+pub(super) struct PollContext<'a> {
+    /// Rows wanted at the most.
+    pub(super) rows_max: usize,
+    pub(super) now: ProcessingTime,
+    pub(super) shard: usize,
+    pub(super) shared: &'a JobShared,
+}
+
 impl SourceDriver {
-    pub(super) fn new(spec: SourceSpec, splits: Vec<(Split, usize)>, now: ProcessingTime, waker: Arc<Waker>) -> Self {
-        let progress = splits.iter().map(|(_, progress)| Some(*progress)).collect();
-        let driver = |(split, _)| SplitDriver {
-            split,
-            reader: None,
-            ended: false,
-            pending: None,
-            flushed: false,
-            woken: Arc::new(AtomicBool::new(false)),
-        };
-        Self {
-            watermarks: SourceWatermarks::new(spec.watermark.clone(), progress, now),
-            spec,
-            splits: splits.into_iter().map(driver).collect(),
-            cursor: 0,
-            ended: false,
-            flushing: false,
-            waker,
-        }
+    /// A driver of these splits, each with its place in the job's progress.
+    pub(super) fn new(spec: SourceSpec, splits: Vec<(Split, usize)>, signal: &Arc<Signal>) -> Self {
+        let boundedness = spec.source.boundedness();
+        let watermarks = SourceWatermarks::new(spec.watermark.clone(), splits.iter().map(|(_, progress)| *progress));
+        let splits = splits.into_iter().map(|(split, progress)| SplitDriver::new(split, progress, signal)).collect();
+        Self { spec, boundedness, splits, watermarks, cursor: 0, ended: false, flushing: false }
     }
 
     /// Whether [`Message::End`] is out.
     pub(super) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// The watermark as last emitted.
+    pub(super) fn watermark(&self) -> EventTime {
+        if self.ended { EventTime::MAX } else { self.watermarks.last() }
     }
 
     /// A `FLUSH` begins.
@@ -86,135 +94,151 @@ impl SourceDriver {
         }
     }
 
-    /// Whether everything that was there at the `FLUSH` has been read; forgets the `FLUSH` then.
-    pub(super) fn take_flushed(&mut self) -> bool {
-        let done = self.splits.iter().all(|split| split.ended || split.flushed);
-        self.flushing &= !done;
-        done
+    /// Whether everything that was there at the `FLUSH` has been read.
+    pub(super) fn flushed(&self) -> bool {
+        self.ended || (!self.splits.is_empty() && self.splits.iter().all(SplitDriver::is_flushed))
     }
 
     /// Reads one batch of one split; appends what it says to `out`.
-    pub(super) fn poll(
-        &mut self,
-        rows_max: usize,
-        now: ProcessingTime,
-        counters: &JobCounters,
-        out: &mut Vec<Message>,
-    ) -> Result<Polled> {
+    ///
+    /// # Errors
+    /// What the reader or a step reports.
+    pub(super) fn poll(&mut self, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<Polled> {
+        let mut polled = Polled::default();
         if self.ended {
-            return Ok(Polled { progressed: false, deadline: None });
+            return Ok(polled);
         }
-        let mut progressed = false;
+        // Splits that turn out to have nothing pass their turn on.
         for _ in 0..self.splits.len() {
-            let Some(index) = self.next_split(now) else { break };
-            progressed |= self.poll_split(index, rows_max, now, counters, out)?;
-            if progressed {
+            let Some(index) = self.due_split(context.now) else { break };
+            if self.read(index, context, out)? {
+                polled.progressed = true;
                 break;
             }
         }
-        let mut deadline = self.watermarks.expire(now, counters);
+        polled.deadline = self.watermarks.expire(context.now, context.shared);
         self.watermarks.advance(out);
-        if self.splits.iter().all(|split| split.ended) {
+        if self.splits.iter().all(|split| matches!(split.state, SplitState::Ended)) {
             self.ended = true;
+            polled.progressed = true;
+            out.push(Message::Watermark(EventTime::MAX));
             out.push(Message::End);
-            progressed = true;
         }
-        for split in self.splits.iter().filter(|split| !split.ended) {
-            if let Some(retry_at) = split.pending.as_ref().and_then(|pending| pending.retry_at) {
-                deadline = Some(deadline.map_or(retry_at, |deadline| deadline.min(retry_at)));
-            }
+        if self.flushing && self.flushed() {
+            self.flushing = false;
         }
-        Ok(Polled { progressed, deadline })
-    }
-
-    /// The watermark as last emitted.
-    pub(super) fn watermark(&self) -> crate::time::EventTime {
-        if self.ended { crate::time::EventTime::MAX } else { self.watermarks.last() }
-    }
-
-    /// The split to poll now.
-    fn next_split(&mut self, now: ProcessingTime) -> Option<usize> {
-        let bounded = match self.spec.source.boundedness() {
-            Boundedness::Bounded => true,
-            Boundedness::Unbounded | Boundedness::Endless => false,
-        };
-        let count = self.splits.len();
-        for step in 0..count {
-            let index = if bounded { step } else { (self.cursor + step) % count };
-            let split = self.splits.get_mut(index)?;
-            if split.ended {
-                continue;
-            }
-            if split.is_due(now, self.flushing) {
-                self.cursor = index + 1;
-                return Some(index);
-            }
-            if bounded {
-                return None;
-            }
-        }
-        None
-    }
-
-    fn poll_split(
-        &mut self,
-        index: usize,
-        rows_max: usize,
-        now: ProcessingTime,
-        counters: &JobCounters,
-        out: &mut Vec<Message>,
-    ) -> Result<bool> {
-        let Some(split) = self.splits.get_mut(index) else { return Ok(false) };
-        let (flag, waker) = (Arc::clone(&split.woken), Arc::clone(&self.waker));
-        let wake = WakeHandle::new(move || {
-            flag.store(true, Ordering::Release);
-            waker.wake();
+        let retries = self.splits.iter().filter_map(|split| match &split.state {
+            SplitState::Pending(_, retry_at) => *retry_at,
+            SplitState::Unopened | SplitState::Open(_) | SplitState::Ended => None,
         });
-        let reader = match &mut split.reader {
-            Some(reader) => reader,
-            none => none.insert(self.spec.source.reader(&split.split)?),
-        };
-        let mut bad_rows = 0;
+        polled.deadline = retries.chain(polled.deadline).min();
+        Ok(polled)
+    }
+
+    /// The split to read now.
+    fn due_split(&mut self, now: ProcessingTime) -> Option<usize> {
         let flushing = self.flushing;
-        let mut context = ReadContext { rows_max, now, flushing, wake: &wake, bad_rows: &mut bad_rows };
-        let polled = reader.poll(&mut context);
-        counters.bad_rows.fetch_add(bad_rows, Ordering::Relaxed);
-        split.pending = None;
+        let count = self.splits.len();
+        match self.boundedness {
+            Boundedness::Bounded => {
+                let index = self.splits.iter().position(|split| !matches!(split.state, SplitState::Ended))?;
+                self.splits.get(index)?.is_due(now, flushing).then_some(index)
+            }
+            Boundedness::Unbounded | Boundedness::Endless => {
+                let turns = (0..count).map(|step| (self.cursor + step) % count);
+                let index = turns
+                    .into_iter()
+                    .find(|&index| self.splits.get(index).is_some_and(|split| split.is_due(now, flushing)))?;
+                self.cursor = index + 1;
+                Some(index)
+            }
+        }
+    }
+
+    /// Reads a batch of a split. False where it has nothing now.
+    fn read(&mut self, index: usize, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<bool> {
+        let Some(split) = self.splits.get_mut(index) else { return Ok(false) };
+        let mut reader = match std::mem::replace(&mut split.state, SplitState::Ended) {
+            SplitState::Unopened => self.spec.source.reader(&split.split)?,
+            SplitState::Open(reader) | SplitState::Pending(reader, _) => reader,
+            SplitState::Ended => return Ok(false),
+        };
+        let (flushing, mut bad_rows) = (self.flushing, 0);
+        let polled = reader.poll(&mut ReadContext {
+            rows_max: context.rows_max,
+            now: context.now,
+            flushing,
+            wake: &split.wake,
+            bad_rows: &mut bad_rows,
+        });
+        let shared = context.shared;
+        let counters = shared.counters.get(context.shard);
+        if let Some(counters) = counters {
+            counters.count_bad(bad_rows);
+        }
         match polled? {
             ReadPoll::Batch(batch) => {
-                counters.rows_in.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-                split.flushed |= flushing && self.spec.source.boundedness() == Boundedness::Endless;
-                if let Some(delta) = run_steps(&self.spec.steps, Delta::append(batch), now)? {
-                    self.watermarks.observe(index, &delta.batch, now, counters)?;
-                    out.push(Message::Delta(delta));
+                if let Some(counters) = counters {
+                    counters.count_in(batch.num_rows());
                 }
+                if let Some(progress) = shared.splits.get(split.progress) {
+                    progress.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                }
+                split.state = SplitState::Open(reader);
+                split.flushed |= flushing && self.boundedness == Boundedness::Endless;
+                self.emit(index, Delta::append(batch), context, out)?;
                 Ok(true)
             }
             ReadPoll::Pending { retry_at } => {
-                split.pending = Some(Pending { retry_at });
-                split.flushed |= flushing;
+                split.state = SplitState::Pending(reader, retry_at);
+                split.flushed |= flushing && self.boundedness != Boundedness::Bounded;
+                self.watermarks.quiet(index, context.now);
                 Ok(false)
             }
             ReadPoll::End => {
-                split.ended = true;
-                split.reader = None;
-                self.watermarks.end(index, counters);
+                self.watermarks.end(index, shared);
                 Ok(true)
             }
         }
+    }
+
+    fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
+        self.watermarks.active(split);
+        if let Some(delta) = run_steps(&self.spec.steps, delta, context.now)?
+            && delta.rows() > 0
+        {
+            self.watermarks.observe(split, &delta.batch, context.now, context.shared)?;
+            out.push(Message::Delta(delta));
+        }
+        Ok(())
     }
 }
 
 impl SplitDriver {
+    fn new(split: Split, progress: usize, signal: &Arc<Signal>) -> Self {
+        let woken = Arc::new(AtomicBool::new(false));
+        let (flag, signal) = (Arc::clone(&woken), Arc::clone(signal));
+        let wake = WakeHandle::new(move || {
+            flag.store(true, Ordering::Release);
+            signal.raise();
+        });
+        Self { split, progress, state: SplitState::Unopened, flushed: false, woken, wake }
+    }
+
     /// Whether the reader may have something.
     fn is_due(&self, now: ProcessingTime, flushing: bool) -> bool {
-        match &self.pending {
-            None => true,
-            Some(pending) => {
+        match &self.state {
+            SplitState::Unopened | SplitState::Open(_) => true,
+            SplitState::Pending(_, retry_at) => {
                 self.woken.swap(false, Ordering::AcqRel)
-                    || pending.retry_at.is_some_and(|at| at <= now)
+                    || retry_at.is_some_and(|at| at <= now)
                     || (flushing && !self.flushed)
             }
+            SplitState::Ended => false,
         }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.flushed || matches!(self.state, SplitState::Ended)
     }
 }

@@ -1,49 +1,135 @@
-//! [`ViewReader`]: the node through which a job reads a view of another job on the same shard.
+//! [`Feed`] and [`ViewReader`]: how a job reads a view of another job, on the same shard.
+//!
+//! The reader first gets the view's rows as of a barrier (an immutable version, shared), then in order what passes the
+//! view after it: deltas, watermarks, barriers and the end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::queue::Queue;
-use super::shared::JobCounters;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
+use parking_lot::Mutex;
+
+use super::ring::Ring;
+use super::shared::JobShared;
+use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
-use crate::message::Message;
+use crate::message::{Delta, Message};
 use crate::plan::ViewSourceSpec;
 use crate::time::{EventTime, ProcessingTime};
+use crate::view::ViewVersion;
 
-/// Reads the queue that the view's node fills.
+/// The way from a view's node to one reader.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// The rows at the start, until the reader takes them. Set before anything is pushed.
+    snapshot: Mutex<Option<Arc<ViewVersion>>>,
+    pub(super) ring: Ring,
+}
+
+impl Feed {
+    pub(super) fn new(consumer: Arc<Signal>) -> Self {
+        Self { snapshot: Mutex::new(None), ring: Ring::new(consumer) }
+    }
+
+    /// Starts the feed with the view's rows, its watermark, and the barrier (or end) at which the rows were so.
+    pub(super) fn start(&self, rows: Arc<ViewVersion>, watermark: EventTime, idle: bool, at: Message) {
+        *self.snapshot.lock() = Some(rows);
+        if watermark > EventTime::MIN {
+            self.ring.push(Message::Watermark(watermark));
+        }
+        if idle {
+            self.ring.push(Message::Idle);
+        }
+        self.ring.push(at);
+    }
+}
+
+/// The node that reads a feed.
 pub(super) struct ViewReader {
-    queue: Arc<Queue>,
-    /// The table's own watermark; where none is declared those of the view pass.
+    feed: Arc<Feed>,
+    /// The chunks of the start that are still to be read.
+    chunks: VecDeque<(RecordBatch, Option<BooleanBuffer>)>,
+    /// The table's own watermark. Where none is declared those of the view pass.
     own: SourceWatermarks,
     watermark: EventTime,
-    /// The first poll tells that there is nothing yet, so that a shard without rows holds nobody back.
     started: bool,
+    ended: bool,
 }
 
 impl ViewReader {
-    pub(super) fn new(spec: &ViewSourceSpec, queue: Arc<Queue>, now: ProcessingTime) -> Self {
-        let mut own = SourceWatermarks::new(spec.watermark.clone(), vec![None], now);
-        own.set_idle(0);
-        Self { queue, own, watermark: EventTime::MIN, started: false }
+    pub(super) fn new(spec: &ViewSourceSpec, feed: Arc<Feed>) -> Self {
+        // A shard that has no rows of the table must not hold the others back.
+        let own = SourceWatermarks::idle(spec.watermark.clone());
+        let watermark = EventTime::MIN;
+        Self { feed, chunks: VecDeque::new(), own, watermark, started: false, ended: false }
     }
 
-    /// Takes one message; appends what it means to `out`. False where there is none.
-    pub(super) fn poll(&mut self, now: ProcessingTime, counters: &JobCounters, out: &mut Vec<Message>) -> Result<bool> {
-        if !self.started && self.own.declared() {
+    /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
+    pub(super) fn poll(
+        &mut self,
+        rows_max: usize,
+        now: ProcessingTime,
+        shared: &JobShared,
+        out: &mut Vec<Message>,
+    ) -> Result<()> {
+        if !self.started {
             self.started = true;
-            out.push(Message::Idle);
+            self.own.advance(out);
         }
-        let Some(message) = self.queue.pop() else { return Ok(!out.is_empty()) };
+        if let Some(version) = self.feed.snapshot.lock().take() {
+            self.chunks.extend(version.chunks.iter().cloned());
+        }
+        let mut rows = 0;
+        while rows < rows_max {
+            let message = match self.next_rows()? {
+                Some(batch) => Message::Delta(Delta::append(batch)),
+                None => match self.feed.ring.pop() {
+                    Some(message) => message,
+                    None => break,
+                },
+            };
+            rows += super::ring::rows_of(&message);
+            let stop = matches!(message, Message::Barrier(_) | Message::End);
+            self.accept(message, now, shared, out)?;
+            if stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next rows of the start.
+    fn next_rows(&mut self) -> Result<Option<RecordBatch>> {
+        while let Some((chunk, live)) = self.chunks.pop_front() {
+            let rows = match live {
+                None => chunk,
+                Some(live) => filter_record_batch(&chunk, &BooleanArray::new(live, None))?,
+            };
+            if rows.num_rows() > 0 {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+
+    fn accept(
+        &mut self,
+        message: Message,
+        now: ProcessingTime,
+        shared: &JobShared,
+        out: &mut Vec<Message>,
+    ) -> Result<()> {
         match message {
             Message::Delta(delta) => {
-                counters.rows_in.fetch_add(delta.rows() as u64, Ordering::Relaxed);
-                self.own.observe(0, &delta.batch, now, counters)?;
+                self.own.observe(0, &delta.batch, now, shared)?;
                 out.push(Message::Delta(delta));
-                let before = out.len();
-                self.own.advance(out);
-                if out.len() > before {
-                    self.watermark = self.own.last();
+                // The rows of the start have no order in time: none is late before all have passed.
+                if self.chunks.is_empty() {
+                    self.own.advance(out);
+                    self.watermark = self.watermark.max(self.own.last());
                 }
             }
             Message::Watermark(watermark) if !self.own.declared() => {
@@ -55,10 +141,30 @@ impl ViewReader {
             Message::Barrier(epoch) => out.push(Message::Barrier(epoch)),
             Message::End => {
                 self.watermark = EventTime::MAX;
+                self.ended = true;
+                out.push(Message::Watermark(EventTime::MAX));
                 out.push(Message::End);
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Looks at the idle timeout; tells when to look again.
+    pub(super) fn expire(
+        &mut self,
+        now: ProcessingTime,
+        shared: &JobShared,
+        out: &mut Vec<Message>,
+    ) -> Option<ProcessingTime> {
+        if self.ended {
+            return None;
+        }
+        self.own.quiet(0, now);
+        let next = self.own.expire(now, shared);
+        if self.chunks.is_empty() && self.started {
+            self.own.advance(out);
+        }
+        next
     }
 
     /// The watermark as last emitted.
@@ -66,8 +172,8 @@ impl ViewReader {
         self.watermark
     }
 
-    /// Nobody reads it any more.
+    /// Nobody reads any more.
     pub(super) fn close(&self) {
-        self.queue.close();
+        self.feed.ring.close();
     }
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType,
 };
 
-use super::shared::JobCounters;
+use super::shared::{JobShared, SplitProgress};
 use crate::error::{EngineError, Result};
 use crate::expr::EvalContext;
 use crate::message::Message;
@@ -28,24 +28,38 @@ pub(super) struct SourceWatermarks {
 struct SplitWatermark {
     watermark: EventTime,
     state: SplitState,
-    last_row: ProcessingTime,
+    /// When the reader first had nothing, since its last row. A split that waits for its turn or for room is not quiet.
+    quiet_since: Option<ProcessingTime>,
     /// Index into the job's split progress.
     progress: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SplitState {
+    /// It holds the watermark back.
     Active,
+    /// It has been quiet for so long that it does not.
     Idle,
     Ended,
 }
 
 impl SourceWatermarks {
-    /// For splits that all hold the watermark back from the start; `progress` gives each one's place in the counters.
-    pub(super) fn new(spec: Option<WatermarkSpec>, progress: Vec<Option<usize>>, now: ProcessingTime) -> Self {
+    /// For splits that all hold the watermark back from the start; `progress` gives each one's place in the job's.
+    pub(super) fn new(spec: Option<WatermarkSpec>, progress: impl Iterator<Item = usize>) -> Self {
+        let split = |progress| SplitWatermark {
+            watermark: EventTime::MIN,
+            state: SplitState::Active,
+            quiet_since: None,
+            progress: Some(progress),
+        };
+        Self { spec, splits: progress.map(split).collect(), last: EventTime::MIN, idle: false }
+    }
+
+    /// For one split that holds nothing back before its first row.
+    pub(super) fn idle(spec: Option<WatermarkSpec>) -> Self {
         let split =
-            |progress| SplitWatermark { watermark: EventTime::MIN, state: SplitState::Active, last_row: now, progress };
-        Self { spec, splits: progress.into_iter().map(split).collect(), last: EventTime::MIN, idle: false }
+            SplitWatermark { watermark: EventTime::MIN, state: SplitState::Idle, quiet_since: None, progress: None };
+        Self { spec, splits: vec![split], last: EventTime::MIN, idle: false }
     }
 
     /// Whether the source declares a watermark.
@@ -54,55 +68,65 @@ impl SourceWatermarks {
     }
 
     /// Rows of a split came.
+    ///
+    /// # Errors
+    /// Where the watermark of a row cannot be computed.
     pub(super) fn observe(
         &mut self,
         split: usize,
         batch: &RecordBatch,
         now: ProcessingTime,
-        counters: &JobCounters,
+        shared: &JobShared,
     ) -> Result<()> {
         let Some(state) = self.splits.get_mut(split) else { return Ok(()) };
-        state.last_row = now;
+        state.quiet_since = None;
         state.state = SplitState::Active;
         if let Some(spec) = &self.spec
             && let Some(highest) = highest(&spec.expr.evaluate(batch, EvalContext { now })?)?
         {
             state.watermark = state.watermark.max(highest);
         }
-        if let Some(progress) = state.progress.and_then(|index| counters.splits.get(index)) {
-            progress.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        if let Some(progress) = state.progress(shared) {
             progress.watermark.store(state.watermark.0, Ordering::Relaxed);
             progress.idle.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
 
+    /// Rows of a split came, though perhaps none passed its filters.
+    pub(super) fn active(&mut self, split: usize) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.quiet_since = None;
+        }
+    }
+
+    /// The reader of a split has nothing now.
+    pub(super) fn quiet(&mut self, split: usize, now: ProcessingTime) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.quiet_since.get_or_insert(now);
+        }
+    }
+
     /// A split is at its end.
-    pub(super) fn end(&mut self, split: usize, counters: &JobCounters) {
-        if let Some(state) = self.splits.get_mut(split) {
-            state.state = SplitState::Ended;
-            if let Some(progress) = state.progress.and_then(|index| counters.splits.get(index)) {
+    pub(super) fn end(&mut self, split: usize, shared: &JobShared) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.state = SplitState::Ended;
+            if let Some(progress) = split.progress(shared) {
                 progress.watermark.store(i64::MAX, Ordering::Relaxed);
+                progress.idle.store(false, Ordering::Relaxed);
             }
         }
     }
 
-    /// Marks the split as having nothing to say until its first row (a table's part on a shard that has no rows).
-    pub(super) fn set_idle(&mut self, split: usize) {
-        if let Some(state) = self.splits.get_mut(split) {
-            state.state = SplitState::Idle;
-        }
-    }
-
-    /// Marks splits idle from which nothing came for the timeout; tells when to look again.
-    pub(super) fn expire(&mut self, now: ProcessingTime, counters: &JobCounters) -> Option<ProcessingTime> {
+    /// Takes splits that were quiet for the timeout out of the minimum; tells when to look again.
+    pub(super) fn expire(&mut self, now: ProcessingTime, shared: &JobShared) -> Option<ProcessingTime> {
         let timeout = self.spec.as_ref()?.idle_timeout_us?;
         let mut next: Option<ProcessingTime> = None;
         for split in self.splits.iter_mut().filter(|split| split.state == SplitState::Active) {
-            let due = split.last_row.plus_us(timeout);
+            let Some(due) = split.quiet_since.map(|since| since.plus_us(timeout)) else { continue };
             if due <= now {
                 split.state = SplitState::Idle;
-                if let Some(progress) = split.progress.and_then(|index| counters.splits.get(index)) {
+                if let Some(progress) = split.progress(shared) {
                     progress.idle.store(true, Ordering::Relaxed);
                 }
             } else {
@@ -112,7 +136,8 @@ impl SourceWatermarks {
         next
     }
 
-    /// Appends the messages by which the minimum, or its idleness, changed.
+    /// Appends the messages by which the minimum, or its idleness, changed. Where all splits are idle, the greatest of
+    /// their watermarks counts, so that what they closed together is closed.
     pub(super) fn advance(&mut self, out: &mut Vec<Message>) {
         if self.spec.is_none() {
             return;
@@ -121,24 +146,30 @@ impl SourceWatermarks {
         let (watermark, idle) = match of(SplitState::Active).min() {
             Some(least) => (least, false),
             None => match of(SplitState::Idle).max() {
-                Some(highest) => (highest, true),
+                Some(greatest) => (greatest, true),
                 None => return,
             },
         };
+        // Who was idle says its watermark again: that makes it count.
         if watermark > self.last || (self.idle && !idle) {
             self.last = self.last.max(watermark);
-            self.idle = false;
             out.push(Message::Watermark(self.last));
         }
         if idle && !self.idle {
             out.push(Message::Idle);
-            self.idle = true;
         }
+        self.idle = idle;
     }
 
     /// The minimum as last emitted.
     pub(super) fn last(&self) -> EventTime {
         self.last
+    }
+}
+
+impl SplitWatermark {
+    fn progress<'a>(&self, shared: &'a JobShared) -> Option<&'a SplitProgress> {
+        self.progress.and_then(|index| shared.splits.get(index))
     }
 }
 

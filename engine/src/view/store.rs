@@ -1,307 +1,239 @@
 //! [`ViewStore`]: one shard's rows of a view, in chunks that versions share.
 //!
-//! Rows of a delta become a chunk; a retraction finds its row through a hash index and marks it dead in the chunk's
-//! mask. Append-only views have no index. Small and half-dead neighbours are merged at barriers, so that the number of
-//! chunks and the memory stay in proportion to the live rows.
+//! The insertions of a delta become a chunk. A retraction finds its row through an index of keys and marks it dead in
+//! the chunk's mask. The index is made at the first retraction, so that a view that only grows has none. When a version
+//! is made, small and half-dead chunks are written anew, so that chunks and memory stay in proportion to the live rows.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
+use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::ViewVersion;
+use super::compact::{Size, rewrites};
+use super::index::{Index, Keys, Place};
 use crate::error::{EngineError, Result};
-use crate::message::{BATCH_ROWS, Delta, Sign};
+use crate::message::{Delta, Sign};
 
-/// Neighbouring small chunks that are worth a merge.
-const MERGE_CHUNKS: usize = 8;
-
-/// Rows added together.
-struct Chunk {
+/// Rows that were added together.
+pub(super) struct Chunk {
     batch: RecordBatch,
-    /// Keys of the rows, where the store has an index.
-    keys: Option<Rows>,
-    live: BooleanBufferBuilder,
+    /// The keys of the rows, where the store has an index.
+    pub(super) keys: Option<Keys>,
+    /// Which rows are live; `None`: all.
+    live: Option<BooleanBufferBuilder>,
     live_rows: usize,
-    /// The mask as last published; gone when a row died since.
-    published: Option<BooleanBuffer>,
-}
-
-/// Finds rows by key.
-struct Index {
-    columns: Vec<usize>,
-    converter: RowConverter,
-    places: HashTable<Place>,
-}
-
-/// Where a row stands, with the hash of its key.
-#[derive(Clone, Copy)]
-struct Place {
-    hash: u64,
-    chunk: u32,
-    row: u32,
+    /// The mask as it was given to a version; gone when a row died since.
+    mask: Option<BooleanBuffer>,
 }
 
 /// The rows of one shard's part of a view.
 pub struct ViewStore {
     schema: SchemaRef,
-    chunks: BTreeMap<u32, Chunk>,
-    next_chunk: u32,
+    /// Columns by which a retraction finds its row.
+    key: Vec<usize>,
+    chunks: HashMap<u64, Chunk>,
+    /// The chunks in the order of their rows.
+    order: Vec<u64>,
+    last_chunk: u64,
     index: Option<Index>,
+    /// The version made last, where nothing changed since.
+    version: Option<Arc<ViewVersion>>,
 }
 
 impl ViewStore {
-    /// An empty store. `key`: the columns by which retractions find their row; all columns where it is `None`. No index
-    /// is kept where `append_only`.
-    ///
-    /// # Errors
-    /// Where a key column has a type that cannot be compared.
-    pub fn new(schema: SchemaRef, key: Option<&[usize]>, append_only: bool) -> Result<Self> {
-        let index = if append_only {
-            None
-        } else {
-            let columns = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
-            let fields = columns.iter().map(|&column| SortField::new(schema.field(column).data_type().clone()));
-            let converter = RowConverter::new(fields.collect())?;
-            Some(Index { columns, converter, places: HashTable::new() })
-        };
-        Ok(Self { schema, chunks: BTreeMap::new(), next_chunk: 0, index })
+    /// An empty store. `key` are the columns by which a retraction finds its row; all columns where it is `None`.
+    pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Self {
+        let key = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
+        Self { schema, key, chunks: HashMap::new(), order: Vec::new(), last_chunk: 0, index: None, version: None }
     }
 
-    /// Applies a delta.
+    /// Applies a delta, in the order of its rows.
     ///
     /// # Errors
-    /// A retraction of a row that is not there.
+    /// A retraction of a row that is not there; a key of a type that cannot be compared.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        self.version = None;
         match &delta.sign {
-            Sign::AppendOnly => self.insert(delta.batch.clone()),
-            Sign::Retracts(bits) => {
-                // Runs of one sign, in order: a retraction may be of a row that this very delta inserted.
-                let mut start = 0;
-                while start < bits.len() {
-                    let retract = bits.value(start);
-                    let run = (start..bits.len()).take_while(|&row| bits.value(row) == retract).count();
-                    let rows = delta.batch.slice(start, run);
-                    if retract {
-                        self.retract(&rows)?
-                    } else {
-                        self.insert(rows)?
+            Sign::AppendOnly => {
+                let mut chunk = self.chunk(delta.batch.clone())?;
+                let id = self.next_id();
+                if let Some(index) = &mut self.index {
+                    for row in 0..chunk.batch.num_rows() {
+                        index.insert(&self.chunks, id, &mut chunk, row);
                     }
-                    start += run;
                 }
+                self.add(id, chunk);
                 Ok(())
             }
+            Sign::Retracts(retracts) => self.apply_signed(&delta.batch, retracts),
         }
     }
 
-    fn insert(&mut self, batch: RecordBatch) -> Result<()> {
-        let id = self.next_chunk;
-        self.next_chunk += 1;
-        self.add_chunk(id, batch)
-    }
-
-    fn add_chunk(&mut self, id: u32, batch: RecordBatch) -> Result<()> {
-        let rows = batch.num_rows();
-        let keys = match &mut self.index {
-            None => None,
-            Some(index) => Some(index.add(id, &batch)?),
-        };
-        let mut live = BooleanBufferBuilder::new(rows);
-        live.append_n(rows, true);
-        self.chunks.insert(id, Chunk { batch, keys, live, live_rows: rows, published: None });
-        Ok(())
-    }
-
-    fn retract(&mut self, batch: &RecordBatch) -> Result<()> {
-        let Some(index) = &mut self.index else {
-            return Err(EngineError::Internal("a retraction reached an append-only view".into()));
-        };
-        let keys = index.keys(batch)?;
-        for row in 0..batch.num_rows() {
-            let key = keys.row(row);
-            let hash = xxh3_64(key.as_ref());
-            let chunks = &self.chunks;
-            let same = |place: &Place| {
-                let keys = chunks.get(&place.chunk).and_then(|chunk| chunk.keys.as_ref());
-                place.hash == hash && keys.is_some_and(|keys| keys.row(place.row as usize) == key)
-            };
-            let Ok(found) = index.places.find_entry(hash, same) else {
+    fn apply_signed(&mut self, batch: &RecordBatch, retracts: &BooleanBuffer) -> Result<()> {
+        self.make_index()?;
+        let inserted = filter_record_batch(batch, &BooleanArray::new(!retracts, None))?;
+        let mut fresh = self.chunk(inserted)?;
+        let id = self.next_id();
+        let Some(index) = &mut self.index else { return Ok(()) };
+        let retracted = index.keys(&filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?)?;
+        let (mut next_insert, mut next_retract) = (0, 0);
+        for retract in retracts.iter() {
+            if !retract {
+                index.insert(&self.chunks, id, &mut fresh, next_insert);
+                next_insert += 1;
+                continue;
+            }
+            let Some(place) = index.remove(&self.chunks, id, &fresh, retracted.bytes(next_retract)) else {
                 return Err(EngineError::Internal("a retraction of a row that is not in the view".into()));
             };
-            let (place, _) = found.remove();
-            if let Some(chunk) = self.chunks.get_mut(&place.chunk) {
-                chunk.live.set_bit(place.row as usize, false);
-                chunk.live_rows -= 1;
-                chunk.published = None;
+            next_retract += 1;
+            let chunk = if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
+            if let Some(chunk) = chunk {
+                chunk.kill(place.row as usize);
             }
         }
+        self.add(id, fresh);
         Ok(())
     }
 
     /// An immutable version of the rows as they are now.
     ///
     /// # Errors
-    /// Where Arrow cannot merge chunks.
+    /// Where Arrow cannot join chunks.
     pub fn version(&mut self) -> Result<Arc<ViewVersion>> {
+        if let Some(version) = &self.version {
+            return Ok(Arc::clone(version));
+        }
         self.compact()?;
-        let chunks = self.chunks.values_mut().map(|chunk| {
-            if chunk.live_rows == chunk.batch.num_rows() {
-                return (chunk.batch.clone(), None);
-            }
-            let mask = chunk.published.get_or_insert_with(|| chunk.live.finish_cloned());
-            (chunk.batch.clone(), Some(mask.clone()))
-        });
-        Ok(Arc::new(ViewVersion { chunks: chunks.collect() }))
-    }
-
-    /// All live rows, in batches.
-    ///
-    /// # Errors
-    /// Where Arrow cannot filter.
-    pub fn rows(&mut self) -> Result<Vec<RecordBatch>> {
-        let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let mut rows = self.version()?.scan(&columns)?;
-        rows.retain(|batch| batch.num_rows() > 0);
-        Ok(rows)
-    }
-
-    /// Drops dead chunks and merges runs of small or half-dead neighbours.
-    fn compact(&mut self) -> Result<()> {
-        self.chunks.retain(|_, chunk| chunk.live_rows > 0);
-        let mut run: Vec<u32> = Vec::new();
-        let mut runs: Vec<Vec<u32>> = Vec::new();
-        for (&id, chunk) in &self.chunks {
-            let rows = chunk.batch.num_rows();
-            if rows < BATCH_ROWS / 4 || chunk.live_rows * 2 < rows {
-                run.push(id);
-            } else {
-                runs.push(std::mem::take(&mut run));
+        let mut chunks = Vec::with_capacity(self.order.len());
+        for id in &self.order {
+            if let Some(chunk) = self.chunks.get_mut(id) {
+                chunks.push((chunk.batch.clone(), chunk.mask()));
             }
         }
-        runs.push(run);
-        for run in runs.into_iter().filter(|run| run.len() >= MERGE_CHUNKS) {
-            self.merge(&run)?;
+        let version = Arc::new(ViewVersion { chunks });
+        self.version = Some(Arc::clone(&version));
+        Ok(version)
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_chunk += 1;
+        self.last_chunk
+    }
+
+    fn add(&mut self, id: u64, chunk: Chunk) {
+        if chunk.live_rows > 0 {
+            self.chunks.insert(id, chunk);
+            self.order.push(id);
+        }
+    }
+
+    /// A chunk of live rows, with their keys where there is an index.
+    fn chunk(&self, batch: RecordBatch) -> Result<Chunk> {
+        let keys = self.index.as_ref().map(|index| index.keys(&batch)).transpose()?;
+        let live_rows = batch.num_rows();
+        Ok(Chunk { batch, keys, live: None, live_rows, mask: None })
+    }
+
+    /// Makes the index, where there is none: no row is dead then.
+    fn make_index(&mut self) -> Result<()> {
+        if self.index.is_some() {
+            return Ok(());
+        }
+        let mut index = Index::new(&self.schema, &self.key)?;
+        for id in &self.order {
+            let Some(mut chunk) = self.chunks.remove(id) else { continue };
+            chunk.keys = Some(index.keys(&chunk.batch)?);
+            for row in 0..chunk.batch.num_rows() {
+                index.insert(&self.chunks, *id, &mut chunk, row);
+            }
+            self.chunks.insert(*id, chunk);
+        }
+        self.index = Some(index);
+        Ok(())
+    }
+
+    /// Drops dead chunks, and writes anew what [`rewrites`] chooses.
+    fn compact(&mut self) -> Result<()> {
+        self.chunks.retain(|_, chunk| chunk.live_rows > 0);
+        self.order.retain(|id| self.chunks.contains_key(id));
+        let sizes = self.order.iter().filter_map(|id| self.chunks.get(id));
+        let sizes: Vec<Size> =
+            sizes.map(|chunk| Size { rows: chunk.batch.num_rows(), live_rows: chunk.live_rows }).collect();
+        // From the back, so that the positions of those that are still to come stay right.
+        for run in rewrites(&sizes).into_iter().rev() {
+            let old: Vec<u64> = self.order.get(run.clone()).unwrap_or_default().to_vec();
+            let new = self.rewrite(&old)?;
+            self.order.splice(run, [new]);
         }
         Ok(())
     }
 
-    /// Puts the live rows of neighbouring chunks into one chunk, in the place of the first.
-    fn merge(&mut self, run: &[u32]) -> Result<()> {
-        let mut parts = Vec::with_capacity(run.len());
-        for id in run {
+    /// Puts the live rows of some chunks into a new one.
+    fn rewrite(&mut self, old: &[u64]) -> Result<u64> {
+        let mut parts = Vec::with_capacity(old.len());
+        let mut moved = Vec::new();
+        for id in old {
             let Some(chunk) = self.chunks.remove(id) else { continue };
-            let mask = BooleanArray::new(chunk.live.finish_cloned(), None);
-            parts.push(filter_record_batch(&chunk.batch, &mask)?);
-            if let (Some(index), Some(keys)) = (&mut self.index, &chunk.keys) {
-                index.forget(*id, keys, &mask);
+            match &chunk.live {
+                None => parts.push(chunk.batch.clone()),
+                Some(live) => {
+                    parts.push(filter_record_batch(&chunk.batch, &BooleanArray::new(live.finish_cloned(), None))?);
+                }
+            }
+            moved.push((*id, chunk));
+        }
+        let mut fresh = self.chunk(own_buffers(&self.schema, &parts)?)?;
+        let id = self.next_id();
+        if let Some(index) = &mut self.index {
+            let live = moved.iter().flat_map(|(id, chunk)| chunk.live_places(*id));
+            for (row, (place, ordinal)) in live.enumerate() {
+                index.relocate(place, id, &mut fresh, row, ordinal);
             }
         }
-        let merged = concat_batches(&self.schema, &parts)?;
-        // A view of few rows out of large batches must not keep the batches alive.
-        match run.first() {
-            Some(first) => self.add_chunk(*first, compacted(merged)?),
-            None => Ok(()),
-        }
+        self.chunks.insert(id, fresh);
+        Ok(id)
     }
 }
 
-/// The same rows in buffers of their own size.
-fn compacted(batch: RecordBatch) -> Result<RecordBatch> {
-    let rows =
-        u32::try_from(batch.num_rows()).map_err(|_| EngineError::Internal("a chunk of over 2^32 rows".into()))?;
-    Ok(take_record_batch(&batch, &UInt32Array::from_iter_values(0..rows))?)
-}
-
-impl Index {
-    fn keys(&self, batch: &RecordBatch) -> Result<Rows> {
-        let columns: Vec<_> = self.columns.iter().map(|&column| Arc::clone(batch.column(column))).collect();
-        Ok(self.converter.convert_columns(&columns)?)
+impl Chunk {
+    fn kill(&mut self, row: usize) {
+        let rows = self.batch.num_rows();
+        let live = self.live.get_or_insert_with(|| {
+            let mut live = BooleanBufferBuilder::new(rows);
+            live.append_n(rows, true);
+            live
+        });
+        live.set_bit(row, false);
+        self.live_rows -= 1;
+        self.mask = None;
     }
 
-    /// Adds the rows of a new chunk; gives their keys.
-    fn add(&mut self, chunk: u32, batch: &RecordBatch) -> Result<Rows> {
-        let keys = self.keys(batch)?;
-        for (row, key) in keys.iter().enumerate() {
-            let hash = xxh3_64(key.as_ref());
-            let place = Place { hash, chunk, row: u32::try_from(row).unwrap_or(u32::MAX) };
-            self.places.insert_unique(hash, place, |place| place.hash);
-        }
-        Ok(keys)
+    fn mask(&mut self) -> Option<BooleanBuffer> {
+        let live = self.live.as_ref()?;
+        Some(self.mask.get_or_insert_with(|| live.finish_cloned()).clone())
     }
 
-    /// Removes the live rows of a chunk.
-    fn forget(&mut self, chunk: u32, keys: &Rows, live: &BooleanArray) {
-        for (row, key) in keys.iter().enumerate().filter(|(row, _)| live.value(*row)) {
-            let hash = xxh3_64(key.as_ref());
-            let here = |place: &Place| place.chunk == chunk && place.row as usize == row;
-            if let Ok(found) = self.places.find_entry(hash, here) {
-                found.remove();
-            }
-        }
+    /// Its live rows in order, each with its ordinal among rows of the same key.
+    fn live_places(&self, id: u64) -> impl Iterator<Item = (Place, u32)> {
+        let is_live = |row: &usize| self.live.as_ref().is_none_or(|live| live.get_bit(*row));
+        let ordinal = |row| self.keys.as_ref().map_or(0, |keys| keys.ordinal(row));
+        (0..self.batch.num_rows()).filter(is_live).map(move |row| (Place::new(id, row), ordinal(row)))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use arrow::array::{ArrayRef, Int64Array};
-
-    use super::*;
-
-    fn batch(keys: &[i64], values: &[i64]) -> RecordBatch {
-        let column = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
-        RecordBatch::try_from_iter([("k", column(keys)), ("v", column(values))]).expect("two columns")
-    }
-
-    fn sorted(store: &mut ViewStore) -> Vec<(i64, i64)> {
-        let mut rows = Vec::new();
-        for batch in store.rows().expect("rows") {
-            let column =
-                |index: usize| batch.column(index).as_any().downcast_ref::<Int64Array>().expect("ints").clone();
-            let (keys, values) = (column(0), column(1));
-            rows.extend((0..batch.num_rows()).map(|row| (keys.value(row), values.value(row))));
+/// The rows of all parts in buffers of their own size: what the parts were cut from can go.
+fn own_buffers(schema: &SchemaRef, parts: &[RecordBatch]) -> Result<RecordBatch> {
+    match parts {
+        [only] => {
+            let rows = u64::try_from(only.num_rows()).unwrap_or(u64::MAX);
+            let all = arrow::array::UInt64Array::from_iter_values(0..rows);
+            Ok(arrow::compute::take_record_batch(only, &all)?)
         }
-        rows.sort_unstable();
-        rows
-    }
-
-    #[test]
-    fn updates_replace_rows_and_memory_follows_the_live_rows() {
-        let schema = batch(&[], &[]).schema();
-        let mut store = ViewStore::new(schema, Some(&[0]), false).expect("store");
-        store.apply(&Delta::append(batch(&[1, 2, 3], &[0, 0, 0]))).expect("insert");
-        for round in 1..1_000 {
-            let signs = BooleanBuffer::from(vec![true, false]);
-            let update = Delta::signed(batch(&[2, 2], &[round - 1, round]), signs);
-            store.apply(&update).expect("update");
-            store.version().expect("version");
-            assert!(store.chunks.len() <= 2 * MERGE_CHUNKS, "{} chunks", store.chunks.len());
-        }
-        assert_eq!(sorted(&mut store), [(1, 0), (2, 999), (3, 0)]);
-    }
-
-    #[test]
-    fn equal_rows_count() {
-        let mut store = ViewStore::new(batch(&[], &[]).schema(), None, false).expect("store");
-        store.apply(&Delta::append(batch(&[1, 1, 1], &[5, 5, 5]))).expect("insert");
-        let gone = Delta::signed(batch(&[1, 1], &[5, 5]), BooleanBuffer::from(vec![true, true]));
-        store.apply(&gone).expect("retract");
-        assert_eq!(sorted(&mut store), [(1, 5)]);
-        assert!(store.apply(&gone).is_err());
-    }
-
-    #[test]
-    fn a_version_does_not_change() {
-        let mut store = ViewStore::new(batch(&[], &[]).schema(), Some(&[0]), false).expect("store");
-        store.apply(&Delta::append(batch(&[1, 2], &[7, 8]))).expect("insert");
-        let before = store.version().expect("version");
-        store.apply(&Delta::signed(batch(&[1], &[7]), BooleanBuffer::from(vec![true]))).expect("retract");
-        assert_eq!(before.rows(), 2);
-        assert_eq!(store.version().expect("version").rows(), 1);
+        _ => Ok(concat_batches(schema, parts)?),
     }
 }

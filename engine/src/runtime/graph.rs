@@ -1,0 +1,321 @@
+//! [`Graph`]: the nodes of one job on one shard, and the messages on their way between them.
+//!
+//! Messages move through a FIFO work list, so that the order on every channel is kept and nothing recurses. Forward
+//! edges are entries of that list; exchanges leave through [`Outlet`]s.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::aligner::{Aligner, Step};
+use super::exchange::Outlet;
+use super::materialize::Materialize;
+use super::shared::{Counters, JobShared};
+use super::sink::SinkNode;
+use super::source::SourceDriver;
+use super::view_source::ViewReader;
+use crate::error::Result;
+use crate::message::{Delta, Epoch, Message};
+use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::time::{EventTime, ProcessingTime};
+
+/// One node on one shard.
+pub(super) struct Node {
+    pub(super) kind: NodeKind,
+    pub(super) aligner: Aligner,
+    /// Channels of this shard's nodes that get the output.
+    pub(super) forwards: Vec<Channel>,
+    /// Exchanges that get the output.
+    pub(super) outlets: Vec<Outlet>,
+    timer: Option<ProcessingTime>,
+    /// The watermark emitted last.
+    watermark: EventTime,
+    /// The last barrier that passed it.
+    passed: Epoch,
+    ended: bool,
+}
+
+/// One way into a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Channel {
+    pub(super) node: usize,
+    pub(super) channel: usize,
+}
+
+/// What a node is.
+pub(super) enum NodeKind {
+    /// Reads a connector.
+    Source(Box<SourceDriver>),
+    /// Reads a view of another job.
+    View(Box<ViewReader>),
+    /// Gets the rows that are inserted into an internal table.
+    Table,
+    /// Computes.
+    Operator(Box<dyn Operator>),
+    /// Keeps a view.
+    Materialize(Box<Materialize>),
+    /// Writes to a connector.
+    Sink(SinkNode),
+}
+
+impl Node {
+    /// A node whose input channel `i` leads to port `ports[i]`.
+    pub(super) fn new(kind: NodeKind, ports: Vec<usize>) -> Self {
+        Self {
+            kind,
+            aligner: Aligner::new(ports),
+            forwards: Vec::new(),
+            outlets: Vec::new(),
+            timer: None,
+            watermark: EventTime::MIN,
+            passed: Epoch(0),
+            ended: false,
+        }
+    }
+
+    /// Whether rows end here.
+    pub(super) fn is_terminal(&self) -> bool {
+        match self.kind {
+            NodeKind::Materialize(_) | NodeKind::Sink(_) => true,
+            NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => false,
+        }
+    }
+
+    /// Whether all rows of the epoch have passed. What has ended has passed every epoch to come.
+    pub(super) fn has_passed(&self, epoch: Epoch) -> bool {
+        self.ended || self.passed >= epoch
+    }
+
+    /// Whether there is room for what it makes.
+    pub(super) fn has_credit(&self) -> bool {
+        let kept = match &self.kind {
+            NodeKind::Materialize(view) => view.has_credit(),
+            NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) | NodeKind::Sink(_) => {
+                true
+            }
+        };
+        kept && self.outlets.iter().all(Outlet::has_credit)
+    }
+
+    /// Closes the epoch at a terminal node: makes the version, prepares the sink.
+    fn close_epoch(&mut self, epoch: Epoch) -> Result<()> {
+        self.passed = self.passed.max(epoch);
+        match &mut self.kind {
+            NodeKind::Materialize(view) => view.on_barrier(epoch),
+            NodeKind::Sink(sink) => sink.prepare(epoch),
+            NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Graph {
+    pub(super) nodes: Vec<Node>,
+    work: VecDeque<(Channel, Message)>,
+    outbox: Outbox,
+    shared: Arc<JobShared>,
+    shard: usize,
+}
+
+impl Graph {
+    pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
+        Self { nodes, work: VecDeque::new(), outbox: Outbox::default(), shared, shard }
+    }
+
+    /// Whether nothing comes out of any node any more.
+    pub(super) fn is_drained(&self) -> bool {
+        self.nodes.iter().all(|node| node.ended)
+    }
+
+    /// Lets `node` emit messages, and delivers them and what follows from them.
+    ///
+    /// # Errors
+    /// What a node reports.
+    pub(super) fn emit(&mut self, node: usize, messages: &mut Vec<Message>, now: ProcessingTime) -> Result<()> {
+        for message in messages.drain(..) {
+            self.route(node, message)?;
+        }
+        self.run(now)
+    }
+
+    /// Delivers a message that came by a channel.
+    ///
+    /// # Errors
+    /// What a node reports.
+    pub(super) fn deliver(&mut self, to: Channel, message: Message, now: ProcessingTime) -> Result<()> {
+        self.work.push_back((to, message));
+        self.run(now)
+    }
+
+    /// Lets a node take rows that an inlet has aligned.
+    ///
+    /// # Errors
+    /// What a node reports.
+    pub(super) fn deliver_rows(&mut self, node: usize, port: usize, delta: Delta, now: ProcessingTime) -> Result<()> {
+        self.apply(node, Step::Delta(port, delta), now)?;
+        self.run(now)
+    }
+
+    /// Closes the epoch at the terminal nodes that ended before its barrier.
+    ///
+    /// # Errors
+    /// What a view or sink reports.
+    pub(super) fn close_ended(&mut self, epoch: Epoch) -> Result<()> {
+        for node in self.nodes.iter_mut().filter(|node| node.ended && node.passed < epoch) {
+            node.close_epoch(epoch)?;
+        }
+        Ok(())
+    }
+
+    /// Fires the timers that are due. Gives whether there were any, and when the next one is.
+    ///
+    /// # Errors
+    /// What an operator reports.
+    pub(super) fn fire_timers(&mut self, now: ProcessingTime) -> Result<(bool, Option<ProcessingTime>)> {
+        let mut fired = false;
+        for index in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get_mut(index) else { break };
+            if node.timer.is_none_or(|at| at > now) {
+                continue;
+            }
+            node.timer = None;
+            fired = true;
+            if let NodeKind::Operator(operator) = &mut node.kind {
+                operator.on_timer(now, &mut Context::new(now, &mut self.outbox))?;
+            }
+            self.collect(index)?;
+            self.run(now)?;
+        }
+        Ok((fired, self.nodes.iter().filter_map(|node| node.timer).min()))
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        self.shared.counters.get(self.shard)
+    }
+
+    /// Delivers what is on its way until nothing is.
+    fn run(&mut self, now: ProcessingTime) -> Result<()> {
+        let mut steps = Vec::new();
+        while let Some((to, message)) = self.work.pop_front() {
+            if let Some(node) = self.nodes.get_mut(to.node) {
+                node.aligner.accept(to.channel, message, &mut steps);
+            }
+            for step in steps.drain(..) {
+                self.apply(to.node, step, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a node do what its inputs ask for.
+    fn apply(&mut self, index: usize, step: Step, now: ProcessingTime) -> Result<()> {
+        let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        match &mut node.kind {
+            NodeKind::Operator(operator) => {
+                let mut context = Context::new(now, &mut self.outbox);
+                let control = match step {
+                    Step::Delta(port, delta) => operator.on_delta(port, delta, &mut context).map(|()| None),
+                    Step::Watermark(watermark) => operator.on_watermark(watermark, &mut context).map(|()| None),
+                    Step::Idle => Ok(Some(Message::Idle)),
+                    Step::Barrier(epoch) => {
+                        operator.on_barrier(epoch, &mut context).map(|()| Some(Message::Barrier(epoch)))
+                    }
+                    Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
+                }?;
+                self.collect(index)?;
+                control.map_or(Ok(()), |message| self.route(index, message))
+            }
+            NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step),
+            NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table => Ok(()),
+        }
+    }
+
+    fn apply_terminal(&mut self, index: usize, step: Step) -> Result<()> {
+        if let (Step::Delta(_, delta), Some(counters)) = (&step, self.counters()) {
+            counters.count_out(delta.rows());
+        }
+        let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        match step {
+            Step::Barrier(epoch) => return node.close_epoch(epoch),
+            Step::End => node.ended = true,
+            Step::Delta(..) | Step::Watermark(_) | Step::Idle => {}
+        }
+        match &mut node.kind {
+            NodeKind::Materialize(view) => match step {
+                Step::Delta(_, delta) => view.on_delta(&delta),
+                Step::Watermark(watermark) => {
+                    view.on_watermark(watermark);
+                    Ok(())
+                }
+                Step::Idle => {
+                    view.on_idle();
+                    Ok(())
+                }
+                Step::End => view.on_end(),
+                Step::Barrier(_) => Ok(()),
+            },
+            NodeKind::Sink(sink) => match step {
+                Step::Delta(_, delta) => sink.writer.write(&delta),
+                Step::Watermark(watermark) => sink.writer.on_watermark(watermark),
+                Step::End => {
+                    sink.on_end();
+                    Ok(())
+                }
+                Step::Idle | Step::Barrier(_) => Ok(()),
+            },
+            NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
+        }
+    }
+
+    /// Takes what an operator emitted, counted and asked for.
+    fn collect(&mut self, index: usize) -> Result<()> {
+        let late = std::mem::take(&mut self.outbox.late_rows);
+        if late > 0
+            && let Some(counters) = self.counters()
+        {
+            counters.count_late(late);
+        }
+        if let (Some(at), Some(node)) = (self.outbox.timer.take(), self.nodes.get_mut(index)) {
+            node.timer = Some(node.timer.map_or(at, |timer| timer.min(at)));
+        }
+        let mut items = std::mem::take(&mut self.outbox.items);
+        for item in items.drain(..) {
+            self.route(
+                index,
+                match item {
+                    Emitted::Delta(delta) => Message::Delta(delta),
+                    Emitted::Watermark(watermark) => Message::Watermark(watermark),
+                },
+            )?;
+        }
+        // The buffer is used again.
+        self.outbox.items = items;
+        Ok(())
+    }
+
+    /// Sends what a node emits to all that read it.
+    fn route(&mut self, from: usize, message: Message) -> Result<()> {
+        let Some(node) = self.nodes.get_mut(from) else { return Ok(()) };
+        match &message {
+            Message::Watermark(watermark) => {
+                // Said again it tells that the edge is no longer idle, but it never goes back.
+                if *watermark < node.watermark {
+                    return Ok(());
+                }
+                node.watermark = *watermark;
+            }
+            Message::Barrier(epoch) => node.passed = *epoch,
+            Message::End => node.ended = true,
+            Message::Delta(_) | Message::Idle => {}
+        }
+        for outlet in &node.outlets {
+            outlet.send(&message)?;
+        }
+        if let Some((last, others)) = node.forwards.split_last() {
+            for to in others {
+                self.work.push_back((*to, message.clone()));
+            }
+            self.work.push_back((*last, message));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! [`JobPart`]: one job on one shard. It reads where there is something to read and room for the result, closes epochs,
+//! and tells the coordinator how far it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::JobId;
+use super::exchange::Inlet;
+use super::graph::{Channel, Graph, Node, NodeKind};
+use super::materialize::Materialize;
+use super::protocol::{Event, Links};
+use super::shared::JobShared;
+use super::signal::Signal;
+use super::source::PollContext;
+use crate::error::Result;
+use crate::message::{Delta, Epoch, Message};
+use crate::plan::RelationId;
+use crate::time::ProcessingTime;
+
+/// Where a part reads: a source, a view, a table or an exchange.
+struct Entry {
+    what: EntryKind,
+    /// The nodes that its rows reach on this shard.
+    nodes: Vec<usize>,
+    /// The forward channels that its rows pass.
+    channels: Vec<Channel>,
+}
+
+enum EntryKind {
+    /// The source or view of this node.
+    Node(usize),
+    Inlet(Inlet),
+}
+
+/// What a step came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Turn {
+    /// Something was done: another step may find more.
+    pub(super) progressed: bool,
+    /// When to look again, where nobody asks before.
+    pub(super) deadline: Option<ProcessingTime>,
+}
+
+impl Turn {
+    /// Takes in what another step came to.
+    pub(super) fn add(&mut self, other: Self) {
+        self.progressed |= other.progressed;
+        self.wait_until(other.deadline);
+    }
+
+    fn wait_until(&mut self, at: Option<ProcessingTime>) {
+        self.deadline = self.deadline.into_iter().chain(at).min();
+    }
+}
+
+/// See the module.
+pub(super) struct JobPart {
+    pub(super) id: JobId,
+    shard: usize,
+    graph: Graph,
+    /// Those that are farther from the sources first, so that what is on its way goes before what is new.
+    entries: Vec<Entry>,
+    shared: Arc<JobShared>,
+    links: Arc<Links>,
+    /// Epochs that are asked for and not reported.
+    requested: VecDeque<Epoch>,
+    flush: Option<u64>,
+    drained: bool,
+    /// The last step progressed.
+    pub(super) busy: bool,
+    pub(super) deadline: Option<ProcessingTime>,
+    out: Vec<Message>,
+}
+
+impl JobPart {
+    /// A part that has not read yet.
+    pub(super) fn new(
+        shard: usize,
+        nodes: Vec<Node>,
+        inlets: Vec<Inlet>,
+        shared: Arc<JobShared>,
+        links: Arc<Links>,
+    ) -> Self {
+        let reads = |node: &Node| match node.kind {
+            NodeKind::Source(_) | NodeKind::View(_) => true,
+            NodeKind::Table | NodeKind::Operator(_) | NodeKind::Materialize(_) | NodeKind::Sink(_) => false,
+        };
+        let own = nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(index, _)| EntryKind::Node(index));
+        let mut entries: Vec<Entry> =
+            own.chain(inlets.into_iter().map(EntryKind::Inlet)).map(|what| Entry::new(what, &nodes)).collect();
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.start()));
+        Self {
+            id: shared.id,
+            shard,
+            graph: Graph::new(nodes, Arc::clone(&shared), shard),
+            entries,
+            shared,
+            links,
+            requested: VecDeque::new(),
+            flush: None,
+            drained: false,
+            busy: true,
+            deadline: None,
+            out: Vec::new(),
+        }
+    }
+
+    /// Does a quantum of what can be done now: at most about one batch for each entry.
+    ///
+    /// # Errors
+    /// What a node reports. The job fails.
+    pub(super) fn step(&mut self, now: ProcessingTime) -> Result<Turn> {
+        let mut turn = Turn::default();
+        for index in 0..self.entries.len() {
+            self.read(index, now, &mut turn)?;
+        }
+        let (fired, next) = self.graph.fire_timers(now)?;
+        if fired {
+            turn.progressed = true;
+            self.moved();
+        }
+        turn.wait_until(next);
+        self.count_watermark();
+        self.report()?;
+        Ok(turn)
+    }
+
+    /// Closes the epoch at the sources; views pass it on by themselves.
+    ///
+    /// # Errors
+    /// What a node reports.
+    pub(super) fn barrier(&mut self, epoch: Epoch, now: ProcessingTime) -> Result<()> {
+        self.requested.push_back(epoch);
+        for index in 0..self.graph.nodes.len() {
+            let starts = self.graph.nodes.get(index).is_some_and(|node| match &node.kind {
+                NodeKind::Source(source) => !source.ended(),
+                NodeKind::Table => true,
+                NodeKind::View(_) | NodeKind::Operator(_) | NodeKind::Materialize(_) | NodeKind::Sink(_) => false,
+            });
+            if starts {
+                self.graph.emit(index, &mut vec![Message::Barrier(epoch)], now)?;
+            }
+        }
+        self.report()
+    }
+
+    /// Makes visible what the sinks prepared up to `epoch`.
+    ///
+    /// # Errors
+    /// What a sink reports.
+    pub(super) fn commit(&mut self, epoch: Epoch) -> Result<()> {
+        for node in &mut self.graph.nodes {
+            if let NodeKind::Sink(sink) = &mut node.kind {
+                sink.commit(epoch)?;
+            }
+        }
+        self.links.coordinator.send(Event::Committed { job: self.id, shard: self.shard, epoch });
+        Ok(())
+    }
+
+    /// Changes the rows of an internal table.
+    ///
+    /// # Errors
+    /// A retraction of a row that is not there.
+    pub(super) fn insert(&mut self, delta: Delta, now: ProcessingTime) -> Result<()> {
+        let table = self.graph.nodes.iter().position(|node| matches!(node.kind, NodeKind::Table));
+        let Some(table) = table else { return Ok(()) };
+        if let Some(counters) = self.shared.counters.get(self.shard) {
+            counters.count_in(delta.rows());
+        }
+        self.moved();
+        self.graph.emit(table, &mut vec![Message::Delta(delta)], now)
+    }
+
+    /// A `FLUSH` begins. A later one includes those before.
+    pub(super) fn begin_flush(&mut self, flush: u64) {
+        for node in &mut self.graph.nodes {
+            if let NodeKind::Source(source) = &mut node.kind {
+                source.begin_flush();
+            }
+        }
+        self.flush = Some(flush);
+        self.busy = true;
+    }
+
+    /// The view's node, where this job keeps the view, and what wakes this part.
+    pub(super) fn view(&mut self, relation: RelationId) -> Option<(&mut Materialize, Arc<Signal>)> {
+        let signal = Arc::clone(self.shared.signals.get(self.shard)?);
+        let view = self.graph.nodes.iter_mut().find_map(|node| match &mut node.kind {
+            NodeKind::Materialize(view) if view.relation() == relation => Some(view.as_mut()),
+            NodeKind::Materialize(_)
+            | NodeKind::Source(_)
+            | NodeKind::View(_)
+            | NodeKind::Table
+            | NodeKind::Operator(_)
+            | NodeKind::Sink(_) => None,
+        });
+        view.map(|view| (view, signal))
+    }
+
+    /// Whether a step was asked for, or is due.
+    pub(super) fn is_due(&self, now: ProcessingTime) -> bool {
+        let raised = self.shared.signals.get(self.shard).is_some_and(|signal| signal.take());
+        raised || self.busy || self.deadline.is_some_and(|at| at <= now)
+    }
+
+    fn read(&mut self, index: usize, now: ProcessingTime, turn: &mut Turn) -> Result<()> {
+        if !self.has_room(index) {
+            return Ok(());
+        }
+        match self.entries.get(index).map(|entry| &entry.what) {
+            Some(EntryKind::Node(node)) => self.read_node(*node, now, turn),
+            Some(EntryKind::Inlet(_)) => self.read_inlet(index, now, turn),
+            None => Ok(()),
+        }
+    }
+
+    fn read_inlet(&mut self, index: usize, now: ProcessingTime, turn: &mut Turn) -> Result<()> {
+        let Some(Entry { what: EntryKind::Inlet(inlet), .. }) = self.entries.get(index) else { return Ok(()) };
+        let Some(node) = self.graph.nodes.get_mut(inlet.node) else { return Ok(()) };
+        let mut taken = inlet.take(|channel| node.aligner.is_held(channel));
+        if taken.is_empty() {
+            return Ok(());
+        }
+        turn.progressed = true;
+        taken.channels.iter().for_each(|channel| node.aligner.touch(*channel));
+        let (to, port) = (inlet.node, inlet.port);
+        if let Some(delta) = taken.joined()? {
+            self.graph.deliver_rows(to, port, delta, now)?;
+        }
+        for (channel, message) in taken.controls {
+            self.graph.deliver(Channel { node: to, channel }, message, now)?;
+        }
+        Ok(())
+    }
+
+    fn read_node(&mut self, index: usize, now: ProcessingTime, turn: &mut Turn) -> Result<()> {
+        let rows_max = self.links.config.batch_rows;
+        let ready = self.sinks_ready();
+        let mut out = std::mem::take(&mut self.out);
+        match self.graph.nodes.get_mut(index).map(|node| &mut node.kind) {
+            Some(NodeKind::Source(source)) if ready => {
+                let context = PollContext { rows_max, now, shard: self.shard, shared: &self.shared };
+                let polled = source.poll(&context, &mut out)?;
+                turn.progressed |= polled.progressed;
+                turn.wait_until(polled.deadline);
+            }
+            Some(NodeKind::View(view)) => {
+                view.poll(rows_max, now, &self.shared, &mut out)?;
+                if let Some(counters) = self.shared.counters.get(self.shard) {
+                    counters.count_in(out.iter().map(super::ring::rows_of).sum());
+                }
+                turn.progressed |= !out.is_empty();
+                turn.wait_until(view.expire(now, &self.shared, &mut out));
+            }
+            Some(
+                NodeKind::Source(_)
+                | NodeKind::Table
+                | NodeKind::Operator(_)
+                | NodeKind::Materialize(_)
+                | NodeKind::Sink(_),
+            )
+            | None => {}
+        }
+        if out.iter().any(|message| !matches!(message, Message::Barrier(_))) {
+            self.moved();
+        }
+        let result = self.graph.emit(index, &mut out, now);
+        self.out = out;
+        result
+    }
+
+    /// Whether there is room for what comes of an entry's rows.
+    fn has_room(&self, index: usize) -> bool {
+        let Some(entry) = self.entries.get(index) else { return false };
+        let nodes = &self.graph.nodes;
+        entry.nodes.iter().all(|node| nodes.get(*node).is_none_or(Node::has_credit))
+            && entry
+                .channels
+                .iter()
+                .all(|channel| nodes.get(channel.node).is_none_or(|node| node.aligner.has_room(channel.channel)))
+    }
+
+    fn sinks_ready(&self) -> bool {
+        self.graph.nodes.iter().all(|node| match &node.kind {
+            NodeKind::Sink(sink) => sink.writer.ready(),
+            NodeKind::Source(_)
+            | NodeKind::View(_)
+            | NodeKind::Table
+            | NodeKind::Operator(_)
+            | NodeKind::Materialize(_) => true,
+        })
+    }
+
+    /// Says that an epoch is due; once an epoch.
+    fn moved(&self) {
+        if !self.shared.dirty.load(Ordering::Relaxed) && !self.shared.dirty.swap(true, Ordering::AcqRel) {
+            self.links.coordinator.send(Event::Dirty(self.id));
+        }
+    }
+
+    fn count_watermark(&self) {
+        let watermarks = self.graph.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some(source.watermark()),
+            NodeKind::View(view) => Some(view.watermark()),
+            NodeKind::Table | NodeKind::Operator(_) | NodeKind::Materialize(_) | NodeKind::Sink(_) => None,
+        });
+        if let (Some(least), Some(counters)) = (watermarks.min(), self.shared.counters.get(self.shard)) {
+            counters.set_watermark(least);
+        }
+    }
+
+    /// Tells the coordinator what it waits for.
+    fn report(&mut self) -> Result<()> {
+        let (job, shard) = (self.id, self.shard);
+        while let Some(&epoch) = self.requested.front()
+            && self.graph.nodes.iter().filter(|node| node.is_terminal()).all(|node| node.has_passed(epoch))
+        {
+            self.requested.pop_front();
+            self.graph.close_ended(epoch)?;
+            let (mut staged, mut prepared) = (Vec::new(), false);
+            for node in &mut self.graph.nodes {
+                match &mut node.kind {
+                    NodeKind::Materialize(view) => staged.extend(view.take_staged(epoch)),
+                    NodeKind::Sink(sink) => prepared |= sink.has_prepared(epoch),
+                    NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => {}
+                }
+            }
+            self.links.coordinator.send(Event::Passed { job, shard, epoch, staged, prepared });
+        }
+        if let Some(flush) = self.flush
+            && self.sources_are(|source| source.flushed())
+        {
+            self.flush = None;
+            let ended = self.sources_are(|source| source.ended());
+            self.links.coordinator.send(Event::Flushed { job, shard, flush, ended });
+        }
+        if !self.drained && self.graph.is_drained() {
+            self.drained = true;
+            self.links.coordinator.send(Event::Drained { job });
+        }
+        Ok(())
+    }
+
+    fn sources_are(&self, is: impl Fn(&super::source::SourceDriver) -> bool) -> bool {
+        self.graph.nodes.iter().all(|node| match &node.kind {
+            NodeKind::Source(source) => is(source),
+            NodeKind::View(_)
+            | NodeKind::Table
+            | NodeKind::Operator(_)
+            | NodeKind::Materialize(_)
+            | NodeKind::Sink(_) => true,
+        })
+    }
+}
+
+impl Drop for JobPart {
+    /// Who writes to this part, on any shard, need not wait for it any more.
+    fn drop(&mut self) {
+        for entry in &self.entries {
+            if let EntryKind::Inlet(inlet) = &entry.what {
+                inlet.close();
+            }
+        }
+        for node in &self.graph.nodes {
+            if let NodeKind::View(view) = &node.kind {
+                view.close();
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(what: EntryKind, nodes: &[Node]) -> Self {
+        let mut entry = Self { what, nodes: Vec::new(), channels: Vec::new() };
+        let mut open = vec![entry.start()];
+        while let Some(index) = open.pop() {
+            if entry.nodes.contains(&index) {
+                continue;
+            }
+            entry.nodes.push(index);
+            for to in nodes.get(index).into_iter().flat_map(|node| &node.forwards) {
+                entry.channels.push(*to);
+                open.push(to.node);
+            }
+        }
+        entry
+    }
+
+    /// The node that its rows come to first.
+    fn start(&self) -> usize {
+        match &self.what {
+            EntryKind::Node(node) => *node,
+            EntryKind::Inlet(inlet) => inlet.node,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the coordinator and the shards say to each other: [`Command`]s one way, [`Event`]s the other, through
+//! [`Links`]. Each way is in order.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::part::JobPart;
+use super::signal::Mailbox;
+use super::view_source::Feed;
+use super::{EngineConfig, JobId};
+use crate::error::EngineError;
+use crate::message::{Delta, Epoch};
+use crate::plan::RelationId;
+use crate::time::EventTime;
+use crate::view::{GlobalSnapshot, ViewVersion};
+
+/// What the coordinator tells a shard.
+pub(super) enum Command {
+    /// Run this part. It joins the views of running jobs at barrier `attach_at`.
+    Deploy { part: Box<JobPart>, attaches: Vec<Attach>, attach_at: Epoch },
+    /// Close the epoch at the sources of these jobs.
+    Barrier { epoch: Epoch, jobs: Arc<[JobId]> },
+    /// The epoch is complete: make visible what the sinks of these jobs prepared.
+    Commit { epoch: Epoch, jobs: Arc<[JobId]> },
+    /// Rows for an internal table.
+    Insert { job: JobId, delta: Delta },
+    /// Tell when all that the sources of the job have now has been read.
+    Flush { job: JobId, flush: u64 },
+    /// Forget the job.
+    Remove { job: JobId },
+    /// Forget all jobs and stop.
+    Stop,
+}
+
+/// A reader of a view.
+pub(super) struct Attach {
+    /// The job that fills the view.
+    pub(super) producer: JobId,
+    pub(super) relation: RelationId,
+    pub(super) feed: Arc<Feed>,
+}
+
+/// What a shard tells the coordinator.
+pub(super) enum Event {
+    /// The first rows since the last barrier moved: an epoch is due within the interval.
+    Dirty(JobId),
+    /// All rows of the epoch are in the views and sinks of this part.
+    Passed { job: JobId, shard: usize, epoch: Epoch, staged: Vec<Staged>, prepared: bool },
+    /// The sinks of this part have made the epoch visible.
+    Committed { job: JobId, shard: usize, epoch: Epoch },
+    /// Nothing comes out of this part any more.
+    Drained { job: JobId },
+    /// Everything that was there when the flush began has been read, or the sources ended.
+    Flushed { job: JobId, shard: usize, flush: u64, ended: bool },
+    /// The part is gone.
+    Failed { job: JobId, error: EngineError },
+}
+
+/// One shard's part of a view as of an epoch.
+#[derive(Debug, Clone)]
+pub(super) struct Staged {
+    pub(super) relation: RelationId,
+    pub(super) watermark: EventTime,
+    /// Whether the watermark holds other shards back.
+    pub(super) idle: bool,
+    pub(super) version: Arc<ViewVersion>,
+}
+
+/// The ways between coordinator, shards and readers.
+pub(super) struct Links {
+    pub(super) config: EngineConfig,
+    pub(super) shards: Vec<Mailbox<Command>>,
+    pub(super) coordinator: Mailbox<Event>,
+    pub(super) snapshot: ArcSwap<GlobalSnapshot>,
+}
+
+impl Links {
+    pub(super) fn new(mut config: EngineConfig) -> Self {
+        config.shards = config.shards.max(1);
+        config.batch_rows = config.batch_rows.max(1);
+        let shards = (0..config.shards).map(|_| Mailbox::default()).collect();
+        Self { config, shards, coordinator: Mailbox::default(), snapshot: ArcSwap::default() }
+    }
+
+    /// Tells every shard.
+    pub(super) fn broadcast(&self, command: impl Fn() -> Command) {
+        for shard in &self.shards {
+            shard.send(command());
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What the tests of the runtime are built from: plans, rows, sources that a test feeds, sinks that it watches.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use parking_lot::Mutex;
+
+use crate::error::{EngineError, Result};
+use crate::expr::Scalar;
+use crate::message::{Delta, Epoch};
+use crate::plan::{
+    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, RelationId,
+    SinkSpec, SourceSpec, ViewSourceSpec, WatermarkSpec,
+};
+use crate::ports::{
+    Accepts, Boundedness, CommitToken, Guarantee, MemorySource, ReadContext, ReadPoll, Sink, SinkContext, SinkWriter,
+    Source, Split, SplitReader, WakeHandle,
+};
+use crate::runtime::{Engine, EngineConfig, JobId, JobRequest, Simulation};
+use crate::time::{EventTime, ProcessingTime, VirtualClock};
+use crate::view::GlobalSnapshot;
+
+/// Columns `k` (a number) and `at` (a timestamp of as many microseconds).
+pub(super) fn schema() -> SchemaRef {
+    let at = DataType::Timestamp(TimeUnit::Microsecond, None);
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false), Field::new("at", at, true)]))
+}
+
+pub(super) fn batch(keys: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let keys: Vec<i64> = keys.into_iter().collect();
+    let at: ArrayRef = Arc::new(TimestampMicrosecondArray::from(keys.clone()));
+    RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(keys)), at]).unwrap()
+}
+
+/// A bounded source of these keys by split, in batches of 10.
+pub(super) fn memory(splits: Vec<std::ops::Range<i64>>) -> Arc<dyn Source> {
+    let batches = |keys: std::ops::Range<i64>| {
+        keys.clone().step_by(10).map(|start| batch(start..(start + 10).min(keys.end))).collect()
+    };
+    Arc::new(MemorySource::new(schema(), splits.into_iter().map(batches).collect()))
+}
+
+/// A dataflow that grows node by node.
+#[derive(Default)]
+pub(super) struct Plan(Dataflow);
+
+impl Plan {
+    fn add(mut self, spec: OperatorSpec, inputs: Vec<(usize, Partitioning)>) -> Self {
+        let id = NodeId(self.0.nodes.len());
+        let inputs = inputs.into_iter().map(|(from, partitioning)| Input { from: NodeId(from), partitioning });
+        let edge = Edge { schema: schema(), changelog: ChangelogMode::Append, stream_key: None, time_column: Some(1) };
+        self.0.nodes.push(Node { id, spec, inputs: inputs.collect(), edge });
+        self
+    }
+
+    fn last(&self) -> usize {
+        self.0.nodes.len() - 1
+    }
+
+    pub(super) fn source(self, source: Arc<dyn Source>) -> Self {
+        self.source_with(source, None)
+    }
+
+    pub(super) fn source_with(self, source: Arc<dyn Source>, watermark: Option<WatermarkSpec>) -> Self {
+        let spec = SourceSpec { table: "numbers".into(), source, steps: Vec::new(), watermark };
+        self.add(OperatorSpec::Source(spec), Vec::new())
+    }
+
+    pub(super) fn view_source(self, relation: u64) -> Self {
+        let name = format!("v{relation}");
+        self.add(
+            OperatorSpec::ViewSource(ViewSourceSpec { relation: RelationId(relation), name, watermark: None }),
+            Vec::new(),
+        )
+    }
+
+    /// The union of the last two nodes.
+    pub(super) fn union(self, partitioning: &Partitioning) -> Self {
+        let last = self.last();
+        self.add(OperatorSpec::Union, vec![(last - 1, partitioning.clone()), (last, partitioning.clone())])
+    }
+
+    pub(super) fn view(self, relation: u64, partitioning: Partitioning) -> Self {
+        let (last, name) = (self.last(), format!("v{relation}"));
+        let spec = MaterializeSpec { relation: RelationId(relation), name };
+        self.add(OperatorSpec::Materialize(spec), vec![(last, partitioning)])
+    }
+
+    pub(super) fn sink(self, sink: Arc<dyn Sink>, partitioning: Partitioning) -> Self {
+        let last = self.last();
+        self.add(OperatorSpec::Sink(SinkSpec { table: "out".into(), sink }), vec![(last, partitioning)])
+    }
+
+    pub(super) fn job(self, name: &str) -> JobRequest {
+        JobRequest { name: name.into(), dataflow: Arc::new(self.0) }
+    }
+}
+
+pub(super) fn by_key() -> Partitioning {
+    Partitioning::Hash(vec![0])
+}
+
+/// The watermark is the time itself.
+pub(super) fn watermark(idle_timeout_us: Option<i64>) -> WatermarkSpec {
+    WatermarkSpec { time_column: 1, expr: Scalar::column(&schema(), 1), idle_timeout_us }
+}
+
+pub(super) fn engine(shards: usize) -> Engine {
+    Engine::start(EngineConfig { shards, epoch_interval_ms: 5, ..EngineConfig::default() }).unwrap()
+}
+
+pub(super) fn simulation(shards: usize, seed: u64) -> Simulation {
+    let clock = Arc::new(VirtualClock::new(ProcessingTime(0)));
+    Simulation::new(
+        EngineConfig { shards, epoch_interval_ms: 1, batch_rows: 7, ..EngineConfig::default() },
+        clock,
+        seed,
+    )
+}
+
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+        let limit = std::time::Duration::from_secs(60);
+        tokio::time::timeout(limit, future).await.expect("the engine stands still")
+    })
+}
+
+pub(super) fn finished(engine: &Engine, job: JobId) -> crate::runtime::JobStatus {
+    block_on(engine.finished(job)).unwrap()
+}
+
+/// The keys of a view, sorted.
+pub(super) fn keys(snapshot: &GlobalSnapshot, relation: u64) -> Vec<i64> {
+    let mut keys = keys_in_order(snapshot, relation);
+    keys.sort_unstable();
+    keys
+}
+
+/// The keys of a view, shard by shard.
+pub(super) fn keys_in_order(snapshot: &GlobalSnapshot, relation: u64) -> Vec<i64> {
+    let view = snapshot.views.get(&RelationId(relation)).expect("the view is there");
+    let batches = view.shards.iter().flat_map(|version| version.scan(&[0]).unwrap());
+    batches.flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+pub(super) fn view_watermark(snapshot: &GlobalSnapshot, relation: u64) -> EventTime {
+    snapshot.views.get(&RelationId(relation)).expect("the view is there").watermark
+}
+
+/// What a reader of [`Live`] gives next.
+pub(super) enum Next {
+    Rows(RecordBatch),
+    Fail,
+    Panic,
+    End,
+}
+
+/// An unbounded source that a test feeds, one queue a split.
+#[derive(Clone, Default)]
+pub(super) struct Live {
+    splits: Vec<Arc<LiveSplit>>,
+}
+
+#[derive(Default)]
+struct LiveSplit {
+    queue: Mutex<VecDeque<Next>>,
+    wake: Mutex<Option<WakeHandle>>,
+}
+
+impl Live {
+    pub(super) fn new(splits: usize) -> Self {
+        Self { splits: (0..splits).map(|_| Arc::default()).collect() }
+    }
+
+    pub(super) fn push(&self, split: usize, next: Next) {
+        self.splits[split].queue.lock().push_back(next);
+        if let Some(wake) = &*self.splits[split].wake.lock() {
+            wake.wake();
+        }
+    }
+
+    pub(super) fn rows(&self, split: usize, keys: impl IntoIterator<Item = i64>) {
+        self.push(split, Next::Rows(batch(keys)));
+    }
+
+    pub(super) fn source(&self) -> Arc<dyn Source> {
+        Arc::new(self.clone())
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("live")
+    }
+}
+
+impl Source for Live {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn boundedness(&self) -> Boundedness {
+        Boundedness::Unbounded
+    }
+
+    fn replayable(&self) -> bool {
+        false
+    }
+
+    fn splits(&self, _parallelism: usize) -> Result<Vec<Split>> {
+        Ok((0..self.splits.len()).map(|index| Split { id: index.to_string() }).collect())
+    }
+
+    fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
+        let index: usize = split.id.parse().unwrap();
+        Ok(Box::new(LiveReader(Arc::clone(&self.splits[index]))))
+    }
+
+    fn describe(&self) -> String {
+        "live".into()
+    }
+}
+
+struct LiveReader(Arc<LiveSplit>);
+
+impl SplitReader for LiveReader {
+    fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
+        *self.0.wake.lock() = Some(context.wake.clone());
+        Ok(match self.0.queue.lock().pop_front() {
+            None => ReadPoll::Pending { retry_at: None },
+            Some(Next::Rows(batch)) => ReadPoll::Batch(batch),
+            Some(Next::Fail) => {
+                return Err(EngineError::BadRow { message: "row 7 is bad".into(), hint: Some("mend it".into()) });
+            }
+            Some(Next::Panic) => panic!("a reader that panics"),
+            Some(Next::End) => ReadPoll::End,
+        })
+    }
+
+    fn offset(&self) -> String {
+        String::new()
+    }
+
+    fn seek(&mut self, _offset: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A sink that notes what it is told, and is ready when the test says so.
+#[derive(Clone, Default)]
+pub(super) struct Watched {
+    pub(super) log: Arc<Mutex<Vec<String>>>,
+    pub(super) blocked: Arc<AtomicBool>,
+    pub(super) wakes: Arc<Mutex<Vec<WakeHandle>>>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("watched")
+    }
+}
+
+impl Watched {
+    pub(super) fn unblock(&self) {
+        self.blocked.store(false, Ordering::SeqCst);
+        self.wakes.lock().iter().for_each(WakeHandle::wake);
+    }
+}
+
+impl Sink for Watched {
+    fn accepts(&self) -> Accepts {
+        Accepts::Append
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        Guarantee::None
+    }
+
+    fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
+        self.wakes.lock().push(context.wake);
+        Ok(Box::new(WatchedWriter { sink: self.clone(), shard: context.shard, rows: 0 }))
+    }
+
+    fn describe(&self) -> String {
+        "watched".into()
+    }
+}
+
+struct WatchedWriter {
+    sink: Watched,
+    shard: usize,
+    rows: usize,
+}
+
+impl WatchedWriter {
+    fn note(&self, what: &str) {
+        self.sink.log.lock().push(format!("{} {what}", self.shard));
+    }
+}
+
+impl SinkWriter for WatchedWriter {
+    fn ready(&self) -> bool {
+        !self.sink.blocked.load(Ordering::SeqCst)
+    }
+
+    fn write(&mut self, delta: &Delta) -> Result<()> {
+        self.rows += delta.rows();
+        Ok(())
+    }
+
+    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<CommitToken>> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.note(&format!("prepare {rows}"));
+        Ok(Some(CommitToken(rows.to_string())))
+    }
+
+    fn commit(&mut self, token: &CommitToken) -> Result<()> {
+        self.note(&format!("commit {}", token.0));
+        Ok(())
+    }
+
+    fn on_end(&mut self) {
+        self.note("end");
+    }
+}

@@ -1,0 +1,98 @@
+//! [`rewrites`]: which chunks of a view are worth writing anew. A pure choice.
+//!
+//! Chunks fall into classes by their live rows, each eight times the one before. Neighbours of at most one class are
+//! joined when together they reach the next, so that a row is written about once a class, and fewer than eight chunks of
+//! each class stand side by side. A chunk more than half of which is dead is written alone.
+
+use std::ops::Range;
+
+/// Growth of a class over the one before.
+const GROWTH: usize = 8;
+
+/// Live rows from which a chunk is not joined any more.
+const FULL_ROWS: usize = 65_536;
+
+/// Rows up to which a dead half is not worth the work: such a chunk is soon joined.
+const SMALL_ROWS: usize = 64;
+
+/// The size of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) rows: usize,
+    pub(super) live_rows: usize,
+}
+
+/// Runs of neighbouring chunks, in order and disjoint, each of which should become one chunk.
+pub(super) fn rewrites(sizes: &[Size]) -> Vec<Range<usize>> {
+    let mut chosen: Vec<Range<usize>> = Vec::new();
+    let mut limit = FULL_ROWS;
+    // The greatest class first: a long run takes in the short ones inside it.
+    while limit > 1 {
+        for run in runs(sizes, |size| size.live_rows < limit) {
+            let live: usize = sizes.get(run.clone()).unwrap_or_default().iter().map(|size| size.live_rows).sum();
+            let free = chosen.iter().all(|other| other.end <= run.start || run.end <= other.start);
+            if run.len() > 1 && live >= limit && free {
+                chosen.push(run);
+            }
+        }
+        limit /= GROWTH;
+    }
+    for (index, size) in sizes.iter().enumerate() {
+        let free = !chosen.iter().any(|run| run.contains(&index));
+        if free && size.rows > SMALL_ROWS && size.live_rows * 2 < size.rows {
+            chosen.push(index..index + 1);
+        }
+    }
+    chosen.sort_by_key(|run| run.start);
+    chosen
+}
+
+/// The longest runs of neighbours that are all `in_run`.
+fn runs(sizes: &[Size], in_run: impl Fn(&Size) -> bool) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, _) in sizes.iter().enumerate().filter(|(_, size)| in_run(size)) {
+        match runs.last_mut() {
+            Some(run) if run.end == index => run.end = index + 1,
+            _ => runs.push(index..index + 1),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(rows: &[usize]) -> Vec<Size> {
+        rows.iter().map(|&rows| Size { rows, live_rows: rows }).collect()
+    }
+
+    #[test]
+    fn neighbours_join_when_they_fill_the_next_class() {
+        assert_eq!(rewrites(&live(&[9, 9])), [0..2]);
+        assert_eq!(rewrites(&live(&[8_000, 9, 9])), [1..3]);
+        assert!(rewrites(&live(&[70_000, 70_000, 5, 5])).is_empty());
+    }
+
+    #[test]
+    fn the_number_of_chunks_stays_small_and_rows_are_seldom_rewritten() {
+        let (mut chunks, mut rewritten) = (Vec::new(), 0);
+        for _ in 0..100_000 {
+            chunks.push(Size { rows: 10, live_rows: 10 });
+            for run in rewrites(&chunks).into_iter().rev() {
+                let rows = chunks[run.clone()].iter().map(|size| size.live_rows).sum();
+                rewritten += rows;
+                chunks.splice(run, [Size { rows, live_rows: rows }]);
+            }
+            assert!(chunks.len() < 80, "{} chunks", chunks.len());
+        }
+        assert!(rewritten < 8 * 1_000_000, "{rewritten} rows");
+    }
+
+    #[test]
+    fn a_half_dead_chunk_is_written_anew() {
+        let sizes = [Size { rows: 100_000, live_rows: 49_999 }, Size { rows: 100_000, live_rows: 50_000 }];
+        assert_eq!(rewrites(&sizes[..1]), vec![0..1]);
+        assert!(rewrites(&sizes[1..]).is_empty());
+    }
+}
