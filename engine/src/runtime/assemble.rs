@@ -59,6 +59,9 @@ type Rings = Vec<Vec<Arc<Ring>>>;
 /// The splits of a source on one shard, each with its place in the job's progress.
 type ShardSplits = Vec<(Split, usize)>;
 
+/// The splits of every source by shard, and the progress of all of them.
+type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
+
 /// Makes the parts of a dataflow. Blocks on the listing of splits.
 ///
 /// # Errors
@@ -128,7 +131,7 @@ fn check(dataflow: &Dataflow) -> Result<()> {
 }
 
 /// Lists the splits of every source and deals them to the shards in turn, each source starting where the last stopped.
-fn deal_splits(dataflow: &Dataflow, shards: usize) -> Result<(HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>)> {
+fn deal_splits(dataflow: &Dataflow, shards: usize) -> Result<Dealt> {
     let (mut all, mut progress) = (HashMap::new(), Vec::new());
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };

@@ -9,56 +9,29 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{oneshot, watch};
 
-use super::assemble::{Assembled, Made};
 use super::epochs::{Action, Component, Due};
 use super::flush::Flushes;
-use super::protocol::{Attach, Command, Event, Links, Staged};
+use super::job::{Job, Phase};
+use super::protocol::{Command, Event, Links};
 use super::publish;
-use super::shared::JobShared;
 use super::{JobId, JobState, JobStatus, SplitStatus};
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Epoch, Message};
+use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
-use crate::time::{EventTime, ProcessingTime};
-
-/// A job as the coordinator knows it.
-struct Job {
-    name: String,
-    /// Internal tables are not shown among the jobs.
-    table: bool,
-    shared: Arc<JobShared>,
-    makes: Vec<Made>,
-    reads: Vec<RelationId>,
-    component: u64,
-    /// Shards that nothing comes out of any more.
-    drained: usize,
-    /// Told when the job is published for the first time, and when it ends.
-    phase: watch::Sender<Phase>,
-    error: Option<String>,
-    hint: Option<String>,
-    started: ProcessingTime,
-}
-
-/// What one can wait for in a job's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Phase {
-    pub(super) state: JobState,
-    /// Its first epoch has been published.
-    pub(super) published: bool,
-}
+use crate::time::ProcessingTime;
 
 /// See the module.
 pub(super) struct Coordinator {
-    links: Arc<Links>,
-    interval_us: i64,
-    jobs: BTreeMap<JobId, Job>,
+    pub(super) links: Arc<Links>,
+    pub(super) interval_us: i64,
+    pub(super) jobs: BTreeMap<JobId, Job>,
     /// The job that fills each view and internal table.
-    relations: HashMap<RelationId, JobId>,
-    components: BTreeMap<u64, Component>,
-    flushes: Flushes,
-    last_job: u64,
-    last_epoch: u64,
-    last_component: u64,
+    pub(super) relations: HashMap<RelationId, JobId>,
+    pub(super) components: BTreeMap<u64, Component>,
+    pub(super) flushes: Flushes,
+    pub(super) last_job: u64,
+    pub(super) last_epoch: u64,
+    pub(super) last_component: u64,
     pub(super) stopped: bool,
 }
 
@@ -88,55 +61,6 @@ impl Coordinator {
     /// Number of the epoch that began last.
     pub(super) fn last_epoch(&self) -> Epoch {
         Epoch(self.last_epoch)
-    }
-
-    /// Runs a job. It joins the running views that it reads at the epoch that begins here.
-    pub(super) fn submit(&mut self, assembled: Assembled) -> Result<()> {
-        self.check_running()?;
-        let Assembled { name, shared, parts, reads, makes, table } = assembled;
-        let id = shared.id;
-        let mut attaches: Vec<Vec<Attach>> = parts.iter().map(|_| Vec::new()).collect();
-        let mut connected = BTreeSet::new();
-        for read in &reads {
-            let (producer, state) = self.producer(read.relation, &read.name)?;
-            if state == JobState::Finished {
-                self.start_from_finished(read)?;
-                continue;
-            }
-            connected.extend(self.jobs.get(&producer).map(|job| job.component));
-            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
-                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed) });
-            }
-        }
-        if let Some(taken) = makes.iter().find(|made| self.relations.contains_key(&made.relation)) {
-            return Err(EngineError::Internal(format!("view \"{}\" is made twice", taken.name)));
-        }
-        let component = self.connect(&connected, id);
-        for made in &makes {
-            self.relations.insert(made.relation, id);
-        }
-        publish::show_empty(&self.links, &makes);
-        let job = Job {
-            name,
-            table,
-            shared,
-            makes,
-            reads: reads.into_iter().map(|read| read.relation).collect(),
-            component,
-            drained: 0,
-            phase: watch::channel(Phase { state: JobState::Running, published: false }).0,
-            error: None,
-            hint: None,
-            started: self.links.config.clock.now(),
-        };
-        tracing::debug!(job = id.0, name = job.name, "job started");
-        self.jobs.insert(id, job);
-        let attach_at = Epoch(self.last_epoch + 1);
-        for ((mailbox, part), attaches) in self.links.shards.iter().zip(parts).zip(attaches) {
-            mailbox.send(Command::Deploy { part: Box::new(part), attaches, attach_at });
-        }
-        self.begin(component);
-        Ok(())
     }
 
     /// Stops a job at a user's wish.
@@ -286,7 +210,7 @@ impl Coordinator {
         self.jobs.get(&id).map(Job::state).ok_or_else(|| no_job(id))
     }
 
-    fn check_running(&self) -> Result<()> {
+    pub(super) fn check_running(&self) -> Result<()> {
         if self.stopped { Err(EngineError::Gone("the engine is shut down".into())) } else { Ok(()) }
     }
 
@@ -295,56 +219,8 @@ impl Coordinator {
         self.components.get_mut(&job.component)
     }
 
-    /// The job that fills a relation, if it can be read.
-    fn producer(&self, relation: RelationId, name: &str) -> Result<(JobId, JobState)> {
-        let found = self.relations.get(&relation).and_then(|id| Some((*id, self.jobs.get(id)?)));
-        let Some((id, job)) = found else {
-            return Err(EngineError::Gone(format!("relation \"{name}\" does not exist")));
-        };
-        match job.state() {
-            state @ (JobState::Running | JobState::Finished) => Ok((id, state)),
-            JobState::Failed => {
-                Err(EngineError::Gone(format!("relation \"{name}\" is not kept up to date: its job failed")))
-            }
-            JobState::Canceled => {
-                Err(EngineError::Gone(format!("relation \"{name}\" is not kept up to date: its job was canceled")))
-            }
-        }
-    }
-
-    /// A view whose job has finished gives its rows, then its end.
-    fn start_from_finished(&self, read: &super::assemble::Read) -> Result<()> {
-        let snapshot = self.links.snapshot.load();
-        let Some(view) = snapshot.views.get(&read.relation) else {
-            return Err(EngineError::Gone(format!("relation \"{}\" does not exist", read.name)));
-        };
-        for (shard, feed) in read.feeds.iter().enumerate() {
-            let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
-            feed.start(rows, EventTime::MAX, false, Message::End);
-        }
-        Ok(())
-    }
-
-    /// Puts a new job into the component that the given ones become.
-    fn connect(&mut self, components: &BTreeSet<u64>, job: JobId) -> u64 {
-        let mut joined = Component::default();
-        for id in components {
-            if let Some(component) = self.components.remove(id) {
-                joined.absorb(component);
-            }
-        }
-        self.last_component += 1;
-        let id = self.last_component;
-        for job in self.jobs.values_mut().filter(|job| components.contains(&job.component)) {
-            job.component = id;
-        }
-        joined.jobs.insert(job);
-        self.components.insert(id, joined);
-        id
-    }
-
     /// Begins an epoch of a component.
-    fn begin(&mut self, component: u64) {
+    pub(super) fn begin(&mut self, component: u64) {
         let Some(component) = self.components.get_mut(&component) else { return };
         self.last_epoch += 1;
         let (epoch, shards) = (Epoch(self.last_epoch), self.links.config.shards);
@@ -365,7 +241,7 @@ impl Coordinator {
     fn act(&mut self, action: Action) {
         match action {
             Action::Publish { epoch, staged, commits } => {
-                self.show(epoch, staged);
+                publish::show(&self.links, epoch, staged.into_iter().map(|(_, shard, staged)| (shard, staged)));
                 if !commits.is_empty() {
                     let jobs: Arc<[JobId]> = commits.into();
                     self.links.broadcast(|| Command::Commit { epoch, jobs: Arc::clone(&jobs) });
@@ -384,16 +260,6 @@ impl Coordinator {
                 }
             }
         }
-    }
-
-    fn show(&self, epoch: Epoch, staged: Vec<(JobId, usize, Staged)>) {
-        let mut views: HashMap<RelationId, Vec<(usize, Staged)>> = HashMap::new();
-        for (_, shard, staged) in staged {
-            if self.relations.contains_key(&staged.relation) {
-                views.entry(staged.relation).or_default().push((shard, staged));
-            }
-        }
-        publish::show(&self.links, epoch, views);
     }
 
     fn failed(&mut self, id: JobId, error: &EngineError) {
@@ -445,39 +311,19 @@ impl Coordinator {
     /// Ends the flushes whose sources are done.
     fn settle_flushes(&mut self) {
         for done in self.flushes.take_done() {
-            // Jobs without sources of their own end with those that they read. They come after them.
+            // Jobs without sources of their own end with those that they read, which come before them.
             let mut finishing: BTreeSet<JobId> = BTreeSet::new();
             for id in &done.ended {
-                let Some(job) = self.jobs.get(id) else { continue };
-                let ends = |relation: &RelationId| {
-                    self.relations.get(relation).is_some_and(|producer| {
-                        finishing.contains(producer)
-                            || self.jobs.get(producer).is_some_and(|job| job.state().is_terminal())
-                    })
+                let over = |id: &JobId| self.jobs.get(id).is_none_or(|job| job.state().is_terminal());
+                let ends = |read: &RelationId| {
+                    self.relations.get(read).is_some_and(|producer| finishing.contains(producer) || over(producer))
                 };
-                if job.reads.iter().all(ends) {
+                if self.jobs.get(id).is_some_and(|job| job.reads.iter().all(ends)) {
                     finishing.insert(*id);
                 }
             }
+            // Who does not wait any more need not know.
             let _ = done.sender.send(finishing.into_iter().collect());
-        }
-    }
-}
-
-impl Job {
-    fn state(&self) -> JobState {
-        self.phase.borrow().state
-    }
-
-    fn status(&self) -> JobStatus {
-        JobStatus {
-            id: self.shared.id,
-            name: self.name.clone(),
-            state: self.state(),
-            error: self.error.clone(),
-            hint: self.hint.clone(),
-            started: self.started,
-            metrics: self.shared.metrics(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
 //! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes); what lies
 //! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
-//! epochs begin and what is published (`system`, `coordinator`, `epochs`, `flush`, `publish`; `protocol` is what they and the
+//! epochs begin and what is published (`system`, `coordinator`, `deploy`, `epochs`, `flush`, `publish`; `protocol` is what they and the
 //! shards say to each other).
 
 mod aligner;
@@ -12,11 +12,13 @@ mod api;
 mod assemble;
 mod collect;
 mod coordinator;
+mod deploy;
 mod engine;
 mod epochs;
 mod exchange;
 mod flush;
 mod graph;
+mod job;
 mod materialize;
 mod part;
 mod protocol;

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::assemble::Made;
+use super::assemble::{Made, Read};
 use super::protocol::{Links, Staged};
-use crate::message::Epoch;
+use crate::error::{EngineError, Result};
+use crate::message::{Epoch, Message};
 use crate::plan::RelationId;
 use crate::time::EventTime;
-use crate::view::{GlobalSnapshot, ViewSnapshot, ViewVersion};
+use crate::view::{GlobalSnapshot, ViewSnapshot};
 
 /// Makes views readable, without rows.
 pub(super) fn show_empty(links: &Links, makes: &[Made]) {
@@ -18,15 +19,19 @@ pub(super) fn show_empty(links: &Links, makes: &[Made]) {
                 schema: Arc::clone(&made.schema),
                 epoch: Epoch(0),
                 watermark: EventTime::MIN,
-                shards: vec![Arc::new(ViewVersion::default()); links.config.shards],
+                shards: links.shards.iter().map(|_| Arc::default()).collect(),
             };
             snapshot.views.insert(made.relation, Arc::new(view));
         }
     });
 }
 
-/// Shows views as of an epoch, all at once. The parts of a view that did not change are not told.
-pub(super) fn show(links: &Links, epoch: Epoch, views: HashMap<RelationId, Vec<(usize, Staged)>>) {
+/// Shows views as of an epoch, all at once: the parts of each shard. Views that are not there any more are left out.
+pub(super) fn show(links: &Links, epoch: Epoch, parts: impl Iterator<Item = (usize, Staged)>) {
+    let mut views: HashMap<RelationId, Vec<(usize, Staged)>> = HashMap::new();
+    for (shard, staged) in parts {
+        views.entry(staged.relation).or_default().push((shard, staged));
+    }
     if views.is_empty() {
         return;
     }
@@ -51,6 +56,22 @@ pub(super) fn hide(links: &Links, relation: RelationId) {
     change(links, |snapshot| {
         snapshot.views.remove(&relation);
     });
+}
+
+/// Gives the reader of a view whose job has finished the rows, then the end.
+///
+/// # Errors
+/// Where the view is not there.
+pub(super) fn feed_finished(links: &Links, read: &Read) -> Result<()> {
+    let snapshot = links.snapshot.load();
+    let Some(view) = snapshot.views.get(&read.relation) else {
+        return Err(EngineError::Gone(format!("relation \"{}\" does not exist", read.name)));
+    };
+    for (shard, feed) in read.feeds.iter().enumerate() {
+        let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
+        feed.start(rows, EventTime::MAX, false, Message::End);
+    }
+    Ok(())
 }
 
 /// The least watermark of the shards that are not idle; the greatest where all are.

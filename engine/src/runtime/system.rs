@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::assemble::{Made, assemble, assemble_table};
-use super::coordinator::{Coordinator, Phase};
+use super::coordinator::Coordinator;
+use super::job::Phase;
 use super::protocol::Links;
 use super::shard::{Shard, micros_until};
 use super::{EngineConfig, JobId, JobRequest, JobState, JobStatus};

@@ -37,11 +37,10 @@ pub(super) fn batch(keys: impl IntoIterator<Item = i64>) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![Arc::new(Int64Array::from(keys)), at]).unwrap()
 }
 
-/// A bounded source of these keys by split, in batches of 10.
-pub(super) fn memory(splits: Vec<std::ops::Range<i64>>) -> Arc<dyn Source> {
-    let batches = |keys: std::ops::Range<i64>| {
-        keys.clone().step_by(10).map(|start| batch(start..(start + 10).min(keys.end))).collect()
-    };
+/// A bounded source of the keys `from..to` of each split, in batches of 10.
+pub(super) fn memory(splits: impl IntoIterator<Item = (i64, i64)>) -> Arc<dyn Source> {
+    let batches =
+        |(from, to): (i64, i64)| (from..to).step_by(10).map(|start| batch(start..(start + 10).min(to))).collect();
     Arc::new(MemorySource::new(schema(), splits.into_iter().map(batches).collect()))
 }
 

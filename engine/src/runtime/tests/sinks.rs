@@ -31,7 +31,7 @@ fn a_sink_commits_when_all_shards_have_prepared() {
     for seed in 0..20 {
         let mut simulation = simulation(4, seed);
         let sink = Watched::default();
-        let plan = Plan::default().source(memory(vec![0..100, 100..200])).sink(Arc::new(sink.clone()), by_key());
+        let plan = Plan::default().source(memory([(0, 100), (100, 200)])).sink(Arc::new(sink.clone()), by_key());
         simulation.submit(&plan.job("write")).unwrap();
         simulation.flush().unwrap();
         let log = sink.log.lock();
@@ -53,7 +53,7 @@ fn a_sink_that_is_not_ready_holds_its_sources_back() {
     block_on(engine.published(job)).unwrap();
     live.rows(0, 0..10);
     // Another job, on the same shards, goes on: the shards have had their turns when it is done.
-    let other = engine.submit(Plan::default().source(memory(vec![0..100])).view(1, by_key()).job("other")).unwrap();
+    let other = engine.submit(Plan::default().source(memory([(0, 100)])).view(1, by_key()).job("other")).unwrap();
     finished(&engine, other);
     assert_eq!(engine.job(job).unwrap().metrics.rows_in, 0);
     sink.unblock();
@@ -66,7 +66,7 @@ fn a_client_gets_the_rows_by_epoch_and_then_the_end() {
     for shards in [1, 2, 4] {
         let engine = engine(shards);
         let (sink, mut receiver) = CollectSink::channel(2);
-        let plan = Plan::default().source(memory(vec![0..30_000, 0..30_000])).sink(sink, by_key());
+        let plan = Plan::default().source(memory([(0, 30_000), (0, 30_000)])).sink(sink, by_key());
         let job = engine.submit(plan.job("select")).unwrap();
         let (mut rows, mut last) = (0, Epoch(0));
         block_on(async {

@@ -13,7 +13,7 @@ fn bounded_rows_arrive_once_on_any_number_of_shards() {
     for shards in [1, 2, 4] {
         for splits in [1, 3, 8] {
             let engine = engine(shards);
-            let ranges = (0..splits).map(|split| split * 1_000..(split + 1) * 1_000).collect();
+            let ranges = (0..splits).map(|split| (split * 1_000, (split + 1) * 1_000));
             let plan = Plan::default().source(memory(ranges)).view(1, by_key());
             let job = engine.submit(plan.job("copy")).unwrap();
             let status = finished(&engine, job);
@@ -30,7 +30,7 @@ fn bounded_rows_arrive_once_on_any_number_of_shards() {
 fn two_sources_meet_in_a_union_behind_two_exchanges() {
     for shards in [1, 2, 4] {
         let engine = engine(shards);
-        let plan = Plan::default().source(memory(vec![0..500])).source(memory(vec![500..700, 700..1_000]));
+        let plan = Plan::default().source(memory([(0, 500)])).source(memory([(500, 700), (700, 1_000)]));
         let plan = plan.union(&by_key()).view(1, Partitioning::Single);
         let job = engine.submit(plan.job("union")).unwrap();
         assert_eq!(finished(&engine, job).state, JobState::Finished);
@@ -45,7 +45,7 @@ fn the_simulation_gives_the_same_rows_for_every_seed() {
     for seed in 0..20 {
         for shards in [1, 2, 4] {
             let mut simulation = simulation(shards, seed);
-            let plan = Plan::default().source(memory(vec![0..100, 100..250, 250..300])).source(memory(vec![300..400]));
+            let plan = Plan::default().source(memory([(0, 100), (100, 250), (250, 300)])).source(memory([(300, 400)]));
             let base = simulation.submit(&plan.union(&by_key()).view(1, by_key()).job("base")).unwrap();
             let over = Plan::default().view_source(1).view(2, by_key()).job("over");
             let over = simulation.submit(&over).unwrap();

@@ -68,7 +68,7 @@ fn a_new_view_starts_from_the_rows_of_a_running_one() {
 #[test]
 fn a_new_view_reads_the_rows_of_a_finished_one() {
     let engine = engine(2);
-    let base = engine.submit(Plan::default().source(memory(vec![0..1_000])).view(1, by_key()).job("base")).unwrap();
+    let base = engine.submit(Plan::default().source(memory([(0, 1_000)])).view(1, by_key()).job("base")).unwrap();
     assert_eq!(finished(&engine, base).state, JobState::Finished);
     let over = engine.submit(Plan::default().view_source(1).view(2, Partitioning::Forward).job("over")).unwrap();
     block_on(engine.published(over)).unwrap();

@@ -1,0 +1,57 @@
+//! [`Job`]: what the coordinator knows of one job.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::assemble::Made;
+use super::shared::JobShared;
+use super::{JobState, JobStatus};
+use crate::plan::RelationId;
+use crate::time::ProcessingTime;
+
+/// A job as the coordinator knows it.
+pub(super) struct Job {
+    pub(super) name: String,
+    /// Internal tables are not shown among the jobs.
+    pub(super) table: bool,
+    pub(super) shared: Arc<JobShared>,
+    pub(super) makes: Vec<Made>,
+    pub(super) reads: Vec<RelationId>,
+    pub(super) component: u64,
+    /// Shards that nothing comes out of any more.
+    pub(super) drained: usize,
+    /// Told when the job is published for the first time, and when it ends.
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) error: Option<String>,
+    pub(super) hint: Option<String>,
+    pub(super) started: ProcessingTime,
+}
+
+/// What one can wait for in a job's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Phase {
+    pub(super) state: JobState,
+    /// Its first epoch has been published.
+    pub(super) published: bool,
+}
+
+impl Job {
+    /// Where it is in its life.
+    pub(super) fn state(&self) -> JobState {
+        self.phase.borrow().state
+    }
+
+    /// As it is now, for callers.
+    pub(super) fn status(&self) -> JobStatus {
+        JobStatus {
+            id: self.shared.id,
+            name: self.name.clone(),
+            state: self.state(),
+            error: self.error.clone(),
+            hint: self.hint.clone(),
+            started: self.started,
+            metrics: self.shared.metrics(),
+        }
+    }
+}
