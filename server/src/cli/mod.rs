@@ -1,6 +1,10 @@
 //! The commands: `server`, `sql`, `demo`, `bench`.
 
+mod output;
+mod progress;
+mod report;
 mod server;
+mod sql;
 
 use std::process::ExitCode;
 
@@ -22,6 +26,7 @@ struct Arguments {
 enum Command {
     /// Serves PostgreSQL clients until it is stopped
     Server,
+    Sql(sql::SqlArguments),
 }
 
 /// Runs the command line of this process.
@@ -38,13 +43,15 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Server => server::run(config).await,
+            Command::Server => server::run(config).await.map(|()| true),
+            Command::Sql(arguments) => sql::run(config, arguments).await,
         }
     });
     // What still reads or waits in the background has no one to answer.
     runtime.shutdown_background();
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => refuse(&error),
     }
 }

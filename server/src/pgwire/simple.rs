@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> millstream_sql::Result<Vec<ParsedStatement>> 
 }
 
 /// Where `statement` begins in `text` behind byte `from`, in characters, and the byte where it ends.
-pub(super) fn locate(text: &str, from: usize, statement: &str) -> (usize, usize) {
+pub(crate) fn locate(text: &str, from: usize, statement: &str) -> (usize, usize) {
     let found = text.get(from..).and_then(|rest| rest.find(statement)).map(|at| from + at);
     match found {
         Some(at) => (text.get(..at).map_or(0, |before| before.chars().count()), at + statement.len()),
