@@ -7,9 +7,11 @@
 //! dataflows run in `millstream-engine`; here they are put together.
 
 pub mod batch;
+mod bench;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod demo;
 pub mod encode;
 pub mod errors;
 pub mod http;

@@ -10,7 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::config::{Config, Flags};
+use crate::demo::DemoArguments;
+
+pub(crate) use server::stop_requested;
 
 /// A streaming SQL engine that speaks PostgreSQL.
 #[derive(Debug, Parser)]
@@ -27,6 +31,8 @@ enum Command {
     /// Serves PostgreSQL clients until it is stopped
     Server,
     Sql(sql::SqlArguments),
+    Demo(DemoArguments),
+    Bench(BenchArguments),
 }
 
 /// Runs the command line of this process.
@@ -45,6 +51,8 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Server => server::run(config).await.map(|()| true),
             Command::Sql(arguments) => sql::run(config, arguments).await,
+            Command::Demo(arguments) => crate::demo::run(config, arguments).await,
+            Command::Bench(arguments) => crate::bench::run(config, arguments).await,
         }
     });
     // What still reads or waits in the background has no one to answer.

@@ -40,8 +40,7 @@ impl<W: Write> Printer<W> {
     pub(super) fn new(format: Format, schema: &Schema, style: TextStyle, out: W) -> io::Result<Self> {
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let right = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
-        let mut printer =
-            Self { format, style, out, widths: None, names, right, waiting: Vec::new(), rows: 0 };
+        let mut printer = Self { format, style, out, widths: None, names, right, waiting: Vec::new(), rows: 0 };
         if printer.format == Format::Csv {
             let header: Vec<String> = printer.names.iter().map(|name| csv_field(name)).collect();
             writeln!(printer.out, "{}", header.join(","))?;
@@ -72,9 +71,10 @@ impl<W: Write> Printer<W> {
                     writeln!(self.out, "{}", fields.collect::<Vec<_>>().join(","))?;
                 }
                 Format::Table => {
-                    let cells = batch.columns().iter().map(|column| {
-                        text_value(column.as_ref(), row, self.style).unwrap_or_default()
-                    });
+                    let cells = batch
+                        .columns()
+                        .iter()
+                        .map(|column| text_value(column.as_ref(), row, self.style).unwrap_or_default());
                     self.waiting.push(cells.collect());
                     if self.widths.is_some() || self.waiting.len() >= WIDTH_ROWS {
                         self.print_waiting()?;
@@ -145,7 +145,8 @@ mod tests {
     use crate::encode::TextStyle;
 
     fn printed(format: Format) -> String {
-        let schema = Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("name", DataType::Utf8, true)]);
+        let schema =
+            Schema::new(vec![Field::new("n", DataType::Int64, true), Field::new("name", DataType::Utf8, true)]);
         let batch = RecordBatch::try_new(
             Arc::new(schema.clone()),
             vec![

@@ -25,7 +25,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
 }
 
 /// Returns when the process is asked to stop.
-pub(super) async fn stop_requested() {
+pub(crate) async fn stop_requested() {
     let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     let Ok(mut terminate) = terminate else {
         // Without that signal Ctrl-C is left.

@@ -13,7 +13,6 @@ use super::progress::Progress;
 use super::report::error_text;
 use super::server::stop_requested;
 use crate::config::Config;
-use crate::pgwire::locate;
 use crate::session::{Body, Database, Notice, Rows, Session};
 
 /// Runs SQL in this process, from -c, -f or standard input
@@ -44,11 +43,8 @@ enum Stopped {
 pub(super) async fn run(config: Config, arguments: SqlArguments) -> Result<bool, String> {
     let texts = texts(&arguments).map_err(|error| error.to_string())?;
     let database = Database::start(config).map_err(|error| error.to_string())?;
-    let mut runner = Runner {
-        session: database.session(),
-        progress: Progress::new(database.clone()),
-        format: arguments.output,
-    };
+    let mut runner =
+        Runner { session: database.session(), progress: Progress::new(database.clone()), format: arguments.output };
     let work = async {
         for text in &texts {
             runner.script(text).await?;
@@ -92,10 +88,8 @@ struct Runner {
 impl Runner {
     async fn script(&mut self, text: &str) -> Result<(), Stopped> {
         let statements = millstream_sql::parse(text).map_err(|error| tell(&error, text, 0))?;
-        let mut from = 0;
         for statement in &statements {
-            let (offset, end) = locate(text, from, &statement.text);
-            from = end;
+            let offset = statement.offset;
             let outcome = self.progress.during(self.session.execute(statement, &[])).await;
             let outcome = outcome.map_err(|error| tell(&error, text, offset))?;
             outcome.notices.iter().for_each(notify);

@@ -209,7 +209,9 @@ impl Connection {
         };
         let Self { wire, session, cancel, .. } = self;
         let requested = pin!(cancel.requested());
-        let mut description = interruptible(wire, requested, session.describe(statement)).await??;
+        let mut description = interruptible(wire, requested, session.describe(statement))
+            .await?
+            .map_err(|error| shifted(error, statement))?;
         for (kind, oid) in description.parameters.iter_mut().zip(&prepared.oids) {
             let declared = pgwire::api::Type::from_oid(*oid).as_ref().and_then(arrow_type);
             if let (true, Some(declared)) = (*kind == arrow::datatypes::DataType::Utf8, declared) {
@@ -232,7 +234,8 @@ impl Portal {
     ) -> Result<Option<String>, Stop> {
         if matches!(self.state, State::Bound) {
             let work = session.execute(statement, &self.values);
-            let Outcome { notices, body } = interruptible(wire, cancel.as_mut(), work).await??;
+            let Outcome { notices, body } =
+                interruptible(wire, cancel.as_mut(), work).await?.map_err(|error| shifted(error, statement))?;
             for notice in &notices {
                 wire.feed(&notice_message(notice))?;
             }
@@ -317,6 +320,14 @@ async fn flush(wire: &mut Wire, cancel: Pin<&mut Notified<'_>>) -> Result<(), St
         biased;
         sent = wire.flush() => Ok(sent?),
         () = cancel => Err(Stop::Error(super::errors::cancelled())),
+    }
+}
+
+/// The error with its position in the text that the client sent.
+fn shifted(error: SqlError, statement: &ParsedStatement) -> SqlError {
+    match error.parts().position {
+        Some(position) => error.at(position + statement.offset),
+        None => error,
     }
 }
 

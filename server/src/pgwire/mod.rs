@@ -28,8 +28,6 @@ use crate::session::Database;
 use cancel::Cancels;
 use connection::Connection;
 
-pub(crate) use simple::locate;
-
 /// Listens for clients.
 #[derive(Debug)]
 pub struct PgServer {

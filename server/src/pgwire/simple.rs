@@ -25,15 +25,12 @@ impl Connection {
                 self.wire.feed(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()))?;
             }
             Ok(statements) => {
-                let mut from = 0;
                 for statement in &statements {
-                    let (offset, end) = locate(text, from, &statement.text);
-                    from = end;
                     match self.run_simple(statement).await {
                         Ok(()) => (),
                         Err(Stop::Gone(error)) => return Err(error),
                         Err(Stop::Error(error)) => {
-                            self.fail(&error, offset)?;
+                            self.fail(&error, statement.offset)?;
                             break;
                         }
                     }
@@ -86,26 +83,4 @@ async fn run(
 /// Parses a text; a panic in the parser is an error.
 pub(super) fn parse(text: &str) -> millstream_sql::Result<Vec<ParsedStatement>> {
     std::panic::catch_unwind(|| millstream_sql::parse(text)).unwrap_or_else(|cause| Err(panicked(cause.as_ref())))
-}
-
-/// Where `statement` begins in `text` behind byte `from`, in characters, and the byte where it ends.
-pub(crate) fn locate(text: &str, from: usize, statement: &str) -> (usize, usize) {
-    let found = text.get(from..).and_then(|rest| rest.find(statement)).map(|at| from + at);
-    match found {
-        Some(at) => (text.get(..at).map_or(0, |before| before.chars().count()), at + statement.len()),
-        None => (0, from),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::locate;
-
-    #[test]
-    fn statements_are_found_in_order() {
-        let text = "/* é */ SELECT 1; SELECT 1";
-        let (first, end) = locate(text, 0, "SELECT 1");
-        let (second, _) = locate(text, end, "SELECT 1");
-        assert_eq!((first, second), (8, 18));
-    }
 }
