@@ -11,7 +11,6 @@ mod options;
 mod queries;
 mod system;
 mod table;
-mod values;
 mod view;
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The `WITH` options of a table, checked against the description of its connector.
 
-use millstream_engine::ports::{ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues};
+use millstream_engine::ports::{ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, option_value};
 
 use crate::catalog::{CatalogSnapshot, nearest};
 use crate::error::{Result, SqlError, SqlState};
 
 use super::names::{quoted, with_near};
-use super::values;
 
 /// The option that names the connector.
 const CONNECTOR: &str = "connector";
@@ -87,25 +86,16 @@ fn fits(key: &str, name: &str) -> bool {
 
 /// Checks the type of a value.
 fn typed(key: &str, value: &str, option: &OptionDescriptor, connector: &ConnectorDescriptor) -> Result<()> {
-    let wanted = match &option.kind {
-        OptionType::String => return Ok(()),
-        OptionType::Boolean if values::is_boolean(value) => return Ok(()),
-        OptionType::Integer if values::is_integer(value) => return Ok(()),
-        OptionType::Double if values::is_double(value) => return Ok(()),
-        OptionType::Duration if values::is_duration(value) => return Ok(()),
-        OptionType::MemorySize if values::is_memory_size(value) => return Ok(()),
-        OptionType::Choice(words) if words.iter().any(|word| word.eq_ignore_ascii_case(value)) => return Ok(()),
-        OptionType::Boolean => "true or false".to_owned(),
-        OptionType::Integer => "a whole number".to_owned(),
-        OptionType::Double => "a number".to_owned(),
-        OptionType::Duration => "a duration such as '10 s' or '500 ms'".to_owned(),
-        OptionType::MemorySize => "a size such as '128 mb'".to_owned(),
-        OptionType::Choice(words) => format!("one of {}", quoted(words)),
-    };
-    let message = format!("option \"{key}\" of connector \"{}\" must be {wanted}, not \"{value}\"", connector.name);
+    let Err(takes) = option_value::check(&option.kind, value) else { return Ok(()) };
+    let message = format!("option \"{key}\" of connector \"{}\" takes {takes}, not \"{value}\"", connector.name);
     let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
     Err(match &option.kind {
         OptionType::Choice(words) => with_near(error, nearest(value, words.iter().copied())),
-        _ => error.with_hint(option.doc),
+        OptionType::String
+        | OptionType::Boolean
+        | OptionType::Integer
+        | OptionType::Double
+        | OptionType::Duration
+        | OptionType::MemorySize => error.with_hint(option.doc),
     })
 }

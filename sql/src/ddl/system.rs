@@ -45,8 +45,7 @@ pub(super) fn is_for_catalog<T: Visit>(statement: &T, catalog: &CatalogSnapshot)
     let asks = || {
         sp::visit_expressions(statement, |expr| match expr {
             sp::Expr::Function(function) if is_about_the_server(&function.name) => ControlFlow::Break(()),
-            sp::Expr::Cast { data_type: sp::DataType::Regclass, .. } => ControlFlow::Break(()),
-            sp::Expr::Cast { data_type: sp::DataType::Custom(name, _), .. } if in_schema(name, "pg_catalog") => {
+            sp::Expr::Cast { data_type: sp::DataType::Custom(name, _), .. } if is_catalog_type(name) => {
                 ControlFlow::Break(())
             }
             _ => ControlFlow::Continue(()),
@@ -62,6 +61,13 @@ fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool
     let bare = name.0.len() == 1;
     let last = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str()).unwrap_or_default();
     bare && has_pg_prefix(last) && catalog.relation(last).is_err()
+}
+
+/// `regclass` and its like, which look names up, and anything `pg_catalog.…`.
+fn is_catalog_type(name: &sp::ObjectName) -> bool {
+    let last = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str()).unwrap_or_default();
+    let types = ["regclass", "regtype", "regproc", "regnamespace", "oid", "name"];
+    in_schema(name, "pg_catalog") || types.iter().any(|known| last.eq_ignore_ascii_case(known))
 }
 
 fn is_about_the_server(name: &sp::ObjectName) -> bool {
