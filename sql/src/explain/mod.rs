@@ -1,0 +1,211 @@
+//! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use millstream_engine::plan::{
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, Partitioning, Step, Window,
+    WindowInput, WindowTime,
+};
+
+use crate::query::nodes::{describe_window, span};
+
+/// The dataflow, its last node first.
+pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
+    let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
+    let mut printer = Printer { dataflow, shards, seen: HashSet::new(), out: &mut text };
+    if let Some(last) = dataflow.nodes.last() {
+        printer.node(last.id, 0, None);
+    }
+    text
+}
+
+struct Printer<'a> {
+    dataflow: &'a Dataflow,
+    shards: usize,
+    seen: HashSet<NodeId>,
+    out: &'a mut String,
+}
+
+impl Printer<'_> {
+    fn node(&mut self, id: NodeId, depth: usize, edge: Option<&Partitioning>) {
+        let Some(node) = self.dataflow.nodes.get(id.0) else { return };
+        let indent = "  ".repeat(depth);
+        let edge = edge.map_or_else(String::new, |edge| format!(" ── {}", partitioning(edge, node, self.shards)));
+        if !self.seen.insert(id) {
+            let _ = writeln!(self.out, "{indent}#{} (shown above){edge}", id.0);
+            return;
+        }
+        let _ = writeln!(self.out, "{indent}#{} {}{edge}", id.0, headline(self.dataflow, node));
+        let _ = writeln!(self.out, "{indent}     {}", properties(node));
+        if let Some(state) = state(node) {
+            let _ = writeln!(self.out, "{indent}     state: {state}");
+        }
+        for input in &node.inputs {
+            self.node(input.from, depth + 1, Some(&input.partitioning));
+        }
+    }
+}
+
+/// How rows of an input reach their shard. `from`: the node that they come from.
+fn partitioning(edge: &Partitioning, from: &Node, shards: usize) -> String {
+    match edge {
+        Partitioning::Forward => "forward".into(),
+        Partitioning::Single => "to shard 0".into(),
+        Partitioning::Hash(columns) => format!("hash({}) to {shards} shards", names(from, columns)),
+    }
+}
+
+fn names(node: &Node, columns: &[usize]) -> String {
+    let name = |column: &usize| node.edge.schema.fields().get(*column).map_or("?", |field| field.name().as_str());
+    columns.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn properties(node: &Node) -> String {
+    let mut parts = vec![format!("changelog: {}", node.edge.changelog)];
+    if let Some(key) = &node.edge.stream_key {
+        parts.push(format!("key: ({})", names(node, key)));
+    }
+    if let Some(time) = node.edge.time_column {
+        parts.push(format!("event time: {}", names(node, &[time])));
+    }
+    parts.push(format!("columns: {}", names(node, &(0..node.edge.schema.fields().len()).collect::<Vec<_>>())));
+    parts.join(" | ")
+}
+
+fn headline(dataflow: &Dataflow, node: &Node) -> String {
+    let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
+    let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
+    match &node.spec {
+        OperatorSpec::Source(spec) => {
+            let mut text = format!("Source {}: {}", spec.table, spec.source.describe());
+            if !spec.steps.is_empty() {
+                let _ = write!(text, ", {}", steps(&spec.steps));
+            }
+            if let Some(watermark) = &spec.watermark {
+                let _ = write!(text, ", watermark {}", watermark.expr);
+                if let Some(timeout) = watermark.idle_timeout_us {
+                    let _ = write!(text, ", idle after {}", span(timeout));
+                }
+            }
+            text
+        }
+        OperatorSpec::ViewSource(spec) => match &spec.watermark {
+            Some(watermark) => format!("Read {}, watermark {}", spec.name, watermark.expr),
+            None => format!("Read {}", spec.name),
+        },
+        OperatorSpec::Stateless(spec) => format!("Stateless: {}", steps(&spec.steps)),
+        OperatorSpec::Union => "Union".into(),
+        OperatorSpec::WindowAggregate(spec) => {
+            let window = match spec.window {
+                WindowInput::Assign { window, time } => {
+                    format!("{} on {}", describe_window(window), window_time(time, &of_input))
+                }
+                WindowInput::Attached { start, end } => format!("windows of ({})", of_input(&[start, end])),
+            };
+            format!("WindowAggregate {window}{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
+        }
+        OperatorSpec::SessionAggregate(spec) => {
+            let window = describe_window(Window::Session { gap_us: spec.gap_us });
+            let time = window_time(spec.time, &of_input);
+            format!("SessionAggregate {window} on {time}{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
+        }
+        OperatorSpec::SessionAssign(spec) => {
+            let window = describe_window(Window::Session { gap_us: spec.gap_us });
+            format!("SessionAssign {window} on {}{}", window_time(spec.time, &of_input), keys(&of_input(&spec.keys)))
+        }
+        OperatorSpec::GroupAggregate(spec) => {
+            format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
+        }
+        OperatorSpec::WindowJoin(spec) => {
+            let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
+            let pair = |(a, b): &(usize, usize)| {
+                format!("{} = {}", of_input(&[*a]), right.map_or_else(String::new, |right| names(right, &[*b])))
+            };
+            let on: Vec<String> =
+                spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
+            let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
+            format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
+        }
+        OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
+        OperatorSpec::Sink(spec) => {
+            format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
+        }
+    }
+}
+
+fn window_time(time: WindowTime, names: &dyn Fn(&[usize]) -> String) -> String {
+    match time {
+        WindowTime::Event(column) => names(&[column]),
+        WindowTime::Processing => "processing time".into(),
+    }
+}
+
+fn keys(names: &str) -> String {
+    if names.is_empty() { String::new() } else { format!(" by ({names})") }
+}
+
+fn grouping(key_names: &str, calls: &[AggregateCall], names: &dyn Fn(&[usize]) -> String) -> String {
+    let calls: Vec<String> = calls.iter().map(|call| aggregate(call, names)).collect();
+    let calls = if calls.is_empty() { String::new() } else { format!(": {}", calls.join(", ")) };
+    format!("{}{calls}", keys(key_names))
+}
+
+fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String {
+    let name = match call.function {
+        AggregateFunction::Count => "count",
+        AggregateFunction::Sum => "sum",
+        AggregateFunction::Avg => "avg",
+        AggregateFunction::Min => "min",
+        AggregateFunction::Max => "max",
+        AggregateFunction::FirstValue => "first_value",
+        AggregateFunction::LastValue => "last_value",
+        AggregateFunction::StddevSamp => "stddev_samp",
+        AggregateFunction::StddevPop => "stddev_pop",
+        AggregateFunction::VarSamp => "var_samp",
+        AggregateFunction::VarPop => "var_pop",
+    };
+    let distinct = if call.distinct { "distinct " } else { "" };
+    let arg = call.arg.map_or_else(|| "*".to_owned(), |arg| names(&[arg]));
+    let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
+    format!("{name}({distinct}{arg}){filter}")
+}
+
+fn steps(steps: &[Step]) -> String {
+    let step = |step: &Step| match step {
+        Step::Filter(condition) => format!("filter {condition}"),
+        Step::Project { exprs, .. } => {
+            format!("project [{}]", exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+        Step::AssignWindows { window, .. } => format!("assign {}", describe_window(*window)),
+    };
+    steps.iter().map(step).collect::<Vec<_>>().join(", ")
+}
+
+/// What an operator keeps, and until when.
+fn state(node: &Node) -> Option<String> {
+    let forever = "grows for ever: nothing bounds it";
+    Some(match &node.spec {
+        OperatorSpec::WindowAggregate(spec) => match spec.window {
+            WindowInput::Assign { time: WindowTime::Processing, .. } => {
+                "groups of each slice, dropped when the clock closes its last window".into()
+            }
+            WindowInput::Assign { .. } => "groups of each slice, dropped when the watermark closes its last window".into(),
+            WindowInput::Attached { .. } => "groups of each window, dropped when the watermark closes it".into(),
+        },
+        OperatorSpec::SessionAggregate(_) => "one group a session, dropped when the watermark closes it".into(),
+        OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
+        OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
+        OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
+        OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
+        OperatorSpec::Materialize(_) => match node.edge.changelog {
+            ChangelogMode::Append => format!("all rows, {forever} (warning)"),
+            ChangelogMode::Retract => "the rows of the view".into(),
+        },
+        OperatorSpec::Source(_)
+        | OperatorSpec::ViewSource(_)
+        | OperatorSpec::Stateless(_)
+        | OperatorSpec::Union
+        | OperatorSpec::Sink(_) => return None,
+    })
+}

@@ -1,0 +1,228 @@
+//! Lowering: from a bound query to the dataflow that keeps its result up to date.
+//!
+//! The plan is optimised with a chosen list of rules (`optimise`), the children of ROW columns that it reads are found
+//! (`uses`), then it is walked from its scans up. What is known of the rows on the way (`rel`: changelog mode, stream key,
+//! event time, window columns, partitioning) decides which operator serves: `scan`, `row` for filters and projections,
+//! `window`, `aggregate`, `join`. Equal sub-plans become one node.
+
+mod aggregate;
+mod join;
+mod optimise;
+mod rel;
+mod row;
+mod scan;
+mod uses;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use millstream_engine::expr::Scalar;
+use millstream_engine::plan::{
+    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, SinkSpec,
+    StatelessSpec, Step,
+};
+use millstream_engine::ports::Accepts;
+
+use self::rel::{Rel, Spread};
+use self::uses::Uses;
+use crate::api::{Opener, Target};
+use crate::bound::BoundQuery;
+use crate::error::{Result, SqlError, SqlState};
+use crate::query::nodes::{Watermark, WindowTvf};
+
+/// Turns a bound query into its dataflow.
+///
+/// # Errors
+/// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
+pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
+    let plan = optimise::optimise(&query.plan)?;
+    let mut lowering = Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new() };
+    let rel = lowering.plan(&plan)?;
+    let rel = lowering.rename(rel, &query.schema);
+    lowering.finish(rel, target)
+}
+
+/// The dataflow in the making.
+struct Lowering<'a> {
+    opener: &'a dyn Opener,
+    uses: Uses,
+    nodes: Vec<Node>,
+    /// Sub-plans that have their node.
+    known: HashMap<LogicalPlan, Rel>,
+}
+
+impl Lowering<'_> {
+    /// The rows of a plan.
+    fn plan(&mut self, plan: &LogicalPlan) -> Result<Rel> {
+        if let Some(known) = self.known.get(plan) {
+            return Ok(known.clone());
+        }
+        let rel = self.new_plan(plan)?;
+        // Only what has a node of its own is worth sharing; steps on top of it are cheap.
+        if rel.steps.is_empty() {
+            self.known.insert(plan.clone(), rel.clone());
+        }
+        Ok(rel)
+    }
+
+    fn new_plan(&mut self, plan: &LogicalPlan) -> Result<Rel> {
+        if let Some(watermark) = Watermark::of(plan) {
+            return self.watermark(watermark);
+        }
+        if let Some(tvf) = WindowTvf::of(plan) {
+            return self.window_tvf(tvf);
+        }
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(plan, scan),
+            LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::Projection(projection) => {
+                let rel = self.plan(&projection.input)?;
+                row::project(rel, &projection.expr, projection.input.schema(), &projection.schema)
+            }
+            LogicalPlan::Filter(filter) => {
+                let mut rel = self.plan(&filter.input)?;
+                rel.steps.push(Step::Filter(Scalar::compile(&filter.predicate, filter.input.schema())?));
+                Ok(rel)
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(input, plan.schema()),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::EmptyRelation(empty) => self.empty(empty),
+            LogicalPlan::Values(values) => self.values(values),
+            LogicalPlan::Distinct(Distinct::On(_)) => Err(refuse("DISTINCT ON", None)),
+            LogicalPlan::Sort(_) => Err(refuse("ORDER BY", Some("order the rows where you read them"))),
+            LogicalPlan::Limit(_) => Err(refuse("LIMIT", Some("limit the rows where you read them"))),
+            LogicalPlan::Window(_) => Err(refuse("OVER", None)),
+            LogicalPlan::Unnest(_) => Err(refuse("UNNEST", None)),
+            LogicalPlan::Subquery(_) => Err(refuse("a subquery in an expression", None)),
+            LogicalPlan::RecursiveQuery(_) => Err(refuse("WITH RECURSIVE", None)),
+            other => Err(refuse(&format!("the plan node {}", other.display()), None)),
+        }
+    }
+
+    /// All rows of all inputs.
+    fn union(&mut self, union: &datafusion::logical_expr::Union) -> Result<Rel> {
+        let mut inputs = Vec::with_capacity(union.inputs.len());
+        let (mut changelog, mut times) = (ChangelogMode::Append, Vec::new());
+        for input in &union.inputs {
+            let rel = self.plan(input)?;
+            if rel.changelog == ChangelogMode::Retract {
+                changelog = ChangelogMode::Retract;
+            }
+            times.push(rel.time_column);
+            let from = self.settle(rel);
+            inputs.push(Input { from, partitioning: Partitioning::Forward });
+        }
+        let schema = Arc::clone(union.schema.inner());
+        let same_time = times.windows(2).all(|pair| pair.first() == pair.last());
+        let mut rel = Rel::new(NodeId(0), schema);
+        rel.changelog = changelog;
+        rel.time_column = times.first().copied().flatten().filter(|_| same_time);
+        Ok(self.node(OperatorSpec::Union, inputs, rel))
+    }
+
+    /// Adds a node; `rel` tells what comes out of it.
+    fn node(&mut self, spec: OperatorSpec, inputs: Vec<Input>, mut rel: Rel) -> Rel {
+        let id = NodeId(self.nodes.len());
+        rel.node = id;
+        self.nodes.push(Node { id, spec, inputs, edge: rel.edge() });
+        rel
+    }
+
+    /// The node that gives the rows, with the steps on top of it done.
+    fn settle(&mut self, mut rel: Rel) -> NodeId {
+        if rel.steps.is_empty() {
+            return rel.node;
+        }
+        let steps = std::mem::take(&mut rel.steps);
+        let inputs = vec![Input { from: rel.node, partitioning: Partitioning::Forward }];
+        self.node(OperatorSpec::Stateless(StatelessSpec { steps }), inputs, rel).node
+    }
+
+    /// An input whose rows with equal `keys` are on one shard; all on one where there are none.
+    fn exchange(&mut self, rel: Rel, keys: &[usize]) -> Input {
+        let there = match &rel.spread {
+            Spread::Any => false,
+            Spread::Single => true,
+            // Rows that agree on all keys agree on some of them.
+            Spread::Hash(columns) => !keys.is_empty() && columns.iter().all(|column| keys.contains(column)),
+        };
+        let partitioning = match (there, keys.is_empty()) {
+            (true, _) => Partitioning::Forward,
+            (false, true) => Partitioning::Single,
+            (false, false) => Partitioning::Hash(keys.to_vec()),
+        };
+        Input { from: self.settle(rel), partitioning }
+    }
+
+    /// Gives the rows the names of the result.
+    fn rename(&mut self, mut rel: Rel, schema: &SchemaRef) -> Rel {
+        let same = rel.schema.fields().iter().zip(schema.fields()).all(|(have, want)| have.name() == want.name());
+        if !same && rel.schema.fields().len() == schema.fields().len() {
+            let exprs = (0..schema.fields().len()).map(|index| Scalar::column(&rel.schema, index)).collect();
+            let fields = rel.schema.fields().iter().zip(schema.fields());
+            let fields: Vec<_> = fields.map(|(have, want)| have.as_ref().clone().with_name(want.name())).collect();
+            let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+            rel.steps.push(Step::Project { exprs, schema: Arc::clone(&schema) });
+            rel.schema = schema;
+        }
+        rel
+    }
+
+    /// Puts the target under the rows.
+    fn finish(mut self, rel: Rel, target: Target) -> Result<Dataflow> {
+        let done = rel.clone();
+        let inputs = vec![Input { from: self.settle(rel), partitioning: Partitioning::Forward }];
+        let spec = match target {
+            Target::View(relation, name) => OperatorSpec::Materialize(MaterializeSpec { relation, name }),
+            Target::Sink(table, sink) => {
+                if sink.accepts() == Accepts::Append && done.changelog == ChangelogMode::Retract {
+                    let message = format!("table \"{table}\" takes new rows only, but the query changes rows it has given");
+                    return Err(SqlError::unsupported(message)
+                        .with_hint("aggregate in windows, or keep the result as a materialized view"));
+                }
+                OperatorSpec::Sink(SinkSpec { table, sink })
+            }
+        };
+        self.node(spec, inputs, Rel { steps: Vec::new(), ..done });
+        Ok(Dataflow { nodes: self.nodes })
+    }
+}
+
+impl Rel {
+    fn edge(&self) -> Edge {
+        Edge {
+            schema: Arc::clone(&self.schema),
+            changelog: self.changelog,
+            stream_key: self.stream_key.clone(),
+            time_column: self.time_column,
+        }
+    }
+}
+
+/// The error for what a streaming query cannot do yet.
+fn refuse(what: &str, hint: Option<&str>) -> SqlError {
+    let error = SqlError::unsupported(format!("{what} is not supported in a streaming query yet"));
+    error.with_hint(hint.unwrap_or("a SELECT over what is there now can do it"))
+}
+
+/// The column that an expression is, where it is nothing else.
+fn column_of(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => column_of(&alias.expr, schema),
+        _ => None,
+    }
+}
+
+/// An error of ours, where the plan has not the form that it must have.
+fn broken(what: &str) -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {what}"))
+}
+
+#[cfg(test)]
+mod tests;
