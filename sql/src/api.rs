@@ -49,19 +49,19 @@ pub enum Target {
 ///
 /// # Errors
 /// Where the streaming runtime cannot do it (yet), with a hint; where the sink refuses retractions.
-pub fn lower(_query: &BoundQuery, _target: Target, _opener: &dyn Opener) -> Result<Dataflow> {
-    todo!("bind helper")
+pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
+    crate::lower::lower(query, target, opener)
 }
 
 /// Turns a bound query into a plan of standard DataFusion nodes over [`RelationSource`](crate::RelationSource) scans.
 ///
 /// # Errors
 /// Where a part has no batch form.
-pub fn batch_plan(_query: &BoundQuery) -> Result<LogicalPlan> {
-    todo!("bind helper")
+pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
+    crate::batch::batch_plan(query)
 }
 
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state.
-pub fn explain_dataflow(_dataflow: &Dataflow, _shards: usize) -> String {
-    todo!("bind helper")
+pub fn explain_dataflow(dataflow: &Dataflow, shards: usize) -> String {
+    crate::explain::dataflow(dataflow, shards)
 }

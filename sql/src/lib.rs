@@ -6,15 +6,21 @@
 
 mod api;
 pub mod ast;
+mod batch;
 pub mod bound;
 pub mod catalog;
 mod ddl;
 pub mod error;
+mod explain;
+mod functions;
+mod lower;
 mod parse;
+mod query;
 mod relation_source;
 mod statement_text;
 pub mod types;
 
 pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
 pub use error::{Result, SqlError, SqlState};
+pub use query::execution_error;
 pub use relation_source::RelationSource;

@@ -223,6 +223,3 @@ fn column_of(expr: &Expr, schema: &datafusion::common::DFSchema) -> Option<usize
 fn broken(what: &str) -> SqlError {
     SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {what}"))
 }
-
-#[cfg(test)]
-mod tests;

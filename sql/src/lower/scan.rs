@@ -142,7 +142,7 @@ impl Lowering<'_> {
 
     fn memory(&mut self, batch: RecordBatch) -> Result<Rel> {
         let schema = batch.schema();
-        let source = Arc::new(MemorySource::new(Arc::clone(&schema), vec![vec![batch]])?);
+        let source = Arc::new(MemorySource::new(Arc::clone(&schema), vec![vec![batch]]));
         let spec = SourceSpec { table: "values".into(), source, steps: Vec::new(), watermark: None };
         Ok(self.node(OperatorSpec::Source(spec), Vec::new(), Rel::new(NodeId(0), schema)))
     }

@@ -1,0 +1,96 @@
+//! Functions: DataFusion's own and, where Flink's differ or are missing, ours over them.
+//!
+//! One file a family. Everything works on whole columns; constants (patterns, formats) are prepared once a batch.
+
+mod arithmetic;
+mod calendar;
+mod clock;
+mod convert;
+mod format;
+mod pattern;
+mod support;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
+
+pub(crate) use arithmetic::{checked, wrapping};
+pub(crate) use clock::{PROCTIME, is_clock, proctime};
+
+/// All functions by lower-case name, aliases included.
+pub(crate) struct Registry {
+    pub(crate) scalar: HashMap<String, Arc<ScalarUDF>>,
+    pub(crate) higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    pub(crate) aggregate: HashMap<String, Arc<AggregateUDF>>,
+    pub(crate) window: HashMap<String, Arc<WindowUDF>>,
+    pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+/// Names that the planner treats itself.
+const BUILT_IN: [&str; 4] = ["unnest", "unnest_outer", "make_map", "map"];
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let mut registry = Registry {
+        scalar: HashMap::new(),
+        higher_order: HashMap::new(),
+        aggregate: HashMap::new(),
+        window: HashMap::new(),
+        planners: SessionStateDefaults::default_expr_planners(),
+    };
+    for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours()) {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            registry.scalar.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    for function in SessionStateDefaults::default_higher_order_functions() {
+        registry.higher_order.insert(function.name().to_owned(), function);
+    }
+    for function in SessionStateDefaults::default_aggregate_functions() {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    for function in SessionStateDefaults::default_window_functions() {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            registry.window.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    registry
+});
+
+/// The functions of Millstream's own, which come before DataFusion's of the same name.
+fn ours() -> Vec<Arc<ScalarUDF>> {
+    let mut functions = vec![clock::proctime()];
+    functions.extend(calendar::functions());
+    functions.extend(convert::functions());
+    functions.extend(pattern::functions());
+    functions
+}
+
+/// All functions.
+pub(crate) fn registry() -> &'static Registry {
+    &REGISTRY
+}
+
+/// Whether there is a function of that lower-case name.
+pub(crate) fn exists(lower: &str) -> bool {
+    let registry = registry();
+    registry.scalar.contains_key(lower)
+        || registry.aggregate.contains_key(lower)
+        || registry.window.contains_key(lower)
+        || registry.higher_order.contains_key(lower)
+        || BUILT_IN.contains(&lower)
+}
+
+/// The names of all functions.
+pub(crate) fn names() -> Vec<String> {
+    let registry = registry();
+    let scalar = registry.scalar.keys();
+    scalar.chain(registry.aggregate.keys()).chain(registry.window.keys()).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Parts of text: `SPLIT_INDEX` and `REGEXP_EXTRACT`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::ScalarUDF;
+use regex::{CaptureLocations, Regex};
+
+use super::support::{Args, function, is_text, is_whole};
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        function("split_index", &[], "SPLIT_INDEX(text, delimiter, index)", split_types, split_index),
+        function("regexp_extract", &[], "REGEXP_EXTRACT(text, regex [, group])", regex_types, regexp_extract),
+    ]
+}
+
+fn split_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [text, delimiter, index] if is_text(text) && is_text(delimiter) && is_whole(index) => {
+            Some((DataType::Utf8, vec![DataType::Utf8, DataType::Utf8, DataType::Int64]))
+        }
+        _ => None,
+    }
+}
+
+/// The part with that number from 0 between delimiters; null where there are fewer.
+fn split_index(args: &Args) -> Result<ArrayRef> {
+    let column = args.column(0)?;
+    let texts = column.as_string::<i32>();
+    let delimiters = args.text(1)?;
+    let indexes = args.column(2)?;
+    let indexes = indexes.as_primitive::<Int64Type>();
+    let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
+    for row in 0..texts.len() {
+        let part = match (texts.is_valid(row), delimiters.get(row), indexes.is_valid(row)) {
+            (true, Some(delimiter), true) => nth(texts.value(row), delimiter, indexes.value(row)),
+            _ => None,
+        };
+        out.append_option(part);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn nth<'t>(text: &'t str, delimiter: &str, index: i64) -> Option<&'t str> {
+    let index = usize::try_from(index).ok()?;
+    match delimiter.as_bytes() {
+        [] => (index == 0).then_some(text),
+        [single] => text.split(char::from(*single)).nth(index),
+        _ => text.split(delimiter).nth(index),
+    }
+}
+
+fn regex_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [text, regex] if is_text(text) && is_text(regex) => Some((DataType::Utf8, vec![DataType::Utf8; 2])),
+        [text, regex, group] if is_text(text) && is_text(regex) && is_whole(group) => {
+            Some((DataType::Utf8, vec![DataType::Utf8, DataType::Utf8, DataType::Int64]))
+        }
+        _ => None,
+    }
+}
+
+thread_local! {
+    /// The last expression of this thread, compiled: it is nearly always the next one too.
+    static COMPILED: RefCell<Option<(String, Regex, CaptureLocations)>> = const { RefCell::new(None) };
+}
+
+/// The group of the first match; null where nothing matches or the group takes no part.
+fn regexp_extract(args: &Args) -> Result<ArrayRef> {
+    let column = args.column(0)?;
+    let texts = column.as_string::<i32>();
+    let regexes = args.text(1)?;
+    let groups = if args.len() > 2 { Some(args.column(2)?) } else { None };
+    let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
+    COMPILED.with_borrow_mut(|compiled| {
+        for row in 0..texts.len() {
+            let group = match &groups {
+                None => Some(0),
+                Some(groups) if groups.is_valid(row) => Some(groups.as_primitive::<Int64Type>().value(row)),
+                Some(_) => None,
+            };
+            let (true, Some(regex), Some(group)) = (texts.is_valid(row), regexes.get(row), group) else {
+                out.append_null();
+                continue;
+            };
+            let (regex, places) = compile(compiled, regex)?;
+            let text = texts.value(row);
+            let matched = regex.captures_read(places, text).is_some();
+            let place = usize::try_from(group).ok().filter(|_| matched).and_then(|group| places.get(group));
+            out.append_option(place.and_then(|(start, end)| text.get(start..end)));
+        }
+        Ok::<(), DataFusionError>(())
+    })?;
+    Ok(Arc::new(out.finish()))
+}
+
+fn compile<'c>(
+    compiled: &'c mut Option<(String, Regex, CaptureLocations)>,
+    text: &str,
+) -> Result<(&'c Regex, &'c mut CaptureLocations)> {
+    if compiled.as_ref().is_none_or(|(known, ..)| known != text) {
+        let regex = Regex::new(text)
+            .map_err(|error| DataFusionError::Execution(format!("invalid regular expression '{text}': {error}")))?;
+        let places = regex.capture_locations();
+        *compiled = Some((text.to_owned(), regex, places));
+    }
+    match compiled {
+        Some((_, regex, places)) => Ok((regex, places)),
+        None => Err(DataFusionError::Internal("a regular expression was lost".into())),
+    }
+}

@@ -1,0 +1,132 @@
+//! Names inside expressions.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast as sp;
+use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::tokenizer::Span;
+
+use super::scope::{Clause, Env, Found, Scope};
+use super::{Resolver, legacy};
+use crate::catalog::nearest;
+use crate::error::{Result, SqlError, SqlState};
+use crate::functions;
+use crate::query::position::at;
+
+impl Resolver<'_> {
+    /// Resolves all names in an expression, those of its subqueries included.
+    pub(super) fn expr(&self, expr: &mut sp::Expr, scope: &Scope<'_>, clause: Clause<'_>, env: &Env<'_>) -> Result<()> {
+        let mut names = Names { resolver: self, scope, clause, env, depth: 0, fields: Vec::new(), locals: Vec::new() };
+        match expr.visit(&mut names) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+
+    /// Resolves an expression and tells what column it is, where it is nothing but one.
+    pub(super) fn column(&self, expr: &mut sp::Expr, scope: &Scope<'_>, env: &Env<'_>) -> Result<Option<Found>> {
+        match expr {
+            sp::Expr::Identifier(ident) if !ident.value.starts_with('@') => scope.resolve(ident, Clause::Row),
+            sp::Expr::CompoundIdentifier(path) => scope.resolve_path(path),
+            other => {
+                self.expr(other, scope, Clause::Row, env)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Gives a function's name the spelling of the registry.
+    fn function(&self, function: &mut sp::Function) -> Result<()> {
+        let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice() else { return Ok(()) };
+        let lower = ident.value.to_ascii_lowercase();
+        if self.catalog.functions.contains_key(&lower) {
+            self.state.borrow_mut().functions.insert(lower.clone());
+        } else if !functions::exists(&lower) && !legacy::is_window_function(&lower) {
+            let message = format!("function {lower} does not exist");
+            let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, message);
+            let names = functions::names();
+            let candidates = names.iter().map(String::as_str).chain(self.catalog.functions.keys().map(String::as_str));
+            let error = match nearest(&lower, candidates) {
+                Some(near) => error.with_hint(format!("perhaps you meant {near}")),
+                None => error,
+            };
+            return Err(at(error, ident.span));
+        }
+        ident.value = lower;
+        ident.quote_style = None;
+        Ok(())
+    }
+}
+
+/// Walks an expression. Subqueries are resolved as a whole when they are entered, and not again inside.
+struct Names<'r, 'a, 's> {
+    resolver: &'r Resolver<'a>,
+    scope: &'r Scope<'s>,
+    clause: Clause<'r>,
+    env: &'r Env<'s>,
+    /// How many subqueries deep the walk is.
+    depth: usize,
+    /// Places of identifiers that name a field, not a column.
+    fields: Vec<Span>,
+    /// Parameters of lambdas.
+    locals: Vec<String>,
+}
+
+impl VisitorMut for Names<'_, '_, '_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut sp::Query) -> ControlFlow<SqlError> {
+        self.depth += 1;
+        if self.depth > 1 {
+            return ControlFlow::Continue(());
+        }
+        let env = Env { ctes: self.env.ctes.clone(), outer: Some(self.scope) };
+        flow(self.resolver.query(query, &env).map(drop))
+    }
+
+    fn post_visit_query(&mut self, _query: &mut sp::Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut sp::Expr) -> ControlFlow<SqlError> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        match expr {
+            sp::Expr::Identifier(ident) => {
+                if ident.value.starts_with('@') || self.fields.contains(&ident.span) || self.locals.contains(&ident.value) {
+                    return ControlFlow::Continue(());
+                }
+                flow(self.scope.resolve(ident, self.clause).map(drop))
+            }
+            sp::Expr::CompoundIdentifier(path) => {
+                if path.first().is_some_and(|head| self.locals.contains(&head.value)) {
+                    return ControlFlow::Continue(());
+                }
+                flow(self.scope.resolve_path(path).map(drop))
+            }
+            sp::Expr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let sp::AccessExpr::Dot(sp::Expr::Identifier(ident)) = access {
+                        self.fields.push(ident.span);
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+            sp::Expr::Lambda(lambda) => {
+                self.locals.extend(lambda.params.iter().map(|parameter| parameter.name.value.clone()));
+                ControlFlow::Continue(())
+            }
+            sp::Expr::Function(function) => flow(self.resolver.function(function)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<SqlError> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}

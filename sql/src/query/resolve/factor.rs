@@ -1,0 +1,187 @@
+//! The tables of a `FROM`.
+
+use datafusion::sql::sqlparser::ast as sp;
+
+use super::scope::{Clause, Env, Scope};
+use super::tvf::{self, TvfCall};
+use super::{Columns, Named, Resolver, renamed};
+use crate::catalog::LookupError;
+use crate::error::{Result, SqlError, SqlState};
+use crate::query::nodes::window_names;
+use crate::query::position::at;
+
+/// Schemas that a table's name may be qualified with; they all mean the one there is.
+const SCHEMAS: [&str; 4] = ["public", "default_database", "millstream", "default"];
+
+impl Resolver<'_> {
+    pub(super) fn table_with_joins<'s>(
+        &self,
+        table: &mut sp::TableWithJoins,
+        scope: &mut Scope<'s>,
+        env: &Env<'s>,
+    ) -> Result<()> {
+        self.factor(&mut table.relation, scope, env)?;
+        for join in &mut table.joins {
+            self.factor(&mut join.relation, scope, env)?;
+            match constraint(&mut join.join_operator) {
+                Some(sp::JoinConstraint::On(condition)) => self.expr(condition, scope, Clause::Row, env)?,
+                Some(sp::JoinConstraint::Using(_) | sp::JoinConstraint::Natural) => scope.merged = true,
+                Some(sp::JoinConstraint::None) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn factor<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
+        match factor {
+            sp::TableFactor::Table { name, alias, args: None, version, .. } => {
+                if version.is_some() {
+                    return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported yet"));
+                }
+                let (name, columns) = self.relation(name, env)?;
+                push(scope, Some(name), alias.as_ref(), columns);
+                Ok(())
+            }
+            sp::TableFactor::Derived { lateral, subquery, alias, .. } => {
+                let outer = if *lateral { Some(&*scope) } else { env.outer };
+                let env = Env { ctes: env.ctes.clone(), outer };
+                let columns = self.query(subquery, &env)?;
+                push(scope, None, alias.as_ref(), columns);
+                Ok(())
+            }
+            sp::TableFactor::NestedJoin { table_with_joins, alias } => {
+                let mut inner = Scope::new(env.outer);
+                self.table_with_joins(table_with_joins, &mut inner, env)?;
+                scope.merged |= inner.merged;
+                match alias {
+                    Some(_) => push(scope, None, alias.as_ref(), None),
+                    None => scope.relations.append(&mut inner.relations),
+                }
+                Ok(())
+            }
+            sp::TableFactor::UNNEST { array_exprs, alias, .. } => {
+                for expr in array_exprs {
+                    self.expr(expr, scope, Clause::Row, env)?;
+                }
+                push(scope, None, alias.as_ref(), None);
+                Ok(())
+            }
+            sp::TableFactor::Table { args: Some(_), .. }
+            | sp::TableFactor::TableFunction { .. }
+            | sp::TableFactor::Function { .. } => self.table_function(factor, scope, env),
+            other => Err(SqlError::unsupported(format!("this kind of table is not supported: {other}"))),
+        }
+    }
+
+    /// A table function: only the windowing ones are ours.
+    fn table_function<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
+        let (mut call, alias) = match factor {
+            sp::TableFactor::TableFunction { expr: sp::Expr::Function(function), alias } => {
+                let sp::FunctionArguments::List(list) = &function.args else {
+                    return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("{} needs arguments", function.name)));
+                };
+                (TvfCall::parse(&function.name, &list.args)?, alias.take())
+            }
+            sp::TableFactor::Table { name, args: Some(args), alias, .. } => (TvfCall::parse(name, &args.args)?, alias.take()),
+            sp::TableFactor::Function { name, args, alias, .. } => (TvfCall::parse(name, args)?, alias.take()),
+            other => return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("not a table function: {other}"))),
+        };
+        let table = call.input_table();
+        let columns = self.query(&mut call.input, env)?;
+        let mut inner = Scope::default();
+        inner.push(table.clone(), columns.clone());
+        for expr in std::iter::once(&mut call.time).chain(&mut call.partition_by) {
+            self.expr(expr, &inner, Clause::Row, env)?;
+        }
+        let columns = columns.map(|mut columns| {
+            let names = window_names(columns.iter().map(|column| column.plan.as_str()));
+            columns.extend(names.into_iter().map(|name| Named::new(name, Some(crate::query::nodes::WINDOW_TYPE))));
+            columns
+        });
+        push(scope, table, alias.as_ref(), columns);
+        *factor = tvf::placeholder(&mut self.state.borrow_mut().calls, call, alias);
+        Ok(())
+    }
+
+    /// A table, view or `WITH` query by name, in the plan's spelling.
+    fn relation(&self, name: &mut sp::ObjectName, env: &Env<'_>) -> Result<(String, Columns)> {
+        let parts: Vec<sp::Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+        let Some((ident, schema)) = parts.split_last() else {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("{name} does not name a table")));
+        };
+        let missing = || at(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")), ident.span);
+        if let Some(last) = schema.last()
+            && !SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(&last.value))
+        {
+            return Err(missing());
+        }
+        let cte = |exact: bool| {
+            env.ctes.iter().rev().find(|(name, _)| {
+                schema.is_empty()
+                    && if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
+            })
+        };
+        let exact = self.catalog.relations.contains_key(&ident.value);
+        if let Some((found, columns)) = cte(true).or_else(|| if exact { None } else { cte(false) }) {
+            let spelled = sp::Ident { value: found.clone(), ..ident.clone() };
+            *name = sp::ObjectName::from(vec![spelled]);
+            return Ok((found.clone(), columns.clone()));
+        }
+        match self.catalog.relation(&ident.value) {
+            Ok(relation) => {
+                let columns = relation.columns.iter();
+                let columns =
+                    columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
+                let spelled = sp::Ident { value: relation.name.clone(), ..ident.clone() };
+                *name = sp::ObjectName::from(vec![spelled]);
+                Ok((relation.name.clone(), Some(columns)))
+            }
+            Err(LookupError::Missing(near)) => {
+                let ctes = env.ctes.iter().map(|(name, _)| name.as_str());
+                let near = near.or_else(|| crate::catalog::nearest(&ident.value, ctes).map(str::to_owned));
+                Err(match near {
+                    Some(near) => missing().with_hint(format!("perhaps you meant \"{near}\"")),
+                    None => missing(),
+                })
+            }
+            Err(LookupError::Ambiguous(names)) => {
+                let message = format!("relation name \"{}\" is ambiguous", ident.value);
+                let error = SqlError::new(SqlState::AMBIGUOUS_COLUMN, message);
+                Err(at(error.with_detail(format!("it could be any of {}", names.join(", "))), ident.span))
+            }
+        }
+    }
+}
+
+fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAlias>, columns: Columns) {
+    match alias {
+        Some(alias) => scope.push(Some(alias.name.value.clone()), renamed(columns, &alias.columns)),
+        None => scope.push(name, columns),
+    }
+}
+
+fn constraint(operator: &mut sp::JoinOperator) -> Option<&mut sp::JoinConstraint> {
+    match operator {
+        sp::JoinOperator::Join(constraint)
+        | sp::JoinOperator::Inner(constraint)
+        | sp::JoinOperator::Left(constraint)
+        | sp::JoinOperator::LeftOuter(constraint)
+        | sp::JoinOperator::Right(constraint)
+        | sp::JoinOperator::RightOuter(constraint)
+        | sp::JoinOperator::FullOuter(constraint)
+        | sp::JoinOperator::CrossJoin(constraint)
+        | sp::JoinOperator::Semi(constraint)
+        | sp::JoinOperator::LeftSemi(constraint)
+        | sp::JoinOperator::RightSemi(constraint)
+        | sp::JoinOperator::Anti(constraint)
+        | sp::JoinOperator::LeftAnti(constraint)
+        | sp::JoinOperator::RightAnti(constraint)
+        | sp::JoinOperator::StraightJoin(constraint)
+        | sp::JoinOperator::AsOf { constraint, .. } => Some(constraint),
+        sp::JoinOperator::CrossApply
+        | sp::JoinOperator::OuterApply
+        | sp::JoinOperator::ArrayJoin
+        | sp::JoinOperator::LeftArrayJoin
+        | sp::JoinOperator::InnerArrayJoin => None,
+    }
+}

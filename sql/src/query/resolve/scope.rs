@@ -1,0 +1,247 @@
+//! What is visible at one place of a query, and the look-up of a name in it.
+
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::Ident;
+
+use super::{Columns, Named};
+use crate::catalog::nearest;
+use crate::error::{Result, SqlError, SqlState};
+use crate::query::position::at;
+
+/// What a query finds around it: the `WITH` queries, and the tables of the queries it stands in.
+#[derive(Clone, Default)]
+pub(super) struct Env<'s> {
+    pub(super) ctes: Vec<(String, Columns)>,
+    pub(super) outer: Option<&'s Scope<'s>>,
+}
+
+/// The tables of one `FROM`.
+#[derive(Default)]
+pub(super) struct Scope<'s> {
+    pub(super) relations: Vec<Visible>,
+    /// Some join has `USING` or is `NATURAL`: columns of equal name are one.
+    pub(super) merged: bool,
+    outer: Option<&'s Scope<'s>>,
+}
+
+/// A table of a `FROM`, under its alias.
+pub(super) struct Visible {
+    pub(super) name: Option<String>,
+    pub(super) columns: Columns,
+}
+
+/// Where an expression stands: whether it sees the results of the select list.
+#[derive(Clone, Copy)]
+pub(super) enum Clause<'c> {
+    /// It sees the tables only.
+    Row,
+    /// Tables first, then results (`GROUP BY`, `HAVING`).
+    Group(&'c [Named]),
+    /// Results first, then tables.
+    OrderBy(&'c [Named]),
+}
+
+/// What a name stands for.
+pub(super) struct Found {
+    /// The column, or the child of a ROW column.
+    pub(super) column: Named,
+    /// It is a child of a ROW column.
+    pub(super) child: bool,
+}
+
+impl<'s> Scope<'s> {
+    pub(super) fn new(outer: Option<&'s Scope<'s>>) -> Self {
+        Self { outer, ..Self::default() }
+    }
+
+    pub(super) fn push(&mut self, name: Option<String>, columns: Columns) {
+        self.relations.push(Visible { name, columns });
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |scope| scope.outer)
+    }
+
+    /// Whether some table has columns that are not known here.
+    fn unknown(&self) -> bool {
+        self.relations.iter().any(|relation| relation.columns.is_none())
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &Named> {
+        self.relations.iter().filter_map(|relation| relation.columns.as_ref()).flatten()
+    }
+
+    /// Looks up a bare name and gives it the plan's spelling.
+    pub(super) fn resolve(&self, ident: &mut Ident, clause: Clause<'_>) -> Result<Option<Found>> {
+        for (depth, scope) in self.chain().enumerate() {
+            let (first, second): (Vec<&Named>, Vec<&Named>) = match clause {
+                Clause::Group(outputs) if depth == 0 => (scope.columns().collect(), outputs.iter().collect()),
+                Clause::OrderBy(outputs) if depth == 0 => (outputs.iter().collect(), scope.columns().collect()),
+                Clause::Row | Clause::Group(_) | Clause::OrderBy(_) => (scope.columns().collect(), Vec::new()),
+            };
+            let ranks: [(&[&Named], bool); 4] = [(&first, true), (&second, true), (&first, false), (&second, false)];
+            for (columns, exact) in ranks {
+                let hits: Vec<&Named> = columns.iter().copied().filter(|column| alike(&column.name, ident, exact)).collect();
+                if let Some(column) = one(&hits, ident, scope.merged)? {
+                    ident.value.clone_from(&column.plan);
+                    return Ok(Some(Found { column: column.clone(), child: false }));
+                }
+            }
+            if scope.unknown() {
+                return Ok(None);
+            }
+        }
+        Err(self.missing(ident, clause))
+    }
+
+    /// Looks up `a.b.c…`: a column of a table, or a child of a ROW column.
+    pub(super) fn resolve_path(&self, path: &mut [Ident]) -> Result<Option<Found>> {
+        let [head, second, rest @ ..] = path else { return Ok(None) };
+        for scope in self.chain() {
+            if let Some(relation) = scope.relation(head)? {
+                let Some(columns) = &relation.columns else { return Ok(None) };
+                if let Some(column) = find(columns, second)? {
+                    if let Some(name) = &relation.name {
+                        head.value.clone_from(name);
+                    }
+                    second.value.clone_from(&column.plan);
+                    return children(column.clone(), rest);
+                }
+            }
+            let columns: Vec<&Named> = scope.columns().collect();
+            for exact in [true, false] {
+                let hits: Vec<&Named> = columns.iter().copied().filter(|column| alike(&column.name, head, exact)).collect();
+                let Some(column) = one(&hits, head, scope.merged)? else { continue };
+                if let Some(DataType::Struct(_)) = column.data_type {
+                    head.value.clone_from(&column.plan);
+                    return children(column.clone(), &mut path[1..]);
+                }
+            }
+            if let Some(relation) = scope.relation(head)? {
+                let names = relation.columns.iter().flatten().map(|column| column.name.as_str());
+                let name = relation.name.as_deref().unwrap_or_default();
+                return Err(no_column(&format!("{name}.{}", second.value), second, names));
+            }
+            if scope.unknown() {
+                return Ok(None);
+            }
+        }
+        Err(self.missing_head(head))
+    }
+
+    fn relation(&self, ident: &Ident) -> Result<Option<&Visible>> {
+        for exact in [true, false] {
+            let hits: Vec<&Visible> = self
+                .relations
+                .iter()
+                .filter(|relation| relation.name.as_ref().is_some_and(|name| alike(name, ident, exact)))
+                .collect();
+            match hits.as_slice() {
+                [] => {}
+                [relation] => return Ok(Some(relation)),
+                _ => {
+                    let message = format!("table reference \"{}\" is ambiguous", ident.value);
+                    return Err(at(SqlError::new(SqlState("42P09"), message), ident.span));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn missing(&self, ident: &Ident, clause: Clause<'_>) -> SqlError {
+        let outputs = match clause {
+            Clause::Row => &[],
+            Clause::Group(outputs) | Clause::OrderBy(outputs) => outputs,
+        };
+        let names = self.chain().flat_map(Scope::columns).chain(outputs).map(|column| column.name.as_str());
+        no_column(&ident.value, ident, names)
+    }
+
+    /// The error for `a.b` where `a` is neither a table nor a ROW column.
+    fn missing_head(&self, head: &Ident) -> SqlError {
+        let relations = self.chain().flat_map(|scope| &scope.relations).filter_map(|relation| relation.name.as_deref());
+        if let Some(column) = self.chain().flat_map(Scope::columns).find(|column| alike(&column.name, head, false)) {
+            let message = format!("column \"{}\" is not a row, and no table has that name", column.name);
+            return at(SqlError::new(SqlState::UNDEFINED_COLUMN, message), head.span);
+        }
+        let message = format!("missing FROM-clause entry for table \"{}\"", head.value);
+        let error = SqlError::new(SqlState::UNDEFINED_TABLE, message);
+        let error = match nearest(&head.value, relations) {
+            Some(near) => error.with_hint(format!("perhaps you meant \"{near}\"")),
+            None => error,
+        };
+        at(error, head.span)
+    }
+}
+
+/// The children of a ROW column along a path.
+fn children(mut column: Named, path: &mut [Ident]) -> Result<Option<Found>> {
+    let child = !path.is_empty();
+    for ident in path {
+        let Some(DataType::Struct(fields)) = &column.data_type else {
+            return match &column.data_type {
+                None => Ok(None),
+                Some(_) => {
+                    let message = format!("column \"{}\" is not a row and has no \"{}\"", column.name, ident.value);
+                    Err(at(SqlError::new(SqlState::DATATYPE_MISMATCH, message), ident.span))
+                }
+            };
+        };
+        let named: Vec<Named> =
+            fields.iter().map(|field| Named::new(field.name(), Some(field.data_type().clone()))).collect();
+        let Some(found) = find(&named, ident)? else {
+            let name = format!("{}.{}", column.name, ident.value);
+            return Err(no_column(&name, ident, named.iter().map(|field| field.name.as_str())));
+        };
+        ident.value.clone_from(&found.plan);
+        column = found.clone();
+    }
+    Ok(Some(Found { column, child }))
+}
+
+/// The one column of that name: exact, else without regard to case.
+pub(super) fn find<'c>(columns: &'c [Named], ident: &Ident) -> Result<Option<&'c Named>> {
+    for exact in [true, false] {
+        let hits: Vec<&Named> = columns.iter().filter(|column| alike(&column.name, ident, exact)).collect();
+        if let Some(column) = one(&hits, ident, false)? {
+            return Ok(Some(column));
+        }
+    }
+    Ok(None)
+}
+
+fn alike(name: &str, ident: &Ident, exact: bool) -> bool {
+    if exact { name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
+}
+
+fn one<'c>(hits: &[&'c Named], ident: &Ident, merged: bool) -> Result<Option<&'c Named>> {
+    match hits {
+        [] => Ok(None),
+        [column] => Ok(Some(column)),
+        [column, rest @ ..] if merged && rest.iter().all(|other| other.name == column.name) => Ok(Some(column)),
+        several => {
+            let mut names: Vec<&str> = several.iter().map(|column| column.name.as_str()).collect();
+            names.dedup();
+            let error = SqlError::new(
+                SqlState::AMBIGUOUS_COLUMN,
+                format!("column reference \"{}\" is ambiguous", ident.value),
+            );
+            let error = match names.as_slice() {
+                [_] => error,
+                several => error.with_detail(format!("it could be any of {}", several.join(", "))),
+            };
+            Err(at(error, ident.span))
+        }
+    }
+}
+
+/// The error for a column that does not exist.
+pub(super) fn no_column<'c>(name: &str, ident: &Ident, candidates: impl Iterator<Item = &'c str>) -> SqlError {
+    let shown = if name.contains('.') { name.to_owned() } else { format!("\"{name}\"") };
+    let error = SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column {shown} does not exist"));
+    let error = match nearest(&ident.value, candidates) {
+        Some(near) => error.with_hint(format!("perhaps you meant the column \"{near}\"")),
+        None => error,
+    };
+    at(error, ident.span)
+}

@@ -1,0 +1,176 @@
+//! Where Flink and PostgreSQL disagree on a result, the plan is rewritten so that streaming and batch both give what
+//! `sql.semantics` says. The list of differences is in `docs/semantics.md`.
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result as PlanResult};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
+};
+use datafusion::functions::math::expr_fn::round;
+
+use super::from_datafusion;
+use crate::catalog::Semantics;
+use crate::error::Result;
+use crate::functions::{checked, wrapping};
+
+/// What whole numbers are averaged in, so that the mean has a scale of 16.
+const MEAN: DataType = DataType::Decimal128(38, 12);
+/// What whole numbers are summed in.
+const SUM: DataType = DataType::Decimal128(38, 0);
+
+/// Gives `AVG` and `SUM` of whole numbers their types. Before the analyzer, which would make them doubles.
+pub(super) fn aggregates(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        if !matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_)) {
+            return Ok(Transformed::no(node));
+        }
+        let Some(input) = node.inputs().first().map(|input| input.schema().as_ref().clone()) else {
+            return Ok(Transformed::no(node));
+        };
+        let names = NamePreserver::new(&node);
+        let mut narrowed: Vec<(String, Narrow)> = Vec::new();
+        let mapped = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let column = expr.schema_name().to_string();
+            let mut narrow = None;
+            let rewritten = expr.transform_up(|expr| aggregate(expr, &input, semantics, &mut narrow))?;
+            narrowed.extend(narrow.map(|narrow| (column, narrow)));
+            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
+        })?;
+        if !mapped.transformed {
+            return Ok(mapped);
+        }
+        let plan = mapped.data.recompute_schema()?;
+        let plan = if narrowed.is_empty() { plan } else { narrow_results(plan, &narrowed)? };
+        Ok(Transformed::yes(plan))
+    });
+    Ok(rewritten.map_err(from_datafusion)?.data)
+}
+
+/// The type that a result is brought back to.
+#[derive(Debug, Clone, PartialEq)]
+enum Narrow {
+    /// Digits behind the point are cut off.
+    Truncate(DataType),
+    /// The low bits are kept.
+    Wrap(DataType),
+}
+
+fn aggregate(
+    expr: Expr,
+    input: &DFSchema,
+    semantics: Semantics,
+    narrow: &mut Option<Narrow>,
+) -> PlanResult<Transformed<Expr>> {
+    let (name, args) = match &expr {
+        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
+        Expr::WindowFunction(call) => match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => (function.name(), &call.params.args),
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::no(expr)),
+        },
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let [arg] = args.as_slice() else { return Ok(Transformed::no(expr)) };
+    let data_type = arg.get_type(input)?;
+    if !data_type.is_integer() {
+        return Ok(Transformed::no(expr));
+    }
+    let wanted = match (name, semantics, &data_type) {
+        ("avg", Semantics::Postgres, _) => MEAN,
+        ("sum", Semantics::Postgres, DataType::Int64) => SUM,
+        ("avg", Semantics::Flink, _) => {
+            *narrow = Some(Narrow::Truncate(data_type));
+            MEAN
+        }
+        ("sum", Semantics::Flink, DataType::Int8 | DataType::Int16 | DataType::Int32) => {
+            *narrow = Some(Narrow::Wrap(data_type));
+            DataType::Int64
+        }
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let arg = cast(arg.clone(), wanted);
+    Ok(Transformed::yes(match expr {
+        Expr::AggregateFunction(mut call) => {
+            call.params.args = vec![arg];
+            Expr::AggregateFunction(call)
+        }
+        Expr::WindowFunction(mut call) => {
+            call.params.args = vec![arg];
+            Expr::WindowFunction(call)
+        }
+        other => other,
+    }))
+}
+
+/// A projection over an aggregation that brings results back to narrower types, under the same names.
+fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResult<LogicalPlan> {
+    let exprs: Vec<Expr> = plan
+        .schema()
+        .iter()
+        .map(|(qualifier, field)| {
+            let column = Expr::from((qualifier, field));
+            let expr = match narrowed.iter().find(|(name, _)| qualifier.is_none() && name == field.name()) {
+                None => return column,
+                Some((_, Narrow::Truncate(data_type))) => cast(column, data_type.clone()),
+                Some((_, Narrow::Wrap(data_type))) => wrapping(column, data_type),
+            };
+            expr.alias_qualified(qualifier.cloned(), field.name())
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. After the analyzer, when both
+/// sides of an operator have one type.
+pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    if semantics == Semantics::Flink {
+        return Ok(plan);
+    }
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let mut input = DFSchema::empty();
+        match &node {
+            LogicalPlan::TableScan(scan) => input.merge(&scan.projected_schema),
+            other => other.inputs().iter().for_each(|child| input.merge(child.schema())),
+        }
+        let names = NamePreserver::new(&node);
+        let mapped = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| operator(expr, &input))?;
+            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
+        })?;
+        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
+    });
+    Ok(rewritten.map_err(from_datafusion)?.data)
+}
+
+fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            if let Some(function) = checked(op)
+                && let (Ok(left_type), Ok(right_type)) = (left.get_type(input), right.get_type(input))
+                && left_type.is_integer()
+                && left_type == right_type
+            {
+                return Ok(Transformed::yes(function.call(vec![*left, *right])));
+            }
+            Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
+        Expr::Cast(mut cast) => {
+            let rounds = cast.field.data_type().is_integer()
+                && cast.expr.get_type(input).is_ok_and(|from| from.is_floating() || from.is_decimal());
+            if !rounds || already_round(&cast.expr) {
+                return Ok(Transformed::no(Expr::Cast(cast)));
+            }
+            cast.expr = Box::new(round(vec![*cast.expr]));
+            Ok(Transformed::yes(Expr::Cast(cast)))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// Whether the expression is a call of `round`: a plan may come here twice.
+fn already_round(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "round")
+}
