@@ -14,8 +14,8 @@ use crate::error::{EngineError, Result};
 use crate::expr::Scalar;
 use crate::message::{Delta, Epoch};
 use crate::plan::{
-    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, RelationId,
-    SinkSpec, SourceSpec, ViewSourceSpec, WatermarkSpec,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Edge, GroupAggregateSpec, Input, MaterializeSpec, Node,
+    NodeId, OperatorSpec, Partitioning, RelationId, SinkSpec, SourceSpec, ViewSourceSpec, WatermarkSpec,
 };
 use crate::ports::{
     Accepts, Boundedness, CommitToken, Guarantee, MemorySource, ReadContext, ReadPoll, Sink, SinkContext, SinkWriter,
@@ -76,6 +76,34 @@ impl Plan {
             OperatorSpec::ViewSource(ViewSourceSpec { relation: RelationId(relation), name, watermark: None }),
             Vec::new(),
         )
+    }
+
+    /// The number of rows of each key, kept up to date.
+    pub(super) fn count_by_key(self) -> Self {
+        let last = self.last();
+        let call = AggregateCall {
+            function: AggregateFunction::Count,
+            arg: None,
+            distinct: false,
+            filter: None,
+            output: Arc::new(Field::new("n", DataType::Int64, false)),
+        };
+        let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call] };
+        self.add(OperatorSpec::GroupAggregate(spec), vec![(last, by_key())]).updating()
+    }
+
+    /// The last node gives changing numbers by key.
+    pub(super) fn updating(mut self) -> Self {
+        if let Some(node) = self.0.nodes.last_mut() {
+            let number = |name: &str| Field::new(name, DataType::Int64, false);
+            node.edge = Edge {
+                schema: Arc::new(Schema::new(vec![number("k"), number("n")])),
+                changelog: ChangelogMode::Retract,
+                stream_key: Some(vec![0]),
+                time_column: None,
+            };
+        }
+        self
     }
 
     /// The union of the last two nodes.
@@ -145,6 +173,16 @@ pub(super) fn keys_in_order(snapshot: &GlobalSnapshot, relation: u64) -> Vec<i64
     let view = snapshot.views.get(&RelationId(relation)).expect("the view is there");
     let batches = view.shards.iter().flat_map(|version| version.scan(&[0]).unwrap());
     batches.flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+/// The numbers by key of a view of [`Plan::count_by_key`], sorted.
+pub(super) fn counts(snapshot: &GlobalSnapshot, relation: u64) -> Vec<(i64, i64)> {
+    let view = snapshot.views.get(&RelationId(relation)).expect("the view is there");
+    let batches = view.shards.iter().flat_map(|version| version.scan(&[0, 1]).unwrap());
+    let numbers = |batch: &RecordBatch, index: usize| batch.column(index).as_primitive::<Int64Type>().values().to_vec();
+    let mut counts: Vec<_> = batches.flat_map(|batch| numbers(&batch, 0).into_iter().zip(numbers(&batch, 1))).collect();
+    counts.sort_unstable();
+    counts
 }
 
 pub(super) fn view_watermark(snapshot: &GlobalSnapshot, relation: u64) -> EventTime {
