@@ -122,8 +122,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             let pair = |(a, b): &(usize, usize)| {
                 format!("{} = {}", of_input(&[*a]), right.map_or_else(String::new, |right| names(right, &[*b])))
             };
-            let on: Vec<String> =
-                spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
+            let on: Vec<String> = spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
             let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
         }
@@ -190,7 +189,9 @@ fn state(node: &Node) -> Option<String> {
             WindowInput::Assign { time: WindowTime::Processing, .. } => {
                 "groups of each slice, dropped when the clock closes its last window".into()
             }
-            WindowInput::Assign { .. } => "groups of each slice, dropped when the watermark closes its last window".into(),
+            WindowInput::Assign { .. } => {
+                "groups of each slice, dropped when the watermark closes its last window".into()
+            }
             WindowInput::Attached { .. } => "groups of each window, dropped when the watermark closes it".into(),
         },
         OperatorSpec::SessionAggregate(_) => "one group a session, dropped when the watermark closes it".into(),

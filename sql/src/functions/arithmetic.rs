@@ -14,7 +14,8 @@ use super::support::{Args, Types, function};
 
 type Checked = fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>;
 
-static ADD: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("+", &[], "a + b", same, |args| compute(args, numeric::add)));
+static ADD: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| function("+", &[], "a + b", same, |args| compute(args, numeric::add)));
 static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| function("-", &[], "a - b", same, |args| compute(args, numeric::sub)));
 static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
@@ -40,7 +41,6 @@ pub(crate) fn wrapping(expr: Expr, to: &DataType) -> Expr {
     function(name, &[], "wrap(bigint)", types, wrap).call(vec![expr])
 }
 
-
 fn same(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
         [left, right] if left == right && left.is_integer() => Some((left.clone(), types.to_vec())),
@@ -50,7 +50,9 @@ fn same(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
 
 fn compute(args: &Args, kernel: Checked) -> Result<ArrayRef> {
     kernel(&args.column(0)?, &args.column(1)?).map_err(|error| match error {
-        ArrowError::ArithmeticOverflow(_) => DataFusionError::Execution(format!("{} out of range", type_name(&args.returns))),
+        ArrowError::ArithmeticOverflow(_) => {
+            DataFusionError::Execution(format!("{} out of range", type_name(&args.returns)))
+        }
         other => DataFusionError::from(other),
     })
 }

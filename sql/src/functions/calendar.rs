@@ -24,8 +24,10 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         ("minute", &[], |args| part(args, DatePart::Minute)),
         ("second", &[], |args| part(args, DatePart::Second)),
     ];
-    let mut functions: Vec<_> =
-        parts.into_iter().map(|(name, aliases, kernel)| function(name, aliases, "part(timestamp)", PART, kernel)).collect();
+    let mut functions: Vec<_> = parts
+        .into_iter()
+        .map(|(name, aliases, kernel)| function(name, aliases, "part(timestamp)", PART, kernel))
+        .collect();
     functions.push(function("date_format", &[], "DATE_FORMAT(timestamp, pattern)", format_types, date_format));
     functions
 }

@@ -4,30 +4,16 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 /// Its name.
 pub(crate) const PROCTIME: &str = "proctime";
-
-/// The functions that the engine computes from its clock.
-const CLOCK: [&str; 6] =
-    [PROCTIME, "now", "current_timestamp", "current_row_timestamp", "transaction_timestamp", "localtimestamp"];
 
 static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF::new_from_impl(Proctime::new())));
 
 /// The function.
 pub(crate) fn proctime() -> Arc<ScalarUDF> {
     Arc::clone(&FUNCTION)
-}
-
-/// Whether the expression is a call of a function that reads the clock.
-pub(crate) fn is_clock(expr: &Expr) -> bool {
-    match expr {
-        Expr::ScalarFunction(call) => call.args.is_empty() && CLOCK.contains(&call.name()),
-        _ => false,
-    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringBuilder, TimestampMicrosecondArray, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, StringBuilder, TimestampMicrosecondArray, TimestampMillisecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::Result;
@@ -18,7 +20,13 @@ const SECOND_US: i64 = 1_000_000;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        function("to_timestamp", &[], "TO_TIMESTAMP(text [, pattern]) or TO_TIMESTAMP(seconds)", to_types, to_timestamp),
+        function(
+            "to_timestamp",
+            &[],
+            "TO_TIMESTAMP(text [, pattern]) or TO_TIMESTAMP(seconds)",
+            to_types,
+            to_timestamp,
+        ),
         function("to_timestamp_ltz", &[], "TO_TIMESTAMP_LTZ(number [, 0 | 3])", ltz_types, to_timestamp_ltz),
         function("unix_timestamp", &["to_unixtime"], "UNIX_TIMESTAMP(text [, pattern])", unix_types, unix_timestamp),
         function("from_unixtime", &[], "FROM_UNIXTIME(seconds [, pattern])", from_types, from_unixtime),

@@ -18,7 +18,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 pub(crate) use arithmetic::{checked, wrapping};
-pub(crate) use clock::{PROCTIME, is_clock, proctime};
+pub(crate) use clock::PROCTIME;
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {

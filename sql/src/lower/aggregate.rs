@@ -9,8 +9,8 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, GroupAggregateSpec, OperatorSpec, SessionAggregateSpec, Step, Window,
-    WindowAggregateSpec, WindowInput, WindowTime,
+    AggregateCall, AggregateFunction, ChangelogMode, GroupAggregateSpec, OperatorSpec, SessionAggregateSpec, Step,
+    Window, WindowAggregateSpec, WindowInput, WindowTime,
 };
 
 use super::rel::{Rel, WindowColumns};
@@ -63,7 +63,8 @@ impl Lowering<'_> {
         let (Some(start), Some(end)) = (ends(&rel.window.start), ends(&rel.window.end)) else {
             return Err(broken("a window without its columns"));
         };
-        let prepared = prepare(rel, &aggregate.group_expr, &parts, &aggregate.aggr_expr, &[start, end], input, &aggregate.schema)?;
+        let prepared =
+            prepare(rel, &aggregate.group_expr, &parts, &aggregate.aggr_expr, &[start, end], input, &aggregate.schema)?;
         let [start, end] = prepared.extra[..] else { return Err(broken("a window without its columns")) };
         let together: Vec<usize> = if prepared.keys.is_empty() { vec![start, end] } else { prepared.keys.clone() };
         let window = WindowInput::Attached { start, end };
@@ -186,7 +187,8 @@ impl Lowering<'_> {
         fields.extend(calls.iter().map(|call| Arc::clone(&call.output)));
         let all: Vec<usize> = (0..keys.len()).collect();
         let mut out = Rel::new(millstream_engine::plan::NodeId(0), Arc::new(Schema::new(fields)));
-        out.changelog = if calls.is_empty() && !keys.is_empty() { ChangelogMode::Append } else { ChangelogMode::Retract };
+        out.changelog =
+            if calls.is_empty() && !keys.is_empty() { ChangelogMode::Append } else { ChangelogMode::Retract };
         out.stream_key = Some(all.clone());
         out.spread = spread(&all);
         let inputs = vec![self.exchange(rel, &keys)];
@@ -201,9 +203,10 @@ impl Lowering<'_> {
 fn reordered(rel: Rel, order: &[usize], schema: &DFSchemaRef) -> Rel {
     let exprs = order.iter().map(|&column| Scalar::column(&rel.schema, column)).collect();
     let from: Vec<Option<usize>> = order.iter().copied().map(Some).collect();
-    let fields = order.iter().zip(schema.fields()).map(|(&column, named)| {
-        rel.schema.field(column).clone().with_name(named.name())
-    });
+    let fields = order
+        .iter()
+        .zip(schema.fields())
+        .map(|(&column, named)| rel.schema.field(column).clone().with_name(named.name()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let mut out = rel.mapped(&from, Arc::clone(&schema));
     out.steps.push(Step::Project { exprs, schema });

@@ -181,7 +181,8 @@ impl Lowering<'_> {
             Target::View(relation, name) => OperatorSpec::Materialize(MaterializeSpec { relation, name }),
             Target::Sink(table, sink) => {
                 if sink.accepts() == Accepts::Append && done.changelog == ChangelogMode::Retract {
-                    let message = format!("table \"{table}\" takes new rows only, but the query changes rows it has given");
+                    let message =
+                        format!("table \"{table}\" takes new rows only, but the query changes rows it has given");
                     return Err(SqlError::unsupported(message)
                         .with_hint("aggregate in windows, or keep the result as a materialized view"));
                 }

@@ -63,7 +63,8 @@ impl Rel {
 
     /// What is known when each output column `i` is the input column `from[i]`, or something new where there is none.
     pub(super) fn mapped(mut self, from: &[Option<usize>], schema: SchemaRef) -> Self {
-        let places = |column: usize| from.iter().enumerate().filter(move |(_, of)| **of == Some(column)).map(|(to, _)| to);
+        let places =
+            |column: usize| from.iter().enumerate().filter(move |(_, of)| **of == Some(column)).map(|(to, _)| to);
         let first = |column: &usize| places(*column).next();
         let all = |columns: &BTreeSet<usize>| columns.iter().flat_map(|column| places(*column)).collect();
         let whole = |columns: &[usize]| columns.iter().map(first).collect::<Option<Vec<_>>>();

@@ -7,9 +7,7 @@ use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableScan, Values};
 use millstream_engine::expr::{EvalContext, Scalar};
-use millstream_engine::plan::{
-    ChangelogMode, NodeId, OperatorSpec, SourceSpec, Step, ViewSourceSpec, WatermarkSpec,
-};
+use millstream_engine::plan::{ChangelogMode, NodeId, OperatorSpec, SourceSpec, Step, ViewSourceSpec, WatermarkSpec};
 use millstream_engine::ports::option_value::parse_duration_us;
 use millstream_engine::ports::{MemorySource, ScanColumn, ScanRequest};
 use millstream_engine::time::ProcessingTime;
@@ -85,11 +83,8 @@ impl Lowering<'_> {
         };
         let idle_timeout_us = idle_timeout(&watermark.input);
         rel.time_column = Some(time_column);
-        let over_output = WatermarkSpec {
-            time_column,
-            expr: Scalar::compile(&watermark.expr, schema)?,
-            idle_timeout_us,
-        };
+        let over_output =
+            WatermarkSpec { time_column, expr: Scalar::compile(&watermark.expr, schema)?, idle_timeout_us };
         let own = over_stored(watermark)?;
         let edge = rel.edge();
         let Some(node) = self.nodes.get_mut(rel.node.0) else { return Err(broken("a node is missing")) };

@@ -23,11 +23,8 @@ impl Lowering<'_> {
         let mut out = rel.clone().mapped(&from, Arc::clone(&schema));
         // A window's own time takes over; where rows multiply, a row is no longer told by its key alone.
         out.time_column = Some(width + 2);
-        out.window = super::rel::WindowColumns {
-            start: [width].into(),
-            end: [width + 1].into(),
-            time: [width + 2].into(),
-        };
+        out.window =
+            super::rel::WindowColumns { start: [width].into(), end: [width + 1].into(), time: [width + 2].into() };
         out.stream_key = None;
         match tvf.window {
             Window::Session { gap_us } => {
@@ -69,7 +66,8 @@ pub(super) fn window_time(tvf: &WindowTvf, rel: &Rel) -> Result<WindowTime> {
         return Ok(WindowTime::Event(column));
     }
     let name = rel.schema.field(column).name();
-    let message = format!("column \"{name}\" is not an event-time column, so that a streaming window over it never closes");
+    let message =
+        format!("column \"{name}\" is not an event-time column, so that a streaming window over it never closes");
     let hint = format!("declare WATERMARK FOR {name} AS … on the table, or use PROCTIME()");
     Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint(hint))
 }

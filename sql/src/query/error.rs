@@ -71,10 +71,9 @@ fn located(error: SqlError, diagnostic: &Diagnostic) -> SqlError {
 
 fn schema_error(error: SchemaError) -> SqlError {
     match error {
-        SchemaError::AmbiguousReference { field } => SqlError::new(
-            SqlState::AMBIGUOUS_COLUMN,
-            format!("column reference \"{}\" is ambiguous", field.name),
-        ),
+        SchemaError::AmbiguousReference { field } => {
+            SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+        }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" is there more than once"))
                 .with_hint("give the columns different names with AS")
@@ -109,7 +108,12 @@ fn plan_error(message: &str) -> SqlError {
     if has("Invalid function") || has("No function matches") || has("no function matches") || has("coerce_types") {
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, lower_first(first_line(message)));
     }
-    if has("coerce") || has("common argument type") || has("non-boolean") || has("must be boolean") || has("type mismatch") {
+    if has("coerce")
+        || has("common argument type")
+        || has("non-boolean")
+        || has("must be boolean")
+        || has("type mismatch")
+    {
         return SqlError::new(SqlState::DATATYPE_MISMATCH, lower_first(first_line(message)))
             .with_hint("you might need to add explicit casts");
     }

@@ -29,7 +29,8 @@ pub(crate) fn bind_insert(
     let bound = bind_query(query, context)?;
     let given = bound.plan.schema().fields().len();
     if given != named.len() && (given > named.len() || !columns.is_empty()) {
-        let which = if given > named.len() { "expressions than target columns" } else { "target columns than expressions" };
+        let which =
+            if given > named.len() { "expressions than target columns" } else { "target columns than expressions" };
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("INSERT has more {which}")));
     }
     if given < named.len() {
@@ -46,7 +47,10 @@ pub(crate) fn bind_insert(
             }
             None if column.nullable => cast(lit(ScalarValue::Null), data_type.clone()),
             None => {
-                let message = format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, target.name);
+                let message = format!(
+                    "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
+                    column.name, target.name
+                );
                 return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message));
             }
         };
@@ -114,8 +118,10 @@ fn assign(value: Expr, from: &DataType, column: &Column, plan: &LogicalPlan, ind
     if free && arrow::compute::can_cast_types(from, to) {
         return Ok(cast(value, to.clone()));
     }
-    let message = format!("column \"{}\" is of type {} but expression is of type {from}", column.name, column.data_type.text);
-    Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).with_hint("you will need to rewrite or cast the expression"))
+    let message =
+        format!("column \"{}\" is of type {} but expression is of type {from}", column.name, column.data_type.text);
+    Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+        .with_hint("you will need to rewrite or cast the expression"))
 }
 
 /// Whether the column of the query is a quoted literal in every row: its type is open then, as in PostgreSQL.

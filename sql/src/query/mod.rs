@@ -40,7 +40,6 @@ use resolve::{Columns, Resolver};
 pub use error::execution_error;
 pub(crate) use error::from_datafusion;
 pub(crate) use insert::bind_insert;
-pub(crate) use types::arrow_type;
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -98,9 +97,8 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = expand::expand(plan)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
-    let plan = Analyzer::new()
-        .execute_and_check(plan, &provider::config(context), |_, _| ())
-        .map_err(from_datafusion)?;
+    let plan =
+        Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
     semantics::arithmetic(plan, context.semantics)
 }
 

@@ -133,6 +133,11 @@ impl WindowTvf {
         }
     }
 
+    /// Names of the three appended columns.
+    pub(crate) fn names(&self) -> &[String; 3] {
+        &self.names
+    }
+
     fn order(&self) -> (&Arc<LogicalPlan>, String, &Expr, &Vec<Expr>, &[String; 3]) {
         (&self.input, format!("{:?}", self.window), &self.time, &self.partition_by, &self.names)
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::common::TableReference;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use millstream_engine::plan::RelationId;
 
@@ -119,8 +119,15 @@ fn view_plan(
     let bound = bind_at(&text::query(query)?, context, depth + 1)?;
     let schema = bound.plan.schema();
     if schema.fields().len() != relation.columns.len() {
-        let message = format!("view \"{}\" has {} columns, its query now gives {}", relation.name, relation.columns.len(), schema.fields().len());
-        return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).with_hint("drop the view and create it again"));
+        let message = format!(
+            "view \"{}\" has {} columns, its query now gives {}",
+            relation.name,
+            relation.columns.len(),
+            schema.fields().len()
+        );
+        return Err(
+            SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).with_hint("drop the view and create it again")
+        );
     }
     let exprs: Vec<Expr> = schema
         .iter()

@@ -4,9 +4,9 @@ use std::any::TypeId;
 
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
-use datafusion::sql::sqlparser::keywords::Keyword;
 
 use crate::error::{Result, SqlError, SqlState};
 

@@ -25,7 +25,7 @@ impl TypePlanner for Types {
 ///
 /// # Errors
 /// Where there is no such type.
-pub(crate) fn arrow_type(sql_type: &sp::DataType) -> Result<DataType> {
+pub(super) fn arrow_type(sql_type: &sp::DataType) -> Result<DataType> {
     use sp::DataType as Sql;
     Ok(match sql_type {
         Sql::Boolean | Sql::Bool => DataType::Boolean,
@@ -106,7 +106,8 @@ fn decimal(info: sp::ExactNumberInfo, default: (u8, i8), sql_type: &sp::DataType
     };
     let fits = (1..=38).contains(&precision) && scale >= 0 && scale.unsigned_abs() <= precision;
     if !fits {
-        let message = format!("{sql_type}: the precision must be between 1 and 38, the scale between 0 and the precision");
+        let message =
+            format!("{sql_type}: the precision must be between 1 and 38, the scale between 0 and the precision");
         return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
     }
     Ok(DataType::Decimal128(precision, scale))

@@ -73,7 +73,11 @@ fn check_time(call: &TvfCall, time: &Expr, schema: &DFSchema) -> Result<()> {
     if let (Expr::Column(_), DataType::Timestamp(..)) = (time, &data_type) {
         return Ok(());
     }
-    let message = format!("the time column of {} must be a timestamp, but {} is of type {data_type}", call.kind.name(), call.time);
+    let message = format!(
+        "the time column of {} must be a timestamp, but {} is of type {data_type}",
+        call.kind.name(),
+        call.time
+    );
     let error = SqlError::new(SqlState::DATATYPE_MISMATCH, message);
     Err(at(error.with_hint("name a TIMESTAMP(3) column with a watermark, or a PROCTIME() column"), call.span))
 }
@@ -119,7 +123,11 @@ fn window(call: &TvfCall, spans: &[Option<i64>]) -> Result<Window> {
         TvfKind::Cumulate => {
             let (step_us, size_us) = (get(0), get(1));
             if size_us % step_us != 0 {
-                let message = format!("the size of CUMULATE must be a multiple of its step, but {} is none of {}", span(size_us), span(step_us));
+                let message = format!(
+                    "the size of CUMULATE must be a multiple of its step, but {} is none of {}",
+                    span(size_us),
+                    span(step_us)
+                );
                 return Err(wrong(message));
             }
             Window::Cumulate { step_us, size_us, offset_us: get(2) }

@@ -95,7 +95,10 @@ impl VisitorMut for Names<'_, '_, '_> {
         }
         match expr {
             sp::Expr::Identifier(ident) => {
-                if ident.value.starts_with('@') || self.fields.contains(&ident.span) || self.locals.contains(&ident.value) {
+                if ident.value.starts_with('@')
+                    || self.fields.contains(&ident.span)
+                    || self.locals.contains(&ident.value)
+                {
                     return ControlFlow::Continue(());
                 }
                 flow(self.scope.resolve(ident, self.clause).map(drop))

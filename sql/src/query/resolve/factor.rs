@@ -82,7 +82,9 @@ impl Resolver<'_> {
                 };
                 (TvfCall::parse(&function.name, &list.args)?, alias.take())
             }
-            sp::TableFactor::Table { name, args: Some(args), alias, .. } => (TvfCall::parse(name, &args.args)?, alias.take()),
+            sp::TableFactor::Table { name, args: Some(args), alias, .. } => {
+                (TvfCall::parse(name, &args.args)?, alias.take())
+            }
             sp::TableFactor::Function { name, args, alias, .. } => (TvfCall::parse(name, args)?, alias.take()),
             other => return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("not a table function: {other}"))),
         };
@@ -109,7 +111,8 @@ impl Resolver<'_> {
         let Some((ident, schema)) = parts.split_last() else {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("{name} does not name a table")));
         };
-        let missing = || at(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")), ident.span);
+        let missing =
+            || at(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")), ident.span);
         if let Some(last) = schema.last()
             && !SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(&last.value))
         {
@@ -117,8 +120,7 @@ impl Resolver<'_> {
         }
         let cte = |exact: bool| {
             env.ctes.iter().rev().find(|(name, _)| {
-                schema.is_empty()
-                    && if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
+                schema.is_empty() && if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
             })
         };
         let exact = self.catalog.relations.contains_key(&ident.value);

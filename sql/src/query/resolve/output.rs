@@ -85,7 +85,8 @@ impl Resolver<'_> {
                 }
                 sp::SelectItem::Wildcard(ref options) => {
                     let plain = is_plain(options) && !scope.merged;
-                    let relations = scope.relations.iter().map(|relation| (relation.name.as_deref(), &relation.columns));
+                    let relations =
+                        scope.relations.iter().map(|relation| (relation.name.as_deref(), &relation.columns));
                     expand(item, relations.collect(), plain, &mut outputs, items);
                 }
                 sp::SelectItem::QualifiedWildcard(kind, options) => {
@@ -168,7 +169,11 @@ fn expand(
                 None => sp::Expr::Identifier(ident),
             };
             renamed |= plan != column.plan;
-            written.push(if plan == column.plan { sp::SelectItem::UnnamedExpr(expr) } else { aliased(expr, plan, None) });
+            written.push(if plan == column.plan {
+                sp::SelectItem::UnnamedExpr(expr)
+            } else {
+                aliased(expr, plan, None)
+            });
         }
     }
     if renamed {
@@ -191,9 +196,10 @@ fn qualified<'c>(
     };
     for exact in [true, false] {
         let hit = scope.relations.iter().find(|relation| {
-            relation.name.as_ref().is_some_and(|name| {
-                if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
-            })
+            relation
+                .name
+                .as_ref()
+                .is_some_and(|name| if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) })
         });
         if let Some(relation) = hit {
             let name = relation.name.clone().unwrap_or_default();

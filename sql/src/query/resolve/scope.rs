@@ -81,7 +81,8 @@ impl<'s> Scope<'s> {
             };
             let ranks: [(&[&Named], bool); 4] = [(&first, true), (&second, true), (&first, false), (&second, false)];
             for (columns, exact) in ranks {
-                let hits: Vec<&Named> = columns.iter().copied().filter(|column| alike(&column.name, ident, exact)).collect();
+                let hits: Vec<&Named> =
+                    columns.iter().copied().filter(|column| alike(&column.name, ident, exact)).collect();
                 if let Some(column) = one(&hits, ident, scope.merged)? {
                     ident.value.clone_from(&column.plan);
                     return Ok(Some(Found { column: column.clone(), child: false }));
@@ -110,7 +111,8 @@ impl<'s> Scope<'s> {
             }
             let columns: Vec<&Named> = scope.columns().collect();
             for exact in [true, false] {
-                let hits: Vec<&Named> = columns.iter().copied().filter(|column| alike(&column.name, head, exact)).collect();
+                let hits: Vec<&Named> =
+                    columns.iter().copied().filter(|column| alike(&column.name, head, exact)).collect();
                 let Some(column) = one(&hits, head, scope.merged)? else { continue };
                 if let Some(DataType::Struct(_)) = column.data_type {
                     head.value.clone_from(&column.plan);
@@ -222,10 +224,8 @@ fn one<'c>(hits: &[&'c Named], ident: &Ident, merged: bool) -> Result<Option<&'c
         several => {
             let mut names: Vec<&str> = several.iter().map(|column| column.name.as_str()).collect();
             names.dedup();
-            let error = SqlError::new(
-                SqlState::AMBIGUOUS_COLUMN,
-                format!("column reference \"{}\" is ambiguous", ident.value),
-            );
+            let error =
+                SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", ident.value));
             let error = match names.as_slice() {
                 [_] => error,
                 several => error.with_detail(format!("it could be any of {}", several.join(", "))),

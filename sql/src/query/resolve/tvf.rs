@@ -20,7 +20,9 @@ pub(crate) enum TvfKind {
 
 impl TvfKind {
     pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Tumble, Self::Hop, Self::Cumulate, Self::Session].into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name))
+        [Self::Tumble, Self::Hop, Self::Cumulate, Self::Session]
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name in upper case.
@@ -75,7 +77,8 @@ impl TvfCall {
             let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, message);
             return Err(at(error.with_hint("table functions are TUMBLE, HOP, CUMULATE and SESSION"), span));
         };
-        let mut arguments = Arguments { kind, span, slots: std::iter::repeat_with(|| None).take(2 + kind.intervals().len()).collect() };
+        let mut arguments =
+            Arguments { kind, span, slots: std::iter::repeat_with(|| None).take(2 + kind.intervals().len()).collect() };
         for (position, arg) in args.iter().enumerate() {
             arguments.take(position, arg)?;
         }
@@ -136,10 +139,8 @@ impl Arguments {
         };
         let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) else {
             return Err(match name {
-                Some(name) => syntax(format!("{} has no argument {name}", self.kind.name()), self.span).with_hint(format!(
-                    "its arguments are DATA, TIMECOL, {}",
-                    self.kind.intervals().join(", ")
-                )),
+                Some(name) => syntax(format!("{} has no argument {name}", self.kind.name()), self.span)
+                    .with_hint(format!("its arguments are DATA, TIMECOL, {}", self.kind.intervals().join(", "))),
                 None => syntax(format!("too many arguments for {}", self.kind.name()), self.span),
             });
         };
