@@ -4,6 +4,8 @@
 
 mod blackhole;
 mod datagen;
+mod filesystem;
+mod formats;
 mod nexmark;
 mod print;
 
@@ -17,6 +19,7 @@ pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
     let connectors: Vec<Arc<dyn Connector>> = vec![
         Arc::new(blackhole::Blackhole::default()),
         Arc::new(datagen::Datagen::default()),
+        Arc::new(filesystem::Filesystem::default()),
         Arc::new(nexmark::Nexmark::default()),
         Arc::new(print::Print::default()),
     ];

@@ -1,0 +1,103 @@
+//! A file read from front to back in pieces, with room for a record that crosses the border of two.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes that one record may have.
+const RECORD_BYTES_MAX: usize = 256 << 20;
+
+/// The part of a file that is in memory.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    file: File,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Place in the file of the byte at `start`.
+    position: u64,
+    at_end: bool,
+}
+
+impl Chunks {
+    /// Opens a file at byte `position`. A byte order mark at its start is passed over.
+    ///
+    /// # Errors
+    /// Where it cannot be opened or read.
+    pub(super) fn open(path: &Path, position: u64) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        if position > 0 {
+            file.seek(SeekFrom::Start(position))?;
+        }
+        let mut chunks = Self { file, buffer: Vec::new(), start: 0, end: 0, position, at_end: false };
+        if position == 0 {
+            chunks.fill()?;
+            if chunks.bytes().starts_with(b"\xef\xbb\xbf") {
+                chunks.consume(3);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// What was read and not consumed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Nothing comes behind [`Self::bytes`].
+    pub(super) fn at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Place in the file of the first byte of [`Self::bytes`].
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Passes over `count` bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        let count = count.min(self.end - self.start);
+        self.start += count;
+        self.position += count as u64;
+    }
+
+    /// Reads more behind [`Self::bytes`].
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or a record is too long.
+    pub(super) fn fill(&mut self) -> io::Result<()> {
+        let kept = self.end - self.start;
+        if kept >= RECORD_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a record at byte {} is longer than {} MiB", self.position, RECORD_BYTES_MAX >> 20),
+            ));
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.start = 0;
+        self.end = kept;
+        if self.buffer.len() < kept + CHUNK_BYTES {
+            self.buffer.resize((kept + CHUNK_BYTES).max(self.buffer.len() * 2).min(kept + RECORD_BYTES_MAX), 0);
+        }
+        while let Some(room) = self.buffer.get_mut(self.end..).filter(|room| !room.is_empty()) {
+            match self.file.read(room) {
+                Ok(0) => {
+                    self.at_end = true;
+                    break;
+                }
+                Ok(count) => {
+                    self.end += count;
+                    if self.end - kept >= CHUNK_BYTES / 2 {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

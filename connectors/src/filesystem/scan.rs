@@ -1,0 +1,252 @@
+//! Which columns of a scan come from the file, from its name and from its directories, and the [`Source`] over them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray, UInt32Array,
+};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
+use millstream_engine::error::{EngineError, Result};
+use millstream_engine::ports::{Boundedness, ScanRequest, Source, Split, SplitReader, TableSpec};
+
+use super::file_reader::{self, FileReader};
+use super::format_offset::Position;
+use super::listing::{Listed, modified_ms};
+use super::partition;
+use super::read_file::ReadFile;
+use super::table::FileTable;
+use super::watch::Watch;
+use crate::formats::{Column, WantedColumn, sql_name};
+
+/// A table of files, opened for reading.
+#[derive(Debug)]
+pub(super) struct FileScan {
+    table: FileTable,
+    /// Columns that stand in the files.
+    stored: Fields,
+    /// The ones to read, each once.
+    wanted: Vec<WantedColumn>,
+    outputs: Vec<Output>,
+    schema: SchemaRef,
+}
+
+/// Where an asked-for column comes from.
+#[derive(Debug, Clone)]
+enum Output {
+    /// Column of the batch that the file gives.
+    Stored(usize),
+    /// The `name=…` directory.
+    Partition(FieldRef),
+    /// The file itself, under this key.
+    Metadata(String, FieldRef),
+}
+
+/// An open file with the values that are the same for all its rows.
+pub(super) struct OpenFile {
+    reader: Box<dyn FileReader>,
+    constants: Vec<Option<ArrayRef>>,
+    scan: Arc<FileScan>,
+}
+
+impl FileScan {
+    /// Sorts out the columns of a request.
+    ///
+    /// # Errors
+    /// Where a column is not the table's.
+    pub(super) fn new(table: FileTable, spec: &TableSpec, request: &ScanRequest) -> Result<Self> {
+        let stored: Vec<usize> = table.stored(spec);
+        let (mut wanted, mut outputs, mut fields) = (Vec::<WantedColumn>::new(), Vec::new(), Vec::new());
+        for column in &request.columns {
+            let lost = || EngineError::Internal(format!("table \"{}\" has no column {}", spec.name, column.index));
+            let field = spec.schema.fields().get(column.index).ok_or_else(lost)?;
+            fields.push(Arc::clone(field));
+            outputs.push(if let Some(key) = field.metadata().get(TableSpec::METADATA_KEY) {
+                Output::Metadata(key.clone(), Arc::clone(field))
+            } else if spec.partitioned_by.contains(&column.index) {
+                Output::Partition(Arc::clone(field))
+            } else {
+                let index = stored.iter().position(|index| *index == column.index).ok_or_else(lost)?;
+                match wanted.iter_mut().position(|(known, _)| *known == index) {
+                    // Asked for twice: read whole.
+                    Some(at) => {
+                        if let Some(known) = wanted.get_mut(at) {
+                            known.1 = None;
+                        }
+                        Output::Stored(at)
+                    }
+                    None => {
+                        wanted.push((index, column.children.clone()));
+                        Output::Stored(wanted.len() - 1)
+                    }
+                }
+            });
+        }
+        let stored = stored.iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        Ok(Self { table, stored, wanted, outputs, schema: Arc::new(Schema::new(fields)) })
+    }
+
+    /// The table.
+    pub(super) fn table(&self) -> &FileTable {
+        &self.table
+    }
+
+    /// The value that a column has in every row of the file; `None` for columns that stand in it.
+    fn constant(&self, output: &Output, path: &Path) -> Result<Option<ArrayRef>> {
+        match output {
+            Output::Stored(_) => Ok(None),
+            Output::Partition(field) => self.partition_value(field, path).map(Some),
+            Output::Metadata(key, field) => {
+                let refuse = |error| EngineError::io(format_args!("cannot read file \"{}\"", path.display()), error);
+                let text = |text: String| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+                let value = match key.as_str() {
+                    "file.path" => text(path.display().to_string()),
+                    "file.name" => {
+                        text(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
+                    }
+                    "file.size" => {
+                        let size = fs::metadata(path).map_err(refuse)?.len();
+                        Arc::new(Int64Array::from(vec![i64::try_from(size).unwrap_or(i64::MAX)]))
+                    }
+                    "file.modification-time" => {
+                        let at = modified_ms(&fs::metadata(path).map_err(refuse)?);
+                        Arc::new(TimestampMillisecondArray::from(vec![at]).with_timezone("UTC"))
+                    }
+                    other => return Err(EngineError::Internal(format!("no metadata \"{other}\""))),
+                };
+                Ok(Some(cast(&value, field.data_type())?))
+            }
+        }
+    }
+
+    fn partition_value(&self, field: &FieldRef, path: &Path) -> Result<ArrayRef> {
+        let found =
+            partition::value(path, field.name(), &self.table.default_partition).ok_or_else(|| EngineError::Config {
+                message: format!("file \"{}\" is not in a directory \"{}=…\"", path.display(), field.name()),
+                hint: Some("tables with PARTITIONED BY are read from directories named column=value".to_owned()),
+            })?;
+        let mut column = Column::new(field.data_type(), None)?;
+        match found {
+            None => column.push_null(),
+            Some(text) => {
+                if !column.push_text(text.as_bytes()) {
+                    return Err(EngineError::config(format!(
+                        "directory \"{}={text}\" of file \"{}\" is no {}",
+                        field.name(),
+                        path.display(),
+                        sql_name(field.data_type())
+                    )));
+                }
+            }
+        }
+        column.finish()
+    }
+
+    fn assemble(&self, batch: &RecordBatch, constants: &[Option<ArrayRef>]) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let mut zeros: Option<UInt32Array> = None;
+        let mut arrays = Vec::with_capacity(self.outputs.len());
+        for (output, constant) in self.outputs.iter().zip(constants) {
+            arrays.push(match (output, constant) {
+                (Output::Stored(index), _) => Arc::clone(
+                    batch
+                        .columns()
+                        .get(*index)
+                        .ok_or_else(|| EngineError::Internal("a file reader gave too few columns".to_owned()))?,
+                ),
+                (_, Some(value)) => {
+                    let zeros = zeros.get_or_insert_with(|| UInt32Array::from(vec![0; rows]));
+                    take(value, zeros, None)?
+                }
+                (_, None) => return Err(EngineError::Internal("a column of a file has no value".to_owned())),
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+}
+
+impl OpenFile {
+    /// Opens a file at a position.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or its directories lack a partition column.
+    pub(super) fn open(scan: &Arc<FileScan>, path: &Path, position: Position) -> Result<Self> {
+        let reader = file_reader::open(&scan.table.format, path, &scan.stored, &scan.wanted, position)?;
+        let constants = scan.outputs.iter().map(|output| scan.constant(output, path)).collect::<Result<_>>()?;
+        Ok(Self { reader, constants, scan: Arc::clone(scan) })
+    }
+
+    /// At most `rows_max` further rows; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`FileReader::next`].
+    pub(super) fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<RecordBatch>> {
+        match self.reader.next(rows_max, bad_rows)? {
+            Some(batch) => self.scan.assemble(&batch, &self.constants).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Where [`Self::next`] continues.
+    pub(super) fn position(&self) -> Position {
+        self.reader.position()
+    }
+}
+
+/// The [`Source`] over a scan.
+#[derive(Debug)]
+pub(super) struct FileSource(pub(super) Arc<FileScan>);
+
+impl Source for FileSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.0.schema)
+    }
+
+    fn boundedness(&self) -> Boundedness {
+        self.0.table.boundedness()
+    }
+
+    fn replayable(&self) -> bool {
+        true
+    }
+
+    fn splits(&self, _parallelism: usize) -> Result<Vec<Split>> {
+        if self.0.table.monitor_interval_us.is_some() {
+            // One reader: a second one that happened to get no file would hold the watermark back for ever.
+            return Ok(vec![Split { id: "watch".to_owned() }]);
+        }
+        let id = |file: Listed| match file.path.to_str() {
+            Some(path) => Ok(Split { id: path.to_owned() }),
+            None => Err(EngineError::io(
+                format_args!("cannot read file \"{}\"", file.path.display()),
+                "its name is not UTF-8",
+            )),
+        };
+        self.0.table.location.list()?.into_iter().map(id).collect()
+    }
+
+    fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
+        match self.0.table.monitor_interval_us {
+            Some(interval_us) => Ok(Box::new(Watch::new(Arc::clone(&self.0), interval_us))),
+            None => Ok(Box::new(ReadFile::open(Arc::clone(&self.0), PathBuf::from(&split.id))?)),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let watched = if self.0.table.monitor_interval_us.is_some() { ", watched" } else { "" };
+        format!("filesystem {} ({}{watched})", self.0.table.location.path.display(), self.0.table.format.name())
+    }
+}
+
+/// The metadata that the source offers.
+pub(super) fn metadata() -> Vec<(&'static str, DataType)> {
+    vec![
+        ("file.path", DataType::Utf8),
+        ("file.name", DataType::Utf8),
+        ("file.size", DataType::Int64),
+        ("file.modification-time", DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, Some("UTC".into()))),
+    ]
+}

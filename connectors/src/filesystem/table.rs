@@ -1,0 +1,173 @@
+//! The options of a `filesystem` table, read and checked.
+
+use std::path::PathBuf;
+
+use arrow::datatypes::Fields;
+use millstream_engine::error::{EngineError, Result};
+use millstream_engine::ports::{Boundedness, OptionDescriptor, OptionType, TableSpec};
+use regex::Regex;
+
+use super::listing::Location;
+use super::partition;
+use crate::formats::{FORMATS, Format};
+
+/// What the options of a table say.
+#[derive(Debug, Clone)]
+pub(super) struct FileTable {
+    /// Where its files are.
+    pub(super) location: Location,
+    /// How rows stand in them.
+    pub(super) format: Format,
+    /// Microseconds between two looks for new files; `None`: the files are read once.
+    pub(super) monitor_interval_us: Option<i64>,
+    /// Directory name for null.
+    pub(super) default_partition: String,
+}
+
+impl FileTable {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Where they cannot work.
+    pub(super) fn new(spec: &TableSpec) -> Result<Self> {
+        let options = &spec.options;
+        let path = options
+            .get("path")
+            .ok_or_else(|| EngineError::config(format!("table \"{}\" has no option \"path\"", spec.name)))?;
+        let pattern = match options.get("source.path.regex-pattern") {
+            None => None,
+            Some(text) => Some(Regex::new(&format!("^(?:{text})$")).map_err(|error| {
+                EngineError::config(format!("option \"source.path.regex-pattern\" is no regular expression: {error}"))
+            })?),
+        };
+        let table = Self {
+            location: Location { path: local_path(path)?, pattern },
+            format: Format::from_options(&spec.name, options)?,
+            monitor_interval_us: match options.get("source.monitor-interval") {
+                Some(_) => Some(options.duration_us("source.monitor-interval", 0)?),
+                None => None,
+            },
+            default_partition: options.get("partition.default-name").unwrap_or(partition::DEFAULT_NAME).to_owned(),
+        };
+        Ok(table)
+    }
+
+    /// Whether reading ends.
+    pub(super) fn boundedness(&self) -> Boundedness {
+        match self.monitor_interval_us {
+            Some(_) => Boundedness::Unbounded,
+            None => Boundedness::Bounded,
+        }
+    }
+
+    /// Indexes of the columns that stand in the files: neither metadata nor partition columns.
+    pub(super) fn stored(&self, spec: &TableSpec) -> Vec<usize> {
+        let fields = spec.schema.fields().iter().enumerate();
+        fields
+            .filter(|(index, field)| {
+                !field.metadata().contains_key(TableSpec::METADATA_KEY) && !spec.partitioned_by.contains(index)
+            })
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Checks the columns against the format.
+    ///
+    /// # Errors
+    /// Where the format cannot carry one of them, or a partition column has no text.
+    pub(super) fn check_columns(&self, spec: &TableSpec) -> Result<()> {
+        let stored: Fields =
+            self.stored(spec).iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        self.format.check(&stored)?;
+        for field in spec.partitioned_by.iter().filter_map(|index| spec.schema.fields().get(*index)) {
+            if !crate::formats::is_text_scalar(field.data_type()) {
+                return Err(EngineError::config(format!(
+                    "table \"{}\" cannot be partitioned by \"{}\" of type {}",
+                    spec.name,
+                    field.name(),
+                    crate::formats::sql_name(field.data_type())
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of a `file:` URL or of plain text.
+fn local_path(text: &str) -> Result<PathBuf> {
+    if text.trim().is_empty() {
+        return Err(EngineError::config("option \"path\" is empty"));
+    }
+    let path = match text.split_once(':') {
+        Some(("file", rest)) => match rest.strip_prefix("//") {
+            // file://host/path: only this host.
+            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+            None => rest,
+        },
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            return Err(EngineError::Config {
+                message: format!("option \"path\" has scheme \"{scheme}\", which is not supported"),
+                hint: Some("give a local path or a file:// URL".to_owned()),
+            });
+        }
+        Some(_) | None => text,
+    };
+    Ok(PathBuf::from(path))
+}
+
+/// The options of a source and those common to source and sink.
+pub(super) fn options() -> Vec<OptionDescriptor> {
+    let option = |name, kind, default, doc| OptionDescriptor { name, kind, required: false, default, doc };
+    let mut options = vec![
+        OptionDescriptor {
+            name: "path",
+            kind: OptionType::String,
+            required: true,
+            default: None,
+            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed.",
+        },
+        OptionDescriptor {
+            name: "format",
+            kind: OptionType::Choice(FORMATS),
+            required: true,
+            default: None,
+            doc: "How rows stand in the files.",
+        },
+        option(
+            "source.monitor-interval",
+            OptionType::Duration,
+            None,
+            "How often to look for new files; each is read once. Without it the table is read once and ends.",
+        ),
+        option(
+            "source.path.regex-pattern",
+            OptionType::String,
+            None,
+            "Only files whose whole path matches this regular expression are read.",
+        ),
+        option(
+            "partition.default-name",
+            OptionType::String,
+            Some(partition::DEFAULT_NAME),
+            "Directory name for a null or empty partition column.",
+        ),
+    ];
+    options.extend(Format::options());
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn paths_and_urls() {
+        assert_eq!(local_path("/a/b").unwrap(), PathBuf::from("/a/b"));
+        assert_eq!(local_path("a:b").unwrap(), PathBuf::from("a:b"));
+        assert_eq!(local_path("file:///a/b").unwrap(), PathBuf::from("/a/b"));
+        assert_eq!(local_path("file:/a/b").unwrap(), PathBuf::from("/a/b"));
+        assert!(local_path("s3://bucket/a").unwrap_err().to_string().contains("s3"));
+        assert!(local_path(" ").is_err());
+    }
+}

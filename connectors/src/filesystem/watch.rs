@@ -1,0 +1,112 @@
+//! Reads what is in a directory and what comes into it: files in the order of their age, each once.
+//!
+//! A file is read to the end that it has when it is read; what is appended later is not seen, as in Flink. Writers should
+//! move finished files into the directory.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use millstream_engine::error::Result;
+use millstream_engine::ports::{ReadContext, ReadPoll, SplitReader};
+use millstream_engine::time::ProcessingTime;
+
+use super::format_offset::{Position, WatchOffset, read_watch, write_watch};
+use super::scan::{FileScan, OpenFile};
+
+/// See the module.
+pub(super) struct Watch {
+    scan: Arc<FileScan>,
+    interval_us: i64,
+    /// Files read to their end, and the running one.
+    offset: WatchOffset,
+    file: Option<OpenFile>,
+    waiting: VecDeque<PathBuf>,
+    /// When to look again.
+    look_at: ProcessingTime,
+    /// A look was taken for the `FLUSH` that is under way.
+    flush_looked: bool,
+}
+
+impl Watch {
+    /// Watches the location of a scan.
+    pub(super) fn new(scan: Arc<FileScan>, interval_us: i64) -> Self {
+        Self {
+            scan,
+            interval_us,
+            offset: WatchOffset::default(),
+            file: None,
+            waiting: VecDeque::new(),
+            look_at: ProcessingTime(i64::MIN),
+            flush_looked: false,
+        }
+    }
+
+    /// Finds the files that were not read yet.
+    fn look(&mut self) -> Result<()> {
+        let mut files = self.scan.table().location.list_present()?;
+        files.retain(|file| file.path.to_str().is_some_and(|path| !self.offset.done.contains(path)));
+        files.sort();
+        self.waiting = files.into_iter().map(|file| file.path).collect();
+        Ok(())
+    }
+
+    /// Opens the next file. False where none waits.
+    fn open_next(&mut self) -> Result<bool> {
+        let Some(path) = self.waiting.pop_front() else { return Ok(false) };
+        if path.exists() {
+            self.file = Some(OpenFile::open(&self.scan, &path, Position::default())?);
+            self.offset.current = Some((path.display().to_string(), Position::default()));
+        } else {
+            tracing::warn!(file = %path.display(), "a file vanished before it was read");
+        }
+        Ok(true)
+    }
+}
+
+impl SplitReader for Watch {
+    fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
+        loop {
+            if let Some(file) = &mut self.file {
+                if let Some(batch) = file.next(context.rows_max, context.bad_rows)? {
+                    if let Some((_, position)) = &mut self.offset.current {
+                        *position = file.position();
+                    }
+                    return Ok(ReadPoll::Batch(batch));
+                }
+                self.file = None;
+                if let Some((path, _)) = self.offset.current.take() {
+                    self.offset.done.insert(path);
+                }
+            }
+            if self.open_next()? {
+                continue;
+            }
+            if context.now >= self.look_at || (context.flushing && !self.flush_looked) {
+                self.flush_looked = context.flushing;
+                self.look_at = context.now.plus_us(self.interval_us);
+                self.look()?;
+                if !self.waiting.is_empty() {
+                    continue;
+                }
+            }
+            self.flush_looked = false;
+            return Ok(ReadPoll::Pending { retry_at: Some(self.look_at) });
+        }
+    }
+
+    fn offset(&self) -> String {
+        write_watch(&self.offset)
+    }
+
+    fn seek(&mut self, offset: &str) -> Result<()> {
+        self.offset = read_watch(offset)?;
+        self.waiting.clear();
+        self.look_at = ProcessingTime(i64::MIN);
+        self.file = match &self.offset.current {
+            Some((path, position)) => Some(OpenFile::open(&self.scan, &PathBuf::from(path), *position)?),
+            None => None,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Formats: how rows stand in files.
+//!
+//! Text formats implement [`RecordDecoder`] and [`RecordEncoder`] over bytes and know no files; [`parquet`] needs to jump
+//! about in its file and is driven by the `filesystem` connector. Where files are and when they are read is not here.
+
+mod columns;
+mod fault;
+pub(crate) mod json;
+mod names;
+pub(crate) mod parquet;
+mod print;
+mod text;
+mod types;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Fields};
+use millstream_engine::error::{EngineError, Result};
+use millstream_engine::ports::{OptionDescriptor, OptionValues};
+
+pub(crate) use columns::Column;
+pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
+
+use json::{JsonDecoder, JsonFormat};
+
+/// The names of all formats.
+pub(crate) const FORMATS: &[&str] = &["json", "parquet"];
+
+/// A column to read: its index among the columns of the file, and for a ROW the children (`None`: all).
+pub(crate) type WantedColumn = (usize, Option<Vec<usize>>);
+
+/// How far a decoder is in its stream, for messages.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    /// The file or topic.
+    pub(crate) source: &'a str,
+    /// Lines passed, the running one included.
+    pub(crate) line: u64,
+    /// Records that were skipped, or kept with nulls, because they could not be parsed.
+    pub(crate) bad_rows: u64,
+}
+
+impl Progress<'_> {
+    /// `FILE line N`
+    pub(crate) fn place(&self) -> String {
+        format!("{} line {}", self.source, self.line)
+    }
+}
+
+/// Decodes records that stand one behind the other in a stream of bytes.
+pub(crate) trait RecordDecoder: Send {
+    /// Takes what stands before the first record, such as a line of column names, and returns its bytes; `None` where
+    /// `bytes` does not hold all of it yet.
+    ///
+    /// # Errors
+    /// Where it does not agree with the columns.
+    fn header(&mut self, _bytes: &[u8], _at_end: bool, _progress: &mut Progress<'_>) -> Result<Option<usize>> {
+        Ok(Some(0))
+    }
+
+    /// Takes whole records from the start of `bytes` until [`Self::rows`] is `rows_max`; `at_end`: nothing comes behind
+    /// `bytes`, so that a last record needs no line end. Returns the bytes taken, which may be none.
+    ///
+    /// # Errors
+    /// A record that breaks the format, where the options do not ignore it.
+    fn decode(&mut self, bytes: &[u8], at_end: bool, rows_max: usize, progress: &mut Progress<'_>) -> Result<usize>;
+
+    /// Rows decoded since the last [`Self::finish`].
+    fn rows(&self) -> usize;
+
+    /// The rows decoded so far.
+    ///
+    /// # Errors
+    /// Where Arrow refuses a column.
+    fn finish(&mut self) -> Result<RecordBatch>;
+}
+
+/// Encodes rows to bytes that can be appended to one another.
+pub(crate) trait RecordEncoder: Send {
+    /// What stands at the start of a file.
+    fn header(&self, into: &mut Vec<u8>);
+
+    /// Appends the rows of a batch.
+    ///
+    /// # Errors
+    /// Where a value cannot be written.
+    fn encode(&mut self, batch: &RecordBatch, into: &mut Vec<u8>) -> Result<()>;
+}
+
+/// A format with its options.
+#[derive(Debug, Clone)]
+pub(crate) enum Format {
+    /// JSON lines.
+    Json(JsonFormat),
+    /// Parquet.
+    Parquet,
+}
+
+impl Format {
+    /// Reads `format` and the format's own options.
+    ///
+    /// # Errors
+    /// Where the format is missing or unknown, or its options contradict one another.
+    pub(crate) fn from_options(table: &str, options: &OptionValues) -> Result<Self> {
+        match options.get("format") {
+            Some("json") => Ok(Self::Json(JsonFormat::from_options(options)?)),
+            Some("parquet") => Ok(Self::Parquet),
+            other => Err(unknown_format(table, other)),
+        }
+    }
+
+    /// The options of all formats.
+    pub(crate) fn options() -> Vec<OptionDescriptor> {
+        JsonFormat::options()
+    }
+
+    /// A decoder that reads the `wanted` ones of `columns`; `None` for formats that are no stream of records.
+    ///
+    /// # Errors
+    /// Where the format cannot carry a column.
+    pub(crate) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Option<Box<dyn RecordDecoder>>> {
+        match self {
+            Self::Json(format) => Ok(Some(Box::new(JsonDecoder::new(*format, columns, wanted)?))),
+            Self::Parquet => Ok(None),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// Checks that the format can carry the columns of a file.
+    ///
+    /// # Errors
+    /// Names the first column that it cannot carry.
+    pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
+        let carries: fn(&DataType) -> bool = match self {
+            Self::Json(_) => is_json_type,
+            Self::Parquet => is_json_type,
+        };
+        check_types(self.name(), columns.iter().map(AsRef::as_ref), carries)
+    }
+}
+
+fn unknown_format(table: &str, format: Option<&str>) -> EngineError {
+    let known = format!("the formats are {}", FORMATS.join(", "));
+    match format {
+        None => {
+            EngineError::Config { message: format!("table \"{table}\" has no option \"format\""), hint: Some(known) }
+        }
+        Some(format) => {
+            let near = FORMATS
+                .iter()
+                .map(|known| (strsim::jaro_winkler(&format.to_ascii_lowercase(), known), known))
+                .filter(|(likeness, _)| *likeness > 0.7)
+                .max_by(|left, right| left.0.total_cmp(&right.0));
+            let hint = match near {
+                Some((_, near)) => format!("did you mean '{near}'? {known}"),
+                None => known,
+            };
+            EngineError::Config {
+                message: format!("unknown format \"{format}\" of table \"{table}\""),
+                hint: Some(hint),
+            }
+        }
+    }
+}

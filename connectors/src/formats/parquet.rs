@@ -1,0 +1,136 @@
+//! Parquet files: only the asked-for columns are read, by name; a column that the file does not have is null.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use millstream_engine::error::{EngineError, Result};
+use millstream_engine::message::BATCH_ROWS;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::WantedColumn;
+use super::types::sql_name;
+use crate::filesystem::{FileReader, Position};
+
+/// An open Parquet file.
+pub(crate) struct ParquetFile {
+    name: String,
+    reader: ParquetRecordBatchReader,
+    /// For each column to give: its place in the reader's batches.
+    sources: Vec<Option<usize>>,
+    schema: SchemaRef,
+    rows: u64,
+    /// Rows read beyond what was asked for.
+    left: Option<RecordBatch>,
+}
+
+/// Opens a file behind its first `skip` rows.
+///
+/// # Errors
+/// Where it is no Parquet file.
+pub(crate) fn open(path: &Path, columns: &Fields, wanted: &[WantedColumn], skip: u64) -> Result<ParquetFile> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| refuse(&name, error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(&name, error))?;
+    let stored = Arc::clone(builder.schema());
+    let fields: Vec<Arc<Field>> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
+    let mut roots: Vec<usize> = fields.iter().filter_map(|field| find(&stored, field.name())).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    let place =
+        |field: &Arc<Field>| find(&stored, field.name()).and_then(|root| roots.iter().position(|at| *at == root));
+    let sources = fields.iter().map(place).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
+    let skipped = usize::try_from(skip).map_err(|error| refuse(&name, error))?;
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS)
+        .with_offset(skipped)
+        .build()
+        .map_err(|error| refuse(&name, error))?;
+    Ok(ParquetFile { name, reader, sources, schema: Arc::new(Schema::new(fields)), rows: skip, left: None })
+}
+
+/// The column of that name: exact, else the only one that differs in case alone.
+fn find(schema: &Schema, name: &str) -> Option<usize> {
+    let fields = schema.fields();
+    fields.iter().position(|field| field.name() == name).or_else(|| {
+        let mut alike =
+            fields.iter().enumerate().filter(|(_, field)| field.name().to_lowercase() == name.to_lowercase());
+        match (alike.next(), alike.next()) {
+            (Some((index, _)), None) => Some(index),
+            (Some(_), Some(_)) | (None, _) => None,
+        }
+    })
+}
+
+impl ParquetFile {
+    fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let column = |(field, source): (&Arc<Field>, &Option<usize>)| -> Result<ArrayRef> {
+            let Some(array) = source.and_then(|source| batch.columns().get(source)) else {
+                if !field.is_nullable() {
+                    return Err(self.bad(format!("has no column \"{}\", which is NOT NULL", field.name())));
+                }
+                return Ok(new_null_array(field.data_type(), batch.num_rows()));
+            };
+            if !field.is_nullable() && array.null_count() > 0 {
+                return Err(self.bad(format!("has nulls in column \"{}\", which is NOT NULL", field.name())));
+            }
+            if array.data_type() == field.data_type() {
+                return Ok(Arc::clone(array));
+            }
+            cast(array, field.data_type()).map_err(|_| {
+                self.bad(format!(
+                    "has column \"{}\" of type {}, expected {}",
+                    field.name(),
+                    sql_name(array.data_type()),
+                    sql_name(field.data_type())
+                ))
+            })
+        };
+        let arrays = self.schema.fields().iter().zip(&self.sources).map(column).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+
+    fn bad(&self, what: String) -> EngineError {
+        EngineError::BadRow {
+            message: format!("file \"{}\" {what}", self.name),
+            hint: Some("declare the column as it is in the file".to_owned()),
+        }
+    }
+}
+
+impl FileReader for ParquetFile {
+    fn next(&mut self, rows_max: usize, _bad_rows: &mut u64) -> Result<Option<RecordBatch>> {
+        let batch = match self.left.take() {
+            Some(batch) => batch,
+            None => loop {
+                match self.reader.next() {
+                    None => return Ok(None),
+                    Some(Err(error)) => return Err(refuse(&self.name, error)),
+                    Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                    Some(Ok(batch)) => break self.convert(&batch)?,
+                }
+            },
+        };
+        let taken = batch.num_rows().min(rows_max.max(1));
+        if taken < batch.num_rows() {
+            self.left = Some(batch.slice(taken, batch.num_rows() - taken));
+        }
+        self.rows += taken as u64;
+        Ok(Some(batch.slice(0, taken)))
+    }
+
+    fn position(&self) -> Position {
+        Position { at: self.rows, line: 0 }
+    }
+}
+
+fn refuse(name: &str, error: impl std::fmt::Display) -> EngineError {
+    EngineError::io(format_args!("cannot read Parquet file \"{name}\""), error)
+}
