@@ -3,6 +3,7 @@
 //! `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
 //! ours. One DataFusion context a session, made at its first use.
 
+mod pg_catalog;
 mod relations;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use millstream_sql::{SqlError, SqlState};
 use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
+use pg_catalog::PgCatalog;
 use relations::RelationsSchema;
 
 /// The only database and its schema.
@@ -55,6 +57,9 @@ impl SystemCatalog {
         let relations = Arc::clone(&self.relations);
         catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
         setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
+        let inner = catalog.schema("pg_catalog").ok_or_else(|| internal("the system schema is missing"))?;
+        let corrected = Arc::new(PgCatalog::new(inner, self.relations.shared()));
+        catalog.register_schema("pg_catalog", corrected).map_err(from_datafusion)?;
         let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
         let version =
             move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));

@@ -13,12 +13,17 @@ use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
 
 /// The relations that a session sees.
 #[derive(Debug, Default)]
-pub(super) struct RelationsSchema(ArcSwap<CatalogSnapshot>);
+pub(super) struct RelationsSchema(Arc<ArcSwap<CatalogSnapshot>>);
 
 impl RelationsSchema {
     /// Takes over what exists now.
     pub(super) fn replace(&self, catalog: CatalogSnapshot) {
         self.0.store(Arc::new(catalog));
+    }
+
+    /// What exists, as it changes.
+    pub(super) fn shared(&self) -> Arc<ArcSwap<CatalogSnapshot>> {
+        Arc::clone(&self.0)
     }
 }
 
