@@ -28,7 +28,7 @@ pub struct JobRecord {
     pub touches: Vec<RelationId>,
 }
 
-/// The records of all jobs that may still run.
+/// The records of all jobs since the start.
 #[derive(Debug, Default)]
 pub struct JobRegistry(Mutex<BTreeMap<JobId, JobRecord>>);
 
@@ -38,9 +38,11 @@ impl JobRegistry {
         self.0.lock().insert(job, record);
     }
 
-    /// Forgets a job.
-    pub fn remove(&self, job: JobId) {
-        self.0.lock().remove(&job);
+    /// Notes that a job has ended: it holds no relation any more.
+    pub fn ended(&self, job: JobId) {
+        if let Some(record) = self.0.lock().get_mut(&job) {
+            record.touches.clear();
+        }
     }
 
     /// The jobs that touch a relation.

@@ -110,7 +110,9 @@ impl Runner {
         while let Some(batch) = self.progress.during(rows.batches.next()).await {
             let batch = batch.map_err(|error| {
                 // What came before the error stays.
-                let _ = printer.finish();
+                if printer.rows() > 0 {
+                    let _ = printer.finish();
+                }
                 tell(&error, text, offset)
             })?;
             printer.batch(&batch)?;

@@ -6,7 +6,7 @@ use millstream_engine::plan::{ChangelogMode, Dataflow, OperatorSpec, RelationId}
 use millstream_engine::runtime::JobState;
 use millstream_sql::ast::ObjectKind;
 use millstream_sql::bound::BoundQuery;
-use millstream_sql::catalog::{Relation, RelationKind, SqlFunction};
+use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind, SqlFunction};
 use millstream_sql::{SqlError, SqlState, Target};
 
 use super::job::record;
@@ -24,11 +24,26 @@ impl Session {
             return Ok(Outcome::done("CREATE TABLE").with_notice(skipping(&relation.name)));
         }
         relation.id = self.database.catalog().next_id();
-        if let RelationKind::InternalTable(table) = &relation.kind {
-            self.database.engine().create_table(relation.id, &relation.name, Arc::clone(&table.schema))?;
+        match &mut relation.kind {
+            RelationKind::ConnectorTable(table) => self.check_connector_table(table)?,
+            RelationKind::InternalTable(table) => {
+                self.database.engine().create_table(relation.id, &relation.name, Arc::clone(&table.schema))?;
+            }
+            RelationKind::View { .. } | RelationKind::MaterializedView { .. } => (),
         }
         self.put(guard, relation);
         Ok(Outcome::done("CREATE TABLE"))
+    }
+
+    /// What only the connector can tell of a table: whether it can work, and whether reading it ends.
+    fn check_connector_table(&self, table: &mut ConnectorTable) -> Result<(), SqlError> {
+        let Some(connector) = self.database.catalog().connector(&table.connector) else {
+            let message = format!("connector \"{}\" does not exist", table.connector);
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+        };
+        connector.validate(&table.spec)?;
+        table.boundedness = connector.boundedness(&table.spec);
+        Ok(())
     }
 
     pub(super) fn create_view(
@@ -156,7 +171,7 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
     for (job, _) in database.jobs().touching(relation.id) {
         // It may have ended: then there is nothing to cancel.
         let _ = database.engine().cancel(job);
-        database.jobs().remove(job);
+        database.jobs().ended(job);
     }
     match &relation.kind {
         RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {

@@ -10,6 +10,7 @@ use millstream_sql::{SqlError, Target, batch_plan, explain_dataflow, lower};
 use super::job::CatalogOpener;
 use super::outcome::text_schema;
 use super::query::{Choice, DATABASE_AND_SCHEMA};
+use super::streaming::dataflow_part;
 use super::{Outcome, Rows, RuntimeMode, Session};
 use crate::batch::physical_text;
 
@@ -103,7 +104,7 @@ impl Session {
             Part { title: "Logical plan".to_owned(), text: query.plan.display_indent().to_string() },
         ];
         if let Some(target) = target {
-            let text = match lower(query, target, &CatalogOpener(self.database.catalog())) {
+            let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
                 Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards),
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),

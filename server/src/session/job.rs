@@ -74,7 +74,7 @@ impl Drop for JobGuard {
         if !self.kept {
             // A job that has ended needs no cancelling; there is nobody to tell.
             let _ = self.database.engine().cancel(self.job);
-            self.database.jobs().remove(self.job);
+            self.database.jobs().ended(self.job);
         }
     }
 }

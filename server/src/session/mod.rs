@@ -193,7 +193,7 @@ impl Session {
             return Err(error.with_hint("SHOW JOBS lists the jobs."));
         }
         self.database.engine().cancel(job)?;
-        self.database.jobs().remove(job);
+        self.database.jobs().ended(job);
         Ok(Outcome::done("CANCEL JOB"))
     }
 

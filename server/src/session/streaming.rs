@@ -11,7 +11,6 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::Column;
 use millstream_engine::message::Delta;
-use millstream_engine::ports::Boundedness;
 use millstream_engine::runtime::CollectSink;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::{SqlError, Target};
@@ -29,13 +28,8 @@ const EPOCHS_AHEAD: usize = 16;
 impl Session {
     pub(super) async fn streaming_query(&self, query: &BoundQuery) -> Result<Outcome, SqlError> {
         let (inner, top) = split_top(&query.plan);
-        let dataflow_schema: SchemaRef = Arc::new(renamed(inner.schema().as_arrow(), query, top.is_empty()));
-        let inner_query = BoundQuery {
-            plan: inner.clone(),
-            schema: Arc::clone(&dataflow_schema),
-            boundedness: Boundedness::Bounded,
-            ..query.clone()
-        };
+        let inner_query = dataflow_part(query);
+        let dataflow_schema = Arc::clone(&inner_query.schema);
         let folded = self.run_to_end(&inner_query).await?;
         let schema = Arc::clone(&query.schema);
         if top.is_empty() {
@@ -62,6 +56,16 @@ impl Session {
         }
         job.finished().await?;
         fold_deltas(&query.schema, &deltas)
+    }
+}
+
+/// The part of a `SELECT` that its dataflow computes: all but an order and a limit at its top.
+pub(super) fn dataflow_part(query: &BoundQuery) -> BoundQuery {
+    let (inner, top) = split_top(&query.plan);
+    BoundQuery {
+        plan: inner.clone(),
+        schema: Arc::new(renamed(inner.schema().as_arrow(), query, top.is_empty())),
+        ..query.clone()
     }
 }
 
