@@ -93,6 +93,8 @@ impl Lowering<'_> {
                 spec.steps = std::mem::take(&mut rel.steps);
                 spec.watermark = Some(over_output);
                 node.edge = edge;
+                // The node is no plain scan any more: another reader, with steps of its own, needs another.
+                self.known.retain(|_, known| known.node != rel.node);
             }
             OperatorSpec::ViewSource(spec) => {
                 let expr = Scalar::compile(&own.0, &own.1)?;
