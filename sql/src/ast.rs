@@ -119,7 +119,7 @@ pub enum ColumnKind {
         not_null: bool,
     },
     /// `c AS expr`
-    Computed(sp::Expr),
+    Computed(Box<sp::Expr>),
     /// `c T METADATA [FROM 'key'] [VIRTUAL]`
     Metadata {
         /// Its type.

@@ -23,6 +23,7 @@ pub struct BindContext {
 
 /// A statement to carry out.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one for a statement, never many")]
 pub enum BoundStatement {
     /// Adds a relation without a query (connector or internal table). Its id is the server's to give, and of a connector
     /// table, whether reading it ends.

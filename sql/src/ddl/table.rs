@@ -292,7 +292,7 @@ fn stored_schema(columns: &[Column]) -> SchemaRef {
 /// The SQL functions that computed columns and the watermark call.
 fn called(table: &CreateTable, catalog: &CatalogSnapshot) -> BTreeSet<String> {
     let computed = table.columns.iter().filter_map(|column| match &column.kind {
-        ColumnKind::Computed(expr) => Some(expr),
+        ColumnKind::Computed(expr) => Some(expr.as_ref()),
         ColumnKind::Physical { .. } | ColumnKind::Metadata { .. } => None,
     });
     let watermark = table.watermark.iter().map(|watermark| &watermark.expr);

@@ -121,7 +121,7 @@ fn primary_key(cursor: &mut Cursor<'_>, table: &mut CreateTable, column: Option<
 fn column(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     let name = cursor.ident()?;
     if cursor.accept(&["AS"]) {
-        let kind = ColumnKind::Computed(cursor.expr()?);
+        let kind = ColumnKind::Computed(Box::new(cursor.expr()?));
         let comment = comment(cursor)?;
         table.columns.push(ColumnDef { name, kind, comment });
         return Ok(());
