@@ -29,6 +29,8 @@ impl SqlState {
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");
     /// `grouping_error`
     pub const GROUPING_ERROR: Self = Self("42803");
+    /// `windowing_error`
+    pub const WINDOWING_ERROR: Self = Self("42P20");
     /// `datatype_mismatch`
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     /// `wrong_object_type`

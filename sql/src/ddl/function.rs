@@ -12,8 +12,8 @@ use crate::catalog::{CatalogSnapshot, SqlFunction};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types;
 
+use super::expressions::{check_of_one_row, functions_of};
 use super::names::span;
-use super::table::functions_of;
 use super::{Binder, queries};
 
 impl Binder<'_> {
@@ -30,6 +30,7 @@ impl Binder<'_> {
             }
             _ => {}
         }
+        check_of_one_row(&function.body, "a function").map_err(|error| self.at(error, span(&function.name)))?;
         let calls = functions_of(&function.body, catalog);
         if reaches(&calls, &name.to_ascii_lowercase(), catalog) {
             let error =

@@ -5,6 +5,7 @@
 //! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
 
 mod drop;
+mod expressions;
 mod function;
 mod names;
 mod options;
@@ -124,23 +125,33 @@ impl Binder<'_> {
     }
 
     fn explain(&self, statement: &Statement, options: &[String]) -> Result<BoundStatement> {
-        let bound = match self.statement(statement)? {
-            bound @ (BoundStatement::Query(_)
-            | BoundStatement::Insert { .. }
-            | BoundStatement::CreateMaterializedView { .. }
-            | BoundStatement::Subscribe(_)) => bound,
-            BoundStatement::CreateView { .. } => match statement {
-                Statement::CreateView(view) => BoundStatement::Query(queries::bind_query(&view.query, self.context)?),
-                _ => return Err(self.not_explained()),
-            },
-            _ => return Err(self.not_explained()),
+        let bound = match statement {
+            // A view has no plan of its own: that of its query is shown.
+            Statement::CreateView(view) if !view.materialized => {
+                BoundStatement::Query(queries::bind_query(&view.query, self.context)?)
+            }
+            Statement::Query(_) | Statement::Insert(_) | Statement::Subscribe(_) | Statement::CreateView(_) => {
+                self.statement(statement)?
+            }
+            Statement::CreateTable(_)
+            | Statement::CreateFunction(_)
+            | Statement::Drop(_)
+            | Statement::Explain { .. }
+            | Statement::Show(_)
+            | Statement::Describe(_)
+            | Statement::Set { .. }
+            | Statement::Reset(_)
+            | Statement::CancelJob(_)
+            | Statement::Flush
+            | Statement::Transaction(_)
+            | Statement::Acknowledge(_)
+            | Statement::Other(_) => BoundStatement::SystemCatalog,
         };
+        if matches!(bound, BoundStatement::SystemCatalog) {
+            return Err(SqlError::unsupported("EXPLAIN does not take this statement")
+                .with_hint("it takes queries, INSERT, SUBSCRIBE and CREATE MATERIALIZED VIEW"));
+        }
         Ok(BoundStatement::Explain { statement: Box::new(bound), options: options.to_vec() })
-    }
-
-    fn not_explained(&self) -> SqlError {
-        SqlError::unsupported("EXPLAIN does not take this statement")
-            .with_hint("it takes queries, INSERT, SUBSCRIBE and CREATE MATERIALIZED VIEW")
     }
 
     fn show(&self, show: &Show) -> Result<BoundStatement> {

@@ -1,7 +1,6 @@
 //! `CREATE TABLE`.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,13 +10,12 @@ use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::{ColumnDef, ColumnKind, CreateTable, TypeName};
 use crate::bound::BoundStatement;
-use crate::catalog::{
-    CatalogSnapshot, Column, ColumnOrigin, ConnectorTable, InternalTable, Relation, RelationKind, nearest,
-};
+use crate::catalog::{Column, ColumnOrigin, ConnectorTable, InternalTable, Relation, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
 use crate::statement_text;
 use crate::types;
 
+use super::expressions::{check_of_one_row, functions_of_table};
 use super::names::{quoted, span, with_near};
 use super::{Binder, options, queries};
 
@@ -61,7 +59,7 @@ impl Binder<'_> {
             definition: String::new(),
             comment: table.comment.clone(),
             depends_on: Vec::new(),
-            functions: called(table, catalog).into_iter().collect(),
+            functions: functions_of_table(table, catalog).into_iter().collect(),
         };
         relation.definition = statement_text::create_table(&relation);
         Ok(BoundStatement::CreateTable { relation, exists: false })
@@ -104,6 +102,7 @@ impl Binder<'_> {
         }
         for (column, declared) in columns.iter_mut().zip(&table.columns) {
             if let ColumnKind::Computed(expr) = &declared.kind {
+                check_of_one_row(expr, "a computed column").map_err(|error| self.at(error, declared.name.span))?;
                 column.data_type = types::from_arrow(queries::expression_type(expr, &stored, self.context)?);
             }
         }
@@ -187,6 +186,7 @@ impl Binder<'_> {
             let error = SqlError::new(SqlState::DATATYPE_MISMATCH, message).with_hint(hint);
             return Err(self.at(error, watermark.column.span));
         }
+        check_of_one_row(&watermark.expr, "a watermark").map_err(|error| self.at(error, watermark.column.span))?;
         let computed = columns.iter().filter(|column| matches!(column.origin, ColumnOrigin::Computed(_)));
         let computed = computed.map(|column| Field::new(&column.name, column.data_type.arrow.clone(), true));
         let fields: Vec<Field> = stored.fields().iter().map(|field| field.as_ref().clone()).chain(computed).collect();
@@ -287,29 +287,4 @@ fn stored_schema(columns: &[Column]) -> SchemaRef {
         ColumnOrigin::Physical | ColumnOrigin::Computed(_) => None,
     });
     Arc::new(Schema::new(physical.chain(metadata).collect::<Vec<_>>()))
-}
-
-/// The SQL functions that computed columns and the watermark call.
-fn called(table: &CreateTable, catalog: &CatalogSnapshot) -> BTreeSet<String> {
-    let computed = table.columns.iter().filter_map(|column| match &column.kind {
-        ColumnKind::Computed(expr) => Some(expr.as_ref()),
-        ColumnKind::Physical { .. } | ColumnKind::Metadata { .. } => None,
-    });
-    let watermark = table.watermark.iter().map(|watermark| &watermark.expr);
-    computed.chain(watermark).flat_map(|expr| functions_of(expr, catalog)).collect()
-}
-
-/// The SQL functions that an expression calls, by lower-case name.
-pub(super) fn functions_of(expr: &sp::Expr, catalog: &CatalogSnapshot) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let _: ControlFlow<()> = sp::visit_expressions(expr, |expr| {
-        if let sp::Expr::Function(function) = expr
-            && let Some(name) = function.name.0.last().and_then(|part| part.as_ident())
-            && catalog.functions.contains_key(&name.value.to_ascii_lowercase())
-        {
-            found.insert(name.value.to_ascii_lowercase());
-        }
-        ControlFlow::Continue(())
-    });
-    found
 }

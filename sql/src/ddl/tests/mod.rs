@@ -3,6 +3,7 @@
 
 mod look_ups;
 mod tables;
+mod views;
 
 use std::sync::Arc;
 
