@@ -41,8 +41,8 @@ impl StreamDialect {
 
 /// Expressions that may be begun for each token of a statement, and at the least: far more than any parse without
 /// multiplied tries takes.
-const STEPS_A_TOKEN: usize = 50;
-const STEPS_MIN: usize = 2_000;
+const STEPS_A_TOKEN: usize = 10;
+const STEPS_MIN: usize = 1_000;
 
 impl Dialect for StreamDialect {
     fn dialect(&self) -> TypeId {

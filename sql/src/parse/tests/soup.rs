@@ -221,7 +221,7 @@ fn nested_and_broken_is_not_slow() {
             let _ = crate::parse(&format!("select {}", opening.repeat(depth)));
             let _ = crate::parse(&format!("select {} ] from t", opening.repeat(depth)));
             let _ = crate::parse(&format!("select * from {}", opening.repeat(depth)));
-            assert!(start.elapsed() < Duration::from_secs(5), "{opening} {depth}");
+            assert!(start.elapsed() < Duration::from_secs(30), "{opening} {depth}");
         }
     }
 }
