@@ -167,7 +167,10 @@ impl Sliced {
             }
             self.closed = end;
             let slices = self.slices;
-            self.open.retain(|&slice, _| slices.last_end(slice).is_some_and(|last| last > end));
+            // A slice that the running table holds stays until it has been taken out of it.
+            let held = self.running.as_ref().map_or(end..end, |running| running.start..running.end);
+            let needed = |slice: i64| slices.last_end(slice).is_some_and(|last| last > end) || held.contains(&slice);
+            self.open.retain(|&slice, _| needed(slice));
         }
         self.closed = self.closed.max(self.slices.closed_by(watermark));
         Ok(())
