@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use arrow::array::cast::AsArray;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use datafusion::physical_plan::collect;
-use datafusion::prelude::SessionContext;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
 
 use super::SCHEMA;
@@ -29,16 +29,6 @@ pub(super) struct PgCatalog {
 impl PgCatalog {
     pub(super) fn new(inner: Arc<dyn SchemaProvider>, relations: Arc<ArcSwap<CatalogSnapshot>>) -> Self {
         Self { inner, relations }
-    }
-
-    /// `pg_class` with `relkind` `m` for materialised views.
-    async fn pg_class(&self, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
-        let context = SessionContext::new();
-        let plan = table.scan(&context.state(), None, &[], None).await?;
-        let batches = collect(plan, context.task_ctx()).await?;
-        let relations = self.relations.load();
-        let batches = batches.iter().map(|batch| with_kinds(batch, &relations)).collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(MemTable::try_new(table.schema(), vec![batches])?))
     }
 
     /// The materialised views; columns that we have nothing for are null.
@@ -75,7 +65,7 @@ impl SchemaProvider for PgCatalog {
             return Ok(None);
         };
         match name {
-            "pg_class" => self.pg_class(table).await.map(Some),
+            "pg_class" => Ok(Some(Arc::new(PgClass { inner: table, relations: Arc::clone(&self.relations) }))),
             "pg_matviews" => self.pg_matviews(table.as_ref()).map(Some),
             _ => Ok(Some(table)),
         }
@@ -83,6 +73,40 @@ impl SchemaProvider for PgCatalog {
 
     fn table_exist(&self, name: &str) -> bool {
         self.inner.table_exist(name)
+    }
+}
+
+/// `pg_class` with `relkind` `m` for materialised views. It is read when it is scanned and not before: to list its rows
+/// every table of every schema is looked up, this one among them.
+#[derive(Debug)]
+struct PgClass {
+    inner: Arc<dyn TableProvider>,
+    relations: Arc<ArcSwap<CatalogSnapshot>>,
+}
+
+#[async_trait]
+impl TableProvider for PgClass {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.inner.table_type()
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = self.inner.scan(state, None, &[], None).await?;
+        let batches = collect(plan, state.task_ctx()).await?;
+        let relations = self.relations.load_full();
+        let batches = batches.iter().map(|batch| with_kinds(batch, &relations)).collect::<Result<Vec<_>>>()?;
+        let table = MemTable::try_new(self.inner.schema(), vec![batches])?;
+        table.scan(state, projection, filters, limit).await
     }
 }
 

@@ -108,7 +108,9 @@ impl Known {
     /// # Errors
     /// Where it is not one of this setting.
     pub(super) fn check(&self, value: &str) -> Result<String, SqlError> {
+        // A client may send the value as a literal.
         let value = value.trim();
+        let value = value.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(value);
         match self.kind {
             Kind::Text => Ok(value.to_owned()),
             Kind::Boolean => boolean(value).ok_or_else(|| self.refuse(value, "It is on or off.")),
