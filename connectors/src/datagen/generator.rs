@@ -1,17 +1,22 @@
-//! How the values of each column are made.
+//! Which values each column gets, from its type and its options. The values are made in [`make`](super::make).
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringBuilder, TimestampMicrosecondArray,
-};
-use arrow::compute::{cast, nullif};
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
+use arrow::compute::kernels::cast_utils::parse_decimal;
+use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef};
 use millstream_engine::ports::{OptionValues, TableSpec};
 use millstream_engine::{EngineError, Result};
 
-/// Letters of random strings, as Flink: hexadecimal digits.
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+use super::make::{ColumnGenerator, Values, mix};
+use super::settings::Settings;
+
+/// Elements of an array where nothing is said, as in Flink.
+const LIST_LENGTH: i64 = 3;
+/// Bytes of a row beyond which a table is refused.
+const ROW_BYTES_MAX: u64 = 16 << 20;
+/// Bytes that a batch aims at the most.
+const BATCH_BYTES: u64 = 32 << 20;
 
 /// The columns of a table.
 #[derive(Debug, Clone)]
@@ -19,77 +24,31 @@ pub(super) struct Generator {
     columns: Vec<ColumnGenerator>,
     rows: Option<u64>,
     pub(super) rows_per_second: u64,
-    seed: u64,
-}
-
-#[derive(Debug, Clone)]
-struct ColumnGenerator {
-    data_type: DataType,
-    values: Values,
-    null_rate: f64,
-}
-
-/// Where the values of a column come from.
-#[derive(Debug, Clone)]
-enum Values {
-    Sequence {
-        start: i64,
-    },
-    Integer {
-        min: i64,
-        max: i64,
-    },
-    Float {
-        min: f64,
-        max: f64,
-    },
-    Decimal {
-        min: i128,
-        max: i128,
-    },
-    Text {
-        length: usize,
-        varies: bool,
-    },
-    Boolean,
-    /// Now, less at most so many microseconds.
-    Past {
-        most_us: i64,
-    },
 }
 
 impl Generator {
     pub(super) fn new(table: &TableSpec) -> Result<Self> {
-        let options = &table.options;
-        let number = |name: &str| match options.get(name) {
-            None => Ok(None),
-            Some(_) => u64::try_from(options.integer(name, 0)?)
-                .map(Some)
-                .map_err(|_| EngineError::config(format!("option '{name}' must not be negative"))),
-        };
         let mut generator = Self {
             columns: Vec::new(),
-            rows: number("number-of-rows")?,
-            rows_per_second: number("rows-per-second")?.unwrap_or(10_000).max(1),
-            seed: number("seed")?.unwrap_or(0),
+            rows: positive(&table.options, "number-of-rows")?,
+            rows_per_second: positive(&table.options, "rows-per-second")?.unwrap_or(10_000),
         };
-        for name in options.0.keys().filter_map(|key| key.strip_prefix("fields.")) {
-            let known = table
-                .schema
-                .fields()
-                .iter()
-                .any(|field| name.strip_prefix(field.name().as_str()).is_some_and(|rest| rest.starts_with('.')));
-            if !known {
-                return Err(EngineError::config(format!("option 'fields.{name}' names no column of the table")));
-            }
-        }
+        let seed = table.options.integer("seed", 0)? as u64;
+        let mut planner = Planner { settings: Settings::new(&table.options), seed, made: 0 };
         for field in table.schema.fields() {
-            let (column, end) = column(field.name(), field.data_type(), options)?;
-            generator.columns.push(column);
-            generator.rows = match (generator.rows, end) {
-                (Some(rows), Some(end)) => Some(rows.min(end)),
-                (rows, end) => rows.or(end),
+            let end = planner.sequence(field)?;
+            let column = match end {
+                Some((start, _)) => planner.finish(field, field.name(), Values::Sequence { start })?,
+                None => planner.column(field, field.name())?,
             };
+            generator.columns.push(column);
+            let rows = end.map(|(_, rows)| rows);
+            generator.rows = generator.rows.into_iter().chain(rows).min();
+        }
+        planner.settings.all_used()?;
+        if generator.row_bytes() > ROW_BYTES_MAX {
+            let message = format!("a row of table \"{}\" would be larger than {ROW_BYTES_MAX} bytes", table.name);
+            return Err(EngineError::config(message));
         }
         Ok(generator)
     }
@@ -99,148 +58,167 @@ impl Generator {
         self.rows
     }
 
-    /// A column of rows. `now_us`: the clock, for timestamps.
-    pub(super) fn column(&self, index: usize, rows: &[u64], now_us: i64) -> Result<ArrayRef> {
-        let Some(column) = self.columns.get(index) else {
-            return Err(EngineError::Internal("a scan of a column that is not there".into()));
-        };
-        let salt = self.seed.wrapping_mul(0xd134_2543_de82_ef95) ^ ((index as u64) << 48);
-        let bits = |row: u64, draw: u64| mix(salt.wrapping_add(row.wrapping_mul(4).wrapping_add(draw)));
-        let made = column.make(rows, now_us, &bits)?;
-        if column.null_rate <= 0.0 {
-            return Ok(made);
+    /// Rows of a batch at the most, so that long values do not fill the memory.
+    pub(super) fn batch_rows_max(&self) -> usize {
+        usize::try_from(BATCH_BYTES / self.row_bytes().max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    fn row_bytes(&self) -> u64 {
+        self.columns.iter().map(ColumnGenerator::bytes).fold(0, u64::saturating_add)
+    }
+
+    /// A column of rows. `now_us`: the clock, for timestamps. `children`: those of a ROW that are read.
+    pub(super) fn column(
+        &self,
+        index: usize,
+        children: Option<&[usize]>,
+        rows: &[u64],
+        now_us: i64,
+    ) -> Result<ArrayRef> {
+        match self.columns.get(index) {
+            Some(column) => column.make(rows, children, now_us),
+            None => Err(EngineError::Internal("a scan of a column that is not there".into())),
         }
-        let null = rows.iter().map(|row| Some(unit(bits(*row, 3)) < column.null_rate));
-        Ok(nullif(&made, &BooleanArray::from_iter(null))?)
     }
 }
 
-impl ColumnGenerator {
-    fn make(&self, rows: &[u64], now_us: i64, bits: &dyn Fn(u64, u64) -> u64) -> Result<ArrayRef> {
-        let plain: ArrayRef = match &self.values {
-            Values::Sequence { start } => {
-                let value = |row: &u64| start.saturating_add(i64::try_from(*row).unwrap_or(i64::MAX));
-                Arc::new(Int64Array::from_iter_values(rows.iter().map(value)))
+/// An option that is a number above 0.
+fn positive(options: &OptionValues, name: &str) -> Result<Option<u64>> {
+    if options.get(name).is_none() {
+        return Ok(None);
+    }
+    match u64::try_from(options.integer(name, 0)?) {
+        Ok(value) if value > 0 => Ok(Some(value)),
+        Ok(_) | Err(_) => Err(EngineError::config(format!("option '{name}' must be above 0"))),
+    }
+}
+
+/// Turns fields and options into generators.
+struct Planner<'a> {
+    settings: Settings<'a>,
+    seed: u64,
+    /// Generators made so far: gives each its own random numbers.
+    made: u64,
+}
+
+impl Planner<'_> {
+    fn finish(&mut self, field: &FieldRef, path: &str, values: Values) -> Result<ColumnGenerator> {
+        self.settings.add_path(path, values.describe());
+        let null_rate = self.settings.float(path, "null-rate", 0.0)?;
+        let key = self.settings.key(path, "null-rate");
+        if !(0.0..=1.0).contains(&null_rate) {
+            return Err(EngineError::config(format!("option '{key}' is {null_rate}; it must be from 0 to 1")));
+        }
+        if null_rate > 0.0 && !field.is_nullable() {
+            return Err(EngineError::config(format!("option '{key}': \"{path}\" is NOT NULL")));
+        }
+        self.made += 1;
+        let stream = mix(self.seed ^ mix(self.made));
+        Ok(ColumnGenerator { field: Arc::clone(field), values, null_rate, stream })
+    }
+
+    /// Start and number of rows where the column is a sequence.
+    fn sequence(&mut self, field: &Field) -> Result<Option<(i64, u64)>> {
+        let path = field.name();
+        if !self.settings.text(path, "kind").is_some_and(|kind| kind.eq_ignore_ascii_case("sequence")) {
+            return Ok(None);
+        }
+        let (least, most) = match field.data_type() {
+            DataType::Int8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+            DataType::Int16 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            DataType::Int32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Utf8 => (i64::MIN, i64::MAX),
+            DataType::Decimal128(precision, scale) => {
+                let digits = u32::try_from(i16::from(*precision) - i16::from(*scale)).unwrap_or(0);
+                let most = 10_i64.checked_pow(digits).map_or(i64::MAX, |limit| limit - 1);
+                (-most, most)
             }
-            Values::Integer { min, max } => {
-                let value = |row: &u64| i128::from(*min) + between(bits(*row, 0), i128::from(*max) - i128::from(*min));
-                Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| i64::try_from(value(row)).unwrap_or(*max))))
-            }
-            Values::Float { min, max } => {
-                Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| min + unit(bits(*row, 0)) * (max - min))))
-            }
-            Values::Decimal { min, max } => {
-                let value = |row: &u64| min + between(bits(*row, 0), max - min);
-                let values = Decimal128Array::from_iter_values(rows.iter().map(value));
-                return Ok(Arc::new(values.with_data_type(self.data_type.clone())));
-            }
-            Values::Text { length, varies } => {
-                let mut text = StringBuilder::with_capacity(rows.len(), rows.len() * length);
-                let mut word = String::with_capacity(*length);
-                for row in rows {
-                    word.clear();
-                    let most = *length as u64;
-                    let length = if *varies { 1 + bits(*row, 1) % most.max(1) } else { most };
-                    let mut state = bits(*row, 0);
-                    for at in 0..length {
-                        if at % 16 == 15 {
-                            state = mix(state);
-                        }
-                        word.push(char::from(DIGITS[(state >> (4 * (at % 16)) & 15) as usize]));
-                    }
-                    text.append_value(&word);
-                }
-                Arc::new(text.finish())
-            }
-            Values::Boolean => Arc::new(BooleanArray::from_iter(rows.iter().map(|row| Some(bits(*row, 0) & 1 == 1)))),
-            Values::Past { most_us } => {
-                let value = |row: &u64| {
-                    let back = between(bits(*row, 0), i128::from(*most_us));
-                    now_us.saturating_sub(i64::try_from(back).unwrap_or(0))
-                };
-                Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(value)))
-            }
+            other => return Err(EngineError::config(format!("a sequence cannot fill \"{path}\" of type {other}"))),
         };
-        if *plain.data_type() == self.data_type { Ok(plain) } else { Ok(cast(&plain, &self.data_type)?) }
-    }
-}
-
-/// The generator of a column, and the number of rows after which it is at its end.
-fn column(name: &str, data_type: &DataType, options: &OptionValues) -> Result<(ColumnGenerator, Option<u64>)> {
-    let key = |what: &str| format!("fields.{name}.{what}");
-    let float = |what: &str, default: f64| match options.get(&key(what)) {
-        None => Ok(default),
-        Some(text) => text
-            .trim()
-            .parse()
-            .map_err(|_| EngineError::config(format!("option '{}' takes a number, not '{text}'", key(what)))),
-    };
-    let null_rate = float("null-rate", 0.0)?;
-    let with = |values| ColumnGenerator { data_type: data_type.clone(), values, null_rate };
-    if options.get(&key("kind")).is_some_and(|kind| kind.eq_ignore_ascii_case("sequence")) {
-        let (Some(_), Some(_)) = (options.get(&key("start")), options.get(&key("end"))) else {
-            let message = format!("a sequence needs options '{}' and '{}'", key("start"), key("end"));
+        if self.settings.text(path, "start").is_none() || self.settings.text(path, "end").is_none() {
+            let message = format!("a sequence needs options 'fields.{path}.start' and 'fields.{path}.end'");
             return Err(EngineError::config(message));
-        };
-        let (start, end) = (options.integer(&key("start"), 0)?, options.integer(&key("end"), 0)?);
-        let rows = u64::try_from(i128::from(end) - i128::from(start) + 1).unwrap_or(0);
-        return Ok((with(Values::Sequence { start }), Some(rows)));
+        }
+        let start = self.settings.within(path, "start", 0, (least, most))?;
+        let end = self.settings.within(path, "end", 0, (least, most))?;
+        if start > end {
+            return Err(EngineError::config(format!("option 'fields.{path}.start' is above 'fields.{path}.end'")));
+        }
+        let rows = u64::try_from(i128::from(end) - i128::from(start) + 1).unwrap_or(u64::MAX);
+        Ok(Some((start, rows)))
     }
-    let whole = |least: i64, most: i64| -> Result<Values> {
-        let (min, max) = (options.integer(&key("min"), least)?, options.integer(&key("max"), most)?);
-        ordered(name, min <= max)?;
-        Ok(Values::Integer { min: min.max(least), max: max.min(most) })
-    };
-    let values = match data_type {
-        DataType::Int8 => whole(i64::from(i8::MIN), i64::from(i8::MAX))?,
-        DataType::Int16 => whole(i64::from(i16::MIN), i64::from(i16::MAX))?,
-        DataType::Int32 => whole(i64::from(i32::MIN), i64::from(i32::MAX))?,
-        DataType::Int64 => whole(i64::MIN, i64::MAX)?,
-        DataType::Float32 | DataType::Float64 => {
-            let (min, max) = (float("min", 0.0)?, float("max", 1_000_000.0)?);
-            ordered(name, min <= max)?;
-            Values::Float { min, max }
+
+    /// The generator of a column, or of a field in one; random.
+    fn column(&mut self, field: &FieldRef, path: &str) -> Result<ColumnGenerator> {
+        let kind = self.settings.text(path, "kind");
+        if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sequence")) {
+            return Err(EngineError::config(format!("\"{path}\" is no column of its own: it cannot be a sequence")));
         }
-        DataType::Decimal128(precision, scale) => {
-            let limit = 10_f64.powi(i32::from(*precision) - i32::from(*scale));
-            let unit = 10_f64.powi(i32::from(*scale));
-            let (min, max) = (float("min", -limit)?.max(-limit), float("max", limit)?.min(limit));
-            ordered(name, min <= max)?;
-            let most = 10_i128.pow(u32::from(*precision)) - 1;
-            Values::Decimal { min: ((min * unit) as i128).max(-most), max: ((max * unit) as i128).min(most) }
-        }
-        DataType::Utf8 | DataType::Binary => {
-            let length = options.integer(&key("length"), 100)?.clamp(1, 1 << 16);
-            Values::Text { length: length as usize, varies: options.boolean(&key("var-len"), false)? }
-        }
-        DataType::Boolean => Values::Boolean,
-        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) => {
-            Values::Past { most_us: options.duration_us(&key("max-past"), 0)? }
-        }
-        other => return Err(EngineError::config(format!("datagen makes no values of type {other} for \"{name}\""))),
-    };
-    Ok((with(values), None))
+        let values = match field.data_type() {
+            DataType::Int8 => self.integer(path, i64::from(i8::MIN), i64::from(i8::MAX))?,
+            DataType::Int16 => self.integer(path, i64::from(i16::MIN), i64::from(i16::MAX))?,
+            DataType::Int32 => self.integer(path, i64::from(i32::MIN), i64::from(i32::MAX))?,
+            DataType::Int64 => self.integer(path, i64::MIN, i64::MAX)?,
+            DataType::Float32 | DataType::Float64 => {
+                let min = self.settings.float(path, "min", 0.0)?;
+                let max = self.settings.float(path, "max", 1_000_000.0)?;
+                ordered(path, min <= max)?;
+                Values::Float { min, max }
+            }
+            DataType::Decimal128(precision, scale) => self.decimal(path, *precision, *scale)?,
+            DataType::Utf8 => self.text(path, false)?,
+            DataType::Binary => self.text(path, true)?,
+            DataType::Boolean => Values::Boolean,
+            DataType::Timestamp(_, _) => {
+                let most_us = self.settings.duration_us(path, "max-past")?;
+                Values::Past { most_us }
+            }
+            DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) => Values::Past { most_us: 0 },
+            DataType::Struct(fields) => {
+                let child = |child: &FieldRef| self.column(child, &format!("{path}.{}", child.name()));
+                Values::Row(fields.iter().map(child).collect::<Result<_>>()?)
+            }
+            DataType::List(element) => {
+                let length = self.settings.within(path, "length", LIST_LENGTH, (0, 1 << 16))?;
+                let element = Box::new(self.column(element, &format!("{path}.element"))?);
+                Values::List { length: length as u32, element }
+            }
+            other => {
+                return Err(EngineError::config(format!("datagen makes no values of type {other} for \"{path}\"")));
+            }
+        };
+        self.finish(field, path, values)
+    }
+
+    fn integer(&mut self, path: &str, least: i64, most: i64) -> Result<Values> {
+        let min = self.settings.within(path, "min", least, (least, most))?;
+        let max = self.settings.within(path, "max", most, (least, most))?;
+        ordered(path, min <= max)?;
+        Ok(Values::Integer { min, max })
+    }
+
+    fn decimal(&mut self, path: &str, precision: u8, scale: i8) -> Result<Values> {
+        let most = 10_i128.saturating_pow(u32::from(precision)) - 1;
+        let mut bound = |what: &str, default: i128| match self.settings.text(path, what) {
+            None => Ok(default),
+            Some(text) => parse_decimal::<Decimal128Type>(text.trim(), precision, scale).map_err(|_| {
+                let kind = format!("DECIMAL({precision}, {scale})");
+                EngineError::config(format!("option 'fields.{path}.{what}' takes a number of {kind}, not '{text}'"))
+            }),
+        };
+        let (min, max) = (bound("min", -most)?, bound("max", most)?);
+        ordered(path, min <= max)?;
+        Ok(Values::Decimal { min, max })
+    }
+
+    fn text(&mut self, path: &str, binary: bool) -> Result<Values> {
+        let length = self.settings.within(path, "length", 100, (0, 1 << 20))? as u32;
+        let varies = self.settings.boolean(path, "var-len")?;
+        Ok(Values::Text { length, varies, binary })
+    }
 }
 
-fn ordered(name: &str, ordered: bool) -> Result<()> {
-    let message = || format!("option 'fields.{name}.min' is above 'fields.{name}.max'");
+fn ordered(path: &str, ordered: bool) -> Result<()> {
+    let message = || format!("option 'fields.{path}.min' is above 'fields.{path}.max'");
     if ordered { Ok(()) } else { Err(EngineError::config(message())) }
-}
-
-/// A number in `0 ..= most`.
-fn between(bits: u64, most: i128) -> i128 {
-    i128::try_from((u128::from(bits) * (most.unsigned_abs() + 1)) >> 64).unwrap_or(0)
-}
-
-/// A number in `0.0 .. 1.0`.
-fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// The output function of SplitMix64.
-fn mix(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

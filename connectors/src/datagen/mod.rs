@@ -1,9 +1,13 @@
-//! The `datagen` connector: random or sequential values for any scalar column, under Flink's option names.
+//! The `datagen` connector: random or sequential values, under Flink's option names.
 //!
-//! A row is a pure function of the seed and its number, so that splits can share the work. A table with
-//! `number-of-rows`, or with a sequence, ends and is then not paced; an endless one keeps to `rows-per-second`.
+//! A row is a pure function of the seed and its number, so that splits can share the work; only timestamps, dates and
+//! times are those of the moment. A table with `number-of-rows`, or with a sequence, ends and is then not paced; an
+//! endless one keeps to `rows-per-second`. Fields of a ROW are named `fields.<column>.<field>.…`, the elements of an ARRAY
+//! `fields.<column>.element.…`. An option that says nothing about its column is an error.
 
 mod generator;
+mod make;
+mod settings;
 mod source;
 
 use std::sync::Arc;
@@ -38,7 +42,12 @@ impl Default for Datagen {
             ),
             option("fields.*.min", OptionType::Double, None, "Least value of a random number."),
             option("fields.*.max", OptionType::Double, None, "Greatest value of a random number."),
-            option("fields.*.length", OptionType::Integer, Some("100"), "Length of a random string."),
+            option(
+                "fields.*.length",
+                OptionType::Integer,
+                Some("100"),
+                "Length of a random string; of an ARRAY, by default 3.",
+            ),
             option("fields.*.var-len", OptionType::Boolean, Some("false"), "Whether strings may be shorter."),
             option("fields.*.null-rate", OptionType::Double, Some("0"), "Share of values that are null, 0 to 1."),
             option("fields.*.max-past", OptionType::Duration, Some("0 s"), "How far back a random timestamp may lie."),

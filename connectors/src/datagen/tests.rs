@@ -94,4 +94,66 @@ fn wrong_options_are_named() {
     assert!(error(&[("fields.x.min", "1")]).contains("fields.x.min"));
     assert!(error(&[("fields.id.kind", "sequence")]).contains("fields.id.start"));
     assert!(error(&[("fields.n.min", "4"), ("fields.n.max", "3")]).contains("fields.n.min"));
+    assert!(error(&[("fields.n.length", "4")]).contains("says nothing about \"n\""));
+    assert!(error(&[("fields.n.max", "3000000000")]).contains("2147483647"));
+    assert!(error(&[("fields.d.max", "x")]).contains("DECIMAL(5, 2)"));
+    assert!(error(&[("rows-per-second", "0")]).contains("above 0"));
+    assert!(error(&[("fields.n.null-rate", "2")]).contains("from 0 to 1"));
+}
+
+/// One batch of a bounded table with one column of this type.
+fn one(data_type: DataType, options: &[(&str, &str)]) -> arrow::array::ArrayRef {
+    let mut table = table(options);
+    table.options.0.insert("number-of-rows".into(), "100".into());
+    table.schema = Arc::new(Schema::new(vec![Field::new("c", data_type, true)]));
+    let source = Datagen::default().source(&table, &ScanRequest::all(1)).unwrap();
+    let mut reader = source.reader(&source.splits(1).unwrap()[0]).unwrap();
+    let ReadPoll::Batch(batch) = poll(reader.as_mut(), 1_000_000_000_000) else { panic!("no rows") };
+    Arc::clone(batch.column(0))
+}
+
+#[test]
+fn every_scalar_type_is_made() {
+    use DataType::{Binary, Boolean, Date32, Float32, Float64, Int8, Int16, Time32, Time64, Timestamp};
+    let zone = Some(Arc::from("UTC"));
+    for data_type in [
+        Boolean,
+        Int8,
+        Int16,
+        Float32,
+        Float64,
+        Binary,
+        Date32,
+        Time32(TimeUnit::Millisecond),
+        Time64(TimeUnit::Microsecond),
+        Timestamp(TimeUnit::Nanosecond, zone),
+        DataType::Decimal128(38, 10),
+    ] {
+        let made = one(data_type.clone(), &[]);
+        assert_eq!((made.data_type(), made.len(), made.null_count()), (&data_type, 100, 0));
+    }
+}
+
+#[test]
+fn rows_and_arrays_hold_random_values() {
+    let element = Arc::new(Field::new("item", DataType::Int32, true));
+    let row = DataType::Struct(
+        vec![Field::new("a", DataType::Int32, true), Field::new("l", DataType::List(element), true)].into(),
+    );
+    let options = [("fields.c.a.max", "9"), ("fields.c.a.min", "0"), ("fields.c.l.length", "2")];
+    let made = one(row, &options);
+    let made = made.as_struct();
+    assert!(made.column(0).as_primitive::<Int32Type>().values().iter().all(|a| (0..10).contains(a)));
+    let list = made.column(1).as_list::<i32>();
+    assert!((0..100).all(|row| list.value_length(row) == 2));
+    let first = list.value(0);
+    assert_ne!(first.as_primitive::<Int32Type>().values(), list.value(1).as_primitive::<Int32Type>().values());
+}
+
+#[test]
+fn max_past_holds() {
+    let made = one(DataType::Timestamp(TimeUnit::Microsecond, None), &[("fields.c.max-past", "10 s")]);
+    let times = made.as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+    assert!(times.values().iter().all(|at| (999_990_000_000..=1_000_000_000_000).contains(at)));
+    assert!(times.value(0) != times.value(1));
 }

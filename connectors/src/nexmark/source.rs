@@ -128,6 +128,7 @@ impl Source for NexmarkSource {
             stride: count,
             next: index * self.block_events(),
             started: None,
+            resumed_us: 0,
             nulls: Vec::new(),
         }))
     }
@@ -150,6 +151,8 @@ struct NexmarkReader {
     /// The next event.
     next: u64,
     started: Option<ProcessingTime>,
+    /// Pacing begins this far from event 0: where the reader went on from an offset.
+    resumed_us: u64,
     /// Null columns by the field they stand for, as long as the longest batch so far.
     nulls: Vec<(FieldRef, ArrayRef)>,
 }
@@ -159,6 +162,7 @@ impl NexmarkReader {
     fn events(&mut self, context: &ReadContext<'_>) -> (Vec<u64>, Option<ProcessingTime>) {
         let started = *self.started.get_or_insert(context.now);
         let elapsed = u64::try_from(context.now.0.saturating_sub(started.0)).unwrap_or(0);
+        let elapsed = elapsed.saturating_add(self.resumed_us);
         let paced = self.config.events.is_none();
         let mut events = Vec::with_capacity(context.rows_max);
         while events.len() < context.rows_max && self.config.events.is_none_or(|all| self.next < all) {
@@ -179,7 +183,8 @@ impl NexmarkReader {
                 self.next += (self.stride - 1) * self.block;
             }
         }
-        let due = i64::try_from(self.config.since_start_us(self.next)).unwrap_or(i64::MAX);
+        let due = self.config.since_start_us(self.next).saturating_sub(self.resumed_us);
+        let due = i64::try_from(due).unwrap_or(i64::MAX);
         let retry = started.plus_us(due).max(context.now.plus_us(PACE_US));
         (events, paced.then_some(retry))
     }
@@ -234,7 +239,9 @@ fn null_column(field: &FieldRef, rows: usize, nulls: &mut Vec<(FieldRef, ArrayRe
 impl SplitReader for NexmarkReader {
     fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
         if self.made.is_none() {
-            let base = self.config.base_time_ms.unwrap_or_else(|| context.now.0.div_euclid(1_000));
+            let resumed_us = i64::try_from(self.resumed_us).unwrap_or(i64::MAX);
+            let start = || context.now.plus_us(resumed_us.saturating_neg()).0.div_euclid(1_000);
+            let base = self.config.base_time_ms.unwrap_or_else(start);
             self.made = Some(Columns::new(self.config.clone(), base));
         }
         let (events, retry_at) = self.events(context);
@@ -251,6 +258,9 @@ impl SplitReader for NexmarkReader {
 
     fn seek(&mut self, offset: &str) -> Result<()> {
         self.next = offset.parse().map_err(|_| EngineError::Internal(format!("'{offset}' is no nexmark offset")))?;
+        self.resumed_us = self.config.since_start_us(self.next);
+        self.started = None;
+        self.made = None;
         Ok(())
     }
 }

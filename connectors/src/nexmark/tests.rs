@@ -130,3 +130,26 @@ fn wrong_columns_and_options_are_named() {
     let error = Nexmark::default().validate(&table(&[("base-time", "soon")])).unwrap_err();
     assert!(error.to_string().contains("'soon'"), "{error}");
 }
+
+#[test]
+fn a_paced_reader_goes_on_from_its_offset() {
+    let source = Nexmark::default()
+        .source(&table(&[("next-event.rate", "100"), ("first-event.rate", "100")]), &ScanRequest::all(3))
+        .unwrap();
+    let mut reader = source.reader(&source.splits(1).unwrap()[0]).unwrap();
+    reader.seek("5000").unwrap();
+    let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+    let mut poll = |us| {
+        let now = ProcessingTime(us);
+        let mut context = ReadContext { rows_max: 1000, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+        match reader.poll(&mut context).unwrap() {
+            ReadPoll::Batch(batch) => Ok(batch.num_rows()),
+            ReadPoll::Pending { retry_at } => Err(retry_at),
+            ReadPoll::End => panic!("an endless generator ends"),
+        }
+    };
+    assert_eq!(poll(0), Ok(1));
+    assert_eq!(poll(0), Err(Some(ProcessingTime(10_000))));
+    assert_eq!(poll(1_000_000), Ok(100));
+    assert_eq!(reader.offset(), "5101");
+}
