@@ -117,7 +117,8 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
     if lower.contains("divide by zero") || lower.contains("division by zero") {
         return from_arrow(ArrowError::DivideByZero);
     }
-    let state = if lower.contains("overflow") { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { otherwise };
+    let too_large = lower.contains("overflow") || lower.ends_with("out of range");
+    let state = if too_large { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { otherwise };
     SqlError::new(state, lower_first(&first_line(message)))
 }
 

@@ -52,6 +52,8 @@ pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
     let bracket = *words::peek(parser, 1) == Token::LBracket;
     match (word.as_str(), parenthesis, bracket) {
         ("TABLE", false, false) => Some(after(parser, table_argument)),
+        // `TABLE (SELECT …)`: the parentheses make a subquery by themselves.
+        ("TABLE", true, _) => Some(after(parser, Parser::parse_prefix)),
         ("CAST", true, _) => Some(after(parser, |parser| cast(parser, sp::CastKind::Cast))),
         ("TRY_CAST", true, _) => Some(after(parser, |parser| cast(parser, sp::CastKind::TryCast))),
         ("CASE", ..) => Some(after(parser, Parser::parse_case_expr)),
