@@ -3,31 +3,48 @@
 mod chunks;
 mod file_reader;
 mod format_offset;
+mod format_token;
 mod listing;
+mod part_file;
 mod partition;
+mod partition_commit;
 mod read_file;
 mod scan;
+mod sink;
+#[cfg(test)]
+mod sink_tests;
 mod table;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod writer;
 
+use std::fmt;
 use std::sync::Arc;
 
-use millstream_engine::error::{EngineError, Result};
+use millstream_engine::error::Result;
 use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, ScanRequest, Sink, Source, TableSpec,
 };
+use millstream_engine::time::{Clock, SystemClock};
 
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
 use scan::{FileScan, FileSource};
+use sink::{FileSink, SharedFileSink};
 use table::FileTable;
 
 /// See the module.
-#[derive(Debug)]
 pub struct Filesystem {
     descriptor: ConnectorDescriptor,
+    /// Tells the age of part files.
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Filesystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filesystem").finish_non_exhaustive()
+    }
 }
 
 impl Default for Filesystem {
@@ -36,10 +53,11 @@ impl Default for Filesystem {
             descriptor: ConnectorDescriptor {
                 name: "filesystem",
                 doc: "Reads and writes files of a local directory.",
-                options: table::options(),
+                options: [table::options(), sink::options()].concat(),
                 capabilities: Capabilities { source: true, sink: true, sink_retracts: false, partitioned: true },
                 metadata: scan::metadata(),
             },
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -50,7 +68,8 @@ impl Connector for Filesystem {
     }
 
     fn validate(&self, spec: &TableSpec) -> Result<()> {
-        FileTable::new(spec)?.check_columns(spec)
+        FileTable::new(spec)?.check_columns(spec)?;
+        sink::check(spec)
     }
 
     fn source(&self, spec: &TableSpec, request: &ScanRequest) -> Result<Arc<dyn Source>> {
@@ -60,7 +79,8 @@ impl Connector for Filesystem {
     }
 
     fn sink(&self, spec: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Err(EngineError::Unsupported(format!("table \"{}\" cannot be written yet", spec.name)))
+        self.validate(spec)?;
+        Ok(Arc::new(SharedFileSink(Arc::new(FileSink::new(spec, Arc::clone(&self.clock))?))))
     }
 
     fn boundedness(&self, spec: &TableSpec) -> Boundedness {

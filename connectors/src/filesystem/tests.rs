@@ -6,6 +6,7 @@ use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use millstream_engine::error::EngineError;
 use millstream_engine::ports::{OptionValues, ReadContext, ReadPoll, SplitReader, WakeHandle};
 use millstream_engine::time::ProcessingTime;
 use tempfile::TempDir;

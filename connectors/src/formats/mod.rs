@@ -4,11 +4,13 @@
 //! about in its file and is driven by the `filesystem` connector. Where files are and when they are read is not here.
 
 mod columns;
+pub(crate) mod csv;
 mod fault;
 pub(crate) mod json;
 mod names;
 pub(crate) mod parquet;
 mod print;
+pub(crate) mod raw;
 mod text;
 mod types;
 
@@ -18,12 +20,17 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionDescriptor, OptionValues};
 
 pub(crate) use columns::Column;
+pub(crate) use print::{Printer, TimestampStyle};
+pub(crate) use text::parse_timestamp;
 pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
 
-use json::{JsonDecoder, JsonFormat};
+use self::csv::{CsvDecoder, CsvEncoder, CsvFormat};
+use self::parquet::ParquetFormat;
+use json::{JsonDecoder, JsonEncoder, JsonFormat};
+use raw::{RawDecoder, RawEncoder};
 
 /// The names of all formats.
-pub(crate) const FORMATS: &[&str] = &["json", "parquet"];
+pub(crate) const FORMATS: &[&str] = &["csv", "json", "parquet", "raw"];
 
 /// A column to read: its index among the columns of the file, and for a ROW the children (`None`: all).
 pub(crate) type WantedColumn = (usize, Option<Vec<usize>>);
@@ -91,8 +98,12 @@ pub(crate) trait RecordEncoder: Send {
 pub(crate) enum Format {
     /// JSON lines.
     Json(JsonFormat),
+    /// CSV.
+    Csv(CsvFormat),
     /// Parquet.
-    Parquet,
+    Parquet(ParquetFormat),
+    /// Raw lines.
+    Raw,
 }
 
 impl Format {
@@ -103,14 +114,16 @@ impl Format {
     pub(crate) fn from_options(table: &str, options: &OptionValues) -> Result<Self> {
         match options.get("format") {
             Some("json") => Ok(Self::Json(JsonFormat::from_options(options)?)),
-            Some("parquet") => Ok(Self::Parquet),
+            Some("csv") => Ok(Self::Csv(CsvFormat::from_options(options)?)),
+            Some("parquet") => Ok(Self::Parquet(ParquetFormat::from_options(options)?)),
+            Some("raw") => Ok(Self::Raw),
             other => Err(unknown_format(table, other)),
         }
     }
 
     /// The options of all formats.
     pub(crate) fn options() -> Vec<OptionDescriptor> {
-        JsonFormat::options()
+        [JsonFormat::options(), CsvFormat::options(), ParquetFormat::options()].concat()
     }
 
     /// A decoder that reads the `wanted` ones of `columns`; `None` for formats that are no stream of records.
@@ -120,7 +133,19 @@ impl Format {
     pub(crate) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Option<Box<dyn RecordDecoder>>> {
         match self {
             Self::Json(format) => Ok(Some(Box::new(JsonDecoder::new(*format, columns, wanted)?))),
-            Self::Parquet => Ok(None),
+            Self::Csv(format) => Ok(Some(Box::new(CsvDecoder::new(format.clone(), columns, wanted)?))),
+            Self::Parquet(_) => Ok(None),
+            Self::Raw => Ok(Some(Box::new(RawDecoder::new(columns, wanted)))),
+        }
+    }
+
+    /// An encoder of `columns`; `None` for formats that are no stream of records.
+    pub(crate) fn encoder(&self, columns: &Fields) -> Option<Box<dyn RecordEncoder>> {
+        match self {
+            Self::Json(format) => Some(Box::new(JsonEncoder::new(*format))),
+            Self::Csv(format) => Some(Box::new(CsvEncoder::new(format.clone(), columns))),
+            Self::Parquet(_) => None,
+            Self::Raw => Some(Box::new(RawEncoder)),
         }
     }
 
@@ -128,7 +153,9 @@ impl Format {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Json(_) => "json",
-            Self::Parquet => "parquet",
+            Self::Csv(_) => "csv",
+            Self::Parquet(_) => "parquet",
+            Self::Raw => "raw",
         }
     }
 
@@ -139,7 +166,9 @@ impl Format {
     pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
         let carries: fn(&DataType) -> bool = match self {
             Self::Json(_) => is_json_type,
-            Self::Parquet => is_json_type,
+            Self::Csv(_) => is_text_scalar,
+            Self::Parquet(_) => is_json_type,
+            Self::Raw => return raw::check(columns),
         };
         check_types(self.name(), columns.iter().map(AsRef::as_ref), carries)
     }

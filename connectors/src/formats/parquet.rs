@@ -1,4 +1,5 @@
-//! Parquet files: only the asked-for columns are read, by name; a column that the file does not have is null.
+//! Parquet files: only the asked-for columns are read, by name; a column that the file does not have is null. The
+//! reader is driven by the `filesystem` connector, whose [`FileReader`] it implements.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,12 +10,66 @@ use arrow::compute::cast;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::BATCH_ROWS;
+use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriter;
+
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 
 use super::WantedColumn;
 use super::types::sql_name;
 use crate::filesystem::{FileReader, Position};
+
+/// The options of the format.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ParquetFormat {
+    compression: Compression,
+}
+
+impl ParquetFormat {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Where the compression is unknown.
+    pub(crate) fn from_options(options: &OptionValues) -> Result<Self> {
+        let compression = match options.get("parquet.compression").map(str::to_ascii_uppercase).as_deref() {
+            None | Some("SNAPPY") => Compression::SNAPPY,
+            Some("ZSTD") => Compression::ZSTD(ZstdLevel::default()),
+            Some("UNCOMPRESSED" | "NONE") => Compression::UNCOMPRESSED,
+            Some(other) => {
+                return Err(EngineError::Config {
+                    message: format!("unknown option value \"parquet.compression\" = \"{other}\""),
+                    hint: Some("the values are SNAPPY, ZSTD and UNCOMPRESSED".to_owned()),
+                });
+            }
+        };
+        Ok(Self { compression })
+    }
+
+    /// The options for people and for the check of names.
+    pub(crate) fn options() -> Vec<OptionDescriptor> {
+        vec![OptionDescriptor {
+            name: "parquet.compression",
+            kind: OptionType::Choice(&["SNAPPY", "ZSTD", "UNCOMPRESSED"]),
+            required: false,
+            default: Some("SNAPPY"),
+            doc: "How the pages of written files are compressed. All kinds are read.",
+        }]
+    }
+
+    /// Begins a file of `columns`.
+    ///
+    /// # Errors
+    /// Where Parquet cannot carry them.
+    pub(crate) fn writer(self, file: File, columns: &Fields) -> Result<ArrowWriter<File>> {
+        let properties = WriterProperties::builder().set_compression(self.compression).build();
+        let schema = Arc::new(Schema::new(columns.clone()));
+        ArrowWriter::try_new(file, schema, Some(properties))
+            .map_err(|error| EngineError::io("cannot begin a Parquet file", error))
+    }
+}
 
 /// An open Parquet file.
 pub(crate) struct ParquetFile {

@@ -1,0 +1,284 @@
+//! CSV: as Flink's `csv` format, with `csv.header` besides.
+//!
+//! Columns are taken by position; with a header, by name. An empty field is null, but in a STRING column the empty text
+//! (as in Flink) unless `csv.null-literal` is the empty text. Deviation from Flink: an empty field of a number is null
+//! rather than an error.
+
+mod encode;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Fields, Schema, SchemaRef};
+use millstream_engine::error::{EngineError, Result};
+use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
+
+use super::columns::{RowColumn, Values};
+use super::fault::{Fault, shown};
+use super::names::Target;
+use super::types::sql_name;
+use super::{Progress, RecordDecoder, WantedColumn};
+
+pub(crate) use encode::CsvEncoder;
+use split::{Marks, Span, split, unescape};
+
+const HINT: &str = "'csv.ignore-parse-errors' = 'true' skips such lines and reads such fields as null";
+
+/// The options of the format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvFormat {
+    marks: Marks,
+    /// Lines that begin with `#` are passed over.
+    comments: bool,
+    ignore_parse_errors: bool,
+    null_literal: Option<String>,
+    /// The first record names the columns.
+    header: bool,
+}
+
+impl CsvFormat {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// Where one is not the single character it must be.
+    pub(crate) fn from_options(options: &OptionValues) -> Result<Self> {
+        let quote = match options.boolean("csv.disable-quote-character", false)? {
+            true => None,
+            false => Some(character(options, "csv.quote-character")?.unwrap_or(b'"')),
+        };
+        Ok(Self {
+            marks: Marks {
+                delimiter: character(options, "csv.field-delimiter")?.unwrap_or(b','),
+                quote,
+                escape: character(options, "csv.escape-character")?,
+            },
+            comments: options.boolean("csv.allow-comments", false)?,
+            ignore_parse_errors: options.boolean("csv.ignore-parse-errors", false)?,
+            null_literal: options.get("csv.null-literal").map(str::to_owned),
+            header: options.boolean("csv.header", false)?,
+        })
+    }
+
+    /// The options for people and for the check of names.
+    pub(crate) fn options() -> Vec<OptionDescriptor> {
+        let option = |name, kind, default, doc| OptionDescriptor { name, kind, required: false, default, doc };
+        let text = |name, default, doc| option(name, OptionType::String, default, doc);
+        let flag = |name, doc| option(name, OptionType::Boolean, Some("false"), doc);
+        vec![
+            text("csv.field-delimiter", Some(","), "The character between fields; \\t for a tab."),
+            flag("csv.disable-quote-character", "Quotes are text like any other."),
+            text("csv.quote-character", Some("\""), "The character around fields that hold a delimiter or line end."),
+            flag("csv.allow-comments", "Lines that begin with # are passed over."),
+            flag(
+                "csv.ignore-parse-errors",
+                "Lines that cannot be taken apart are skipped, fields of a wrong type read as null; both are counted.",
+            ),
+            text("csv.escape-character", None, "The character that takes the meaning from the one behind it."),
+            text("csv.null-literal", None, "The text that stands for null; without it null is written as nothing."),
+            flag("csv.header", "The first line names the columns, which are then taken by name."),
+        ]
+    }
+}
+
+/// The value of an option that is one ASCII character.
+fn character(options: &OptionValues, name: &str) -> Result<Option<u8>> {
+    let Some(text) = options.get(name) else { return Ok(None) };
+    let text = match text {
+        "\\t" => "\t",
+        other => other,
+    };
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(*byte)),
+        _ => Err(EngineError::config(format!("option \"{name}\" must be one ASCII character, not \"{text}\""))),
+    }
+}
+
+/// Decodes CSV.
+#[derive(Debug)]
+pub(crate) struct CsvDecoder {
+    format: CsvFormat,
+    row: RowColumn,
+    schema: SchemaRef,
+    /// For each field of a record the column it goes to.
+    targets: Vec<Option<usize>>,
+    spans: Vec<Span>,
+    scratch: Vec<u8>,
+}
+
+impl CsvDecoder {
+    /// A decoder that reads the `wanted` ones of `columns`.
+    ///
+    /// # Errors
+    /// Where a column has a type that CSV does not carry.
+    pub(crate) fn new(format: CsvFormat, columns: &Fields, wanted: &[WantedColumn]) -> Result<Self> {
+        let row = RowColumn::record(columns.iter().map(AsRef::as_ref), wanted)?;
+        let fields: Vec<_> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
+        let targets = (0..columns.len()).map(|index| wanted.iter().position(|(column, _)| *column == index)).collect();
+        Ok(Self { format, row, schema: Arc::new(Schema::new(fields)), targets, spans: vec![], scratch: vec![] })
+    }
+
+    /// Appends the record whose fields are in `spans`. True where a field became null for want of a fit.
+    fn record(&mut self, bytes: &[u8]) -> Result<bool, Box<Fault>> {
+        let lenient = self.format.ignore_parse_errors;
+        if self.spans.len() != self.targets.len() && !lenient {
+            let (wanted, found) = (self.targets.len(), self.spans.len());
+            return Err(Fault::syntax(0, format!("expected {wanted} fields, found {found}")));
+        }
+        let mut nulled = false;
+        for (index, target) in self.targets.iter().enumerate() {
+            let Some(field) = target.and_then(|slot| self.row.fields.get_mut(slot)) else { continue };
+            let Some(span) = self.spans.get(index) else {
+                field.column.push_null();
+                nulled = true;
+                continue;
+            };
+            let raw = bytes.get(span.start..span.end).unwrap_or_default();
+            let text = if span.escaped {
+                self.scratch.clear();
+                unescape(raw, span.quoted, self.format.marks, &mut self.scratch);
+                self.scratch.as_slice()
+            } else {
+                raw
+            };
+            let absent = !span.quoted
+                && match &self.format.null_literal {
+                    Some(literal) if literal.as_bytes() == text => true,
+                    Some(_) | None => text.is_empty() && !matches!(field.column.values, Values::Utf8(_)),
+                };
+            if absent {
+                field.column.push_null();
+            } else if !field.column.push_text(text) {
+                if !lenient {
+                    let what = format!("expected {}, found \"{}\"", sql_name(field.column.data_type()), shown(text));
+                    return Err(Fault::value(span.start, what).inside(&field.name));
+                }
+                field.column.push_null();
+                nulled = true;
+            }
+            if !field.nullable && field.column.last_is_null() {
+                return Err(Fault::value(span.start, "null in a NOT NULL column").inside(&field.name));
+            }
+        }
+        self.row.end();
+        Ok(nulled)
+    }
+
+    /// Takes the columns in the order of a header.
+    fn take_header(&mut self, bytes: &[u8], place: &str) -> Result<()> {
+        let mut targets = vec![None; self.spans.len()];
+        for exact in [true, false] {
+            for (span, target) in self.spans.iter().zip(&mut targets) {
+                let mut name = vec![];
+                unescape(
+                    bytes.get(span.start..span.end).unwrap_or_default(),
+                    span.quoted,
+                    self.format.marks,
+                    &mut name,
+                );
+                let name = String::from_utf8_lossy(&name);
+                match self.row.names.resolve(name.trim()) {
+                    Target::Exact(slot) if exact => *target = Some(slot),
+                    Target::Loose(slot) if !exact => *target = Some(slot),
+                    Target::Exact(_) | Target::Loose(_) | Target::Skip => {}
+                }
+            }
+        }
+        let mut taken = vec![false; self.row.fields.len()];
+        for target in &mut targets {
+            match target.and_then(|slot| taken.get_mut(slot)) {
+                Some(taken) if *taken => *target = None,
+                Some(taken) => *taken = true,
+                None => {}
+            }
+        }
+        match self.row.fields.iter().zip(&taken).find(|(_, taken)| !**taken) {
+            Some((field, _)) => Err(EngineError::BadRow {
+                message: format!("{place}: the header does not name column \"{}\"", field.name),
+                hint: Some("without 'csv.header' columns are taken by position".to_owned()),
+            }),
+            None => {
+                self.targets = targets;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the record is an empty line, which means a row only where there is one column.
+    fn is_blank(&self) -> bool {
+        let blank = matches!(self.spans.as_slice(), [span] if span.start == span.end && !span.quoted);
+        blank && self.targets.len() != 1
+    }
+}
+
+impl RecordDecoder for CsvDecoder {
+    fn header(&mut self, bytes: &[u8], at_end: bool, progress: &mut Progress<'_>) -> Result<Option<usize>> {
+        if !self.format.header || (bytes.is_empty() && at_end) {
+            return Ok(Some(0));
+        }
+        match split(bytes, at_end, self.format.marks, &mut self.spans) {
+            Ok(None) => Ok(None),
+            Ok(Some(len)) => {
+                progress.line += 1;
+                self.take_header(bytes, &progress.place())?;
+                Ok(Some(len))
+            }
+            Err((fault, _)) => Err(fault.into_error(&progress.place(), bytes, HINT)),
+        }
+    }
+
+    fn decode(&mut self, bytes: &[u8], at_end: bool, rows_max: usize, progress: &mut Progress<'_>) -> Result<usize> {
+        let mut consumed = 0;
+        while self.row.rows() < rows_max {
+            let rest = bytes.get(consumed..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            let comment = self.format.comments && rest.first() == Some(&b'#');
+            let (len, parsed) = if comment {
+                match memchr::memchr(b'\n', rest) {
+                    Some(end) => (end + 1, Ok(false)),
+                    None if at_end => (rest.len(), Ok(false)),
+                    None => break,
+                }
+            } else {
+                match split(rest, at_end, self.format.marks, &mut self.spans) {
+                    Ok(None) => break,
+                    Ok(Some(len)) if self.is_blank() => (len, Ok(false)),
+                    Ok(Some(len)) => (len, self.record(rest)),
+                    Err((fault, len)) => (len, Err(fault)),
+                }
+            };
+            let record = rest.get(..len).unwrap_or(rest);
+            progress.line += 1;
+            match parsed {
+                Ok(nulled) => progress.bad_rows += u64::from(nulled),
+                Err(fault) => {
+                    self.row.truncate(self.row.rows());
+                    if !self.format.ignore_parse_errors {
+                        return Err(fault.into_error(&progress.place(), record, HINT));
+                    }
+                    progress.bad_rows += 1;
+                }
+            }
+            // Line ends inside quotes count too.
+            let ends = memchr::memchr_iter(b'\n', record).count() as u64;
+            progress.line += ends.saturating_sub(1);
+            consumed += len;
+        }
+        Ok(consumed)
+    }
+
+    fn rows(&self) -> usize {
+        self.row.rows()
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        let rows = self.row.rows();
+        let arrays = self.row.finish(rows)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+}

@@ -1,0 +1,135 @@
+//! CSV: what is read, what is refused, and that what is written reads back.
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::util::pretty::pretty_format_batches;
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use super::*;
+use crate::formats::RecordEncoder;
+
+fn format(options: &[(&str, &str)]) -> CsvFormat {
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    CsvFormat::from_options(&OptionValues(options)).unwrap()
+}
+
+fn read(format: CsvFormat, columns: &Fields, text: &[u8]) -> Result<(RecordBatch, u64)> {
+    let wanted: Vec<WantedColumn> = (0..columns.len()).map(|index| (index, None)).collect();
+    let mut decoder = CsvDecoder::new(format, columns, &wanted)?;
+    let mut progress = Progress { source: "f.csv", line: 0, bad_rows: 0 };
+    let start = decoder.header(text, true, &mut progress)?.unwrap();
+    decoder.decode(&text[start..], true, usize::MAX, &mut progress)?;
+    Ok((decoder.finish()?, progress.bad_rows))
+}
+
+fn columns() -> Fields {
+    Fields::from(vec![
+        Field::new("a", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+        Field::new("t", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+    ])
+}
+
+fn check(options: &[(&str, &str)], text: &str, expected: &Expect) {
+    let shown = match read(format(options), &columns(), text.as_bytes()) {
+        Ok((batch, bad)) => format!("{}\nbad {bad}", pretty_format_batches(&[batch]).unwrap()),
+        Err(error) => error.to_string(),
+    };
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn records() {
+    let text = "1,\"a,\"\"b\"\"\nc\",2015-07-15 00:00:01.5\r\n\n2,,\n# no comment,x,\n";
+    check(
+        &[],
+        text,
+        &expect![[r##"f.csv line 5: column "a": expected BIGINT, found "# no comment", in: # no comment,x,"##]],
+    );
+    check(
+        &[("csv.allow-comments", "true"), ("csv.null-literal", "")],
+        &text.replace("\nc", "c"),
+        &expect![[r#"
+            +---+--------+-------------------------+
+            | a | name   | t                       |
+            +---+--------+-------------------------+
+            | 1 | a,"b"c | 2015-07-15T00:00:01.500 |
+            | 2 |        |                         |
+            +---+--------+-------------------------+
+            bad 0"#]],
+    );
+    check(&[], "1,2\n", &expect!["f.csv line 1: expected 3 fields, found 2, in: 1,2"]);
+    check(&[], "1,\"x\"y,\n", &expect![[r#"f.csv line 1: text behind a closing quote, in: 1,"x"y,"#]]);
+    check(&[], "1,\"x,\n", &expect![[r#"f.csv line 1: a quoted field has no end, in: 1,"x,"#]]);
+}
+
+#[test]
+fn faults_can_be_ignored() {
+    check(
+        &[("csv.ignore-parse-errors", "true"), ("csv.field-delimiter", "\\t")],
+        "x\tok\t\n1\n2\t\"b\"x\t\n3\tc\t\textra\n",
+        &expect![[r#"
+            +---+------+---+
+            | a | name | t |
+            +---+------+---+
+            |   | ok   |   |
+            | 1 |      |   |
+            | 3 | c    |   |
+            +---+------+---+
+            bad 3"#]],
+    );
+}
+
+#[test]
+fn headers_name_the_columns() {
+    let header = [("csv.header", "true")];
+    check(
+        &header,
+        "t,NAME,other,a\n2015-07-15 00:00:01,n,x,1\n",
+        &expect![[r#"
+            +---+------+---------------------+
+            | a | name | t                   |
+            +---+------+---------------------+
+            | 1 | n    | 2015-07-15T00:00:01 |
+            +---+------+---------------------+
+            bad 0"#]],
+    );
+    check(&header, "t,a\n", &expect![[r#"f.csv line 1: the header does not name column "name""#]]);
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(rows in proptest::collection::vec(
+        (any::<Option<i64>>(), proptest::option::of("[a-z,\"#\\\\\n\r é]{0,6}"), proptest::option::of(-60_000_000_000_000_i64..200_000_000_000_000)), 1..20),
+        escape in any::<bool>(), header in any::<bool>())
+    {
+        use arrow::array::*;
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>()),
+            Arc::new(rows.iter().map(|row| row.1.clone()).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|row| row.2).collect::<TimestampMillisecondArray>()),
+        ];
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(columns())), arrays).unwrap();
+        let mut options = vec![("csv.null-literal", "null"), ("csv.allow-comments", "true")];
+        if escape { options.push(("csv.escape-character", "\\")); }
+        if header { options.push(("csv.header", "true")); }
+        let mut encoder = CsvEncoder::new(format(&options), &columns());
+        let mut text = vec![];
+        encoder.header(&mut text);
+        encoder.encode(&batch, &mut text).unwrap();
+        let (back, bad) = read(format(&options), &columns(), &text).unwrap();
+        prop_assert_eq!(bad, 0);
+        prop_assert_eq!(back, batch);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in proptest::collection::vec(prop_oneof![
+        Just(b','), Just(b'"'), Just(b'\n'), Just(b'\r'), Just(b'1'), any::<u8>()], 0..40), cut in 0_usize..40)
+    {
+        let lenient = format(&[("csv.ignore-parse-errors", "true"), ("csv.escape-character", "\\")]);
+        prop_assert!(read(lenient, &columns(), &text).is_ok());
+        let mut spans = vec![];
+        let marks = format(&[]).marks;
+        let _ = split(&text[..cut.min(text.len())], false, marks, &mut spans);
+    }
+}
