@@ -109,9 +109,8 @@ impl GroupTable {
         slots.reserve(rows);
         match self.keys {
             Keys::None => {
-                if rows > 0 && self.live.is_empty() {
-                    self.live.push(true);
-                    self.hashes.push(0);
+                if rows > 0 && self.is_empty() {
+                    claim(&mut self.free, &mut self.live, &mut self.hashes, 0)?;
                 }
                 slots.extend(std::iter::repeat_n(0, rows));
                 Ok(())

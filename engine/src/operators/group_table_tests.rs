@@ -72,3 +72,14 @@ fn the_arena_shrinks() {
     assert_eq!(table.len(), 0);
     assert!(table.size() < 1 << 20, "{} bytes", table.size());
 }
+
+#[test]
+fn the_one_group_without_columns_comes_back() {
+    let mut table = GroupTable::new(&[]).unwrap();
+    let mut slots = Vec::new();
+    table.intern(&[], 1, &mut slots).unwrap();
+    table.remove(&slots);
+    assert_eq!(table.len(), 0);
+    table.intern(&[], 1, &mut slots).unwrap();
+    assert_eq!((slots, table.live_slots(), table.capacity_slots()), (vec![0, 0], vec![0], 1));
+}
