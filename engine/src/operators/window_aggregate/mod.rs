@@ -346,12 +346,14 @@ impl Operator for WindowAggregate {
             return Err(EngineError::Internal("not a window's state".into()));
         };
         self.watermark = watermark;
+        if let Windows::Sliced(sliced) = &mut self.windows {
+            sliced.closed = closed;
+        }
         for (index, (first, second)) in first.into_iter().zip(second).enumerate() {
             let mut groups = self.template.groups()?;
             groups.restore(&format!("{index}/"), &state)?;
             match &mut self.windows {
                 Windows::Sliced(sliced) => {
-                    sliced.closed = closed;
                     sliced.open.insert(first, groups);
                 }
                 Windows::Attached { open, .. } => {
