@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::protocol::Staged;
+use super::shared::Progress;
 use super::signal::Signal;
 use super::view_source::Feed;
 use crate::error::Result;
@@ -15,13 +16,15 @@ use crate::plan::RelationId;
 use crate::time::EventTime;
 use crate::view::ViewStore;
 
+/// The progress of a view that has ended.
+pub(super) const END: Progress = Progress { watermark: EventTime::MAX, idle: false };
+
 /// One shard's part of a view.
 pub(super) struct Materialize {
     relation: RelationId,
     store: ViewStore,
     readers: Vec<Reader>,
-    watermark: EventTime,
-    idle: bool,
+    progress: Progress,
     ended: bool,
     /// Versions whose epochs are not reported yet.
     staged: VecDeque<(Epoch, Staged)>,
@@ -41,8 +44,7 @@ impl Materialize {
             relation,
             store: ViewStore::new(schema, key),
             readers: Vec::new(),
-            watermark: EventTime::MIN,
-            idle: false,
+            progress: Progress { watermark: EventTime::MIN, idle: false },
             ended: false,
             staged: VecDeque::new(),
         }
@@ -58,7 +60,7 @@ impl Materialize {
         feed.ring.set_producer(producer);
         if self.ended {
             let rows = self.store.version()?;
-            feed.start(rows, EventTime::MAX, false, Message::End);
+            feed.start(rows, END, Message::End);
             return Ok(());
         }
         self.readers.push(Reader { feed, attach_at: Some(attach_at) });
@@ -77,13 +79,12 @@ impl Materialize {
     }
 
     pub(super) fn on_watermark(&mut self, watermark: EventTime) {
-        self.watermark = watermark;
-        self.idle = false;
+        self.progress = Progress { watermark, idle: false };
         self.forward(&Message::Watermark(watermark));
     }
 
     pub(super) fn on_idle(&mut self) {
-        self.idle = true;
+        self.progress.idle = true;
         self.forward(&Message::Idle);
     }
 
@@ -94,10 +95,10 @@ impl Materialize {
         for reader in &mut self.readers {
             if reader.attach_at.is_some_and(|at| at <= epoch) {
                 reader.attach_at = None;
-                reader.feed.start(Arc::clone(&version), self.watermark, self.idle, Message::Barrier(epoch));
+                reader.feed.start(Arc::clone(&version), self.progress, Message::Barrier(epoch));
             }
         }
-        let staged = Staged { relation: self.relation, watermark: self.watermark, idle: self.idle, version };
+        let staged = Staged { relation: self.relation, progress: self.progress, version };
         self.staged.push_back((epoch, staged));
         Ok(())
     }
@@ -105,11 +106,11 @@ impl Materialize {
     /// Nothing comes any more.
     pub(super) fn on_end(&mut self) -> Result<()> {
         self.ended = true;
-        self.watermark = EventTime::MAX;
+        self.progress = END;
         self.forward(&Message::End);
         let version = self.store.version()?;
         for reader in self.readers.drain(..).filter(|reader| reader.attach_at.is_some()) {
-            reader.feed.start(Arc::clone(&version), EventTime::MAX, false, Message::End);
+            reader.feed.start(Arc::clone(&version), END, Message::End);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::exchange::Inlet;
 use super::graph::{Channel, Graph, Node, NodeKind};
 use super::materialize::Materialize;
 use super::protocol::{Event, Links};
-use super::shared::JobShared;
+use super::shared::{JobShared, Progress};
 use super::signal::Signal;
 use super::source::PollContext;
 use crate::error::Result;
@@ -301,12 +301,12 @@ impl JobPart {
     }
 
     fn count_watermark(&self) {
-        let watermarks = self.graph.nodes.iter().filter_map(|node| match &node.kind {
-            NodeKind::Source(source) => Some(source.watermark()),
-            NodeKind::View(view) => Some(view.watermark()),
+        let sources = self.graph.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some(source.progress()),
+            NodeKind::View(view) => Some(view.progress()),
             NodeKind::Table | NodeKind::Operator(_) | NodeKind::Materialize(_) | NodeKind::Sink(_) => None,
         });
-        if let (Some(least), Some(counters)) = (watermarks.min(), self.shared.counters.get(self.shard)) {
+        if let (Some(least), Some(counters)) = (Progress::least(sources), self.shared.counters.get(self.shard)) {
             counters.set_watermark(least);
         }
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::part::JobPart;
+use super::shared::Progress;
 use super::signal::Mailbox;
 use super::view_source::Feed;
 use super::{EngineConfig, JobId};
 use crate::error::EngineError;
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
-use crate::time::EventTime;
 use crate::view::{GlobalSnapshot, ViewVersion};
 
 /// What the coordinator tells a shard.
@@ -61,9 +61,7 @@ pub(super) enum Event {
 #[derive(Debug, Clone)]
 pub(super) struct Staged {
     pub(super) relation: RelationId,
-    pub(super) watermark: EventTime,
-    /// Whether the watermark holds other shards back.
-    pub(super) idle: bool,
+    pub(super) progress: Progress,
     pub(super) version: Arc<ViewVersion>,
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::assemble::{Made, Read};
+use super::materialize::END;
 use super::protocol::{Links, Staged};
+use super::shared::Progress;
 use crate::error::{EngineError, Result};
 use crate::message::{Epoch, Message};
 use crate::plan::RelationId;
@@ -40,7 +42,8 @@ pub(super) fn show(links: &Links, epoch: Epoch, parts: impl Iterator<Item = (usi
             let Some(before) = snapshot.views.get(&relation) else { continue };
             let mut view = ViewSnapshot::clone(before);
             view.epoch = epoch;
-            view.watermark = watermark(&parts).max(view.watermark);
+            let progress = Progress::least(parts.iter().map(|(_, staged)| staged.progress));
+            view.watermark = progress.map_or(view.watermark, |progress| progress.watermark.max(view.watermark));
             for (shard, staged) in parts {
                 if let Some(slot) = view.shards.get_mut(shard) {
                     *slot = staged.version;
@@ -69,16 +72,9 @@ pub(super) fn feed_finished(links: &Links, read: &Read) -> Result<()> {
     };
     for (shard, feed) in read.feeds.iter().enumerate() {
         let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
-        feed.start(rows, EventTime::MAX, false, Message::End);
+        feed.start(rows, END, Message::End);
     }
     Ok(())
-}
-
-/// The least watermark of the shards that are not idle; the greatest where all are.
-fn watermark(parts: &[(usize, Staged)]) -> EventTime {
-    let active = parts.iter().filter(|(_, staged)| !staged.idle).map(|(_, staged)| staged.watermark).min();
-    let idle = parts.iter().map(|(_, staged)| staged.watermark).max();
-    active.or(idle).unwrap_or(EventTime::MIN)
 }
 
 fn change(links: &Links, change: impl FnOnce(&mut GlobalSnapshot)) {

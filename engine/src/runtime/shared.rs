@@ -30,6 +30,7 @@ pub(super) struct Counters {
     late_rows: AtomicU64,
     bad_rows: AtomicU64,
     watermark: AtomicI64,
+    idle: AtomicBool,
 }
 
 impl Default for Counters {
@@ -40,6 +41,7 @@ impl Default for Counters {
             late_rows: AtomicU64::new(0),
             bad_rows: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
+            idle: AtomicBool::new(false),
         }
     }
 }
@@ -61,9 +63,31 @@ impl Counters {
         self.bad_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// The least watermark of the sources of this shard.
-    pub(super) fn set_watermark(&self, watermark: EventTime) {
-        self.watermark.store(watermark.0, Ordering::Relaxed);
+    /// The watermark of the sources of this shard.
+    pub(super) fn set_watermark(&self, progress: Progress) {
+        self.watermark.store(progress.watermark.0, Ordering::Relaxed);
+        self.idle.store(progress.idle, Ordering::Relaxed);
+    }
+
+    fn progress(&self) -> Progress {
+        let watermark = EventTime(self.watermark.load(Ordering::Relaxed));
+        Progress { watermark, idle: self.idle.load(Ordering::Relaxed) }
+    }
+}
+
+/// How far event time has come somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) watermark: EventTime,
+    /// Whether it holds nobody back.
+    pub(super) idle: bool,
+}
+
+impl Progress {
+    /// The least of those that are not idle; the greatest where all are. `None` where there are none.
+    pub(super) fn least(all: impl Iterator<Item = Self> + Clone) -> Option<Self> {
+        let active = all.clone().filter(|progress| !progress.idle).min_by_key(|progress| progress.watermark);
+        active.or_else(|| all.max_by_key(|progress| progress.watermark))
     }
 }
 
@@ -77,13 +101,13 @@ impl JobShared {
         let sum = |counter: fn(&Counters) -> &AtomicU64| {
             self.counters.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
         };
-        let watermarks = self.counters.iter().map(|counters| counters.watermark.load(Ordering::Relaxed));
+        let least = Progress::least(self.counters.iter().map(Counters::progress));
         JobMetrics {
             rows_in: sum(|counters| &counters.rows_in),
             rows_out: sum(|counters| &counters.rows_out),
             late_rows: sum(|counters| &counters.late_rows),
             bad_rows: sum(|counters| &counters.bad_rows),
-            watermark: watermarks.min().map_or(EventTime::MIN, EventTime),
+            watermark: least.map_or(EventTime::MIN, |least| least.watermark),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::shared::JobShared;
+use super::materialize::END;
+use super::shared::{JobShared, Progress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
@@ -81,9 +82,9 @@ impl SourceDriver {
         self.ended
     }
 
-    /// The watermark as last emitted.
-    pub(super) fn watermark(&self) -> EventTime {
-        if self.ended { EventTime::MAX } else { self.watermarks.last() }
+    /// How far event time has come, as last told.
+    pub(super) fn progress(&self) -> Progress {
+        if self.ended { END } else { self.watermarks.progress() }
     }
 
     /// A `FLUSH` begins.

@@ -11,8 +11,9 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use parking_lot::Mutex;
 
+use super::materialize::END;
 use super::ring::Ring;
-use super::shared::JobShared;
+use super::shared::{JobShared, Progress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
@@ -35,12 +36,12 @@ impl Feed {
     }
 
     /// Starts the feed with the view's rows, its watermark, and the barrier (or end) at which the rows were so.
-    pub(super) fn start(&self, rows: Arc<ViewVersion>, watermark: EventTime, idle: bool, at: Message) {
+    pub(super) fn start(&self, rows: Arc<ViewVersion>, progress: Progress, at: Message) {
         *self.snapshot.lock() = Some(rows);
-        if watermark > EventTime::MIN {
-            self.ring.push(Message::Watermark(watermark));
+        if progress.watermark > EventTime::MIN {
+            self.ring.push(Message::Watermark(progress.watermark));
         }
-        if idle {
+        if progress.idle {
             self.ring.push(Message::Idle);
         }
         self.ring.push(at);
@@ -54,7 +55,8 @@ pub(super) struct ViewReader {
     chunks: VecDeque<(RecordBatch, Option<BooleanBuffer>)>,
     /// The table's own watermark. Where none is declared those of the view pass.
     own: SourceWatermarks,
-    watermark: EventTime,
+    /// How far the view has come.
+    progress: Progress,
     started: bool,
     ended: bool,
 }
@@ -63,8 +65,8 @@ impl ViewReader {
     pub(super) fn new(spec: &ViewSourceSpec, feed: Arc<Feed>) -> Self {
         // A shard that has no rows of the table must not hold the others back.
         let own = SourceWatermarks::idle(spec.watermark.clone());
-        let watermark = EventTime::MIN;
-        Self { feed, chunks: VecDeque::new(), own, watermark, started: false, ended: false }
+        let progress = Progress { watermark: EventTime::MIN, idle: false };
+        Self { feed, chunks: VecDeque::new(), own, progress, started: false, ended: false }
     }
 
     /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
@@ -129,18 +131,19 @@ impl ViewReader {
                 // The rows of the start have no order in time: none is late before all have passed.
                 if self.chunks.is_empty() {
                     self.own.advance(out);
-                    self.watermark = self.watermark.max(self.own.last());
                 }
             }
             Message::Watermark(watermark) if !self.own.declared() => {
-                self.watermark = watermark;
+                self.progress = Progress { watermark, idle: false };
                 out.push(Message::Watermark(watermark));
             }
-            Message::Idle if !self.own.declared() => out.push(Message::Idle),
+            Message::Idle if !self.own.declared() => {
+                self.progress.idle = true;
+                out.push(Message::Idle);
+            }
             Message::Watermark(_) | Message::Idle => {}
             Message::Barrier(epoch) => out.push(Message::Barrier(epoch)),
             Message::End => {
-                self.watermark = EventTime::MAX;
                 self.ended = true;
                 out.push(Message::Watermark(EventTime::MAX));
                 out.push(Message::End);
@@ -167,9 +170,13 @@ impl ViewReader {
         next
     }
 
-    /// The watermark as last emitted.
-    pub(super) fn watermark(&self) -> EventTime {
-        self.watermark
+    /// How far event time has come, as last told.
+    pub(super) fn progress(&self) -> Progress {
+        match (self.ended, self.own.declared()) {
+            (true, _) => END,
+            (false, true) => self.own.progress(),
+            (false, false) => self.progress,
+        }
     }
 
     /// Nobody reads any more.

@@ -9,7 +9,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType,
 };
 
-use super::shared::{JobShared, SplitProgress};
+use super::shared::{JobShared, Progress, SplitProgress};
 use crate::error::{EngineError, Result};
 use crate::expr::EvalContext;
 use crate::message::Message;
@@ -161,9 +161,9 @@ impl SourceWatermarks {
         self.idle = idle;
     }
 
-    /// The minimum as last emitted.
-    pub(super) fn last(&self) -> EventTime {
-        self.last
+    /// How far event time has come, as last told.
+    pub(super) fn progress(&self) -> Progress {
+        Progress { watermark: self.last, idle: self.idle }
     }
 }
 

@@ -71,11 +71,12 @@ impl Plan {
     }
 
     pub(super) fn view_source(self, relation: u64) -> Self {
-        let name = format!("v{relation}");
-        self.add(
-            OperatorSpec::ViewSource(ViewSourceSpec { relation: RelationId(relation), name, watermark: None }),
-            Vec::new(),
-        )
+        self.view_source_with(relation, None)
+    }
+
+    pub(super) fn view_source_with(self, relation: u64, watermark: Option<WatermarkSpec>) -> Self {
+        let (relation, name) = (RelationId(relation), format!("v{relation}"));
+        self.add(OperatorSpec::ViewSource(ViewSourceSpec { relation, name, watermark }), Vec::new())
     }
 
     /// The number of rows of each key, kept up to date.

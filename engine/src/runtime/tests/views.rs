@@ -6,6 +6,7 @@ use super::harness::*;
 use crate::message::Delta;
 use crate::plan::{Partitioning, RelationId};
 use crate::runtime::JobState;
+use crate::time::EventTime;
 
 #[test]
 fn readers_see_connected_views_at_the_same_epoch() {
@@ -154,6 +155,23 @@ fn an_insert_is_visible_in_the_table_and_in_every_view_on_it() {
         block_on(engine.insert(RelationId(1), gone)).unwrap();
         assert_eq!(keys(&engine.snapshot(), 3).len(), 49);
         assert!(engine.jobs().iter().all(|job| job.name != "t"), "a table is no job");
+    }
+}
+
+#[test]
+fn a_table_with_a_watermark_is_not_held_back_by_shards_without_rows() {
+    for shards in [1, 2, 4] {
+        let engine = engine(shards);
+        engine.create_table(RelationId(1), "t", schema()).unwrap();
+        // The rows that are there have no order in time: none of them is late.
+        block_on(engine.insert(RelationId(1), Delta::append(batch([70, 10, 40])))).unwrap();
+        let over = Plan::default().view_source_with(1, Some(watermark(None))).view(2, by_key());
+        let over = engine.submit(over.job("over")).unwrap();
+        block_on(engine.published(over)).unwrap();
+        assert_eq!(view_watermark(&engine.snapshot(), 2), EventTime(70), "{shards} shards");
+        block_on(engine.insert(RelationId(1), Delta::append(batch([90])))).unwrap();
+        assert_eq!(view_watermark(&engine.snapshot(), 2), EventTime(90), "{shards} shards");
+        assert_eq!(engine.job(over).unwrap().metrics.watermark, EventTime(90), "{shards} shards");
     }
 }
 
