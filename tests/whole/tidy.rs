@@ -12,7 +12,8 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files over the limit and the size they may not exceed. Shrink the number when you shrink the file.
-const OVERSIZED_FILES: &[(&str, usize)] = &[];
+const OVERSIZED_FILES: &[(&str, usize)] =
+    &[("connectors/src/formats/columns.rs", 530), ("sql/src/lower/aggregate.rs", 410)];
 /// Functions over the limit (`file::function`) and the size they may not exceed.
 const OVERSIZED_FUNCTIONS: &[(&str, usize)] = &[];
 

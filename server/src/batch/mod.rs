@@ -56,6 +56,8 @@ impl BatchRuntime {
             .with_batch_size(BATCH_ROWS)
             .with_default_catalog_and_schema(catalog.0, catalog.1)
             .with_information_schema(true);
+        // It takes the columns of our views' projections for ambiguous.
+        config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
         config.options_mut().execution.time_zone = Some(time_zone.to_owned());
         SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
     }

@@ -31,7 +31,7 @@ pub(super) fn plan(tvf: &WindowTvf, gap_us: i64) -> PlanResult<LogicalPlan> {
 
     let time = call(TimeFunction::micros(), tvf.time.clone()).alias(TIME);
     let rows = LogicalPlanBuilder::from(tvf.input.as_ref().clone()).project(with(vec![time]))?;
-    let before = lag(own(TIME), None, None).partition_by(keys()).order_by(by_time()).build()?;
+    let before = lag(own(TIME), Some(1), None).partition_by(keys()).order_by(by_time()).build()?;
     let rows = windowed(rows, with(vec![own(TIME)]), before, BEFORE)?;
 
     let apart = (own(TIME) - own(BEFORE)).gt(lit(gap_us));
@@ -43,7 +43,8 @@ pub(super) fn plan(tvf: &WindowTvf, gap_us: i64) -> PlanResult<LogicalPlan> {
         WindowFrameBound::Preceding(ScalarValue::UInt64(None)),
         WindowFrameBound::CurrentRow,
     );
-    let number = over(sum::sum_udaf(), BEGINS).partition_by(keys()).order_by(by_time()).window_frame(until_here).build()?;
+    let number =
+        over(sum::sum_udaf(), BEGINS).partition_by(keys()).order_by(by_time()).window_frame(until_here).build()?;
     let rows = windowed(rows, with(vec![own(TIME)]), number, SESSION)?;
 
     let of_session = || keys().into_iter().chain([own(SESSION)]).collect::<Vec<_>>();

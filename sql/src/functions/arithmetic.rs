@@ -21,6 +21,15 @@ static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
 static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| function("*", &[], "a * b", same, |args| compute(args, numeric::mul)));
 
+/// `MOD`, which the binder replaces by the operator `%`; this is what it is called by until then.
+pub(super) fn modulo() -> Arc<ScalarUDF> {
+    let types: Types = |types| match types {
+        [left, right] if left.is_numeric() && right.is_numeric() => Some((left.clone(), types.to_vec())),
+        _ => None,
+    };
+    function("mod", &[], "mod(a, b)", types, |args| Ok(numeric::rem(&args.column(0)?, &args.column(1)?)?))
+}
+
 /// The operator as a function that fails on overflow; `None` where it is no operator that can overflow.
 pub(crate) fn checked(operator: Operator) -> Option<Arc<ScalarUDF>> {
     match operator {

@@ -63,7 +63,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 
 /// The functions of Millstream's own, which come before DataFusion's of the same name.
 fn ours() -> Vec<Arc<ScalarUDF>> {
-    let mut functions = vec![clock::proctime()];
+    let mut functions = vec![clock::proctime(), arithmetic::modulo()];
     functions.extend(calendar::functions());
     functions.extend(convert::functions());
     functions.extend(pattern::functions());

@@ -17,7 +17,7 @@ use millstream_server::session::Database;
 use sqllogictest::{AsyncDB, DefaultColumnType, MakeConnection, Record, Runner};
 
 /// How long a file may take before it counts as hanging.
-const FILE_SECONDS_MAX: u64 = 180;
+const FILE_SECONDS_MAX: u64 = 60;
 
 /// What a database answers: rows as texts.
 type Output = sqllogictest::DBOutput<DefaultColumnType>;
