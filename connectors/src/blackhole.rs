@@ -11,7 +11,7 @@ use millstream_engine::{EngineError, Result};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Blackhole {
+pub(crate) struct Blackhole {
     descriptor: ConnectorDescriptor,
 }
 

@@ -17,7 +17,7 @@ use millstream_engine::{EngineError, Result};
 
 /// See the module.
 #[derive(Debug)]
-pub struct Print {
+pub(crate) struct Print {
     descriptor: ConnectorDescriptor,
 }
 

@@ -23,7 +23,7 @@ use self::source::DatagenSource;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Datagen {
+pub(crate) struct Datagen {
     descriptor: ConnectorDescriptor,
 }
 

@@ -35,7 +35,7 @@ use sink::{FileSink, SharedFileSink};
 use table::FileTable;
 
 /// See the module.
-pub struct Filesystem {
+pub(crate) struct Filesystem {
     descriptor: ConnectorDescriptor,
     /// Tells the age of part files.
     clock: Arc<dyn Clock>,

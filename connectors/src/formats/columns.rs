@@ -84,11 +84,6 @@ impl ByteColumn {
         Self { offsets: vec![0], data: Vec::new() }
     }
 
-    /// The bytes so far: extend them, then call [`Self::close`].
-    pub(crate) fn data(&mut self) -> &mut Vec<u8> {
-        &mut self.data
-    }
-
     /// Ends the value whose bytes were appended. False where a batch would exceed 2 GiB.
     pub(crate) fn close(&mut self) -> bool {
         match i32::try_from(self.data.len()) {

@@ -23,7 +23,7 @@ use self::source::NexmarkSource;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Nexmark {
+pub(crate) struct Nexmark {
     descriptor: ConnectorDescriptor,
 }
 

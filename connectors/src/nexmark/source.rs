@@ -179,7 +179,7 @@ impl NexmarkReader {
                 events.push(event);
                 self.next = event + 1;
             }
-            if self.next % self.block == 0 && self.next > 0 && events.last() == Some(&(self.next - 1)) {
+            if self.next.is_multiple_of(self.block) && self.next > 0 && events.last() == Some(&(self.next - 1)) {
                 self.next += (self.stride - 1) * self.block;
             }
         }

@@ -33,7 +33,7 @@ impl Cancels {
     /// A new entry with an id and a key of its own.
     pub(super) fn register(self: &Arc<Self>) -> CancelEntry {
         let process = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let key = self.random.hash_one((process, std::time::SystemTime::now()));
+        let key = self.random.hash_one(process);
         let key = i32::from_be_bytes(key.to_be_bytes().first_chunk().copied().unwrap_or_default());
         let notify = Arc::new(Notify::new());
         self.connections.lock().insert(process, (key, Arc::clone(&notify)));

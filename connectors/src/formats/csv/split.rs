@@ -80,13 +80,11 @@ fn plain_field(bytes: &[u8], start: usize, at_end: bool, marks: Marks) -> Option
     }
 }
 
+/// A field and where the next begins; none at the end of the record. On a fault, where reading may go on.
+type Split = Result<Option<(Span, usize)>, (Box<Fault>, usize)>;
+
 /// A field in quotes, and where what follows the closing quote begins.
-fn quoted_field(
-    bytes: &[u8],
-    open: usize,
-    at_end: bool,
-    marks: Marks,
-) -> Result<Option<(Span, usize)>, (Box<Fault>, usize)> {
+fn quoted_field(bytes: &[u8], open: usize, at_end: bool, marks: Marks) -> Split {
     let quote = marks.quote.unwrap_or(b'"');
     let (start, mut at, mut escaped) = (open + 1, open + 1, false);
     loop {

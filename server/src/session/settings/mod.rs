@@ -123,7 +123,7 @@ impl Settings {
             origin: if self.changed.contains_key(known.name) { Origin::Session } else { Origin::Default },
             description: known.description,
         }));
-        lines.sort_by(|left, right| left.name.to_lowercase().cmp(&right.name.to_lowercase()));
+        lines.sort_by_key(|line| line.name.to_lowercase());
         lines
     }
 
