@@ -1,5 +1,6 @@
 //! The tests of the whole system in one binary: tidy, sqllogictest in process and over the wire, the oracle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod nexmark;
 mod slt;
 mod tidy;

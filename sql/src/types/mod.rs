@@ -1,4 +1,4 @@
-//! SQL types: from tokens to `sqlparser`'s types ([`parse`]), from those to Arrow ([`from_sqlparser`]), and from Arrow to
+//! SQL types: from tokens to `sqlparser`'s types (`parse`), from those to Arrow ([`from_sqlparser`]), and from Arrow to
 //! the names that Flink and PostgreSQL print ([`flink_name`], [`postgres_name`]).
 //!
 //! A cast in a query and a column of a table go the same way, so they have the same Arrow type.

@@ -1,0 +1,108 @@
+//! Nexmark's queries give the same rows in streaming on 1, 2 and 4 shards as in batch, over generated events and over the
+//! same events as JSON files: the oracle over everything at once. q12 is left out: its windows are of the clock.
+
+use std::fs;
+use std::path::Path;
+
+use millstream_server::config::Config;
+use millstream_server::encode::text_value;
+use millstream_server::session::{Body, Database, Rows, Session};
+
+const EVENTS: u64 = 10_000;
+const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", "q15", "q16", "q17", "q21", "q22"];
+
+fn text(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/bench/nexmark");
+    fs::read_to_string(folder.join(format!("{name}.sql"))).unwrap()
+}
+
+/// The declaration of a table of events.
+fn events(name: &str, options: &str) -> String {
+    let columns = text("columns");
+    format!(
+        "CREATE TABLE {name} ({columns}, dateTime AS CASE WHEN event_type = 0 THEN person.dateTime \
+         WHEN event_type = 1 THEN auction.dateTime ELSE bid.dateTime END, \
+         WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND) WITH ({options})"
+    )
+}
+
+/// The query of a file, without the table that it fills.
+fn query(name: &str) -> (Option<String>, String) {
+    let text = text(name);
+    let function = text.find("CREATE FUNCTION").map(|start| {
+        let rest = &text[start..];
+        rest[..rest.find(';').unwrap()].to_owned()
+    });
+    let insert = text.find("INSERT INTO").unwrap();
+    let select = insert + text[insert..].find("SELECT").unwrap();
+    (function, text[select..].trim().trim_end_matches(';').to_owned())
+}
+
+async fn run(session: &mut Session, sql: &str) -> Vec<String> {
+    let outcome = session.execute_script(sql).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    let Some(Body::Rows(rows)) = outcome.map(|outcome| outcome.body) else { return Vec::new() };
+    let style = session.settings().style();
+    let batches = Rows::collect(rows).await.unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    let mut lines = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let cells = batch.columns().iter().map(|column| text_value(column, row, style).unwrap_or("NULL".into()));
+            lines.push(cells.collect::<Vec<_>>().join("|"));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// The rows of every query, in batch or streaming.
+async fn all(shards: usize, mode: &str, source: &str) -> Vec<(&'static str, Vec<String>)> {
+    let database = Database::start(Config { shards, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    run(&mut session, &events("events", source)).await;
+    run(&mut session, &text("views")).await;
+    run(&mut session, &format!("SET 'execution.runtime-mode' = '{mode}'")).await;
+    let mut results = Vec::new();
+    for name in QUERIES {
+        let (function, query) = query(name);
+        if let Some(function) = function {
+            run(&mut session, &function).await;
+        }
+        results.push((name, run(&mut session, &query).await));
+    }
+    database.shutdown();
+    results
+}
+
+fn compare(want: &[(&str, Vec<String>)], got: &[(&str, Vec<String>)], how: &str) {
+    for ((name, want), (_, got)) in want.iter().zip(got) {
+        assert!(!want.is_empty(), "{name} gives no rows");
+        assert_eq!(want.len(), got.len(), "{name}, {how}: number of rows");
+        if let Some((want, got)) = want.iter().zip(got).find(|(want, got)| want != got) {
+            panic!("{name}, {how}: {got} instead of {want}");
+        }
+    }
+}
+
+#[test]
+fn streaming_equals_batch() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let generator = format!(
+            "'connector' = 'nexmark', 'events.num' = '{EVENTS}', 'next-event.rate' = '200', 'first-event.rate' = '200'"
+        );
+        let want = all(2, "batch", &generator).await;
+        for shards in [1, 2, 4] {
+            compare(&want, &all(shards, "streaming", &generator).await, &format!("{shards} shards"));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
+        let mut session = database.session();
+        run(&mut session, &events("events", &generator)).await;
+        let files = format!("'connector' = 'filesystem', 'path' = '{}', 'format' = 'json'", folder.path().display());
+        run(&mut session, &format!("CREATE TABLE kept ({}) WITH ({files})", text("columns"))).await;
+        run(&mut session, "INSERT INTO kept SELECT event_type, person, auction, bid FROM events").await;
+        database.shutdown();
+        compare(&want, &all(2, "batch", &files).await, "files in batch");
+        compare(&want, &all(2, "streaming", &files).await, "files");
+    });
+}
