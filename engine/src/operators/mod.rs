@@ -25,6 +25,9 @@ pub mod window_aggregate;
 pub mod window_join;
 pub mod windows;
 
+#[cfg(test)]
+mod laws;
+
 use arrow::array::RecordBatch;
 
 use crate::error::Result;

@@ -1,0 +1,286 @@
+//! The operators under law: for each what it is, what it reads, and the query that tells its result.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::harness::Times;
+use super::oracle::{scalar, sessions, windows};
+use crate::plan::{
+    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, SessionAggregateSpec,
+    SessionAssignSpec, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput, WindowJoinSpec, WindowTime,
+};
+
+/// An operator and what is expected of it.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) spec: OperatorSpec,
+    /// The schema of each port: [`rows`], or [`windowed`] with windows `tumble 10 0`.
+    pub(super) inputs: Vec<SchemaRef>,
+    pub(super) output: SchemaRef,
+    pub(super) times: Times,
+    /// The query that gives the result.
+    pub(super) result: String,
+    /// The query that counts late rows, where rows may be late.
+    pub(super) late: Option<String>,
+    /// Retractions may come in.
+    pub(super) retracts: bool,
+}
+
+/// Columns `k`, `ts`, `v`, `b`.
+pub(super) fn rows() -> SchemaRef {
+    Arc::new(Schema::new(row_fields()))
+}
+
+/// [`rows`] with the columns of a window.
+pub(super) fn windowed() -> SchemaRef {
+    Arc::new(Schema::new([row_fields(), window_fields()].concat()))
+}
+
+fn row_fields() -> Vec<Field> {
+    let number = |name| Field::new(name, DataType::Int64, true);
+    vec![number("k"), millis("ts"), number("v"), Field::new("b", DataType::Boolean, true)]
+}
+
+fn window_fields() -> Vec<Field> {
+    ["window_start", "window_end", "window_time"].map(millis).to_vec()
+}
+
+fn millis(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, None), true)
+}
+
+/// Aggregates that can be taken back when a window slides.
+const INVERTIBLE: &str = "count(*), sum(v), count(*) FILTER (WHERE b = 1)";
+/// Others too.
+const ALL: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
+
+/// The calls that a list of aggregates as SQL stands for.
+fn calls(sql: &str) -> Vec<AggregateCall> {
+    let call = |text: &str| {
+        let function = match text.split('(').next() {
+            Some("count") => AggregateFunction::Count,
+            Some("sum") => AggregateFunction::Sum,
+            Some("min") => AggregateFunction::Min,
+            Some("max") => AggregateFunction::Max,
+            other => panic!("aggregate {other:?}"),
+        };
+        AggregateCall {
+            function,
+            arg: (!text.contains("(*)")).then_some(2),
+            distinct: text.contains("DISTINCT"),
+            filter: text.contains("FILTER").then_some(3),
+            output: Arc::new(Field::new(text, DataType::Int64, true)),
+        }
+    };
+    sql.split(", ").filter(|text| !text.is_empty()).map(call).collect()
+}
+
+/// Keys, results, and the columns of the window if there is one.
+fn aggregated(keys: &[usize], calls: &[AggregateCall], window: bool) -> SchemaRef {
+    let keys = keys.iter().map(|key| row_fields()[*key].clone());
+    let calls = calls.iter().map(|call| call.output.as_ref().clone());
+    let window = if window { window_fields() } else { Vec::new() };
+    Arc::new(Schema::new(keys.chain(calls).chain(window).collect::<Vec<_>>()))
+}
+
+fn window_of(text: &str) -> Window {
+    let spans: Vec<i64> = text.split(' ').skip(1).map(|word| word.parse::<i64>().unwrap() * 1_000).collect();
+    match (text.split(' ').next(), &spans[..]) {
+        (Some("tumble"), &[size_us, offset_us]) => Window::Tumble { size_us, offset_us },
+        (Some("hop"), &[slide_us, size_us, offset_us]) => Window::Hop { slide_us, size_us, offset_us },
+        (Some("cumulate"), &[step_us, size_us, offset_us]) => Window::Cumulate { step_us, size_us, offset_us },
+        (other, spans) => panic!("window {other:?} {spans:?}"),
+    }
+}
+
+fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool) -> Case {
+    let keys = if keyed { vec![0] } else { Vec::new() };
+    let calls = calls(sql);
+    let output = aggregated(&keys, &calls, true);
+    let source = match attached {
+        true => WindowInput::Attached { start: 4, end: 5 },
+        false => WindowInput::Assign { window: window_of(window), time: WindowTime::Event(1) },
+    };
+    let win = windows("t", window);
+    let (column, by) = if keyed { ("k, ", "k, ws, we") } else { ("", "ws, we") };
+    Case {
+        name: format!("window aggregate {window} keyed {keyed} attached {attached}: {sql}"),
+        times: Times::Closing(vec![output.fields().len() - 1]),
+        spec: OperatorSpec::WindowAggregate(WindowAggregateSpec { window: source, keys, calls }),
+        inputs: vec![if attached { windowed() } else { rows() }],
+        output,
+        result: format!("SELECT {column}{sql}, ws, we, we - 1 FROM ({win}) WHERE we - 1 > w GROUP BY {by}"),
+        late: Some(format!(
+            "SELECT count(*) FROM (SELECT id, max(we) AS we, max(w) AS w FROM ({win}) GROUP BY id) WHERE we - 1 <= w"
+        )),
+        retracts: false,
+    }
+}
+
+fn session_aggregate(keyed: bool, sql: &str) -> Case {
+    let keys = if keyed { vec![0] } else { Vec::new() };
+    let calls = calls(sql);
+    let output = aggregated(&keys, &calls, true);
+    let sessions = if keyed { sessions(5) } else { sessions(5).replace("PARTITION BY k ", "") };
+    let (column, by) = if keyed { ("k, ", "k, s") } else { ("", "s") };
+    Case {
+        name: format!("session aggregate keyed {keyed}: {sql}"),
+        times: Times::Closing(vec![output.fields().len() - 1]),
+        spec: OperatorSpec::SessionAggregate(SessionAggregateSpec {
+            gap_us: 5_000,
+            time: WindowTime::Event(1),
+            keys,
+            calls,
+        }),
+        inputs: vec![rows()],
+        output,
+        result: format!("SELECT {column}{sql}, min(ts), max(ts) + 5, max(ts) + 4 FROM ({sessions}) GROUP BY {by}"),
+        late: None,
+        retracts: false,
+    }
+}
+
+fn session_assign() -> Case {
+    let whole = "OVER (PARTITION BY k, s)";
+    let sessions = sessions(5);
+    Case {
+        name: "session assign".into(),
+        times: Times::Closing(vec![6]),
+        spec: OperatorSpec::SessionAssign(SessionAssignSpec {
+            gap_us: 5_000,
+            time: WindowTime::Event(1),
+            keys: vec![0],
+        }),
+        inputs: vec![rows()],
+        output: windowed(),
+        result: format!(
+            "SELECT k, ts, v, b, min(ts) {whole}, max(ts) {whole} + 5, max(ts) {whole} + 4 FROM ({sessions})"
+        ),
+        late: None,
+        retracts: false,
+    }
+}
+
+fn group_aggregate(keyed: bool, sql: &str) -> Case {
+    let keys = if keyed { vec![0] } else { Vec::new() };
+    let calls = calls(sql);
+    let select = match (keyed, sql) {
+        (true, "") => "SELECT DISTINCT k FROM t".to_owned(),
+        (true, _) => format!("SELECT k, {sql} FROM t GROUP BY k"),
+        (false, _) => format!("SELECT {sql} FROM t"),
+    };
+    Case {
+        name: format!("group aggregate keyed {keyed}: {sql}"),
+        output: aggregated(&keys, &calls, false),
+        spec: OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls }),
+        inputs: vec![rows()],
+        times: Times::None,
+        result: select,
+        late: None,
+        retracts: false,
+    }
+}
+
+fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
+    let left_only = matches!(kind, JoinKind::Semi | JoinKind::Anti);
+    let named = |prefix: &str| -> Vec<Field> {
+        windowed()
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone().with_name(prefix.to_owned() + field.name()))
+            .collect()
+    };
+    let pairs: SchemaRef = Arc::new(Schema::new([named("l_"), named("r_")].concat()));
+    let join = match kind {
+        JoinKind::Inner => "JOIN",
+        JoinKind::Left => "LEFT JOIN",
+        JoinKind::Right => "RIGHT JOIN",
+        JoinKind::Full => "FULL JOIN",
+        JoinKind::Semi => "LEFT SEMI JOIN",
+        JoinKind::Anti => "LEFT ANTI JOIN",
+    };
+    let side = |table: &str| format!("(SELECT * FROM ({}) WHERE we - 1 > w)", windows(table, "tumble 10 0"));
+    let columns = |side: &str| {
+        ["k", "ts", "v", "b", "ws", "we"].map(|name| format!("{side}.{name}")).join(", ") + &format!(", {side}.we - 1")
+    };
+    let columns = if left_only { columns("l") } else { columns("l") + ", " + &columns("r") };
+    let by_key = if keyed { "AND l.k = r.k" } else { "" };
+    let and = if residual { "AND l.v < r.v" } else { "" };
+    let (left, right) = (side("t"), side("u"));
+    let late = |table: &str| format!("SELECT * FROM ({}) WHERE we - 1 <= w", windows(table, "tumble 10 0"));
+    Case {
+        name: format!("window join {kind:?} keyed {keyed} residual {residual}"),
+        spec: OperatorSpec::WindowJoin(WindowJoinSpec {
+            kind,
+            keys: if keyed { vec![(0, 0)] } else { Vec::new() },
+            window_start: (4, 4),
+            window_end: (5, 5),
+            residual: residual.then(|| scalar("l_v < r_v", &pairs)),
+        }),
+        inputs: vec![windowed(), windowed()],
+        times: Times::Closing(if left_only { vec![6] } else { vec![6, 13] }),
+        output: if left_only { Arc::new(Schema::new(named("l_"))) } else { pairs },
+        result: format!("SELECT {columns} FROM {left} AS l {join} {right} AS r ON l.ws = r.ws {by_key} {and}"),
+        late: Some(format!("SELECT count(*) FROM ({} UNION ALL {})", late("t"), late("u"))),
+        retracts: false,
+    }
+}
+
+fn union() -> Case {
+    Case {
+        name: "union".into(),
+        spec: OperatorSpec::Union,
+        inputs: vec![rows(), rows()],
+        output: rows(),
+        times: Times::None,
+        result: "SELECT k, ts, v, b FROM t UNION ALL SELECT k, ts, v, b FROM u".into(),
+        late: None,
+        retracts: true,
+    }
+}
+
+fn stateless(window: &str) -> Case {
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let projected: SchemaRef = Arc::new(Schema::new(vec![number("twice"), millis("ts"), number("k")]));
+    let output: SchemaRef = Arc::new(Schema::new(
+        projected.fields().iter().map(|field| field.as_ref().clone()).chain(window_fields()).collect::<Vec<_>>(),
+    ));
+    let exprs = ["v * 2", "ts", "k"].map(|sql| scalar(sql, &rows())).to_vec();
+    let steps = vec![
+        Step::Filter(scalar("v > 1", &rows())),
+        Step::Project { exprs, schema: projected },
+        Step::AssignWindows { window: window_of(window), time: WindowTime::Event(1), schema: Arc::clone(&output) },
+    ];
+    let win = windows("t", window);
+    Case {
+        name: format!("stateless {window}"),
+        spec: OperatorSpec::Stateless(StatelessSpec { steps }),
+        inputs: vec![rows()],
+        output,
+        times: Times::NotBefore(5),
+        result: format!("SELECT v * 2, ts, k, ws, we, we - 1 FROM ({win}) WHERE v > 1"),
+        late: None,
+        retracts: true,
+    }
+}
+
+/// Every operator that can be built.
+pub(super) fn all() -> Vec<Case> {
+    let mut cases = vec![union(), session_assign(), session_aggregate(true, ALL), session_aggregate(false, INVERTIBLE)];
+    cases.extend(["tumble 10 0", "hop 4 10 1", "hop 7 3 0", "cumulate 5 15 -2"].map(stateless));
+    for window in ["tumble 10 0", "tumble 6 -4", "hop 5 10 0", "hop 4 10 3", "hop 7 3 0", "cumulate 5 15 2"] {
+        cases.push(window_aggregate(window, true, ALL, false));
+        cases.push(window_aggregate(window, true, INVERTIBLE, false));
+        cases.push(window_aggregate(window, false, INVERTIBLE, false));
+    }
+    cases.push(window_aggregate("tumble 10 0", true, ALL, true));
+    cases.extend([(true, ALL), (false, ALL), (true, "")].map(|(keyed, sql)| group_aggregate(keyed, sql)));
+    let kinds = [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
+    for kind in kinds {
+        cases.push(window_join(kind, true, false));
+        cases.push(window_join(kind, true, true));
+    }
+    cases.push(window_join(JoinKind::Full, false, true));
+    cases
+}

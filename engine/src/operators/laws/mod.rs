@@ -1,0 +1,180 @@
+//! The laws of [`operators`](super), as property tests over every operator that [`build`](super::build::build) makes.
+//!
+//! Random rows arrive out of order, in random batches, with watermarks, barriers and restarts between them. What comes
+//! out, folded, must be what DataFusion answers over all rows at once (laws 1, 2 and 4); laws 3 and 5 are checked on
+//! each emission by the harness. The same operators as text are in `scripts`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod cases;
+mod harness;
+mod oracle;
+mod scripts;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use self::cases::{Case, all, windowed};
+use self::harness::{Cells, Folded, Harness, delta_of};
+
+/// Milliseconds that a row may come after a later one.
+const DISORDER: i64 = 12;
+/// The watermark before the first one.
+const NO_WATERMARK: i64 = -1_000_000;
+
+/// A row and what happens after it.
+#[derive(Debug, Clone)]
+struct Arrival {
+    port: usize,
+    key: Option<i64>,
+    /// Milliseconds that the latest time moves on, and that this row is behind it.
+    step: i64,
+    behind: i64,
+    value: Option<i64>,
+    /// The row is taken back later.
+    undone: bool,
+    cut: bool,
+    watermark: bool,
+    barrier: bool,
+    restart: bool,
+}
+
+fn arrival(behind: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Arrival> {
+    let row =
+        (0..2_usize, prop::option::weighted(0.9, 0..3_i64), 0..6_i64, behind, prop::option::weighted(0.8, -2..8_i64));
+    let after = (prop::bool::weighted(0.2), prop::bool::weighted(0.4), prop::bool::weighted(0.3));
+    (row, after, prop::bool::weighted(0.1), prop::bool::weighted(0.07)).prop_map(
+        |((port, key, step, behind, value), (undone, cut, watermark), barrier, restart)| Arrival {
+            port,
+            key,
+            step,
+            behind,
+            value,
+            undone,
+            cut,
+            watermark,
+            barrier,
+            restart,
+        },
+    )
+}
+
+/// What is told to an operator.
+#[derive(Debug)]
+enum Event {
+    Rows(usize, Vec<(bool, Cells)>),
+    Watermark(i64),
+    Barrier,
+    Restart,
+}
+
+/// Arrivals as events, and the oracle's tables: all rows that stay.
+fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
+    let mut events = Vec::new();
+    let mut tables = vec![Vec::new(), Vec::new()];
+    let mut pending: [Vec<(bool, Cells)>; 2] = Default::default();
+    let mut undo: [Vec<(bool, Cells)>; 2] = Default::default();
+    let (mut latest, mut watermark) = (-40, NO_WATERMARK);
+    for (id, arrival) in (0..).zip(arrivals) {
+        latest += arrival.step;
+        let time = latest - arrival.behind;
+        let port = arrival.port.min(case.inputs.len() - 1);
+        let flag = arrival.value.map(|value| i64::from(value > 3));
+        let mut cells = vec![arrival.key, Some(time), arrival.value, flag];
+        if case.inputs[port] == windowed() {
+            let start = time.div_euclid(10) * 10;
+            cells.extend([start, start + 10, start + 9].map(Some));
+        }
+        pending[port].push((false, cells.clone()));
+        if arrival.undone && case.retracts {
+            undo[port].push((true, cells));
+        } else {
+            tables[port].push(vec![Some(id), arrival.key, Some(time), arrival.value, flag, Some(watermark)]);
+        }
+        let [cut, mark, barrier, restart] = [arrival.cut, arrival.watermark, arrival.barrier, arrival.restart];
+        if !(cut || mark || barrier || restart) {
+            continue;
+        }
+        for port in 0..case.inputs.len() {
+            events.push(Event::Rows(port, std::mem::take(&mut pending[port])));
+            pending[port].append(&mut undo[port]);
+        }
+        if mark {
+            // Rows in time are two milliseconds after it: one for `<=`, one for a session that a row just touches.
+            watermark = watermark.max(latest - DISORDER - 2);
+            events.push(Event::Watermark(watermark));
+        }
+        if barrier {
+            events.push(Event::Barrier);
+        }
+        if restart {
+            events.push(Event::Restart);
+        }
+    }
+    for (port, (mut rows, mut undone)) in pending.into_iter().zip(undo).enumerate().take(case.inputs.len()) {
+        rows.append(&mut undone);
+        events.push(Event::Rows(port, rows));
+    }
+    (events, tables)
+}
+
+/// Runs a case over events to the end; gives the folded output and the late rows.
+fn run(case: &Case, events: &[Event]) -> (Folded, u64) {
+    let mut harness = Harness::new(case.spec.clone(), &case.inputs, &case.output, case.times.clone());
+    for event in events {
+        match event {
+            Event::Rows(_, rows) if rows.is_empty() => Ok(()),
+            Event::Rows(port, rows) => harness.delta(*port, delta_of(&case.inputs[*port], rows)),
+            Event::Watermark(millis) => harness.watermark(*millis),
+            Event::Barrier => harness.barrier(),
+            Event::Restart => harness.restart(),
+        }
+        .unwrap();
+    }
+    harness.end().unwrap();
+    (harness.folded, harness.late)
+}
+
+fn hold(case: &Case, arrivals: &[Arrival]) {
+    let (events, tables) = events(case, arrivals);
+    let expected = oracle::query(&case.result, &tables);
+    let (folded, late) = run(case, &events);
+    assert_eq!(folded, expected, "laws 1, 2, 4 of {}", case.name);
+    match &case.late {
+        None => assert_eq!(late, 0, "late rows of {}", case.name),
+        Some(sql) => {
+            let counted = oracle::query(sql, &tables).into_keys().next().unwrap()[0];
+            assert_eq!(Some(i64::try_from(late).unwrap()), counted, "late rows of {}", case.name);
+        }
+    }
+    // A row that is late for some of its windows is not counted, and comes in time without watermarks.
+    if late == 0 && arrivals.iter().all(|arrival| arrival.behind <= DISORDER) {
+        let rows: Vec<Event> = events.into_iter().filter(|event| matches!(event, Event::Rows(..))).collect();
+        assert_eq!(run(case, &rows).0, expected, "law 2 of {}", case.name);
+    }
+}
+
+/// Holds the cases to the laws over arrivals that are at most so late.
+fn property(cases: &[Case], behind: i64, runs: u32) {
+    for case in cases {
+        let config = Config { cases: runs, failure_persistence: None, ..Config::default() };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let arrivals = prop::collection::vec(arrival(0..=behind), 0..70);
+        if let Err(error) = runner.run(&arrivals, |arrivals| {
+            hold(case, &arrivals);
+            Ok(())
+        }) {
+            panic!("{}: {error}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_operator_keeps_the_laws() {
+    property(&all(), DISORDER, 24);
+}
+
+#[test]
+fn late_rows_are_dropped_and_counted() {
+    let cases: Vec<Case> = all().into_iter().filter(|case| case.late.is_some()).collect();
+    property(&cases, 3 * DISORDER, 16);
+}
