@@ -222,7 +222,7 @@ pub enum Window {
         /// Shift.
         offset_us: i64,
     },
-    /// Rows of one key with no gap of `gap` or more between them. Ends `gap` after the last row.
+    /// Rows of one key with no gap above `gap` between them. Ends `gap` after the last row.
     Session {
         /// The gap that closes the session.
         gap_us: i64,
@@ -316,7 +316,7 @@ pub enum AggregateFunction {
     Count,
     /// Sum, in the type of the output.
     Sum,
-    /// Mean: floating point, or decimal with the output's scale (rounded half away from zero).
+    /// Mean: floating point, or decimal cut to the output's scale, as DataFusion.
     Avg,
     /// Least.
     Min,

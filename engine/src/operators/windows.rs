@@ -14,7 +14,8 @@ pub fn windows_of(window: Window, time_us: i64) -> Vec<(i64, i64)> {
         Window::Hop { slide_us, size_us, offset_us } => {
             let last = floor_to(time_us, slide_us, offset_us);
             // From the oldest window that still holds the moment to the youngest.
-            let oldest = (0..).map(|step| last.saturating_sub(slide_us.saturating_mul(step)));
+            // A timestamp near the least that there is has fewer.
+            let oldest = (0_i64..).map_while(|step| last.checked_sub(slide_us.checked_mul(step)?));
             let starts = oldest.take_while(|start| start.saturating_add(size_us) > time_us);
             let mut windows: Vec<_> = starts.map(|start| (start, start.saturating_add(size_us))).collect();
             windows.reverse();
@@ -53,6 +54,7 @@ mod tests {
         assert_eq!(hop(5, 10, 12), [(5, 15), (10, 20)]);
         assert_eq!(hop(4, 10, 12), [(4, 14), (8, 18), (12, 22)]);
         assert_eq!(hop(10, 4, 5), []);
+        assert!(hop(5, 10, i64::MIN).len() < 3);
     }
 
     #[test]
