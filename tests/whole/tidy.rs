@@ -15,7 +15,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 const OVERSIZED_FILES: &[(&str, usize)] =
     &[("connectors/src/formats/columns.rs", 530), ("sql/src/lower/aggregate.rs", 410)];
 /// Functions over the limit (`file::function`) and the size they may not exceed.
-const OVERSIZED_FUNCTIONS: &[(&str, usize)] = &[("sql/src/ddl/tests/look_ups.rs::look_ups", 88)];
+const OVERSIZED_FUNCTIONS: &[(&str, usize)] = &[
+    ("sql/src/ddl/tests/look_ups.rs::look_ups", 88),
+    ("sql/src/parse/tests/errors.rs::syntax_errors_point_at_the_token", 99),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
