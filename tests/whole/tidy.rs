@@ -15,10 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const OVERSIZED_FILES: &[(&str, usize)] =
     &[("connectors/src/formats/columns.rs", 530), ("sql/src/lower/aggregate.rs", 410)];
 /// Functions over the limit (`file::function`) and the size they may not exceed.
-const OVERSIZED_FUNCTIONS: &[(&str, usize)] = &[
-    ("sql/src/ddl/tests/look_ups.rs::look_ups", 88),
-    ("sql/src/parse/tests/errors.rs::syntax_errors_point_at_the_token", 99),
-];
+const OVERSIZED_FUNCTIONS: &[(&str, usize)] = &[];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
@@ -162,7 +159,8 @@ fn files_keep_their_size() {
 fn functions_keep_their_size() {
     let listed: BTreeMap<&str, usize> = OVERSIZED_FUNCTIONS.iter().copied().collect();
     let mut over = Vec::new();
-    for (name, text) in sources() {
+    // A test that is a table of cases is as long as its table.
+    for (name, text) in sources().into_iter().filter(|(name, _)| !is_test_file(name)) {
         for (function, lines) in functions(&text) {
             let key = format!("{name}::{function}");
             if lines > listed.get(key.as_str()).copied().unwrap_or(FUNCTION_LINES_MAX) {
