@@ -16,6 +16,28 @@ pub(super) struct Rows<'a> {
     pub(super) keep: Option<&'a BooleanBuffer>,
     /// The slot of each row.
     pub(super) slots: &'a [u32],
+    /// The places of the rows in the order of arrival; after all rows so far where it is none.
+    pub(super) arrival: Option<Arrival<'a>>,
+}
+
+/// Places of rows in the order of arrival, across all accumulators that may be merged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    /// Place of the first row of the batch that arrived.
+    pub(crate) first: i64,
+    /// Which rows of that batch these are; all where it is none.
+    pub(crate) rows: Option<&'a [u32]>,
+}
+
+impl Arrival<'_> {
+    /// The place of row `row`.
+    pub(super) fn of(&self, row: usize) -> i64 {
+        let within = match self.rows {
+            None => row as i64,
+            Some(rows) => rows.get(row).map_or(row as i64, |&row| i64::from(row)),
+        };
+        self.first + within
+    }
 }
 
 /// One aggregate, for all slots.

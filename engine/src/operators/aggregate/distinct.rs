@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::DataType;
 
 use super::super::group_table::GroupTable;
 use crate::error::{EngineError, Result};
@@ -15,9 +15,17 @@ use crate::error::{EngineError, Result};
 pub(super) struct DistinctTable {
     arg: usize,
     table: GroupTable,
+    /// By entry, which aggregates have seen it. Never 0 for a live one.
     masks: Vec<u32>,
+    /// By slot, its youngest entry; by entry, the next older one of the same slot. So a slot is read and cleared
+    /// without a look at the others.
+    heads: Vec<u32>,
+    next: Vec<u32>,
     bits: u32,
 }
+
+/// No entry.
+const NONE: u32 = u32::MAX;
 
 /// Values that one aggregate has not seen before.
 pub(super) struct Fresh {
@@ -37,7 +45,7 @@ pub(super) struct Entries {
 impl DistinctTable {
     pub(super) fn new(arg: usize, arg_type: &DataType) -> Result<Self> {
         let table = GroupTable::new(&[DataType::Int64, arg_type.clone()])?;
-        Ok(Self { arg, table, masks: Vec::new(), bits: 0 })
+        Ok(Self { arg, table, masks: Vec::new(), heads: Vec::new(), next: Vec::new(), bits: 0 })
     }
 
     /// The column of the values.
@@ -76,15 +84,34 @@ impl DistinctTable {
         self.merge(values, &masks, slots)
     }
 
-    /// Adds values whose mask tells which aggregates count them.
+    /// Adds values whose mask tells which aggregates count them; those that none counts are not kept.
     pub(super) fn merge(&mut self, values: &ArrayRef, masks: &[u32], slots: &[u32]) -> Result<Vec<Fresh>> {
+        if !masks.contains(&0) {
+            return self.merge_counted(values, masks, slots);
+        }
+        let counted: Vec<u32> = (0..).zip(masks).filter(|(_, mask)| **mask != 0).map(|(row, _)| row).collect();
+        let of = |all: &[u32]| -> Vec<u32> { counted.iter().map(|&row| all[row as usize]).collect() };
+        let (masks, slots) = (of(masks), of(slots));
+        let values = take(values, &UInt32Array::from(counted), None)?;
+        self.merge_counted(&values, &masks, &slots)
+    }
+
+    fn merge_counted(&mut self, values: &ArrayRef, masks: &[u32], slots: &[u32]) -> Result<Vec<Fresh>> {
         let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| i64::from(slot))));
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(slots.len());
         self.table.intern(&[keys, Arc::clone(values)], slots.len(), &mut entries)?;
         self.masks.resize(self.table.capacity_slots(), 0);
+        self.next.resize(self.table.capacity_slots(), NONE);
         let mut fresh: Vec<Vec<u32>> = vec![Vec::new(); self.bits as usize];
         for ((row, &entry), &mask) in (0_u32..).zip(&entries).zip(masks) {
             let seen = &mut self.masks[entry as usize];
+            if *seen == 0 {
+                let slot = slots[row as usize] as usize;
+                if slot >= self.heads.len() {
+                    self.heads.resize(slot + 1, NONE);
+                }
+                self.next[entry as usize] = std::mem::replace(&mut self.heads[slot], entry);
+            }
             let mut new = mask & !*seen;
             *seen |= mask;
             while new != 0 {
@@ -100,33 +127,34 @@ impl DistinctTable {
         (0..).zip(fresh).filter(|(_, rows)| !rows.is_empty()).map(of).collect()
     }
 
+    /// The entries of one slot, the youngest first.
+    fn entries_of(&self, slot: u32) -> impl Iterator<Item = u32> {
+        let some = |entry: &u32| *entry != NONE;
+        let head = self.heads.get(slot as usize).copied().filter(some);
+        std::iter::successors(head, move |entry| self.next.get(*entry as usize).copied().filter(some))
+    }
+
     /// The entries of these slots.
     pub(super) fn entries(&self, slots: &[u32]) -> Result<Entries> {
-        let mut position = std::collections::HashMap::with_capacity(slots.len());
-        position.extend(slots.iter().zip(0_u32..).map(|(&slot, at)| (i64::from(slot), at)));
-        let live = self.table.live_slots();
-        let [of, values] = self.table.keys(&live)?.try_into().map_err(|_| form())?;
-        let of = of.as_primitive_opt::<Int64Type>().ok_or_else(form)?;
-        let (mut rows, mut at, mut masks) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, entry) in (0_u32..).zip(&live) {
-            if let Some(found) = position.get(&of.value(row as usize)) {
-                rows.push(row);
-                at.push(*found);
-                masks.push(self.masks[*entry as usize]);
-            }
+        let (mut entries, mut at) = (Vec::new(), Vec::new());
+        for (position, &slot) in (0_u32..).zip(slots) {
+            entries.extend(self.entries_of(slot));
+            at.resize(entries.len(), position);
         }
-        Ok(Entries { slots: at, values: take(&values, &UInt32Array::from(rows), None)?, masks })
+        let [_, values] = self.table.keys(&entries)?.try_into().map_err(|_| form())?;
+        let masks = entries.iter().map(|&entry| self.masks[entry as usize]).collect();
+        Ok(Entries { slots: at, values, masks })
     }
 
     /// Forgets the entries of these slots.
     pub(super) fn clear(&mut self, slots: &[u32]) {
-        let gone: std::collections::HashSet<i64> = slots.iter().map(|&slot| i64::from(slot)).collect();
-        let live = self.table.live_slots();
-        let Ok(keys) = self.table.keys(&live) else { return };
-        let Some(of) = keys.first().and_then(|column| column.as_primitive_opt::<Int64Type>()) else { return };
-        let dead: Vec<u32> =
-            live.iter().zip(of.values()).filter(|(_, slot)| gone.contains(slot)).map(|(entry, _)| *entry).collect();
+        let dead: Vec<u32> = slots.iter().flat_map(|&slot| self.entries_of(slot)).collect();
         dead.iter().for_each(|&entry| self.masks[entry as usize] = 0);
+        for &slot in slots {
+            if let Some(head) = self.heads.get_mut(slot as usize) {
+                *head = NONE;
+            }
+        }
         self.table.remove(&dead);
     }
 }

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, RowParser, SortField};
 
-use super::accumulator::{Accumulator, Rows};
+use super::accumulator::{Accumulator, Arrival, Rows};
 use super::extreme::read_bytes;
 use super::kept;
 use crate::error::{EngineError, Result};
@@ -27,6 +27,7 @@ pub(super) struct Edge {
     data_type: DataType,
     values: Vec<Vec<u8>>,
     arrived: Vec<i64>,
+    /// The place after the last row so far.
     next: i64,
     which: Which,
 }
@@ -65,11 +66,13 @@ impl Accumulator for Edge {
         let nulls = values.logical_nulls();
         let encoded = self.converter.convert_columns(std::slice::from_ref(values))?;
         let keep = kept(nulls.as_ref(), rows.keep);
+        let arrival = rows.arrival.unwrap_or(Arrival { first: self.next, rows: None });
         for (row, &slot) in rows.slots.iter().enumerate() {
+            let place = arrival.of(row);
             if keep.as_ref().is_none_or(|keep| keep.value(row)) {
-                self.offer(slot as usize, encoded.row(row).as_ref(), self.next);
+                self.offer(slot as usize, encoded.row(row).as_ref(), place);
             }
-            self.next += 1;
+            self.next = self.next.max(place + 1);
         }
         Ok(())
     }

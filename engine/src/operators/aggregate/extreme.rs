@@ -94,7 +94,7 @@ impl<T: ArrowPrimitiveType> Accumulator for Extreme<T> {
     }
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
-        self.offer_all(&Rows { values: state.first(), keep: None, slots })
+        self.offer_all(&Rows { values: state.first(), keep: None, slots, arrival: None })
     }
 
     fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
@@ -176,7 +176,7 @@ impl Accumulator for ExtremeBytes {
     }
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
-        self.update(&Rows { values: state.first(), keep: None, slots })
+        self.update(&Rows { values: state.first(), keep: None, slots, arrival: None })
     }
 
     fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {

@@ -16,6 +16,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, Schema};
 use std::sync::Arc;
 
+pub(crate) use self::accumulator::Arrival;
 use self::accumulator::{Accumulator, Rows};
 use self::distinct::DistinctTable;
 use super::OperatorState;
@@ -88,11 +89,24 @@ impl AggregateSet {
     /// # Errors
     /// Where a column is not of its declared type.
     pub fn update(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
+        self.update_arrived(batch, slots, None)
+    }
+
+    /// As [`Self::update`], for sets that are merged later: `arrival` tells which rows of which set came first.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub(crate) fn update_arrived(
+        &mut self,
+        batch: &RecordBatch,
+        slots: &[u32],
+        arrival: Option<Arrival<'_>>,
+    ) -> Result<()> {
         let filters = self.calls.iter().map(|call| filter_of(batch, call.filter)).collect::<Result<Vec<_>>>()?;
         for (call, filter) in self.calls.iter_mut().zip(&filters) {
             if call.distinct.is_none() {
                 let values = call.arg.map(|arg| batch.column(arg));
-                call.accumulator.update(&Rows { values, keep: filter.as_ref(), slots })?;
+                call.accumulator.update(&Rows { values, keep: filter.as_ref(), slots, arrival })?;
             }
         }
         for (index, table) in self.distinct.iter_mut().enumerate() {
@@ -257,7 +271,8 @@ fn add_fresh(calls: &mut [Call], table: usize, fresh: Vec<distinct::Fresh>) -> R
     for fresh in fresh {
         let call = calls.iter_mut().find(|call| call.distinct == Some((table, fresh.bit)));
         if let Some(call) = call {
-            call.accumulator.update(&Rows { values: Some(&fresh.values), keep: None, slots: &fresh.slots })?;
+            let rows = Rows { values: Some(&fresh.values), keep: None, slots: &fresh.slots, arrival: None };
+            call.accumulator.update(&rows)?;
         }
     }
     Ok(())
@@ -298,3 +313,6 @@ fn is_idempotent(function: AggregateFunction) -> bool {
         | AggregateFunction::VarPop => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
-use crate::operators::aggregate::{AggregateSet, find_table, table_of};
+use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
 use crate::operators::group_table::GroupTable;
 use crate::plan::AggregateCall;
 
@@ -41,15 +41,15 @@ impl Template {
 }
 
 impl Groups {
-    /// Adds rows.
-    pub(super) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds rows; `arrival` tells their places among the rows of all groups.
+    pub(super) fn update(&mut self, batch: &RecordBatch, arrival: Arrival<'_>) -> Result<()> {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
         self.table.intern(&keys, batch.num_rows(), &mut slots)?;
         self.grow();
         slots.iter().for_each(|&slot| self.rows[slot as usize] += 1);
-        self.set.update(batch, &slots)?;
+        self.set.update_arrived(batch, &slots, Some(arrival))?;
         self.slots = slots;
         Ok(())
     }
