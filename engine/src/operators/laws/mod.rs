@@ -9,6 +9,7 @@ mod cases;
 mod harness;
 mod oracle;
 mod rank;
+mod rank_scripts;
 mod scripts;
 
 use proptest::prelude::*;

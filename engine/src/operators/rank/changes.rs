@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, BooleanBufferBuilder, RecordBatch, RecordBatchOptio
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 
-use super::partitions::{Partitions, Shown};
+use super::layout::RowStore;
+use super::partitions::Shown;
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta};
 use crate::operators::Context;
@@ -40,21 +41,19 @@ struct Change {
 }
 
 impl Changes {
-    /// Adds a row of a partition, as often as it is there.
-    pub(super) fn add(&mut self, slot: u32, shown: &Shown) {
+    /// Adds a row that comes, as often as it is there.
+    pub(super) fn insert(&mut self, slot: u32, shown: &Shown) {
         push(&mut self.rows, slot, shown, shown.entry.count, false);
     }
 
+    /// Adds a row that goes.
+    pub(super) fn retract(&mut self, slot: u32, shown: &Shown) {
+        push(&mut self.rows, slot, shown, shown.entry.count, true);
+    }
+
     /// Adds what makes the rows of a partition from `before` to `after`, both in order.
-    pub(super) fn compare(
-        &mut self,
-        partitions: &Partitions,
-        slot: u32,
-        before: &[Shown],
-        after: &[Shown],
-        by: Identity,
-    ) {
-        let arena = partitions.arena();
+    pub(super) fn compare(&mut self, store: &RowStore, slot: u32, before: &[Shown], after: &[Shown], by: Identity) {
+        let arena = &store.arena;
         let rows = |old: &Shown, new: &Shown| old.entry.compare_rows(arena, &new.entry);
         let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
         loop {
@@ -95,16 +94,11 @@ impl Changes {
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn emit(
-        &mut self,
-        partitions: &Partitions,
-        output: &SchemaRef,
-        context: &mut Context<'_>,
-    ) -> Result<()> {
+    pub(super) fn emit(&mut self, store: &RowStore, output: &SchemaRef, context: &mut Context<'_>) -> Result<()> {
         for rows in self.rows.chunks(BATCH_ROWS) {
             let ids: Vec<u32> = rows.iter().map(|change| change.id).collect();
             let slots: Vec<u32> = rows.iter().map(|change| change.slot).collect();
-            let mut columns = partitions.decode(&ids, &slots)?;
+            let mut columns = store.decode(&ids, &slots)?;
             if let Some(field) = output.fields().get(columns.len()) {
                 let ranks: ArrayRef = Arc::new(UInt64Array::from_iter_values(rows.iter().map(|change| change.rank)));
                 columns.push(cast(&ranks, field.data_type())?);

@@ -1,4 +1,4 @@
-//! [`RowLayout`]: rows of a partition as bytes that compare in the order asked for, and back.
+//! [`RowLayout`]: rows of a partition as bytes that compare in the order asked for, and back; [`RowStore`] keeps them.
 //!
 //! A row is its sort key followed by the rest: all columns that are neither in the order nor partition columns, so that
 //! ties are broken by the whole row. The partition columns are those of its slot.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{SortOptions, take};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, RowParser, Rows, SortField};
 
 use super::arena::RowArena;
@@ -111,11 +111,6 @@ impl RowLayout {
         Ok(Self { partition: partition.to_vec(), order: Codec::new(order)?, rest: Codec::new(rest)?, homes })
     }
 
-    /// The partition columns of a batch.
-    pub(crate) fn partition_columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
-        self.partition.iter().map(|&column| Arc::clone(batch.column(column))).collect()
-    }
-
     /// The sort keys of all rows of a batch.
     ///
     /// # Errors
@@ -132,19 +127,10 @@ impl RowLayout {
         self.rest.encode(batch, only)
     }
 
-    /// Rows as the input's columns; `slots` has the partition of each.
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a column.
-    pub(crate) fn decode(
-        &self,
-        arena: &RowArena,
-        ids: &[u32],
-        table: &GroupTable,
-        slots: &[u32],
-    ) -> Result<Vec<ArrayRef>> {
+    /// Rows as the input's columns, given their partition columns.
+    fn decode(&self, arena: &RowArena, ids: &[u32], partition: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
         let parts = [
-            table.keys(slots)?,
+            partition,
             self.order.decode(ids.iter().map(|&id| arena.sort_key(id)))?,
             self.rest.decode(ids.iter().map(|&id| arena.rest(id)))?,
         ];
@@ -158,5 +144,44 @@ impl RowLayout {
             column.ok_or_else(|| EngineError::Internal("a kept row without one of its columns".into()))
         };
         self.homes.iter().map(column).collect()
+    }
+}
+
+/// Rows of partitions: the slots of the partitions, and the bytes of the rows.
+pub(crate) struct RowStore {
+    pub(crate) layout: RowLayout,
+    pub(crate) table: GroupTable,
+    pub(crate) arena: RowArena,
+}
+
+impl RowStore {
+    /// No rows yet.
+    ///
+    /// # Errors
+    /// Where a column has a type that cannot be compared.
+    pub(crate) fn new(input: &Schema, partition: &[usize], order: &[SortKey]) -> Result<Self> {
+        let layout = RowLayout::new(input, partition, order)?;
+        let types: Vec<DataType> = partition.iter().map(|&column| input.field(column).data_type().clone()).collect();
+        Ok(Self { layout, table: GroupTable::new(&types)?, arena: RowArena::default() })
+    }
+
+    /// The slot of the partition of each row.
+    ///
+    /// # Errors
+    /// Where a column is not of its declared type.
+    pub(crate) fn slots(&mut self, batch: &RecordBatch) -> Result<Vec<u32>> {
+        let columns: Vec<ArrayRef> =
+            self.layout.partition.iter().map(|&column| Arc::clone(batch.column(column))).collect();
+        let mut slots = Vec::new();
+        self.table.intern(&columns, batch.num_rows(), &mut slots)?;
+        Ok(slots)
+    }
+
+    /// Rows as the input's columns; `slots` has the partition of each.
+    ///
+    /// # Errors
+    /// Where Arrow cannot build a column.
+    pub(crate) fn decode(&self, ids: &[u32], slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.layout.decode(&self.arena, ids, self.table.keys(slots)?)
     }
 }

@@ -171,3 +171,69 @@ impl Ordered {
         self.blocks.iter().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number out of a row's number, far from its neighbours'.
+    fn scattered(number: u32) -> [u8; 4] {
+        (number.wrapping_mul(2_654_435_761) % 10_000).to_be_bytes()
+    }
+
+    fn keys(rows: &Ordered, arena: &RowArena) -> Vec<Vec<u8>> {
+        rows.iter().map(|entry| [arena.sort_key(entry.id), arena.rest(entry.id)].concat()).collect()
+    }
+
+    #[test]
+    fn rows_stay_in_order_over_many_blocks() {
+        let (mut arena, mut rows, mut expected) = (RowArena::default(), Ordered::default(), Vec::new());
+        for number in 0..5_000 {
+            // All rows agree in what an entry has of them.
+            let (key, rest) = ([[0; 20].as_slice(), &scattered(number)].concat(), number.to_be_bytes());
+            let probe = Probe::new(&key, &rest);
+            let Err(at) = rows.find(&arena, &probe) else { panic!("{number} was there") };
+            rows.insert(at, probe.entry(arena.push(&key, &rest).unwrap(), 1));
+            expected.push([&key[..], &rest].concat());
+        }
+        expected.sort();
+        assert_eq!(keys(&rows, &arena), expected);
+        assert!(
+            rows.iter_back().map(|entry| entry.id).eq(rows
+                .iter()
+                .map(|entry| entry.id)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev())
+        );
+        for gone in expected.iter().step_by(3) {
+            let (key, rest) = gone.split_at(24);
+            let at = rows.find(&arena, &Probe::new(key, rest)).unwrap();
+            let [before, here] = rows.neighbours(at);
+            assert!(before.is_none_or(|before| before.compare(&arena, &Probe::new(key, rest)).is_lt()));
+            assert!(here.is_some_and(|here| here.compare(&arena, &Probe::new(key, rest)).is_eq()));
+            assert!(rows.remove(at).is_some());
+        }
+        let kept: Vec<Vec<u8>> =
+            expected.iter().enumerate().filter(|(at, _)| at % 3 != 0).map(|(_, row)| row.clone()).collect();
+        assert_eq!(keys(&rows, &arena), kept);
+        while rows.pop().is_some() {}
+        assert!(rows.is_empty());
+    }
+
+    #[test]
+    fn a_sort_key_is_beyond_a_row_only_where_it_is_greater() {
+        let mut arena = RowArena::default();
+        for (kept, key, beyond) in [
+            (&b"b"[..], &b"b"[..], false),
+            (b"b", b"a", false),
+            (b"b", b"c", true),
+            (b"0123456789abcdefX", b"0123456789abcdefX", false),
+            (b"0123456789abcdefX", b"0123456789abcdefW", false),
+            (b"0123456789abcdefX", b"0123456789abcdefY", true),
+        ] {
+            let entry = Probe::new(kept, b"rest").entry(arena.push(kept, b"rest").unwrap(), 1);
+            assert_eq!(entry.is_before(&arena, key), beyond, "{key:?} after {kept:?}");
+        }
+    }
+}

@@ -7,14 +7,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Int32Array, RecordBatch, UInt32Array};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::Schema;
 
 use super::arena::RowArena;
-use super::layout::RowLayout;
+use super::layout::{Encoded, RowStore};
 use super::ordered::{Entry, Ordered, Probe};
 use crate::error::{EngineError, Result};
 use crate::message::Delta;
-use crate::operators::group_table::GroupTable;
 use crate::plan::{RankFunction, SortKey};
 
 /// Which rows of a partition are wanted.
@@ -28,9 +27,7 @@ pub(crate) struct Ranks {
 
 /// See the module.
 pub(crate) struct Partitions {
-    layout: RowLayout,
-    table: GroupTable,
-    arena: RowArena,
+    store: RowStore,
     rows: Vec<Partition>,
     /// Rows that left in this epoch.
     gone: Vec<u32>,
@@ -55,37 +52,23 @@ pub(crate) struct Shown {
     pub(crate) rank: u64,
 }
 
-/// Rows to apply: the slot of each, and the rows that are not refused at once.
-pub(crate) struct Arrivals {
-    slots: Vec<u32>,
-    candidates: Vec<u32>,
-}
-
 impl Partitions {
     /// No partitions yet, for rows of `input`.
     ///
     /// # Errors
     /// Where a column has a type that cannot be compared.
     pub(crate) fn new(input: &Schema, partition: &[usize], order: &[SortKey], bound: Option<Ranks>) -> Result<Self> {
-        let layout = RowLayout::new(input, partition, order)?;
-        let types: Vec<DataType> = partition.iter().map(|&column| input.field(column).data_type().clone()).collect();
-        Ok(Self {
-            layout,
-            table: GroupTable::new(&types)?,
-            arena: RowArena::default(),
-            rows: Vec::new(),
-            gone: Vec::new(),
-            bound,
-        })
+        let store = RowStore::new(input, partition, order)?;
+        Ok(Self { store, rows: Vec::new(), gone: Vec::new(), bound })
     }
 
     /// The slots of all partitions.
     pub(crate) fn live_slots(&self) -> Vec<u32> {
-        self.table.live_slots()
+        self.store.table.live_slots()
     }
 
-    pub(crate) fn arena(&self) -> &RowArena {
-        &self.arena
+    pub(crate) fn store(&self) -> &RowStore {
+        &self.store
     }
 
     /// Whether a partition has no row.
@@ -93,46 +76,61 @@ impl Partitions {
         self.rows.get(slot as usize).is_none_or(|partition| partition.rows.is_empty())
     }
 
-    /// Places rows in their partitions. `touch` is told the slot of each partition, once or often, before it changes.
+    /// Places rows in their partitions. `accept` is told the partition's slot and the row's number before each change, and
+    /// may refuse it; rows beyond the last one kept it is not told of.
     ///
     /// # Errors
-    /// Where a column is not of its declared type; what `touch` says.
-    pub(crate) fn apply(&mut self, delta: &Delta, mut touch: impl FnMut(&Self, u32, usize)) -> Result<()> {
+    /// Where a column is not of its declared type.
+    pub(crate) fn apply(&mut self, delta: &Delta, mut accept: impl FnMut(&Self, u32, usize) -> bool) -> Result<()> {
         let batch = &delta.batch;
-        let mut slots = Vec::new();
-        self.table.intern(&self.layout.partition_columns(batch), batch.num_rows(), &mut slots)?;
-        self.rows.resize_with(self.table.capacity_slots(), Partition::default);
-        let sort_keys = self.layout.sort_keys(batch)?;
-        let arrivals = self.candidates(slots, |row| sort_keys.row(row))?;
+        let slots = self.slots(batch)?;
+        let sort_keys = self.store.layout.sort_keys(batch)?;
+        let candidates = self.candidates(&slots, &sort_keys)?;
         // Few survivors are gathered first, so that the others are not encoded.
-        let few = arrivals.candidates.len() * 2 < batch.num_rows();
-        let only = few.then(|| UInt32Array::from(arrivals.candidates.clone()));
-        let rests = self.layout.rests(batch, only.as_ref())?;
-        for (at, &row) in arrivals.candidates.iter().enumerate() {
+        let few = candidates.len() * 2 < batch.num_rows();
+        let only = few.then(|| UInt32Array::from(candidates.clone()));
+        let rests = self.store.layout.rests(batch, only.as_ref())?;
+        for (at, &row) in candidates.iter().enumerate() {
             let row = row as usize;
-            let probe = Probe::new(sort_keys.row(row), rests.row(if few { at } else { row }));
-            let slot = arrivals.slots[row];
-            touch(self, slot, row);
-            self.change(slot, &probe, if delta.is_retract(row) { -1 } else { 1 })?;
+            let slot = slots[row];
+            if accept(self, slot, row) {
+                let probe = Probe::new(sort_keys.row(row), rests.row(if few { at } else { row }));
+                self.change(slot, &probe, if delta.is_retract(row) { -1 } else { 1 })?;
+            }
         }
         Ok(())
     }
 
+    /// The slots of rows; new ones are empty.
+    fn slots(&mut self, batch: &RecordBatch) -> Result<Vec<u32>> {
+        let slots = self.store.slots(batch)?;
+        self.rows.resize_with(self.store.table.capacity_slots(), Partition::default);
+        Ok(slots)
+    }
+
+    /// The slots of keys; new ones are empty.
+    ///
+    /// # Errors
+    /// Where a column is not of its declared type.
+    pub(crate) fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+        let mut slots = Vec::new();
+        self.store.table.intern(keys, rows, &mut slots)?;
+        self.rows.resize_with(self.store.table.capacity_slots(), Partition::default);
+        Ok(slots)
+    }
+
     /// The rows that are not beyond the last one kept.
-    fn candidates<'a>(&self, slots: Vec<u32>, sort_key: impl Fn(usize) -> &'a [u8]) -> Result<Arrivals> {
+    fn candidates(&self, slots: &[u32], sort_keys: &Encoded) -> Result<Vec<u32>> {
         let rows = u32::try_from(slots.len()).map_err(|_| EngineError::Internal("a batch of 2^32 rows".into()))?;
-        let candidates = match self.bound {
-            None => (0..rows).collect(),
-            Some(bound) => {
-                (0..rows).filter(|&row| !self.is_beyond(bound, slots[row as usize], sort_key(row as usize))).collect()
-            }
-        };
-        Ok(Arrivals { slots, candidates })
+        let Some(bound) = self.bound else { return Ok((0..rows).collect()) };
+        let keep = |row: &u32| !self.is_beyond(bound, slots[*row as usize], sort_keys.row(*row as usize));
+        Ok((0..rows).filter(keep).collect())
     }
 
     fn is_beyond(&self, bound: Ranks, slot: u32, sort_key: &[u8]) -> bool {
         let partition = &self.rows[slot as usize];
-        partition.is_full(bound) && partition.rows.last().is_some_and(|last| last.is_before(&self.arena, sort_key))
+        partition.is_full(bound)
+            && partition.rows.last().is_some_and(|last| last.is_before(&self.store.arena, sort_key))
     }
 
     /// Adds to the count of a row.
@@ -142,7 +140,7 @@ impl Partitions {
     pub(crate) fn change(&mut self, slot: u32, probe: &Probe<'_>, by: i32) -> Result<()> {
         let partition = &mut self.rows[slot as usize];
         partition.count += i64::from(by);
-        match partition.rows.find(&self.arena, probe) {
+        match partition.rows.find(&self.store.arena, probe) {
             Ok(at) => {
                 let entry = partition.rows.get_mut(at);
                 let count = entry.map_or(0, |entry| {
@@ -156,17 +154,17 @@ impl Partitions {
                 }
             }
             Err(at) => {
-                let entry = probe.entry(self.arena.push(probe.sort_key, probe.rest)?, by);
+                let entry = probe.entry(self.store.arena.push(probe.sort_key, probe.rest)?, by);
                 if self.bound.is_some_and(|bound| bound.function == RankFunction::DenseRank) {
                     let mut neighbours = partition.rows.neighbours(at).into_iter().flatten();
-                    let has_peer = neighbours.any(|other| other.is_peer(&self.arena, &entry));
+                    let has_peer = neighbours.any(|other| other.is_peer(&self.store.arena, &entry));
                     partition.peer_groups += u64::from(!has_peer);
                 }
                 partition.rows.insert(at, entry);
             }
         }
         if let Some(bound) = self.bound {
-            partition.truncate(&self.arena, bound, probe.sort_key, &mut self.gone);
+            partition.truncate(&self.store.arena, bound, probe.sort_key, &mut self.gone);
         }
         Ok(())
     }
@@ -190,7 +188,7 @@ impl Partitions {
                     }
                 }
                 RankFunction::Rank | RankFunction::DenseRank => {
-                    if peers.is_none_or(|peer| !peer.is_peer(&self.arena, entry)) {
+                    if peers.is_none_or(|peer| !peer.is_peer(&self.store.arena, entry)) {
                         peers = Some(*entry);
                         rank = if ranks.function == RankFunction::Rank { position + 1 } else { rank + 1 };
                     }
@@ -206,13 +204,18 @@ impl Partitions {
         }
     }
 
-    /// Forgets partitions with all their rows.
-    pub(crate) fn remove(&mut self, slots: &[u32]) {
+    /// Drops the rows of partitions.
+    pub(crate) fn clear(&mut self, slots: &[u32]) {
         for &slot in slots {
             let partition = std::mem::take(&mut self.rows[slot as usize]);
             self.gone.extend(partition.rows.iter().map(|entry| entry.id));
         }
-        self.table.remove(slots);
+    }
+
+    /// Forgets partitions with all their rows.
+    pub(crate) fn remove(&mut self, slots: &[u32]) {
+        self.clear(slots);
+        self.store.table.remove(slots);
     }
 
     /// Gives back the memory of rows that left.
@@ -220,31 +223,23 @@ impl Partitions {
     /// # Errors
     /// Where there are too many rows.
     pub(crate) fn release(&mut self) -> Result<()> {
-        self.arena.remove(&std::mem::take(&mut self.gone))
-    }
-
-    /// Rows as the input's columns; `slots` has the partition of each.
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a column.
-    pub(crate) fn decode(&self, ids: &[u32], slots: &[u32]) -> Result<Vec<ArrayRef>> {
-        self.layout.decode(&self.arena, ids, &self.table, slots)
+        self.store.arena.remove(&std::mem::take(&mut self.gone))
     }
 
     /// All rows and their counts, as columns.
     ///
     /// # Errors
-    /// As [`Self::decode`].
+    /// Where Arrow cannot build a column.
     pub(crate) fn snapshot(&self) -> Result<(Vec<ArrayRef>, usize)> {
         let (mut ids, mut slots, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for slot in self.table.live_slots() {
+        for slot in self.store.table.live_slots() {
             for entry in self.rows[slot as usize].rows.iter() {
                 ids.push(entry.id);
                 slots.push(slot);
                 counts.push(entry.count);
             }
         }
-        let mut columns = self.decode(&ids, &slots)?;
+        let mut columns = self.store.decode(&ids, &slots)?;
         columns.push(Arc::new(Int32Array::from(counts)));
         Ok((columns, ids.len()))
     }
@@ -258,10 +253,8 @@ impl Partitions {
         else {
             return Err(EngineError::Internal("kept rows without their counts".into()));
         };
-        let mut slots = Vec::new();
-        self.table.intern(&self.layout.partition_columns(state), state.num_rows(), &mut slots)?;
-        self.rows.resize_with(self.table.capacity_slots(), Partition::default);
-        let (sort_keys, rests) = (self.layout.sort_keys(state)?, self.layout.rests(state, None)?);
+        let slots = self.slots(state)?;
+        let (sort_keys, rests) = (self.store.layout.sort_keys(state)?, self.store.layout.rests(state, None)?);
         for (row, (&slot, &count)) in slots.iter().zip(counts.values()).enumerate() {
             self.change(slot, &Probe::new(sort_keys.row(row), rests.row(row)), count)?;
         }

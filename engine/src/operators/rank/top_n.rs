@@ -68,14 +68,14 @@ impl TopN {
             after.clear();
             self.partitions.show(slot, self.ranks, self.identity == Identity::Number, &mut after);
             let before = &self.epoch.before[start..end];
-            self.changes.compare(&self.partitions, slot, before, &after, self.identity);
+            self.changes.compare(self.partitions.store(), slot, before, &after, self.identity);
             start = end;
             self.epoch.flags[slot as usize] = false;
             if self.partitions.is_empty(slot) {
                 empty.push(slot);
             }
         }
-        self.changes.emit(&self.partitions, &self.output, context)?;
+        self.changes.emit(self.partitions.store(), &self.output, context)?;
         self.epoch.before.clear();
         if let Some(expiry) = &mut self.expiry {
             expiry.touch(slots.iter().map(|(slot, _)| *slot), context.now);
@@ -108,7 +108,10 @@ impl Operator for TopN {
             return Err(EngineError::Internal("retractions into a rank over insertions".into()));
         }
         let (ranks, each_copy, epoch) = (self.ranks, self.identity == Identity::Number, &mut self.epoch);
-        self.partitions.apply(&delta, |partitions, slot, _| epoch.touch(partitions, slot, ranks, each_copy))
+        self.partitions.apply(&delta, |partitions, slot, _| {
+            epoch.touch(partitions, slot, ranks, each_copy);
+            true
+        })
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
