@@ -1,5 +1,7 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod rank;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -126,6 +128,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
         }
+        OperatorSpec::Rank(spec) => rank::headline(spec, &of_input),
         OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
         OperatorSpec::Sink(spec) => {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
@@ -199,6 +202,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
+        OperatorSpec::Rank(spec) => rank::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
             ChangelogMode::Retract => "the rows of the view".into(),

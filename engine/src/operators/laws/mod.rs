@@ -8,6 +8,8 @@
 mod cases;
 mod harness;
 mod oracle;
+mod rank;
+mod rank_scripts;
 mod scripts;
 
 use proptest::prelude::*;
@@ -174,7 +176,12 @@ fn every_operator_keeps_the_laws() {
 }
 
 #[test]
+fn every_rank_keeps_the_laws() {
+    property(&rank::cases(), DISORDER, 8);
+}
+
+#[test]
 fn late_rows_are_dropped_and_counted() {
-    let cases: Vec<Case> = all().into_iter().filter(|case| case.late.is_some()).collect();
+    let cases: Vec<Case> = all().into_iter().chain(rank::cases()).filter(|case| case.late.is_some()).collect();
     property(&cases, 3 * DISORDER, 16);
 }
