@@ -4,11 +4,14 @@
 //! [`OperatorSpec`], its inputs with the [`Partitioning`] of the edge, and the [`Edge`] properties of its output.
 //! Operators see columns by index; every expression stands in a [`Step`] of a stateless node or of a source.
 
+mod aggregate;
+
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
+pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
 use crate::expr::Scalar;
 use crate::ports::{Sink, Source};
 
@@ -261,6 +264,8 @@ pub struct WindowAggregateSpec {
     pub keys: Vec<usize>,
     /// The aggregates.
     pub calls: Vec<AggregateCall>,
+    /// The input retracts rows. Those of an open window may change; a window still comes out once.
+    pub retracts: bool,
 }
 
 /// An aggregation per key and session. Output as [`WindowAggregateSpec`].
@@ -294,48 +299,22 @@ pub struct GroupAggregateSpec {
     pub keys: Vec<usize>,
     /// The aggregates. Empty for `DISTINCT`.
     pub calls: Vec<AggregateCall>,
+    /// The input retracts rows. A key whose last row is retracted is gone.
+    pub retracts: bool,
+    /// A key that no row touches for so many microseconds of processing time is forgotten: its row stays as it was
+    /// emitted last, and it starts anew with its next row. `None`: never.
+    pub ttl_us: Option<i64>,
 }
 
-/// One aggregate of an aggregation.
-#[derive(Debug, Clone)]
-pub struct AggregateCall {
-    /// What is computed.
-    pub function: AggregateFunction,
-    /// Column of the argument; `None` for `COUNT(*)`.
-    pub arg: Option<usize>,
-    /// Each value counts once.
-    pub distinct: bool,
-    /// Boolean column: only rows with true count.
-    pub filter: Option<usize>,
-    /// Name and type of the result.
-    pub output: FieldRef,
-}
-
-/// The aggregates of the engine. Nulls are ignored by all but `COUNT(*)`.
+/// A column that rows are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AggregateFunction {
-    /// Number of rows, or of non-null arguments.
-    Count,
-    /// Sum, in the type of the output.
-    Sum,
-    /// Mean: floating point, or decimal cut to the output's scale, as DataFusion.
-    Avg,
-    /// Least.
-    Min,
-    /// Greatest.
-    Max,
-    /// Argument of the first row that arrived.
-    FirstValue,
-    /// Argument of the last row that arrived.
-    LastValue,
-    /// Sample standard deviation; null below two rows.
-    StddevSamp,
-    /// Population standard deviation.
-    StddevPop,
-    /// Sample variance; null below two rows.
-    VarSamp,
-    /// Population variance.
-    VarPop,
+pub struct SortKey {
+    /// The column.
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
+    /// Nulls before all values, else after them.
+    pub nulls_first: bool,
 }
 
 /// A join of rows with equal keys and equal windows. Output: the left columns, then the right.

@@ -78,7 +78,8 @@ pub fn split_by_shard(delta: &Delta, keys: &[usize], shards: usize) -> Result<Ve
     Ok(parts)
 }
 
-fn take_rows(delta: &Delta, rows: Vec<u32>) -> Result<Delta> {
+/// These rows of a delta with their signs.
+pub(crate) fn take_rows(delta: &Delta, rows: Vec<u32>) -> Result<Delta> {
     let sign = match &delta.sign {
         Sign::AppendOnly => None,
         Sign::Retracts(bits) => Some(rows.iter().map(|&row| bits.value(row as usize)).collect()),

@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, Partitioning, Step, Window,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, PairStatistic, Partitioning, SortKey,
+    Step, Window,
     WindowInput, WindowTime,
 };
 
@@ -154,7 +155,18 @@ fn grouping(key_names: &str, calls: &[AggregateCall], names: &dyn Fn(&[usize]) -
 }
 
 fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String {
-    let name = match call.function {
+    let name = aggregate_name(&call.function);
+    let distinct = if call.distinct { "distinct " } else { "" };
+    let args = if call.args.is_empty() { "*".to_owned() } else { names(&call.args) };
+    let order = |key: &SortKey| format!("{}{}", names(&[key.column]), if key.descending { " desc" } else { "" });
+    let order: Vec<String> = call.order_by.iter().map(order).collect();
+    let order = if order.is_empty() { String::new() } else { format!(" order by {}", order.join(", ")) };
+    let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
+    format!("{name}({distinct}{args}{order}){filter}")
+}
+
+fn aggregate_name(function: &AggregateFunction) -> &'static str {
+    match function {
         AggregateFunction::Count => "count",
         AggregateFunction::Sum => "sum",
         AggregateFunction::Avg => "avg",
@@ -166,11 +178,32 @@ fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String
         AggregateFunction::StddevPop => "stddev_pop",
         AggregateFunction::VarSamp => "var_samp",
         AggregateFunction::VarPop => "var_pop",
-    };
-    let distinct = if call.distinct { "distinct " } else { "" };
-    let arg = call.arg.map_or_else(|| "*".to_owned(), |arg| names(&[arg]));
-    let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
-    format!("{name}({distinct}{arg}){filter}")
+        AggregateFunction::BoolAnd => "bool_and",
+        AggregateFunction::BoolOr => "bool_or",
+        AggregateFunction::BitAnd => "bit_and",
+        AggregateFunction::BitOr => "bit_or",
+        AggregateFunction::BitXor => "bit_xor",
+        AggregateFunction::ApproxCountDistinct => "approx_count_distinct",
+        AggregateFunction::StringAgg { .. } => "string_agg",
+        AggregateFunction::ArrayAgg => "array_agg",
+        AggregateFunction::PercentileCont(_) => "percentile_cont",
+        AggregateFunction::PercentileDisc(_) => "percentile_disc",
+        AggregateFunction::Median => "median",
+        AggregateFunction::OfPairs(statistic) => match statistic {
+            PairStatistic::CovarPop => "covar_pop",
+            PairStatistic::CovarSamp => "covar_samp",
+            PairStatistic::Corr => "corr",
+            PairStatistic::RegrSlope => "regr_slope",
+            PairStatistic::RegrIntercept => "regr_intercept",
+            PairStatistic::RegrCount => "regr_count",
+            PairStatistic::RegrR2 => "regr_r2",
+            PairStatistic::RegrAvgX => "regr_avgx",
+            PairStatistic::RegrAvgY => "regr_avgy",
+            PairStatistic::RegrSxx => "regr_sxx",
+            PairStatistic::RegrSyy => "regr_syy",
+            PairStatistic::RegrSxy => "regr_sxy",
+        },
+    }
 }
 
 fn steps(steps: &[Step]) -> String {

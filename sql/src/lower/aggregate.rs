@@ -68,7 +68,12 @@ impl Lowering<'_> {
         let [start, end] = prepared.extra[..] else { return Err(broken("a window without its columns")) };
         let together: Vec<usize> = if prepared.keys.is_empty() { vec![start, end] } else { prepared.keys.clone() };
         let window = WindowInput::Attached { start, end };
-        let spec = WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone() };
+        let spec = WindowAggregateSpec {
+            window,
+            keys: prepared.keys.clone(),
+            calls: prepared.calls.clone(),
+            retracts: false,
+        };
         self.emit_window(OperatorSpec::WindowAggregate(spec), prepared, &together, &aggregate.schema)
     }
 
@@ -135,7 +140,7 @@ impl Lowering<'_> {
             }
             window @ (Window::Tumble { .. } | Window::Hop { .. } | Window::Cumulate { .. }) => {
                 let window = WindowInput::Assign { window, time };
-                OperatorSpec::WindowAggregate(WindowAggregateSpec { window, keys, calls })
+                OperatorSpec::WindowAggregate(WindowAggregateSpec { window, keys, calls, retracts: false })
             }
         };
         self.emit_window(spec, prepared, &together, &aggregate.schema).map(Some)
@@ -193,7 +198,8 @@ impl Lowering<'_> {
         out.spread = spread(&all);
         let inputs = vec![self.exchange(rel, &keys)];
         let (first, last) = (keys.len(), keys.len() + calls.len());
-        let out = self.node(OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls }), inputs, out);
+        let spec = GroupAggregateSpec { keys, calls, retracts: false, ttl_us: None };
+        let out = self.node(OperatorSpec::GroupAggregate(spec), inputs, out);
         let order: Vec<usize> = grouping.iter().map(|key| key.unwrap_or_default()).chain(first..last).collect();
         Ok(reordered(out, &order, &aggregate.schema))
     }
@@ -319,14 +325,14 @@ fn call(expr: &Expr, output: FieldRef, columns: &mut ColumnList) -> Result<Aggre
     if !params.order_by.is_empty() {
         return Err(refuse(&format!("ORDER BY in {name}"), None));
     }
-    let arg = match params.args.as_slice() {
-        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() => None,
-        [arg] => Some(columns.place(arg)),
-        [] => None,
+    let args = match params.args.as_slice() {
+        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() => Vec::new(),
+        [arg] => vec![columns.place(arg)],
+        [] => Vec::new(),
         _ => return Err(refuse(&format!("{name} of several arguments"), None)),
     };
     let filter = params.filter.as_ref().map(|filter| columns.place(filter));
-    Ok(AggregateCall { function, arg, distinct: params.distinct, filter, output })
+    Ok(AggregateCall { function, args, order_by: Vec::new(), distinct: params.distinct, filter, output })
 }
 
 /// Filters and projections between an aggregation and the window function below, with the aggregation's expressions

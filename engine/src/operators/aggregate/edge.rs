@@ -1,4 +1,4 @@
-//! `FIRST_VALUE` and `LAST_VALUE`: the non-null argument that arrived first or last.
+//! `FIRST_VALUE` and `LAST_VALUE` over insertions: the non-null argument that arrived first or last.
 
 use std::sync::Arc;
 
@@ -8,7 +8,6 @@ use arrow::row::{RowConverter, RowParser, SortField};
 
 use super::accumulator::{Accumulator, Arrival, Rows};
 use super::extreme::read_bytes;
-use super::kept;
 use crate::error::{EngineError, Result};
 
 /// Which end.
@@ -62,10 +61,11 @@ impl Accumulator for Edge {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let Some(values) = rows.values else { return Err(EngineError::Internal("no argument".into())) };
+        rows.insertions_only()?;
+        let values = rows.argument()?;
         let nulls = values.logical_nulls();
         let encoded = self.converter.convert_columns(std::slice::from_ref(values))?;
-        let keep = kept(nulls.as_ref(), rows.keep);
+        let keep = rows.kept(nulls.as_ref());
         let arrival = rows.arrival.unwrap_or(Arrival { first: self.next, rows: None });
         for (row, &slot) in rows.slots.iter().enumerate() {
             let place = arrival.of(row);
@@ -93,14 +93,6 @@ impl Accumulator for Edge {
             self.next = self.next.max(arrived.value(row) + 1);
         }
         Ok(())
-    }
-
-    fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
-        Err(EngineError::Internal("first and last values cannot be taken back".into()))
-    }
-
-    fn is_invertible(&self) -> bool {
-        false
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {

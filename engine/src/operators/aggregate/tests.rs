@@ -2,9 +2,9 @@
 //! back, and restored from a snapshot on the way.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use arrow::array::{Float64Array, Int64Array};
+use arrow::array::{AsArray, Float64Array, Int64Array};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Field, SchemaRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -152,8 +152,9 @@ fn check(data_type: &DataType, functions: &str, seed: u64) {
     let (expected, types) = oracle(&all, &named);
     let call =
         |(at, (_, function, distinct, filter)): (usize, &(String, AggregateFunction, bool, bool))| AggregateCall {
-            function: *function,
-            arg: Some(1),
+            function: function.clone(),
+            args: vec![1],
+            order_by: Vec::new(),
             distinct: *distinct,
             filter: filter.then_some(2),
             output: Arc::new(types.field(at).clone()),
@@ -162,7 +163,7 @@ fn check(data_type: &DataType, functions: &str, seed: u64) {
     let schema = all.schema();
     let slots: Vec<u32> = (0..GROUPS as u32).collect();
     let new = || {
-        let mut set = AggregateSet::new(&calls, &schema).unwrap();
+        let mut set = AggregateSet::new(&calls, &schema, false).unwrap();
         set.resize(2 * slots.len());
         set
     };
@@ -221,14 +222,15 @@ fn what_was_merged_can_be_taken_back() {
     let (other, other_slots) = batch(&mut random, 50, &DataType::Int64);
     let call = |function, filter| AggregateCall {
         function,
-        arg: Some(1),
+        args: vec![1],
+        order_by: Vec::new(),
         distinct: false,
         filter,
         output: Arc::new(Field::new("c", DataType::Int64, true)),
     };
     let calls = [call(AggregateFunction::Count, None), call(AggregateFunction::Sum, Some(2))];
     let filled = |rows: &RecordBatch, slots: &[u32]| {
-        let mut set = AggregateSet::new(&calls, &rows.schema()).unwrap();
+        let mut set = AggregateSet::new(&calls, &rows.schema(), false).unwrap();
         set.resize(GROUPS as usize);
         set.update(rows, slots).unwrap();
         set
@@ -251,7 +253,8 @@ fn first_and_last_go_by_arrival_across_sets() {
     };
     let call = |function| AggregateCall {
         function,
-        arg: Some(0),
+        args: vec![0],
+        order_by: Vec::new(),
         distinct: false,
         filter: None,
         output: Arc::new(Field::new("c", DataType::Utf8, true)),
@@ -259,16 +262,16 @@ fn first_and_last_go_by_arrival_across_sets() {
     let calls = [call(AggregateFunction::FirstValue), call(AggregateFunction::LastValue)];
     let new = || {
         let schema = Schema::new(vec![Field::new("v", DataType::Utf8, true)]);
-        let mut set = AggregateSet::new(&calls, &schema).unwrap();
+        let mut set = AggregateSet::new(&calls, &schema, false).unwrap();
         set.resize(1);
         set
     };
     let (mut early, mut late, mut both) = (new(), new(), new());
     // The early slice got its row only after two thousand others.
-    early.update_arrived(&rows(&[Some("a")]), &[0], Some(Arrival { first: 2_000, rows: None })).unwrap();
+    early.update_arrived(&rows(&[Some("a")]), None, &[0], Some(Arrival { first: 2_000, rows: None })).unwrap();
     let places = [3, 7, 9];
     let arrival = Arrival { first: 3_000, rows: Some(&places) };
-    late.update_arrived(&rows(&[None, Some("b"), Some("c")]), &[0, 0, 0], Some(arrival)).unwrap();
+    late.update_arrived(&rows(&[None, Some("b"), Some("c")]), None, &[0, 0, 0], Some(arrival)).unwrap();
     both.merge(&late, &[0], &[0]).unwrap();
     both.merge(&early, &[0], &[0]).unwrap();
     assert_eq!(text(&both.read(&[0]).unwrap()), [["a"], ["c"]]);

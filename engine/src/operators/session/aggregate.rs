@@ -39,7 +39,7 @@ impl SessionAggregate {
             time: spec.time,
             output,
             index: SessionIndex::new(spec.gap_us, &types)?,
-            set: AggregateSet::new(&spec.calls, input)?,
+            set: AggregateSet::new(&spec.calls, input, false)?,
             watermark: i64::MIN,
         })
     }

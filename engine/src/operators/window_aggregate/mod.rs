@@ -12,15 +12,15 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
+    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray,
 };
-use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use self::groups::{Groups, Template};
 use self::slices::{Slices, is_closed};
 use super::aggregate::{Arrival, find_table, table_of};
 use super::event_time::event_times;
+use super::key_group::take_rows;
 use super::{Context, Operator, OperatorState};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
@@ -69,7 +69,7 @@ impl WindowAggregate {
     /// # Errors
     /// Where an aggregate is not defined for its argument's type.
     pub fn new(spec: &WindowAggregateSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let template = Template { input: Arc::clone(input), keys: spec.keys.clone(), calls: spec.calls.clone() };
+        let template = Template { input: Arc::clone(input), keys: spec.keys.clone(), calls: spec.calls.clone(), retracts: spec.retracts };
         template.groups()?;
         let windows = match spec.window {
             WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced {
@@ -104,7 +104,7 @@ impl WindowAggregate {
 impl Sliced {
     fn update(
         &mut self,
-        batch: &RecordBatch,
+        delta: &Delta,
         arrived: i64,
         watermark: i64,
         template: &Template,
@@ -115,19 +115,19 @@ impl Sliced {
             WindowTime::Processing => {
                 let slice = self.slices.slice_of(context.now.0);
                 context.set_timer(ProcessingTime(self.slices.end_after(context.now.0)));
-                self.add(slice, batch, whole, template)
+                self.add(slice, delta, whole, template)
             }
             WindowTime::Event(column) => {
-                let times = event_times(batch, column)?;
+                let times = event_times(&delta.batch, column)?;
                 for (slice, rows) in by_slice(&times, &self.slices) {
-                    let count = rows.as_ref().map_or(batch.num_rows(), Vec::len);
+                    let count = rows.as_ref().map_or(delta.rows(), Vec::len);
                     match self.slices.last_end(slice) {
                         None => {}
                         Some(end) if is_closed(end, watermark) => context.count_late(count),
                         Some(_) => match rows {
-                            None => self.add(slice, batch, whole, template)?,
+                            None => self.add(slice, delta, whole, template)?,
                             Some(rows) => {
-                                let part = take_record_batch(batch, &UInt32Array::from(rows.clone()))?;
+                                let part = take_rows(delta, rows.clone())?;
                                 self.add(slice, &part, Arrival { first: arrived, rows: Some(&rows) }, template)?;
                             }
                         },
@@ -138,14 +138,14 @@ impl Sliced {
         }
     }
 
-    fn add(&mut self, slice: i64, batch: &RecordBatch, arrival: Arrival<'_>, template: &Template) -> Result<()> {
+    fn add(&mut self, slice: i64, delta: &Delta, arrival: Arrival<'_>, template: &Template) -> Result<()> {
         // A row for a slice that the running table already holds belongs to the windows to come as well.
         if let Some(running) = self.running.as_mut().filter(|running| (running.start..running.end).contains(&slice)) {
-            running.groups.update(batch, arrival)?;
+            running.groups.update(delta, arrival)?;
         }
         match self.open.entry(slice) {
-            Entry::Occupied(mut open) => open.get_mut().update(batch, arrival),
-            Entry::Vacant(vacant) => vacant.insert(template.groups()?).update(batch, arrival),
+            Entry::Occupied(mut open) => open.get_mut().update(delta, arrival),
+            Entry::Vacant(vacant) => vacant.insert(template.groups()?).update(delta, arrival),
         }
     }
 
@@ -262,13 +262,13 @@ fn by_window(starts: &[i64], ends: &[i64]) -> BTreeMap<(i64, i64), Vec<u32>> {
 
 impl Operator for WindowAggregate {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        if delta.sign != Sign::AppendOnly {
+        if delta.sign != Sign::AppendOnly && !self.template.retracts {
             return Err(EngineError::Unsupported("a window over an updating input".into()));
         }
         let arrived = self.arrived;
         self.arrived += delta.rows() as i64;
         match &mut self.windows {
-            Windows::Sliced(sliced) => sliced.update(&delta.batch, arrived, self.watermark, &self.template, context),
+            Windows::Sliced(sliced) => sliced.update(&delta, arrived, self.watermark, &self.template, context),
             Windows::Attached { start, end, open } => {
                 let (starts, ends) = (event_times(&delta.batch, *start)?, event_times(&delta.batch, *end)?);
                 for ((end, start), rows) in by_window(&starts, &ends) {
@@ -276,7 +276,7 @@ impl Operator for WindowAggregate {
                         context.count_late(rows.len());
                         continue;
                     }
-                    let part = take_record_batch(&delta.batch, &UInt32Array::from(rows.clone()))?;
+                    let part = take_rows(&delta, rows.clone())?;
                     let arrival = Arrival { first: arrived, rows: Some(&rows) };
                     match open.entry((end, start)) {
                         Entry::Occupied(mut open) => open.get_mut().update(&part, arrival)?,

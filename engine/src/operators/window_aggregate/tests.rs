@@ -81,9 +81,10 @@ fn batch(rows: &[(&str, i64, i64)]) -> RecordBatch {
 }
 
 fn operator(window: Window, time: WindowTime, keyed: bool, functions: &[AggregateFunction]) -> WindowAggregate {
-    let calls = functions.iter().map(|&function| AggregateCall {
-        function,
-        arg: Some(2),
+    let calls = functions.iter().map(|function| AggregateCall {
+        function: function.clone(),
+        args: vec![2],
+        order_by: Vec::new(),
         distinct: false,
         filter: None,
         output: Arc::new(Field::new("c", DataType::Int64, true)),
@@ -94,7 +95,7 @@ fn operator(window: Window, time: WindowTime, keyed: bool, functions: &[Aggregat
     let mut fields: Vec<Field> = keys.iter().map(|_| Field::new("k", DataType::Utf8, true)).collect();
     fields.extend(calls.iter().map(|call| call.output.as_ref().clone()));
     fields.extend(["window_start", "window_end", "window_time"].map(millis));
-    let spec = WindowAggregateSpec { window: WindowInput::Assign { window, time }, keys, calls };
+    let spec = WindowAggregateSpec { window: WindowInput::Assign { window, time }, keys, calls, retracts: false };
     WindowAggregate::new(&spec, &batch(&[]).schema(), Arc::new(Schema::new(fields))).unwrap()
 }
 
