@@ -20,7 +20,8 @@ fn operator(keys: Vec<usize>, shard: usize) -> GroupAggregate {
     let calls = vec![call(AggregateFunction::Count, vec![], false), call(AggregateFunction::Sum, vec![1], true)];
     let names = keys.iter().map(|_| "k").chain(["n", "s"]);
     let output = Arc::new(Schema::new(names.map(field).collect::<Vec<_>>()));
-    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts: false, ttl_us: None }, &input, output, shard).unwrap()
+    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts: false, ttl_us: None }, &input, output, shard)
+        .unwrap()
 }
 
 fn rows(keys: &[i64], values: &[i64]) -> Delta {

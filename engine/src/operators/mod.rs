@@ -18,6 +18,7 @@ pub mod event_time;
 pub mod group_aggregate;
 pub mod group_table;
 mod idle_keys;
+pub mod join;
 pub mod key_group;
 pub mod rank;
 pub mod session;

@@ -244,6 +244,7 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAggregate(_)
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
+            | OperatorSpec::Join(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_) => {
                 let schema = |from: usize| self.dataflow.nodes.get(from).map(|from| Arc::clone(&from.edge.schema));

@@ -1,14 +1,14 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod join;
 mod rank;
 
 use std::collections::HashSet;
 use std::fmt::Write;
 
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, PairStatistic, Partitioning, SortKey,
-    Step, Window,
-    WindowInput, WindowTime,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, PairStatistic, Partitioning,
+    SortKey, Step, Window, WindowInput, WindowTime,
 };
 
 use crate::query::nodes::{describe_window, span};
@@ -79,6 +79,8 @@ fn properties(node: &Node) -> String {
 fn headline(dataflow: &Dataflow, node: &Node) -> String {
     let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
     let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
+    let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
+    let of_right = |columns: &[usize]| right.map_or_else(String::new, |right| names(right, columns));
     match &node.spec {
         OperatorSpec::Source(spec) => {
             let mut text = format!("Source {}: {}", spec.table, spec.source.describe());
@@ -120,11 +122,9 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::GroupAggregate(spec) => {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
         }
+        OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
-            let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
-            let pair = |(a, b): &(usize, usize)| {
-                format!("{} = {}", of_input(&[*a]), right.map_or_else(String::new, |right| names(right, &[*b])))
-            };
+            let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
             let on: Vec<String> = spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
             let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
@@ -234,6 +234,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
+        OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema};
 use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue};
-use datafusion::logical_expr::expr::{NullTreatment, Sort};
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::{NullTreatment, Sort};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{AggregateCall, AggregateFunction, PairStatistic, Percentile, SortKey, Step};
 

@@ -18,6 +18,7 @@ mod row;
 mod scan;
 mod uses;
 mod window;
+mod window_join;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ use crate::query::nodes::{Watermark, WindowTvf};
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
     let plan = optimise::optimise(&query.plan)?;
-    let mut lowering = Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+    let mut lowering =
+        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
     let rel = lowering.plan(&plan)?;
     let rel = lowering.rename(rel, &query.schema);
     lowering.finish(rel, target)

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, SkipType, WindowFunctionDefinition, lit,
 };
 use millstream_engine::expr::Scalar;
-use millstream_engine::plan::{ChangelogMode, NodeId, OperatorSpec, RankEmit, RankFunction, RankSpec, SortKey, Step};
+use millstream_engine::plan::{ChangelogMode, OperatorSpec, RankEmit, RankFunction, RankSpec, SortKey, Step};
 
 use super::calls::sort_key;
 use super::columns::{Extended, extended, narrowed};
@@ -56,7 +56,8 @@ impl Lowering<'_> {
         if bounds.1 == u64::MAX {
             return Ok(None);
         }
-        let reads_rank = |expr: &&Expr| expr.column_refs().iter().any(|column| schema.maybe_index_of_column(column) == Some(rank));
+        let reads_rank =
+            |expr: &&Expr| expr.column_refs().iter().any(|column| schema.maybe_index_of_column(column) == Some(rank));
         let wanted = needed.is_none_or(|needed| needed.contains(&rank)) || others.iter().any(reads_rank);
         let mut rel = self.rank_of(&numbering, bounds, wanted)?;
         for plan in numbering.between.iter().rev() {
@@ -82,8 +83,9 @@ impl Lowering<'_> {
             (false, false) => Some(ScalarValue::UInt64(None)),
             (false, true) => None,
         };
-        let column: Option<FieldRef> = constant.is_none().then(|| Arc::new(rank.clone()));
-        let ranked = self.rank(rel, &params.partition_by, &params.order_by, numbering.function, bounds, column, input)?;
+        let column: Option<FieldRef> = constant.is_none().then(|| Arc::clone(rank));
+        let ranked =
+            self.rank(rel, &params.partition_by, &params.order_by, numbering.function, bounds, column, input)?;
         let made = numbering.window.schema.inner();
         let width = input.fields().len();
         let Some(constant) = constant else {
@@ -127,9 +129,11 @@ impl Lowering<'_> {
         partition.sort_unstable();
         partition.dedup();
         let append = rel.changelog == ChangelogMode::Append;
-        let window_end = partition.iter().copied().find(|column| rel.window.end.contains(column)).filter(|_| {
-            append && partition.iter().any(|column| rel.window.start.contains(column))
-        });
+        let window_end = partition
+            .iter()
+            .copied()
+            .find(|column| rel.window.end.contains(column))
+            .filter(|_| append && partition.iter().any(|column| rel.window.start.contains(column)));
         let first = function == RankFunction::RowNumber && (from, to) == (1, 1);
         let emit = match (order.as_slice(), rel.time_column) {
             ([key], Some(time_column)) if append && first && !key.descending && key.column == time_column => {
@@ -275,4 +279,3 @@ pub(super) fn read_by(exprs: &[Expr], schema: &DFSchema) -> BTreeSet<usize> {
     let columns = exprs.iter().flat_map(Expr::column_refs);
     columns.filter_map(|column| schema.maybe_index_of_column(column)).collect()
 }
-

@@ -122,7 +122,9 @@ impl Ordered {
 impl Sequence {
     /// The accumulator of a signature with one argument.
     pub(super) fn new(signature: &Signature<'_>, reading: Reading) -> Result<Self> {
-        let [arg, ..] = signature.args else { return Err(EngineError::Internal("an aggregate without its argument".into())) };
+        let [arg, ..] = signature.args else {
+            return Err(EngineError::Internal("an aggregate without its argument".into()));
+        };
         Ok(Self {
             values: Codec::of(arg)?,
             order: Codec::new(signature.order)?,
@@ -217,7 +219,8 @@ impl Accumulator for Sequence {
         let (values, places) = (as_lists(values)?, as_lists(places)?);
         let encoded = self.values.encode(std::slice::from_ref(values.values()))?;
         let places = places.values().as_primitive_opt::<Int64Type>().ok_or_else(form)?;
-        let order = order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
+        let order =
+            order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
         let ordered = self.order.encode_or_none(&order)?;
         for (range, &slot) in ranges(values).zip(slots) {
             for at in range {
