@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
+use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign};
 use super::stateless::Stateless;
@@ -35,6 +36,7 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
             Box::new(WindowJoin::new(spec, Arc::clone(input(0)?), Arc::clone(input(1)?), output))
         }
         OperatorSpec::Rank(spec) => rank::build(spec, input(0)?, output)?,
+        OperatorSpec::Over(spec) => over::build(spec, input(0)?, output)?,
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)
         | OperatorSpec::Materialize(_)

@@ -18,6 +18,7 @@ pub mod event_time;
 pub mod group_aggregate;
 pub mod group_table;
 pub mod key_group;
+pub mod over;
 pub mod rank;
 pub mod session;
 pub mod stateless;

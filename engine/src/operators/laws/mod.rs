@@ -8,6 +8,7 @@
 mod cases;
 mod harness;
 mod oracle;
+mod over;
 mod rank;
 mod rank_scripts;
 mod scripts;
@@ -178,6 +179,11 @@ fn every_operator_keeps_the_laws() {
 #[test]
 fn every_rank_keeps_the_laws() {
     property(&rank::cases(), DISORDER, 8);
+}
+
+#[test]
+fn every_window_function_keeps_the_laws() {
+    property(&over::net_change(), DISORDER, 60);
 }
 
 #[test]

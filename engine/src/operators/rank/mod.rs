@@ -13,6 +13,7 @@ pub(crate) mod layout;
 pub(crate) mod ordered;
 pub(crate) mod partitions;
 mod top_n;
+pub(crate) mod touched;
 mod window_top_n;
 
 use arrow::array::BooleanArray;
