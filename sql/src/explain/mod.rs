@@ -1,5 +1,6 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod over;
 mod rank;
 
 use std::collections::HashSet;
@@ -129,6 +130,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
         }
         OperatorSpec::Rank(spec) => rank::headline(spec, &of_input),
+        OperatorSpec::Over(spec) => over::headline(spec, &of_input),
         OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
         OperatorSpec::Sink(spec) => {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
@@ -154,7 +156,15 @@ fn grouping(key_names: &str, calls: &[AggregateCall], names: &dyn Fn(&[usize]) -
 }
 
 fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String {
-    let name = match call.function {
+    let name = aggregate_name(call.function);
+    let distinct = if call.distinct { "distinct " } else { "" };
+    let arg = call.arg.map_or_else(|| "*".to_owned(), |arg| names(&[arg]));
+    let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
+    format!("{name}({distinct}{arg}){filter}")
+}
+
+fn aggregate_name(function: AggregateFunction) -> &'static str {
+    match function {
         AggregateFunction::Count => "count",
         AggregateFunction::Sum => "sum",
         AggregateFunction::Avg => "avg",
@@ -166,11 +176,7 @@ fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String
         AggregateFunction::StddevPop => "stddev_pop",
         AggregateFunction::VarSamp => "var_samp",
         AggregateFunction::VarPop => "var_pop",
-    };
-    let distinct = if call.distinct { "distinct " } else { "" };
-    let arg = call.arg.map_or_else(|| "*".to_owned(), |arg| names(&[arg]));
-    let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
-    format!("{name}({distinct}{arg}){filter}")
+    }
 }
 
 fn steps(steps: &[Step]) -> String {
@@ -203,6 +209,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
+        OperatorSpec::Over(spec) => over::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
             ChangelogMode::Retract => "the rows of the view".into(),
