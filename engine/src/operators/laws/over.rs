@@ -42,9 +42,7 @@ const FRAMED: &str = "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b
     first_value(v) IGNORE NULLS, last_value(v) IGNORE NULLS, nth_value(v, 2) IGNORE NULLS";
 const OF_ROWS: &str = "first_value(ts), last_value(ts), nth_value(ts, 2)";
 /// Those whose earlier rows need not be kept, however long the frame.
-const RUNNING: &str =
-    "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v), count(DISTINCT v), last_value(v)";
-const RUNNING_ROWS: &str = "first_value(ts), last_value(ts), nth_value(ts, 2)";
+const RUNNING: &str = "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v)";
 /// Functions of the partition.
 const RANKS: &str = "rank(), dense_rank()";
 const LATER: &str = "percent_rank(), cume_dist()";
@@ -84,7 +82,7 @@ fn call(text: &str, frame: Frame) -> OverCall {
     };
     let data_type = match (name, args.first()) {
         ("percent_rank" | "cume_dist" | "avg", _) => DataType::Float64,
-        ("first_value" | "last_value" | "nth_value" | "lag" | "lead", Some(&"ts")) => {
+        ("first_value" | "last_value" | "nth_value" | "lag" | "lead" | "min", Some(&"ts")) => {
             DataType::Timestamp(TimeUnit::Millisecond, None)
         }
         _ => DataType::Int64,
@@ -208,5 +206,32 @@ pub(super) fn net_change() -> Vec<Case> {
 
 /// Window functions whose rows come out once, on watermark.
 pub(super) fn on_watermark() -> Vec<Case> {
-    Vec::new()
+    use FrameBound::{CurrentRow, Preceding, UnboundedPreceding};
+    let emit = OverEmit::OnWatermark { column: 1 };
+    let rows = |start, end| Some(frame(FrameUnits::Rows, start, end));
+    let range = |start, end| Some(frame(FrameUnits::Range, start, end));
+    let all_rows = rows(UnboundedPreceding, CurrentRow);
+    let groups = [
+        vec![Group { texts: RUNNING, frame: range(UnboundedPreceding, CurrentRow), total: false }],
+        vec![Group { texts: RUNNING, frame: all_rows, total: true }],
+        vec![Group { texts: OF_ROWS, frame: all_rows, total: true }],
+        vec![
+            Group { texts: RANKS, frame: None, total: false },
+            Group { texts: NUMBERS, frame: None, total: true },
+            Group { texts: RUNNING, frame: all_rows, total: true },
+        ],
+        vec![Group { texts: FRAMED, frame: rows(Preceding(2), CurrentRow), total: true }],
+        vec![
+            Group { texts: OF_ROWS, frame: rows(Preceding(3), Preceding(1)), total: true },
+            Group { texts: RUNNING, frame: range(Preceding(7_000), CurrentRow), total: false },
+        ],
+        vec![Group { texts: RUNNING, frame: range(Preceding(4_000), CurrentRow), total: false }],
+        vec![Group {
+            texts: "count(*), sum(v), min(ts)",
+            frame: range(Preceding(9_000), Preceding(2_000)),
+            total: false,
+        }],
+        vec![Group { texts: "count(*), sum(v)", frame: range(CurrentRow, CurrentRow), total: false }],
+    ];
+    groups.iter().map(|groups| over(BY_TIME, groups, emit, false)).collect()
 }

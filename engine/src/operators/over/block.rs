@@ -35,12 +35,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// A whole partition.
-    pub(super) fn whole(start: u32, end: u32) -> Self {
-        Self { start, from: start, end, rows_before: 0, groups_before: 0 }
-    }
-
-    /// Part of a partition's rows: its first rows are known to be unchanged and not computed.
+    /// The rows that are computed.
     pub(super) fn rows(&self) -> std::ops::Range<u32> {
         self.from..self.end
     }

@@ -49,7 +49,7 @@ pub(super) fn build(spec: &RankSpec, input: &SchemaRef, output: SchemaRef) -> Re
 }
 
 /// The rows whose time is not late, if there are any; the others are counted.
-fn in_time(
+pub(super) fn in_time(
     delta: Delta,
     time_column: usize,
     is_late: impl Fn(i64) -> bool,
