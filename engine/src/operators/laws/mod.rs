@@ -9,6 +9,7 @@ mod cases;
 mod harness;
 mod oracle;
 mod over;
+mod over_scripts;
 mod rank;
 mod rank_scripts;
 mod scripts;
@@ -185,6 +186,7 @@ fn every_rank_keeps_the_laws() {
 fn every_window_function_keeps_the_laws() {
     property(&over::net_change(), DISORDER, 6);
     property(&over::on_watermark(), DISORDER, 24);
+    property(&over::on_arrival(), DISORDER, 24);
 }
 
 #[test]

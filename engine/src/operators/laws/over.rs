@@ -34,6 +34,10 @@ const BY_TIME: Order = Order {
     key: SortKey { column: 1, descending: false, nulls_first: false },
 };
 
+/// Arrival, which is the order of the rows' numbers.
+const BY_ARRIVAL: Order =
+    Order { text: "id", ties: "", key: SortKey { column: 1, descending: false, nulls_first: false } };
+
 const WHOLE: Frame =
     Frame { units: FrameUnits::Range, start: FrameBound::UnboundedPreceding, end: FrameBound::CurrentRow };
 
@@ -143,7 +147,11 @@ fn over(order: Order, groups: &[Group<'_>], emit: OverEmit, retracts: bool) -> C
     let on_watermark = matches!(emit, OverEmit::OnWatermark { .. });
     let from = if on_watermark { "(SELECT * FROM t WHERE ts >= w) AS t" } else { "t" };
     Case {
-        name: format!("over {} {emit:?} retracts {retracts}: {} {}", order.text, names.join(", "), frames.join(", ")),
+        name: format!(
+            "over {} {emit:?} retracts {retracts}: {}",
+            order.text,
+            names.into_iter().map(str::to_owned).chain(frames).collect::<Vec<_>>().join(" ")
+        ),
         output: schema,
         spec: OperatorSpec::Over(OverSpec { partition: vec![0], order: vec![order.key], calls, emit, retracts }),
         inputs: vec![input],
@@ -166,6 +174,11 @@ fn split(texts: &str) -> impl Iterator<Item = &str> {
 
 fn frame(units: FrameUnits, start: FrameBound, end: FrameBound) -> Frame {
     Frame { units, start, end }
+}
+
+/// All of them.
+pub(super) fn cases() -> Vec<Case> {
+    [net_change(), on_watermark(), on_arrival()].into_iter().flatten().collect()
 }
 
 /// Window functions whose net change comes at the barrier.
@@ -234,4 +247,22 @@ pub(super) fn on_watermark() -> Vec<Case> {
         vec![Group { texts: "count(*), sum(v)", frame: range(CurrentRow, CurrentRow), total: false }],
     ];
     groups.iter().map(|groups| over(BY_TIME, groups, emit, false)).collect()
+}
+
+/// Window functions in order of arrival.
+pub(super) fn on_arrival() -> Vec<Case> {
+    use FrameBound::{CurrentRow, Preceding, UnboundedPreceding};
+    let rows = |start, end| Some(frame(FrameUnits::Rows, start, end));
+    let groups = [
+        vec![
+            Group { texts: RANKS, frame: None, total: true },
+            Group { texts: NUMBERS, frame: None, total: true },
+            Group { texts: RUNNING, frame: rows(UnboundedPreceding, CurrentRow), total: true },
+        ],
+        vec![
+            Group { texts: OF_ROWS, frame: rows(UnboundedPreceding, CurrentRow), total: true },
+            Group { texts: FRAMED, frame: rows(Preceding(4), Preceding(1)), total: true },
+        ],
+    ];
+    groups.iter().map(|groups| over(BY_ARRIVAL, groups, OverEmit::OnArrival, false)).collect()
 }

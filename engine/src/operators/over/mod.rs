@@ -37,3 +37,6 @@ pub(super) fn build(spec: &OverSpec, input: &SchemaRef, output: SchemaRef) -> Re
         OverEmit::OnArrival => Box::new(OverOnArrival::new(spec, input, output)?),
     })
 }
+
+#[cfg(test)]
+mod tests;
