@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod over;
 mod rank;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
 pub use self::join::{IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
+pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
 use crate::expr::Scalar;
 use crate::ports::{Sink, Source};
@@ -123,6 +125,8 @@ pub enum OperatorSpec {
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.
     Rank(RankSpec),
+    /// Rows with the results of window functions (`OVER`).
+    Over(OverSpec),
     /// Keeps the rows as a readable view.
     Materialize(MaterializeSpec),
     /// Writes to a connector.

@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
 use super::join::Join;
+use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign};
 use super::stateless::Stateless;
@@ -37,6 +38,7 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
             Box::new(WindowJoin::new(spec, Arc::clone(input(0)?), Arc::clone(input(1)?), output))
         }
         OperatorSpec::Rank(spec) => rank::build(spec, input(0)?, output)?,
+        OperatorSpec::Over(spec) => over::build(spec, input(0)?, output)?,
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)
         | OperatorSpec::Materialize(_)

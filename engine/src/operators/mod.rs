@@ -20,6 +20,7 @@ pub mod group_table;
 mod idle_keys;
 pub mod join;
 pub mod key_group;
+pub mod over;
 pub mod rank;
 pub mod session;
 pub mod stateless;

@@ -1,6 +1,7 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
 mod join;
+mod over;
 mod rank;
 
 use std::collections::HashSet;
@@ -130,6 +131,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
         }
         OperatorSpec::Rank(spec) => rank::headline(spec, &of_input),
+        OperatorSpec::Over(spec) => over::headline(spec, &of_input),
         OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
         OperatorSpec::Sink(spec) => {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
@@ -237,6 +239,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
+        OperatorSpec::Over(spec) => over::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
             ChangelogMode::Retract => "the rows of the view".into(),

@@ -150,6 +150,18 @@ pub(super) fn sort_key(sort: &Sort, column: usize) -> SortKey {
     SortKey { column, descending: !sort.asc, nulls_first: sort.nulls_first }
 }
 
+/// The aggregate of that name over expressions: those of its arguments that are columns.
+///
+/// # Errors
+/// Where there is none of that name, or a literal is missing.
+pub(super) fn aggregate_function(name: &str, args: &[Expr], order: &[Sort]) -> Result<(AggregateFunction, Vec<Expr>)> {
+    let (function, rest) = function(name, args, order)?;
+    Ok(match rest {
+        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() => (function, Vec::new()),
+        rest => (function, rest.to_vec()),
+    })
+}
+
 /// The aggregate of that name, and those of its arguments that are columns.
 fn function<'e>(name: &str, args: &'e [Expr], order: &[Sort]) -> Result<(AggregateFunction, &'e [Expr])> {
     let function = match name {

@@ -12,6 +12,7 @@ mod columns;
 mod grouping_sets;
 mod join;
 mod optimise;
+mod over;
 mod rank;
 mod rel;
 mod row;
@@ -120,7 +121,7 @@ impl Lowering<'_> {
             LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.plan(&sort.input),
             LogicalPlan::Sort(_) => Err(broken("a sort with a limit of its own")),
             LogicalPlan::Limit(limit) => self.limit(limit),
-            LogicalPlan::Window(_) => Err(refuse("OVER", None)),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Unnest(_) => Err(refuse("UNNEST", None)),
             LogicalPlan::Subquery(_) => Err(refuse("a subquery in an expression", None)),
             LogicalPlan::RecursiveQuery(_) => Err(refuse("WITH RECURSIVE", None)),

@@ -8,6 +8,8 @@
 mod cases;
 mod harness;
 mod oracle;
+mod over;
+mod over_scripts;
 mod rank;
 mod rank_scripts;
 mod scripts;
@@ -202,7 +204,15 @@ fn every_rank_keeps_the_laws() {
 }
 
 #[test]
+fn every_window_function_keeps_the_laws() {
+    property(&over::net_change(), DISORDER, 6);
+    property(&over::on_watermark(), DISORDER, 24);
+    property(&over::on_arrival(), DISORDER, 24);
+}
+
+#[test]
 fn late_rows_are_dropped_and_counted() {
-    let cases: Vec<Case> = all().into_iter().chain(rank::cases()).filter(|case| case.late.is_some()).collect();
+    let cases: Vec<Case> =
+        all().into_iter().chain(rank::cases()).chain(over::on_watermark()).filter(|case| case.late.is_some()).collect();
     property(&cases, 3 * DISORDER, 16);
 }

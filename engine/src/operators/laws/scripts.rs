@@ -16,7 +16,12 @@ use crate::plan::{OperatorSpec, WindowInput, WindowTime};
 /// Runs a script through the operator of the case with that name; `by_clock`: windows are of processing time, and ranks
 /// forget partitions after 10 ms.
 pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) {
-    let mut case = all().into_iter().chain(super::rank::cases()).find(|case| case.name == name).unwrap();
+    let mut case = all()
+        .into_iter()
+        .chain(super::rank::cases())
+        .chain(super::over::cases())
+        .find(|case| case.name == name)
+        .unwrap();
     if by_clock {
         case.times = Times::None;
         match &mut case.spec {

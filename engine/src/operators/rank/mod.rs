@@ -13,6 +13,7 @@ pub(crate) mod layout;
 pub(crate) mod ordered;
 pub(crate) mod partitions;
 mod top_n;
+pub(crate) mod touched;
 mod window_top_n;
 
 use arrow::array::BooleanArray;
@@ -48,7 +49,7 @@ pub(super) fn build(spec: &RankSpec, input: &SchemaRef, output: SchemaRef) -> Re
 }
 
 /// The rows whose time is not late, if there are any; the others are counted.
-fn in_time(
+pub(super) fn in_time(
     delta: Delta,
     time_column: usize,
     is_late: impl Fn(i64) -> bool,

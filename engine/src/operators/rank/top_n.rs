@@ -7,7 +7,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 use super::changes::{Changes, Identity};
 use super::expiry::Expiry;
-use super::partitions::{Partitions, Ranks, Shown};
+use super::partitions::{Partitions, Ranks};
+use super::touched::Touched;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -25,15 +26,6 @@ pub(super) struct TopN {
     epoch: Touched,
     changes: Changes,
     expiry: Option<Expiry>,
-}
-
-/// The partitions that changed in this epoch, and what they showed before.
-#[derive(Default)]
-struct Touched {
-    flags: Vec<bool>,
-    /// Slots, and where their rows end in `before`.
-    slots: Vec<(u32, usize)>,
-    before: Vec<Shown>,
 }
 
 impl TopN {
@@ -62,43 +54,27 @@ impl TopN {
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<()> {
-        let slots = std::mem::take(&mut self.epoch.slots);
-        let (mut start, mut after, mut empty) = (0, Vec::new(), Vec::new());
-        for &(slot, end) in &slots {
+        let epoch = std::mem::take(&mut self.epoch);
+        let (mut after, mut empty) = (Vec::new(), Vec::new());
+        for (slot, before) in epoch.iter() {
             after.clear();
             self.partitions.show(slot, self.ranks, self.identity == Identity::Number, &mut after);
-            let before = &self.epoch.before[start..end];
             self.changes.compare(self.partitions.store(), slot, before, &after, self.identity);
-            start = end;
-            self.epoch.flags[slot as usize] = false;
             if self.partitions.is_empty(slot) {
                 empty.push(slot);
             }
         }
         self.changes.emit(self.partitions.store(), &self.output, context)?;
-        self.epoch.before.clear();
         if let Some(expiry) = &mut self.expiry {
-            expiry.touch(slots.iter().map(|(slot, _)| *slot), context.now);
+            expiry.touch(epoch.iter().map(|(slot, _)| slot), context.now);
             if expiry.is_due(context.now) {
                 let expired = expiry.expired(&self.partitions.live_slots(), context.now);
                 empty.extend(expired.into_iter().filter(|&slot| !self.partitions.is_empty(slot)));
             }
         }
+        self.epoch = epoch.cleared();
         self.partitions.remove(&empty);
         self.partitions.release()
-    }
-}
-
-impl Touched {
-    /// Notes what a partition shows, the first time in an epoch.
-    fn touch(&mut self, partitions: &Partitions, slot: u32, ranks: Ranks, each_copy: bool) {
-        if self.flags.len() <= slot as usize {
-            self.flags.resize(slot as usize + 1, false);
-        }
-        if !std::mem::replace(&mut self.flags[slot as usize], true) {
-            partitions.show(slot, ranks, each_copy, &mut self.before);
-            self.slots.push((slot, self.before.len()));
-        }
     }
 }
 
