@@ -64,7 +64,8 @@ impl Running {
         let calls: Vec<OverCall> = spec.calls.iter().map(|call| renamed(call, &columns)).collect();
         let calls = Calls::new(&calls, Arc::clone(&schema))?;
         let running = calls.groups().iter().filter(|group| group.is_running());
-        let sets = running.map(|group| AggregateSet::new(&group.aggregates, &schema, false)).collect::<Result<Vec<_>>>()?;
+        let sets =
+            running.map(|group| AggregateSet::new(&group.aggregates, &schema, false)).collect::<Result<Vec<_>>>()?;
         let types: Vec<_> = spec.partition.iter().map(|&column| input.field(column).data_type().clone()).collect();
         // What is carried is not looked for in kept rows.
         let carried = |call: &&OverCall| !matches!(call.function, OverFunction::Aggregate(_)) || !is_unbounded(call);
