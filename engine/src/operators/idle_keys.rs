@@ -50,6 +50,15 @@ impl IdleKeys {
         gone
     }
 
+    /// The same keys, after those of `kept` have become the slots 0, 1, ….
+    pub(crate) fn renumbered(&self, kept: &[u32]) -> Self {
+        let mut renumbered = Self::new(self.ttl_us);
+        let touched: Vec<i64> = kept.iter().map(|&slot| self.touched(slot as usize)).collect();
+        let slots: Vec<u32> = (0..).zip(kept).map(|(slot, _)| slot).collect();
+        renumbered.restore(&slots, &touched);
+        renumbered
+    }
+
     /// Takes over when slots were touched last.
     pub(crate) fn restore(&mut self, slots: &[u32], touched: &[i64]) {
         let mut all: Vec<(i64, u32)> = touched.iter().copied().zip(slots.iter().copied()).collect();

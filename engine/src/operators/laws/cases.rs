@@ -238,6 +238,7 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         JoinKind::Full => "FULL JOIN",
         JoinKind::Semi => "LEFT SEMI JOIN",
         JoinKind::Anti => "LEFT ANTI JOIN",
+        JoinKind::Mark => panic!("a window join that marks"),
     };
     let side = |table: &str| format!("(SELECT * FROM ({}) WHERE we - 1 > w)", windows(table, "tumble 10 0"));
     let columns = |side: &str| {

@@ -7,6 +7,7 @@
 
 mod cases;
 mod harness;
+mod joins;
 mod oracle;
 mod over;
 mod over_scripts;
@@ -180,11 +181,17 @@ fn backwards(events: &[Event]) -> Vec<Event> {
 
 /// Holds the cases to the laws over arrivals that are at most so late.
 fn property(cases: &[Case], behind: i64, runs: u32) {
+    property_of(cases, behind, runs, |_| ());
+}
+
+/// [`property`] of arrivals that are changed before.
+fn property_of(cases: &[Case], behind: i64, runs: u32, change: impl Fn(&mut [Arrival])) {
     for case in cases {
         let config = Config { cases: runs, failure_persistence: None, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let arrivals = prop::collection::vec(arrival(0..=behind), 0..70);
-        if let Err(error) = runner.run(&arrivals, |arrivals| {
+        if let Err(error) = runner.run(&arrivals, |mut arrivals| {
+            change(&mut arrivals);
             hold(case, &arrivals);
             Ok(())
         }) {
@@ -208,6 +215,22 @@ fn every_window_function_keeps_the_laws() {
     property(&over::net_change(), DISORDER, 6);
     property(&over::on_watermark(), DISORDER, 24);
     property(&over::on_arrival(), DISORDER, 24);
+}
+
+#[test]
+fn every_join_keeps_the_laws() {
+    property(&joins::regular(), DISORDER, 16);
+}
+
+#[test]
+fn joins_of_equal_rows_keep_the_laws() {
+    // All rows at one time, and of few values.
+    property_of(&joins::regular(), DISORDER, 16, |arrivals| {
+        for arrival in arrivals {
+            (arrival.step, arrival.behind) = (0, 0);
+            arrival.value = arrival.value.map(|value| value.rem_euclid(2));
+        }
+    });
 }
 
 #[test]

@@ -159,6 +159,7 @@ fn over(order: Order, groups: &[Group<'_>], emit: OverEmit, retracts: bool) -> C
         result: format!("SELECT k, ts, v, b, {} FROM {from}", columns.join(", ")),
         late: on_watermark.then(|| "SELECT count(*) FROM t WHERE ts < w".into()),
         retracts,
+        any_order: false,
     }
 }
 
