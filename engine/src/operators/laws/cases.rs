@@ -59,7 +59,7 @@ const ALL: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DIST
 
 /// All whose result is a whole number.
 const WIDE: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1), \
-    bool_and(b = 1), bool_or(b = 1), bit_and(v), bit_or(v), bit_xor(v), bit_xor(DISTINCT v), median(v), \
+    bool_and(b = 1), bool_or(b = 1), bit_and(v), bit_or(v), bit_xor(v), median(v), \
     first_value(v ORDER BY ts,v) FILTER (WHERE b = 1), last_value(v ORDER BY ts,v) FILTER (WHERE b = 1), \
     count(DISTINCT ts), regr_count(v:ts), approx_distinct(v)";
 
