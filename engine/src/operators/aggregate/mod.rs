@@ -325,4 +325,6 @@ fn is_idempotent(function: &AggregateFunction) -> bool {
 }
 
 #[cfg(test)]
+mod ordered_tests;
+#[cfg(test)]
 mod tests;
