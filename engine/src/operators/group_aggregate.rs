@@ -136,7 +136,11 @@ impl GroupAggregate {
         for &slot in &slots {
             self.emitted[slot as usize] = true;
         }
-        known.iter().zip(gone.iter()).filter(|(_, gone)| *gone).for_each(|(&slot, _)| self.emitted[slot as usize] = false);
+        known
+            .iter()
+            .zip(gone.iter())
+            .filter(|(_, gone)| *gone)
+            .for_each(|(&slot, _)| self.emitted[slot as usize] = false);
         dirty.iter().for_each(|&slot| self.touched[slot as usize] = false);
         self.forget_empty(&dirty);
         if let Some(idle) = &mut self.idle {
@@ -259,7 +263,9 @@ fn join(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
 /// The numbers of a table of one column.
 fn numbers(state: &OperatorState, table: &str) -> Result<Vec<i64>> {
     let column = find_table(state, table)?.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
-    column.map(|column| column.values().to_vec()).ok_or_else(|| EngineError::Internal("the state has other keys".into()))
+    column
+        .map(|column| column.values().to_vec())
+        .ok_or_else(|| EngineError::Internal("the state has other keys".into()))
 }
 
 fn too_many() -> EngineError {

@@ -9,7 +9,7 @@ use arrow::compute::{interleave, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::event_time::event_times;
-use super::windows::{windows_of, windows_most};
+use super::windows::{windows_most, windows_of};
 use super::{Context, Operator, OperatorState};
 use crate::error::Result;
 use crate::expr::EvalContext;
@@ -233,7 +233,8 @@ mod tests {
     fn steps_that_multiply_rows_take_them_in_pieces() {
         const SECOND: i64 = 1_000_000;
         let time = Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true);
-        let fields = ["ts", "window_start", "window_end", "window_time"].map(|name| time.clone().with_name(name)).to_vec();
+        let fields =
+            ["ts", "window_start", "window_end", "window_time"].map(|name| time.clone().with_name(name)).to_vec();
         let window = Window::Hop { slide_us: SECOND, size_us: 1_000 * SECOND, offset_us: 0 };
         let assign =
             Step::AssignWindows { window, time: WindowTime::Event(0), schema: Arc::new(Schema::new(fields.clone())) };
@@ -243,6 +244,8 @@ mod tests {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![time])), vec![times]).unwrap();
         let out = run(vec![assign, expand], Delta::append(batch));
         assert_eq!(out.iter().map(Delta::rows).sum::<usize>(), 50 * 1_000 * 4);
-        assert!(out.iter().all(|delta| delta.rows() <= BATCH_ROWS && delta.batch.column(0).null_count() == delta.rows()));
+        assert!(
+            out.iter().all(|delta| delta.rows() <= BATCH_ROWS && delta.batch.column(0).null_count() == delta.rows())
+        );
     }
 }

@@ -85,7 +85,14 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let metrics = JobMetrics { rows_in: 5, rows_out: 1, late_rows: 0, evicted_keys: 0, bad_rows: 0, watermark: EventTime::MIN };
+        let metrics = JobMetrics {
+            rows_in: 5,
+            rows_out: 1,
+            late_rows: 0,
+            evicted_keys: 0,
+            bad_rows: 0,
+            watermark: EventTime::MIN,
+        };
         let job = JobStatus {
             id: JobId(3),
             name: "a\"b".into(),

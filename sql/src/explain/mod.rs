@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec, PairStatistic, Partitioning, SortKey,
-    Step, Window,
-    WindowInput, WindowTime,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
+    PairStatistic, Partitioning, SortKey, Step, Window, WindowInput, WindowTime,
 };
 
 use crate::query::nodes::{describe_window, span};

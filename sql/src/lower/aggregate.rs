@@ -68,12 +68,8 @@ impl Lowering<'_> {
         let [start, end] = prepared.extra[..] else { return Err(broken("a window without its columns")) };
         let together: Vec<usize> = if prepared.keys.is_empty() { vec![start, end] } else { prepared.keys.clone() };
         let window = WindowInput::Attached { start, end };
-        let spec = WindowAggregateSpec {
-            window,
-            keys: prepared.keys.clone(),
-            calls: prepared.calls.clone(),
-            retracts: false,
-        };
+        let spec =
+            WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone(), retracts: false };
         self.emit_window(OperatorSpec::WindowAggregate(spec), prepared, &together, &aggregate.schema)
     }
 

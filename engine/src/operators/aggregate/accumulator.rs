@@ -160,9 +160,7 @@ pub(super) fn new(signature: &Signature<'_>) -> Result<Box<dyn Accumulator>> {
             let separator = separator.clone();
             Ok(Box::new(Sequence::new(signature, sequence::Reading::Text { separator, output: output.clone() })?))
         }
-        AggregateFunction::ArrayAgg => {
-            Ok(Box::new(Sequence::new(signature, sequence::Reading::list(arg, output)?)?))
-        }
+        AggregateFunction::ArrayAgg => Ok(Box::new(Sequence::new(signature, sequence::Reading::list(arg, output)?)?)),
         AggregateFunction::PercentileCont(at) => multiset::new(arg, output, Reading::Between(*at)),
         AggregateFunction::PercentileDisc(at) => multiset::new(arg, output, Reading::At(*at)),
         AggregateFunction::Median => multiset::new(arg, output, Reading::Middle),

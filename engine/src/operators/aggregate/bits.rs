@@ -180,7 +180,8 @@ impl Accumulator for Bits {
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         let mut state = vec![ints(&self.counts, slots), ints(&self.folded, slots)];
         if let Some(ones) = &self.ones {
-            let bytes = |&slot: &u32| ones[slot as usize].iter().flat_map(|ones| ones.to_le_bytes()).collect::<Vec<u8>>();
+            let bytes =
+                |&slot: &u32| ones[slot as usize].iter().flat_map(|ones| ones.to_le_bytes()).collect::<Vec<u8>>();
             state.push(Arc::new(BinaryArray::from_iter_values(slots.iter().map(bytes))));
         }
         Ok(state)

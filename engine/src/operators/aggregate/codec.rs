@@ -21,9 +21,8 @@ pub(super) struct Codec {
 impl Codec {
     /// A codec for columns of these types, in this order.
     pub(super) fn new(columns: &[(DataType, SortOptions)]) -> Result<Self> {
-        let field = |(data_type, options): &(DataType, SortOptions)| {
-            SortField::new_with_options(data_type.clone(), *options)
-        };
+        let field =
+            |(data_type, options): &(DataType, SortOptions)| SortField::new_with_options(data_type.clone(), *options);
         let types: Vec<DataType> = columns.iter().map(|(data_type, _)| data_type.clone()).collect();
         let converter = RowConverter::new(columns.iter().map(field).collect())
             .map_err(|_| EngineError::Unsupported(format!("an aggregate over values of type {types:?}")))?;

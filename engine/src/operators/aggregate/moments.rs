@@ -36,8 +36,7 @@ struct Sums {
     xy: f64,
 }
 
-const EMPTY: Sums =
-    Sums { shift: (f64::NAN, f64::NAN), count: 0.0, x: 0.0, y: 0.0, xx: 0.0, yy: 0.0, xy: 0.0 };
+const EMPTY: Sums = Sums { shift: (f64::NAN, f64::NAN), count: 0.0, x: 0.0, y: 0.0, xx: 0.0, yy: 0.0, xy: 0.0 };
 
 impl Sums {
     fn add(&mut self, x: f64, y: f64, sign: f64) {

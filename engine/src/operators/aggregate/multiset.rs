@@ -34,7 +34,11 @@ pub(super) enum Reading {
 pub(super) fn new(arg: &DataType, output: &DataType, reading: Reading) -> Result<Box<dyn Accumulator>> {
     // Types of up to 64 bits are rows of up to 9 bytes, which fit an integer.
     let small = *arg == DataType::Boolean || arg.primitive_width().is_some_and(|width| width <= 8);
-    if small { Ok(Box::new(Multiset::<u128>::new(arg, output, reading)?)) } else { Ok(Box::new(Multiset::<Box<[u8]>>::new(arg, output, reading)?)) }
+    if small {
+        Ok(Box::new(Multiset::<u128>::new(arg, output, reading)?))
+    } else {
+        Ok(Box::new(Multiset::<Box<[u8]>>::new(arg, output, reading)?))
+    }
 }
 
 /// An encoded value as the key of an ordered map.
@@ -177,7 +181,11 @@ impl<K: Key> Multiset<K> {
                     arena.push(if second { *upper } else { *lower }, self.width);
                 }
             }
-            Ok::<_, crate::error::EngineError>(take(&self.codec.decode_one(arena.rows())?, &UInt32Array::from(places), None)?)
+            Ok::<_, crate::error::EngineError>(take(
+                &self.codec.decode_one(arena.rows())?,
+                &UInt32Array::from(places),
+                None,
+            )?)
         };
         Ok((side(false)?, side(true)?, weights))
     }
@@ -230,8 +238,7 @@ fn middle(lower: &ArrayRef, upper: &ArrayRef, output: &DataType) -> Result<Array
         (lower.as_primitive_opt::<Decimal128Type>(), upper.as_primitive_opt::<Decimal128Type>())
     {
         let rows = lower.iter().zip(upper.iter());
-        let means: PrimitiveArray<Decimal128Type> =
-            rows.map(|(lower, upper)| Some(mean(lower?, upper?))).collect();
+        let means: PrimitiveArray<Decimal128Type> = rows.map(|(lower, upper)| Some(mean(lower?, upper?))).collect();
         return Ok(cast(&means.with_data_type(lower.data_type().clone()), output)?);
     }
     let (lower, upper) = (cast(lower, &DataType::Int64)?, cast(upper, &DataType::Int64)?);

@@ -44,15 +44,18 @@ fn texts(values: &[Option<&str>]) -> ArrayRef {
 #[test]
 fn percentiles_from_both_ends() {
     let at = |fraction, descending| Percentile { fraction, descending };
-    let calls: Vec<AggregateCall> = [(0.0, false), (0.25, false), (0.5, false), (0.51, false), (1.0, false), (0.25, true)]
-        .into_iter()
-        .map(|(fraction, descending)| call(AggregateFunction::PercentileDisc(at(fraction, descending)), DataType::Int64))
-        .chain([
-            call(AggregateFunction::PercentileCont(at(0.25, false)), DataType::Float64),
-            call(AggregateFunction::PercentileCont(at(0.25, true)), DataType::Float64),
-            call(AggregateFunction::Median, DataType::Int64),
-        ])
-        .collect();
+    let calls: Vec<AggregateCall> =
+        [(0.0, false), (0.25, false), (0.5, false), (0.51, false), (1.0, false), (0.25, true)]
+            .into_iter()
+            .map(|(fraction, descending)| {
+                call(AggregateFunction::PercentileDisc(at(fraction, descending)), DataType::Int64)
+            })
+            .chain([
+                call(AggregateFunction::PercentileCont(at(0.25, false)), DataType::Float64),
+                call(AggregateFunction::PercentileCont(at(0.25, true)), DataType::Float64),
+                call(AggregateFunction::Median, DataType::Int64),
+            ])
+            .collect();
     let column = numbers(&[Some(40), Some(10), None, Some(30), Some(20)]);
     let mut set = set(&calls, &column, true);
     assert_eq!(read(&set), [""; 9]);
@@ -102,7 +105,8 @@ fn lists_of_distinct_values_of_several_sets() {
         update(&mut one, &first, false);
         update(&mut other, &second, false);
         one.merge(&other, &[0], &[0]).unwrap();
-        let mut found = read(&one).remove(0).trim_matches(['[', ']']).split(", ").map(str::to_owned).collect::<Vec<_>>();
+        let mut found =
+            read(&one).remove(0).trim_matches(['[', ']']).split(", ").map(str::to_owned).collect::<Vec<_>>();
         found.sort();
         assert_eq!(found, ["", "1", "2", "3", "4"]);
     }

@@ -130,7 +130,9 @@ impl Ordered {
 impl Sequence {
     /// The accumulator of a signature with one argument.
     pub(super) fn new(signature: &Signature<'_>, reading: Reading) -> Result<Self> {
-        let [arg, ..] = signature.args else { return Err(EngineError::Internal("an aggregate without its argument".into())) };
+        let [arg, ..] = signature.args else {
+            return Err(EngineError::Internal("an aggregate without its argument".into()));
+        };
         Ok(Self {
             values: Codec::of(arg)?,
             order: Codec::new(signature.order)?,
@@ -204,9 +206,9 @@ impl Accumulator for Sequence {
 
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         let (values, lengths) = self.all(slots)?;
-        let keys = || slots.iter().flat_map(|&slot| self.slots[slot as usize].rows.keys());
-        let cut = |key: &Box<[u8]>| key.len().saturating_sub(8);
-        let place = |key: &Box<[u8]>| {
+        let keys = || slots.iter().flat_map(|&slot| self.slots[slot as usize].rows.keys()).map(AsRef::as_ref);
+        let cut = |key: &[u8]| key.len().saturating_sub(8);
+        let place = |key: &[u8]| {
             let bytes = key.last_chunk::<8>().copied().unwrap_or_default();
             (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
         };
@@ -226,7 +228,8 @@ impl Accumulator for Sequence {
         let (values, places) = (as_lists(values)?, as_lists(places)?);
         let encoded = self.values.encode(std::slice::from_ref(values.values()))?;
         let places = places.values().as_primitive_opt::<Int64Type>().ok_or_else(form)?;
-        let order = order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
+        let order =
+            order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
         let ordered = self.order.encode_or_none(&order)?;
         let last = places.values().iter().max().map_or(self.next, |last| last.saturating_add(1));
         self.next = self.next.max(last);

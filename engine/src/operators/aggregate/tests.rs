@@ -27,7 +27,7 @@ impl Random {
 
     fn column(&mut self, spread: u64, data_type: &DataType) -> ArrayRef {
         let values: Int64Array = (0..ROWS)
-            .map(|_| (self.next() % 5 > 0).then(|| (self.next() % spread) as i64 - (spread / 2) as i64))
+            .map(|_| (!self.next().is_multiple_of(5)).then(|| (self.next() % spread) as i64 - (spread / 2) as i64))
             .collect();
         if *data_type == DataType::Boolean {
             return Arc::new(values.iter().map(|value| value.map(|value| value > 0)).collect::<BooleanArray>());
@@ -111,17 +111,13 @@ fn sql(name: &str, distinct: bool, filter: &str) -> (String, Vec<usize>, Vec<(us
     match name {
         "count_pairs" => (format!("count(v, w) {filter}"), vec![1, 3], Vec::new()),
         "array_agg" => (format!("array_agg({v} ORDER BY v) {filter}"), vec![1], vec![(1, false)]),
-        "array_agg_desc" => (
-            format!("array_agg(v ORDER BY w DESC NULLS LAST, v) {filter}"),
-            vec![1],
-            vec![(3, true), (1, false)],
-        ),
+        "array_agg_desc" => {
+            (format!("array_agg(v ORDER BY w DESC NULLS LAST, v) {filter}"), vec![1], vec![(3, true), (1, false)])
+        }
         "string_agg" => (format!("string_agg({v}, '-' ORDER BY v) {filter}"), vec![1], vec![(1, false)]),
-        "first_value" | "last_value" => (
-            format!("{name}(v ORDER BY w, v) {filter} IGNORE NULLS"),
-            vec![1],
-            vec![(3, false), (1, false)],
-        ),
+        "first_value" | "last_value" => {
+            (format!("{name}(v ORDER BY w, v) {filter} IGNORE NULLS"), vec![1], vec![(3, false), (1, false)])
+        }
         "percentile_cont" => (format!("percentile_cont({v}, 0.3) {filter}"), vec![1], Vec::new()),
         pair if pair.starts_with("regr") || pair.starts_with("co") && pair != "count" => {
             (format!("{name}(v, w) {filter}"), vec![1, 3], Vec::new())

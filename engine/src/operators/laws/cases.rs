@@ -8,7 +8,8 @@ use super::harness::Times;
 use super::oracle::{scalar, sessions, windows};
 use crate::plan::{
     AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic, SessionAggregateSpec,
-    SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput, WindowJoinSpec, WindowTime,
+    SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput, WindowJoinSpec,
+    WindowTime,
 };
 
 /// An operator and what is expected of it.

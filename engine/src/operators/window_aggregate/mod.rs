@@ -11,9 +11,7 @@ use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray,
-};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use self::groups::{Groups, Template};
@@ -69,7 +67,12 @@ impl WindowAggregate {
     /// # Errors
     /// Where an aggregate is not defined for its argument's type.
     pub fn new(spec: &WindowAggregateSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let template = Template { input: Arc::clone(input), keys: spec.keys.clone(), calls: spec.calls.clone(), retracts: spec.retracts };
+        let template = Template {
+            input: Arc::clone(input),
+            keys: spec.keys.clone(),
+            calls: spec.calls.clone(),
+            retracts: spec.retracts,
+        };
         template.groups()?;
         let windows = match spec.window {
             WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced {
