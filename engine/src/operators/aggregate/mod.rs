@@ -17,6 +17,7 @@ mod count;
 mod distinct;
 mod edge;
 mod extreme;
+mod float_sum;
 mod moments;
 mod multiset;
 mod sequence;

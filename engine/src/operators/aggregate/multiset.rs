@@ -131,6 +131,9 @@ impl<K: Key> Multiset<K> {
         let (values, counts) = (as_lists(values)?, as_lists(counts)?);
         let rows = self.codec.encode(std::slice::from_ref(values.values()))?;
         let counts = counts.values().as_primitive_opt::<Int64Type>().ok_or_else(form)?;
+        if counts.len() != rows.num_rows() {
+            return Err(form());
+        }
         for (range, &slot) in ranges(values).zip(slots) {
             range.for_each(|at| self.change(slot as usize, rows.row(at).as_ref(), sign * counts.value(at)));
         }

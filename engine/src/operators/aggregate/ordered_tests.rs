@@ -1,7 +1,7 @@
 //! Tests of aggregates that DataFusion has not, or that depend on the order of arrival.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use arrow::array::{Int64Array, StringArray};
+use arrow::array::{Float64Array, Int64Array, StringArray};
 use arrow::datatypes::Field;
 use arrow::util::display::array_value_to_string;
 
@@ -63,6 +63,20 @@ fn percentiles_from_both_ends() {
     assert_eq!(read(&set), ["10", "10", "20", "30", "40", "40", "17.5", "32.5", "25"]);
     update(&mut set, &numbers(&[Some(10), Some(40)]), true);
     assert_eq!(read(&set), ["20", "20", "20", "30", "30", "30", "22.5", "27.5", "25"]);
+}
+
+#[test]
+fn floats_come_and_go() {
+    let calls = [AggregateFunction::Sum, AggregateFunction::Avg, AggregateFunction::VarPop];
+    let calls = calls.map(|function| call(function, DataType::Float64));
+    let floats = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
+    let mut set = set(&calls, &floats(&[]), true);
+    update(&mut set, &floats(&[0.5, 1e100, f64::NAN, f64::INFINITY, 1.5]), false);
+    assert_eq!(read(&set), ["NaN", "NaN", "NaN"]);
+    update(&mut set, &floats(&[f64::NAN]), true);
+    assert_eq!(read(&set), ["inf", "inf", "NaN"]);
+    update(&mut set, &floats(&[f64::INFINITY, 1e100]), true);
+    assert_eq!(read(&set)[..2], ["2.0", "1.0"]);
 }
 
 #[test]

@@ -231,6 +231,9 @@ impl Accumulator for Sequence {
         let order =
             order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
         let ordered = self.order.encode_or_none(&order)?;
+        if places.len() != encoded.num_rows() || ordered.as_ref().is_some_and(|rows| rows.num_rows() != places.len()) {
+            return Err(form());
+        }
         let last = places.values().iter().max().map_or(self.next, |last| last.saturating_add(1));
         self.next = self.next.max(last);
         for (range, &slot) in ranges(values).zip(slots) {
