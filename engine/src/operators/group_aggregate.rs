@@ -128,9 +128,12 @@ impl GroupAggregate {
         let (known, new): (Vec<u32>, Vec<u32>) = dirty.iter().partition(|&&slot| self.emitted[slot as usize]);
         let before = join(&std::mem::take(&mut self.before))?;
         let new: Vec<u32> = new.into_iter().filter(|&slot| self.is_present(slot)).collect();
+        let gone = match &self.rows {
+            None => BooleanBuffer::new_unset(known.len()),
+            Some(_) => known.iter().map(|&slot| !self.is_present(slot)).collect(),
+        };
         let slots: Vec<u32> = known.iter().chain(&new).copied().collect();
         let after = self.set.read(&slots)?;
-        let gone: BooleanBuffer = known.iter().map(|&slot| !self.is_present(slot)).collect();
         let changed = changed(&before, &after, &gone, slots.len())?;
         self.emit(&slots, before, after, &changed, &gone, context)?;
         for &slot in &slots {

@@ -150,3 +150,15 @@ fn a_key_that_is_idle_for_too_long_starts_anew() {
     assert_eq!(barrier_at(&mut second, 120), ["- 2 2 13", "+ 2 3 14", "+ 1 1 8"]);
     assert_eq!(barrier_at(&mut second, 220), ["evicted 2"]);
 }
+
+#[test]
+fn a_retraction_for_a_forgotten_key_is_ignored() {
+    let mut operator = over(vec![0], 0, true, Some(100));
+    add(&mut operator, rows(&[1], &[5]));
+    assert_eq!(barrier_at(&mut operator, 10), ["+ 1 1 5"]);
+    assert_eq!(barrier_at(&mut operator, 110), ["evicted 1"]);
+    add(&mut operator, retracted(&[1], &[5]));
+    assert!(barrier_at(&mut operator, 120).is_empty());
+    add(&mut operator, rows(&[1], &[6]));
+    assert_eq!(barrier_at(&mut operator, 130), ["+ 1 1 6"]);
+}
