@@ -48,7 +48,7 @@ impl Parts {
     }
 
     fn sum(&self) -> Option<f64> {
-        (self.count > 0).then(|| match (self.nans > 0, self.infinite > 0, self.negative > 0) {
+        (self.count > 0).then_some(match (self.nans > 0, self.infinite > 0, self.negative > 0) {
             (false, false, false) => self.sum + self.lost,
             (false, true, false) => f64::INFINITY,
             (false, false, true) => f64::NEG_INFINITY,

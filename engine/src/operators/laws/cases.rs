@@ -341,6 +341,7 @@ pub(super) fn all() -> Vec<Case> {
     cases.push(window_aggregate("tumble 10 0", true, ALL, true, false));
     cases.push(window_aggregate("tumble 10 0", true, WIDE, true, true));
     cases.push(window_aggregate("hop 4 10 3", true, ALL, false, true));
+    cases.push(window_aggregate("hop 5 10 0", true, "count(*), sum(v), min(v), max(v)", false, true));
     cases.extend([(true, ALL), (false, ALL), (true, "")].map(|(keyed, sql)| group_aggregate(keyed, sql, false)));
     let changing = [(true, ALL), (true, WIDE), (false, ALL), (true, "")];
     cases.extend(changing.map(|(keyed, sql)| group_aggregate(keyed, sql, true)));
