@@ -5,6 +5,9 @@
 //! Operators see columns by index; every expression stands in a [`Step`] of a stateless node or of a source.
 
 mod aggregate;
+mod join;
+mod over;
+mod rank;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +15,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
+pub use self::join::{IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
+pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
+pub use self::rank::{RankEmit, RankFunction, RankSpec};
 use crate::expr::Scalar;
 use crate::ports::{Sink, Source};
 
@@ -113,8 +119,14 @@ pub enum OperatorSpec {
     SessionAssign(SessionAssignSpec),
     /// Aggregates per key without a window; emits the net change of each key at the barrier.
     GroupAggregate(GroupAggregateSpec),
+    /// Joins inputs that are kept whole.
+    Join(JoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
+    /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.
+    Rank(RankSpec),
+    /// Rows with the results of window functions (`OVER`).
+    Over(OverSpec),
     /// Keeps the rows as a readable view.
     Materialize(MaterializeSpec),
     /// Writes to a connector.
@@ -189,7 +201,7 @@ pub enum Step {
     Expand {
         /// The sets, in the order of the rows that come of one row.
         sets: Vec<GroupingSet>,
-        /// The input columns, nullable where a set leaves them out, and an `INT` column.
+        /// The input columns, nullable where a set leaves them out, and a column of an integer type.
         schema: SchemaRef,
     },
 }
@@ -202,7 +214,7 @@ pub struct GroupingSet {
     /// The columns that are null in the set's rows: the grouping columns that it leaves out.
     pub left_out: Vec<usize>,
     /// What the appended column has: tells the sets apart, even of equal columns.
-    pub id: i32,
+    pub id: i64,
 }
 
 /// Where the time that places a row in a window comes from.
@@ -363,6 +375,8 @@ pub enum JoinKind {
     Semi,
     /// Left rows without a partner; the output is the left columns.
     Anti,
+    /// Left rows with a boolean that tells whether they have a partner.
+    Mark,
 }
 
 /// Keeps rows as a readable view.

@@ -26,7 +26,10 @@ pub fn event_times(batch: &RecordBatch, column: usize) -> Result<ScalarBuffer<i6
 }
 
 /// A timestamp column in microseconds; nulls have any value.
-fn micros(values: &ArrayRef) -> Result<ScalarBuffer<i64>> {
+///
+/// # Errors
+/// Where the column is not a timestamp.
+pub(crate) fn micros(values: &ArrayRef) -> Result<ScalarBuffer<i64>> {
     Ok(match values.data_type() {
         DataType::Timestamp(TimeUnit::Second, _) => {
             scaled(values.as_primitive::<TimestampSecondType>().values(), 1_000_000)

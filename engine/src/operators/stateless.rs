@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array, new_null_array,
+    ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array, new_null_array,
 };
-use arrow::compute::{interleave, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{cast, interleave, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::event_time::event_times;
 use super::windows::{windows_most, windows_of};
@@ -102,7 +102,9 @@ fn expand(sets: &[GroupingSet], schema: &SchemaRef, delta: &Delta) -> Result<Del
             arrow::compute::take(column, &repeated, None)?
         });
     }
-    columns.push(Arc::new(Int32Array::from_iter_values((0..rows).flat_map(|_| sets.iter().map(|set| set.id)))));
+    let ids = Int64Array::from_iter_values((0..rows).flat_map(|_| sets.iter().map(|set| set.id)));
+    let id_type = schema.fields().last().map_or(&DataType::Int64, |field| field.data_type());
+    columns.push(cast(&ids, id_type)?);
     let sign = repeated_sign(&delta.sign, repeated.values());
     Ok(Delta { batch: RecordBatch::try_new(Arc::clone(schema), columns)?, sign })
 }
@@ -187,9 +189,9 @@ impl Operator for Stateless {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-    use arrow::array::{Array, AsArray, Int64Array};
+    use arrow::array::{Array, AsArray};
     use arrow::buffer::BooleanBuffer;
-    use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit};
+    use arrow::datatypes::{Field, Int32Type, Int64Type, Schema, TimeUnit};
 
     use super::*;
     use crate::operators::{Emitted, Outbox};

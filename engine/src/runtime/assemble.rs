@@ -244,7 +244,10 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAggregate(_)
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
-            | OperatorSpec::WindowJoin(_) => {
+            | OperatorSpec::Join(_)
+            | OperatorSpec::WindowJoin(_)
+            | OperatorSpec::Rank(_)
+            | OperatorSpec::Over(_) => {
                 let schema = |from: usize| self.dataflow.nodes.get(from).map(|from| Arc::clone(&from.edge.schema));
                 let inputs: Vec<SchemaRef> = node.inputs.iter().filter_map(|input| schema(input.from.0)).collect();
                 NodeKind::Operator(build(node, &inputs, shard)?)

@@ -1,5 +1,9 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod join;
+mod over;
+mod rank;
+
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -76,6 +80,8 @@ fn properties(node: &Node) -> String {
 fn headline(dataflow: &Dataflow, node: &Node) -> String {
     let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
     let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
+    let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
+    let of_right = |columns: &[usize]| right.map_or_else(String::new, |right| names(right, columns));
     match &node.spec {
         OperatorSpec::Source(spec) => {
             let mut text = format!("Source {}: {}", spec.table, spec.source.describe());
@@ -117,15 +123,15 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::GroupAggregate(spec) => {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
         }
+        OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
-            let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
-            let pair = |(a, b): &(usize, usize)| {
-                format!("{} = {}", of_input(&[*a]), right.map_or_else(String::new, |right| names(right, &[*b])))
-            };
+            let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
             let on: Vec<String> = spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
             let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
         }
+        OperatorSpec::Rank(spec) => rank::headline(spec, &of_input),
+        OperatorSpec::Over(spec) => over::headline(spec, &of_input),
         OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
         OperatorSpec::Sink(spec) => {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
@@ -234,7 +240,10 @@ fn state(node: &Node) -> Option<String> {
             format!("one group a key, dropped when no row has touched it for {}", span(*ttl_us))
         }
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
+        OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
+        OperatorSpec::Rank(spec) => rank::state(spec),
+        OperatorSpec::Over(spec) => over::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
             ChangelogMode::Retract => "the rows of the view".into(),

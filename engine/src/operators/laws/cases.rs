@@ -26,8 +26,17 @@ pub(super) struct Case {
     pub(super) late: Option<String>,
     /// Retractions may come in.
     pub(super) retracts: bool,
-    /// They may even come before what they retract, in the same epoch.
-    pub(super) any_order: bool,
+}
+
+impl Case {
+    /// Retractions may even come before what they retract, in the same epoch.
+    pub(super) fn any_order(&self) -> bool {
+        match &self.spec {
+            OperatorSpec::GroupAggregate(spec) => spec.retracts,
+            OperatorSpec::WindowAggregate(spec) => spec.retracts,
+            _ => false,
+        }
+    }
 }
 
 /// Columns `k`, `ts`, `v`, `b`.
@@ -145,7 +154,6 @@ fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool, retrac
             )
         }),
         retracts,
-        any_order: retracts,
     }
 }
 
@@ -169,7 +177,6 @@ fn session_aggregate(keyed: bool, sql: &str) -> Case {
         result: format!("SELECT {column}{sql}, min(ts), max(ts) + 5, max(ts) + 4 FROM ({sessions}) GROUP BY {by}"),
         late: None,
         retracts: false,
-        any_order: false,
     }
 }
 
@@ -191,7 +198,6 @@ fn session_assign() -> Case {
         ),
         late: None,
         retracts: false,
-        any_order: false,
     }
 }
 
@@ -217,7 +223,6 @@ fn group_aggregate(keyed: bool, sql: &str, retracts: bool) -> Case {
         result: select,
         late: None,
         retracts,
-        any_order: retracts,
     }
 }
 
@@ -238,6 +243,7 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         JoinKind::Full => "FULL JOIN",
         JoinKind::Semi => "LEFT SEMI JOIN",
         JoinKind::Anti => "LEFT ANTI JOIN",
+        JoinKind::Mark => panic!("no window join marks rows"),
     };
     let side = |table: &str| format!("(SELECT * FROM ({}) WHERE we - 1 > w)", windows(table, "tumble 10 0"));
     let columns = |side: &str| {
@@ -263,7 +269,6 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         result: format!("SELECT {columns} FROM {left} AS l {join} {right} AS r ON l.ws = r.ws {by_key} {and}"),
         late: Some(format!("SELECT count(*) FROM ({} UNION ALL {})", late("t"), late("u"))),
         retracts: false,
-        any_order: false,
     }
 }
 
@@ -277,7 +282,6 @@ fn union() -> Case {
         result: "SELECT k, ts, v, b FROM t UNION ALL SELECT k, ts, v, b FROM u".into(),
         late: None,
         retracts: true,
-        any_order: false,
     }
 }
 
@@ -303,7 +307,6 @@ fn stateless(window: &str) -> Case {
         result: format!("SELECT v * 2, ts, k, ws, we, we - 1 FROM ({win}) WHERE v > 1"),
         late: None,
         retracts: true,
-        any_order: false,
     }
 }
 
@@ -324,7 +327,6 @@ fn expand() -> Case {
             .into(),
         late: None,
         retracts: true,
-        any_order: false,
     }
 }
 

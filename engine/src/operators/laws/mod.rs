@@ -8,6 +8,10 @@
 mod cases;
 mod harness;
 mod oracle;
+mod over;
+mod over_scripts;
+mod rank;
+mod rank_scripts;
 mod scripts;
 
 use proptest::prelude::*;
@@ -151,7 +155,7 @@ fn hold(case: &Case, arrivals: &[Arrival]) {
             assert_eq!(Some(i64::try_from(late).unwrap()), counted, "late rows of {}", case.name);
         }
     }
-    if case.any_order {
+    if case.any_order() {
         assert_eq!(run(case, &backwards(&events)).0, expected, "law 2 of {}, backwards", case.name);
     }
     // A row that is late for some of its windows is not counted, and comes in time without watermarks.
@@ -194,7 +198,20 @@ fn every_operator_keeps_the_laws() {
 }
 
 #[test]
+fn every_rank_keeps_the_laws() {
+    property(&rank::cases(), DISORDER, 8);
+}
+
+#[test]
+fn every_window_function_keeps_the_laws() {
+    property(&over::net_change(), DISORDER, 6);
+    property(&over::on_watermark(), DISORDER, 24);
+    property(&over::on_arrival(), DISORDER, 24);
+}
+
+#[test]
 fn late_rows_are_dropped_and_counted() {
-    let cases: Vec<Case> = all().into_iter().filter(|case| case.late.is_some()).collect();
+    let cases: Vec<Case> =
+        all().into_iter().chain(rank::cases()).chain(over::on_watermark()).filter(|case| case.late.is_some()).collect();
     property(&cases, 3 * DISORDER, 16);
 }

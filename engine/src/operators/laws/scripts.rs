@@ -13,9 +13,15 @@ use super::harness::{Cells, Harness, Times, delta_of, text_of};
 use crate::error::Result;
 use crate::plan::{OperatorSpec, WindowInput, WindowTime};
 
-/// Runs a script through the operator of the case with that name.
-fn check(name: &str, by_clock: bool, script: &str, expected: Expect) {
-    let mut case = all().into_iter().find(|case| case.name == name).unwrap();
+/// Runs a script through the operator of the case with that name; `by_clock`: windows are of processing time, and ranks
+/// forget partitions after 10 ms.
+pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) {
+    let mut case = all()
+        .into_iter()
+        .chain(super::rank::cases())
+        .chain(super::over::cases())
+        .find(|case| case.name == name)
+        .unwrap();
     if by_clock {
         case.times = Times::None;
         match &mut case.spec {
@@ -25,6 +31,7 @@ fn check(name: &str, by_clock: bool, script: &str, expected: Expect) {
                 WindowInput::Assign { time, .. } => *time = WindowTime::Processing,
                 WindowInput::Attached { .. } => panic!("{name} has windows of its own"),
             },
+            OperatorSpec::Rank(spec) => spec.ttl_us = Some(10_000),
             other => panic!("{other:?} knows no clock"),
         }
     }

@@ -1,0 +1,69 @@
+//! Rank: the first rows of each partition, for Top-N, deduplication and `ORDER BY … LIMIT`.
+//!
+//! Rows are kept as bytes in an arena ([`arena`]), in a layout that compares as the order asks ([`layout`]); a partition is
+//! a list of them in order ([`ordered`], [`partitions`]). [`TopN`] emits net changes at the barrier, and [`Dedup`] does so
+//! faster for one row a partition; [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark.
+
+pub(crate) mod arena;
+mod changes;
+mod dedup;
+mod expiry;
+mod first_in_time;
+pub(crate) mod layout;
+pub(crate) mod ordered;
+pub(crate) mod partitions;
+mod top_n;
+pub(crate) mod touched;
+mod window_top_n;
+
+use arrow::array::BooleanArray;
+use arrow::datatypes::SchemaRef;
+
+use self::dedup::Dedup;
+use self::first_in_time::FirstInTime;
+use self::top_n::TopN;
+use self::window_top_n::WindowTopN;
+use super::event_time::event_times;
+use super::{Context, Operator};
+use crate::error::{EngineError, Result};
+use crate::message::Delta;
+use crate::plan::{RankEmit, RankFunction, RankSpec};
+
+/// The operator that the description asks for.
+///
+/// # Errors
+/// Where the description cannot work.
+pub(super) fn build(spec: &RankSpec, input: &SchemaRef, output: SchemaRef) -> Result<Box<dyn Operator>> {
+    if spec.from == 0 {
+        return Err(EngineError::Internal("ranks start at 1".into()));
+    }
+    if let Some(end) = spec.window_end {
+        return Ok(Box::new(WindowTopN::new(spec, end, input, output)?));
+    }
+    let single = spec.function == RankFunction::RowNumber && (spec.from, spec.to) == (1, 1);
+    Ok(match spec.emit {
+        RankEmit::OnWatermark { time_column } => Box::new(FirstInTime::new(spec, time_column, input, output)?),
+        RankEmit::NetChange if single && !spec.retracts => Box::new(Dedup::new(spec, input, output)?),
+        RankEmit::NetChange => Box::new(TopN::new(spec, input, output)?),
+    })
+}
+
+/// The rows whose time is not late, if there are any; the others are counted.
+pub(super) fn in_time(
+    delta: Delta,
+    time_column: usize,
+    is_late: impl Fn(i64) -> bool,
+    context: &mut Context<'_>,
+) -> Result<Option<Delta>> {
+    let times = event_times(&delta.batch, time_column)?;
+    let late = times.iter().filter(|time| is_late(**time)).count();
+    context.count_late(late);
+    if late == 0 {
+        return Ok(Some(delta));
+    }
+    if late == times.len() {
+        return Ok(None);
+    }
+    let keep: BooleanArray = times.iter().map(|time| Some(!is_late(*time))).collect();
+    delta.filter(&keep).map(Some)
+}
