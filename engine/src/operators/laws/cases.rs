@@ -94,6 +94,11 @@ fn calls(sql: &str) -> Vec<AggregateCall> {
             other => panic!("aggregate {other:?}"),
         };
         let flag = text.starts_with("bool");
+        let output = match function {
+            AggregateFunction::Median => DataType::Float64,
+            _ if flag => DataType::Boolean,
+            _ => DataType::Int64,
+        };
         let ascending = |column| SortKey { column, descending: false, nulls_first: false };
         AggregateCall {
             function,
@@ -107,7 +112,7 @@ fn calls(sql: &str) -> Vec<AggregateCall> {
             order_by: if text.contains("ORDER BY") { vec![ascending(1), ascending(2)] } else { Vec::new() },
             distinct: text.contains("DISTINCT"),
             filter: text.contains("FILTER").then_some(3),
-            output: Arc::new(Field::new(text, if flag { DataType::Boolean } else { DataType::Int64 }, true)),
+            output: Arc::new(Field::new(text, output, true)),
         }
     };
     sql.split(", ").filter(|text| !text.is_empty()).map(call).collect()
