@@ -162,3 +162,19 @@ fn a_retraction_for_a_forgotten_key_is_ignored() {
     add(&mut operator, rows(&[1], &[6]));
     assert_eq!(barrier_at(&mut operator, 130), ["+ 1 1 6"]);
 }
+
+#[test]
+fn lists_are_compared_by_value() {
+    let field = |name| Field::new(name, DataType::Int64, true);
+    let input = Arc::new(Schema::new(vec![field("k"), field("v")]));
+    let list = Arc::new(Field::new("l", DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))), true));
+    let call = AggregateCall { output: Arc::clone(&list), ..call(AggregateFunction::ArrayAgg, vec![1], false) };
+    let output = Arc::new(Schema::new(vec![field("k"), list.as_ref().clone()]));
+    let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: true, ttl_us: None };
+    let mut operator = GroupAggregate::new(&spec, &input, output, 0).unwrap();
+    add(&mut operator, rows(&[1, 1, 2], &[5, 6, 7]));
+    assert_eq!(barrier(&mut operator), ["+ 1 [5, 6]", "+ 2 [7]"]);
+    add(&mut operator, retracted(&[2, 1], &[7, 5]));
+    add(&mut operator, rows(&[2, 1], &[7, 8]));
+    assert_eq!(barrier(&mut operator), ["- 1 [5, 6]", "+ 1 [6, 8]"]);
+}
