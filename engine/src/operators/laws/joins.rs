@@ -91,7 +91,6 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         result: query(kind, "t", "u", &(sql.to_owned() + and)),
         late: None,
         retracts: any_order,
-        any_order,
     }
 }
 
@@ -116,7 +115,6 @@ fn not_in(retracts: bool) -> Case {
             .into(),
         late: None,
         retracts,
-        any_order: retracts,
     }
 }
 
