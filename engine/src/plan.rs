@@ -4,16 +4,20 @@
 //! [`OperatorSpec`], its inputs with the [`Partitioning`] of the edge, and the [`Edge`] properties of its output.
 //! Operators see columns by index; every expression stands in a [`Step`] of a stateless node or of a source.
 
+mod aggregate;
+mod join;
 mod over;
 mod rank;
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
+pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
+pub use self::join::{IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
-pub use self::rank::{RankEmit, RankFunction, RankSpec, SortKey};
+pub use self::rank::{RankEmit, RankFunction, RankSpec};
 use crate::expr::Scalar;
 use crate::ports::{Sink, Source};
 
@@ -115,6 +119,8 @@ pub enum OperatorSpec {
     SessionAssign(SessionAssignSpec),
     /// Aggregates per key without a window; emits the net change of each key at the barrier.
     GroupAggregate(GroupAggregateSpec),
+    /// Joins inputs that are kept whole.
+    Join(JoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.
@@ -268,6 +274,8 @@ pub struct WindowAggregateSpec {
     pub keys: Vec<usize>,
     /// The aggregates.
     pub calls: Vec<AggregateCall>,
+    /// The input retracts rows. Those of an open window may change; a window still comes out once.
+    pub retracts: bool,
 }
 
 /// An aggregation per key and session. Output as [`WindowAggregateSpec`].
@@ -301,48 +309,22 @@ pub struct GroupAggregateSpec {
     pub keys: Vec<usize>,
     /// The aggregates. Empty for `DISTINCT`.
     pub calls: Vec<AggregateCall>,
+    /// The input retracts rows. A key whose last row is retracted is gone.
+    pub retracts: bool,
+    /// A key that no row touches for so many microseconds of processing time is forgotten: its row stays as it was
+    /// emitted last, and it starts anew with its next row. `None`: never.
+    pub ttl_us: Option<i64>,
 }
 
-/// One aggregate of an aggregation.
-#[derive(Debug, Clone)]
-pub struct AggregateCall {
-    /// What is computed.
-    pub function: AggregateFunction,
-    /// Column of the argument; `None` for `COUNT(*)`.
-    pub arg: Option<usize>,
-    /// Each value counts once.
-    pub distinct: bool,
-    /// Boolean column: only rows with true count.
-    pub filter: Option<usize>,
-    /// Name and type of the result.
-    pub output: FieldRef,
-}
-
-/// The aggregates of the engine. Nulls are ignored by all but `COUNT(*)`.
+/// A column that rows are ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AggregateFunction {
-    /// Number of rows, or of non-null arguments.
-    Count,
-    /// Sum, in the type of the output.
-    Sum,
-    /// Mean: floating point, or decimal cut to the output's scale, as DataFusion.
-    Avg,
-    /// Least.
-    Min,
-    /// Greatest.
-    Max,
-    /// Argument of the first row that arrived.
-    FirstValue,
-    /// Argument of the last row that arrived.
-    LastValue,
-    /// Sample standard deviation; null below two rows.
-    StddevSamp,
-    /// Population standard deviation.
-    StddevPop,
-    /// Sample variance; null below two rows.
-    VarSamp,
-    /// Population variance.
-    VarPop,
+pub struct SortKey {
+    /// The column.
+    pub column: usize,
+    /// Greatest first.
+    pub descending: bool,
+    /// Nulls before all values, else after them.
+    pub nulls_first: bool,
 }
 
 /// A join of rows with equal keys and equal windows. Output: the left columns, then the right.
@@ -375,6 +357,8 @@ pub enum JoinKind {
     Semi,
     /// Left rows without a partner; the output is the left columns.
     Anti,
+    /// Left rows with a boolean that tells whether they have a partner.
+    Mark,
 }
 
 /// Keeps rows as a readable view.

@@ -4,3 +4,4 @@
 mod nexmark;
 mod slt;
 mod tidy;
+mod windows;

@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
+use super::join::Join;
 use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign};
@@ -32,6 +33,7 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
         OperatorSpec::SessionAggregate(spec) => Box::new(SessionAggregate::new(spec, input(0)?, output)?),
         OperatorSpec::SessionAssign(spec) => Box::new(SessionAssign::new(spec, input(0)?, output)?),
         OperatorSpec::GroupAggregate(spec) => Box::new(GroupAggregate::new(spec, input(0)?, output, shard)?),
+        OperatorSpec::Join(spec) => Box::new(Join::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::WindowJoin(spec) => {
             Box::new(WindowJoin::new(spec, Arc::clone(input(0)?), Arc::clone(input(1)?), output))
         }

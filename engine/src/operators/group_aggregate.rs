@@ -1,18 +1,22 @@
-//! [`GroupAggregate`]: aggregation without a window, over insertions; emits the net change of each key at the barrier.
+//! [`GroupAggregate`]: aggregation without a window; emits the net change of each key at the barrier.
 //!
 //! When a key is first touched in an epoch its result so far is read and kept; that is what was emitted last, so nothing
-//! else has to be remembered. At the barrier old and new results are compared, and equal ones are not emitted.
+//! else has to be remembered. At the barrier old and new results are compared, and equal ones are not emitted. Where the
+//! input retracts rows they are counted by key, and a key without rows is retracted and forgotten.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch, UInt32Array,
+};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{concat, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::aggregate::{AggregateSet, find_table, table_of};
 use super::group_table::GroupTable;
+use super::idle_keys::IdleKeys;
 use super::{Context, Operator, OperatorState};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
@@ -34,6 +38,10 @@ pub struct GroupAggregate {
     before: Vec<Vec<ArrayRef>>,
     /// The row that exists without input has to be emitted.
     owes_empty_row: bool,
+    /// How many rows each slot has, where the input retracts rows.
+    rows: Option<Vec<i64>>,
+    /// When each slot was touched last, where keys are forgotten after a time.
+    idle: Option<IdleKeys>,
 }
 
 impl GroupAggregate {
@@ -47,12 +55,14 @@ impl GroupAggregate {
             keys: spec.keys.clone(),
             output,
             table: GroupTable::new(&types)?,
-            set: AggregateSet::new(&spec.calls, input)?,
+            set: AggregateSet::new(&spec.calls, input, spec.retracts)?,
             emitted: Vec::new(),
             touched: Vec::new(),
             dirty: Vec::new(),
             before: Vec::new(),
             owes_empty_row: spec.keys.is_empty() && shard == 0,
+            rows: spec.retracts.then(Vec::new),
+            idle: spec.ttl_us.filter(|_| !spec.keys.is_empty()).map(IdleKeys::new),
         })
     }
 
@@ -62,6 +72,27 @@ impl GroupAggregate {
         self.set.resize(slots);
         self.emitted.resize(slots, false);
         self.touched.resize(slots, false);
+        if let Some(rows) = &mut self.rows {
+            rows.resize(slots, 0);
+        }
+    }
+
+    /// Adds to the row counts; a delta of insertions needs none where no retraction can follow.
+    fn count(&mut self, delta: &Delta, slots: &[u32]) {
+        let Some(rows) = &mut self.rows else { return };
+        match &delta.sign {
+            Sign::AppendOnly => slots.iter().for_each(|&slot| rows[slot as usize] += 1),
+            Sign::Retracts(bits) => {
+                for (&slot, retract) in slots.iter().zip(bits.iter()) {
+                    rows[slot as usize] += if retract { -1 } else { 1 };
+                }
+            }
+        }
+    }
+
+    /// Whether a slot has a row of the result. Without keys there always is one.
+    fn is_present(&self, slot: u32) -> bool {
+        self.keys.is_empty() || self.rows.as_ref().is_none_or(|rows| rows[slot as usize] > 0)
     }
 
     /// Notes slots as dirty, and the results they had.
@@ -96,28 +127,70 @@ impl GroupAggregate {
         let dirty = std::mem::take(&mut self.dirty);
         let (known, new): (Vec<u32>, Vec<u32>) = dirty.iter().partition(|&&slot| self.emitted[slot as usize]);
         let before = join(&std::mem::take(&mut self.before))?;
+        let new: Vec<u32> = new.into_iter().filter(|&slot| self.is_present(slot)).collect();
         let slots: Vec<u32> = known.iter().chain(&new).copied().collect();
         let after = self.set.read(&slots)?;
-        let changed = changed(&before, &after, known.len(), slots.len())?;
-        self.emit(&slots, known.len(), before, after, &changed, context)?;
+        let gone: BooleanBuffer = known.iter().map(|&slot| !self.is_present(slot)).collect();
+        let changed = changed(&before, &after, &gone, slots.len())?;
+        self.emit(&slots, before, after, &changed, &gone, context)?;
         for &slot in &slots {
-            self.touched[slot as usize] = false;
             self.emitted[slot as usize] = true;
+        }
+        known
+            .iter()
+            .zip(gone.iter())
+            .filter(|(_, gone)| *gone)
+            .for_each(|(&slot, _)| self.emitted[slot as usize] = false);
+        dirty.iter().for_each(|&slot| self.touched[slot as usize] = false);
+        self.forget_empty(&dirty);
+        if let Some(idle) = &mut self.idle {
+            idle.touch(&dirty, context.now);
         }
         Ok(())
     }
 
-    /// Emits the old and new rows of what changed: the old rows are of the first `known` slots.
+    /// Forgets those of the touched slots that have no rows.
+    fn forget_empty(&mut self, dirty: &[u32]) {
+        let Some(rows) = &self.rows else { return };
+        let empty: Vec<u32> = dirty.iter().copied().filter(|&slot| rows[slot as usize] == 0).collect();
+        self.set.clear(&empty);
+        if !self.keys.is_empty() {
+            self.table.remove(&empty);
+        }
+    }
+
+    /// Forgets the keys that no row has touched for long. Their rows stay as they are.
+    fn forget_idle(&mut self, context: &mut Context<'_>) {
+        let Some(idle) = &mut self.idle else { return };
+        let table = &self.table;
+        let gone = idle.expire(context.now, |slot| table.is_live(slot));
+        if gone.is_empty() {
+            return;
+        }
+        context.count_evicted(gone.len());
+        self.set.clear(&gone);
+        self.table.remove(&gone);
+        for &slot in &gone {
+            self.emitted[slot as usize] = false;
+            if let Some(rows) = &mut self.rows {
+                rows[slot as usize] = 0;
+            }
+        }
+    }
+
+    /// Emits the old and new rows of what changed: the old rows are of the first slots, and have a new one but for those
+    /// that are `gone`.
     fn emit(
         &self,
         slots: &[u32],
-        known: usize,
         before: Vec<ArrayRef>,
         after: Vec<ArrayRef>,
         changed: &BooleanBuffer,
+        gone: &BooleanBuffer,
         context: &mut Context<'_>,
     ) -> Result<()> {
         // Rows are taken from the new results followed by the old ones, an old row just before its new one.
+        let known = gone.len();
         let mut rows = Vec::with_capacity(slots.len() + known);
         let mut retracts = BooleanBufferBuilder::new(slots.len() + known);
         let mut of_slot = Vec::with_capacity(slots.len() + known);
@@ -127,9 +200,11 @@ impl GroupAggregate {
                 retracts.append(true);
                 of_slot.push(slots[row]);
             }
-            rows.push(u32::try_from(row).map_err(|_| too_many())?);
-            retracts.append(false);
-            of_slot.push(slots[row]);
+            if row >= known || !gone.value(row) {
+                rows.push(u32::try_from(row).map_err(|_| too_many())?);
+                retracts.append(false);
+                of_slot.push(slots[row]);
+            }
         }
         let rows = UInt32Array::from(rows);
         let mut columns = self.table.keys(&of_slot)?;
@@ -151,17 +226,28 @@ impl GroupAggregate {
     }
 }
 
-/// Which results differ: all beyond the first `known`, which had none before.
-fn changed(before: &[ArrayRef], after: &[ArrayRef], known: usize, all: usize) -> Result<BooleanBuffer> {
-    let mut equal = BooleanBuffer::new_set(known);
+/// Which results differ: of the first, which were there before, those that are `gone` or not equal; all others.
+fn changed(before: &[ArrayRef], after: &[ArrayRef], gone: &BooleanBuffer, all: usize) -> Result<BooleanBuffer> {
+    let known = gone.len();
+    let mut equal = !gone;
     for (before, after) in before.iter().zip(after) {
-        let same: BooleanArray = not_distinct(before, &after.slice(0, known))?;
-        equal = &equal & same.values();
+        equal = &equal & &not_distinct_values(before, &after.slice(0, known))?;
     }
     let mut changed = BooleanBufferBuilder::new(all);
     changed.append_buffer(&!&equal);
     changed.append_n(all - known, true);
     Ok(changed.finish())
+}
+
+/// Where two columns are equal, null and null too.
+fn not_distinct_values(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanBuffer> {
+    if left.data_type().is_nested() {
+        // Arrow's comparison is for flat values only.
+        let equal = arrow::array::make_comparator(left, right, arrow::compute::SortOptions::default())?;
+        return Ok((0..left.len()).map(|row| equal(row, row).is_eq()).collect());
+    }
+    let same: BooleanArray = not_distinct(left, right)?;
+    Ok(same.values().clone())
 }
 
 /// Batches of columns one after another.
@@ -174,21 +260,27 @@ fn join(parts: &[Vec<ArrayRef>]) -> Result<Vec<ArrayRef>> {
     (0..width).map(column).collect()
 }
 
+/// The numbers of a table of one column.
+fn numbers(state: &OperatorState, table: &str) -> Result<Vec<i64>> {
+    let column = find_table(state, table)?.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+    column
+        .map(|column| column.values().to_vec())
+        .ok_or_else(|| EngineError::Internal("the state has other keys".into()))
+}
+
 fn too_many() -> EngineError {
     EngineError::Unsupported("over 2^32 changed keys in one epoch".into())
 }
 
 impl Operator for GroupAggregate {
     fn on_delta(&mut self, _port: usize, delta: Delta, _context: &mut Context<'_>) -> Result<()> {
-        if delta.sign != Sign::AppendOnly {
-            return Err(EngineError::Unsupported("aggregation of an updating input".into()));
-        }
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(delta.batch.column(key))).collect();
         let mut slots = Vec::new();
         self.table.intern(&keys, delta.rows(), &mut slots)?;
         self.grow();
         self.touch(&slots)?;
-        self.set.update(&delta.batch, &slots)
+        self.count(&delta, &slots);
+        self.set.update_signed(&delta, &slots)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
@@ -197,7 +289,9 @@ impl Operator for GroupAggregate {
     }
 
     fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
-        self.flush(context)
+        self.flush(context)?;
+        self.forget_idle(context);
+        Ok(())
     }
 
     fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
@@ -210,6 +304,15 @@ impl Operator for GroupAggregate {
         let mut keys = self.table.keys(&slots)?;
         keys.push(Arc::new(BooleanArray::from_iter(slots.iter().map(|&slot| Some(self.emitted[slot as usize])))));
         state.tables.push(("keys".into(), table_of(keys, slots.len())?));
+        let ints = |of: &dyn Fn(usize) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| of(slot as usize))))
+        };
+        if let Some(rows) = &self.rows {
+            state.tables.push(("rows".into(), table_of(vec![ints(&|slot| rows[slot])], slots.len())?));
+        }
+        if let Some(idle) = &self.idle {
+            state.tables.push(("touched".into(), table_of(vec![ints(&|slot| idle.touched(slot))], slots.len())?));
+        }
         Ok(state)
     }
 
@@ -225,6 +328,14 @@ impl Operator for GroupAggregate {
         for (&slot, emitted) in slots.iter().zip(emitted.values()) {
             self.emitted[slot as usize] = emitted;
             self.owes_empty_row &= !emitted;
+        }
+        if let Some(rows) = &mut self.rows {
+            for (&slot, count) in slots.iter().zip(numbers(&state, "rows")?) {
+                rows[slot as usize] = count;
+            }
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.restore(&slots, &numbers(&state, "touched")?);
         }
         self.set.restore("", &state, &slots)
     }

@@ -9,18 +9,19 @@ use crate::operators::{Emitted, Outbox};
 use crate::plan::{AggregateCall, AggregateFunction};
 use crate::time::ProcessingTime;
 
-fn call(function: AggregateFunction, arg: Option<usize>, distinct: bool) -> AggregateCall {
+fn call(function: AggregateFunction, args: Vec<usize>, distinct: bool) -> AggregateCall {
     let output = Arc::new(Field::new("r", DataType::Int64, true));
-    AggregateCall { function, arg, distinct, filter: None, output }
+    AggregateCall { function, args, order_by: Vec::new(), distinct, filter: None, output }
 }
 
 fn operator(keys: Vec<usize>, shard: usize) -> GroupAggregate {
     let field = |name| Field::new(name, DataType::Int64, true);
     let input = Arc::new(Schema::new(vec![field("k"), field("v")]));
-    let calls = vec![call(AggregateFunction::Count, None, false), call(AggregateFunction::Sum, Some(1), true)];
+    let calls = vec![call(AggregateFunction::Count, vec![], false), call(AggregateFunction::Sum, vec![1], true)];
     let names = keys.iter().map(|_| "k").chain(["n", "s"]);
     let output = Arc::new(Schema::new(names.map(field).collect::<Vec<_>>()));
-    GroupAggregate::new(&GroupAggregateSpec { keys, calls }, &input, output, shard).unwrap()
+    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts: false, ttl_us: None }, &input, output, shard)
+        .unwrap()
 }
 
 fn rows(keys: &[i64], values: &[i64]) -> Delta {

@@ -228,6 +228,11 @@ impl GroupTable {
         }
     }
 
+    /// Whether a slot belongs to a key.
+    pub fn is_live(&self, slot: u32) -> bool {
+        self.live.get(slot as usize).copied().unwrap_or(false)
+    }
+
     /// The slots of all live keys, ascending.
     pub fn live_slots(&self) -> Vec<u32> {
         (0..).zip(&self.live).filter(|(_, live)| **live).map(|(slot, _)| slot).collect()

@@ -53,12 +53,13 @@ pub fn groups_of(shard: usize, shards: usize) -> Range<u32> {
 }
 
 /// Sends each row to the shard of its key: one part a shard, `None` where it gets no row. Order and signs are kept.
+/// Without keys all rows go to shard 0.
 ///
 /// # Errors
 /// As [`key_groups`].
 pub fn split_by_shard(delta: &Delta, keys: &[usize], shards: usize) -> Result<Vec<Option<Delta>>> {
     let mut parts = vec![None; shards.max(1)];
-    if shards <= 1 {
+    if shards <= 1 || keys.is_empty() {
         parts[0] = Some(delta.clone());
         return Ok(parts);
     }
@@ -77,7 +78,8 @@ pub fn split_by_shard(delta: &Delta, keys: &[usize], shards: usize) -> Result<Ve
     Ok(parts)
 }
 
-fn take_rows(delta: &Delta, rows: Vec<u32>) -> Result<Delta> {
+/// These rows of a delta with their signs.
+pub(crate) fn take_rows(delta: &Delta, rows: Vec<u32>) -> Result<Delta> {
     let sign = match &delta.sign {
         Sign::AppendOnly => None,
         Sign::Retracts(bits) => Some(rows.iter().map(|&row| bits.value(row as usize)).collect()),

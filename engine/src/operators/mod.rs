@@ -17,6 +17,8 @@ pub mod build;
 pub mod event_time;
 pub mod group_aggregate;
 pub mod group_table;
+mod idle_keys;
+pub mod join;
 pub mod key_group;
 pub mod over;
 pub mod rank;
@@ -108,6 +110,8 @@ pub struct Outbox {
     pub items: Vec<Emitted>,
     /// Rows dropped because their windows were closed, since the outbox was made.
     pub late_rows: u64,
+    /// Keys whose state was dropped because they were idle, since the outbox was made.
+    pub evicted_keys: u64,
     /// The earliest timer that was asked for.
     pub timer: Option<ProcessingTime>,
 }
@@ -142,6 +146,11 @@ impl<'a> Context<'a> {
     /// Counts rows that came after their windows were closed.
     pub fn count_late(&mut self, rows: usize) {
         self.out.late_rows += rows as u64;
+    }
+
+    /// Counts keys whose state was dropped because no row had touched them for their time to live.
+    pub fn count_evicted(&mut self, keys: usize) {
+        self.out.evicted_keys += keys as u64;
     }
 
     /// Asks for [`Operator::on_timer`] at `at` or soon after. The earliest one asked for counts.

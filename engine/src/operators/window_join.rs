@@ -68,6 +68,13 @@ impl WindowJoin {
                 let rows = unmatched(left.num_rows(), &pairs_left, kind == JoinKind::Semi);
                 return self.emit(take_record_batch(left, &rows)?.columns().to_vec(), rows.len(), context);
             }
+            JoinKind::Mark => {
+                let mut marks = vec![false; left.num_rows()];
+                pairs_left.values().iter().for_each(|row| marks[*row as usize] = true);
+                let marks: ArrayRef = Arc::new(BooleanArray::from(marks));
+                let columns = left.columns().iter().cloned().chain([marks]).collect();
+                return self.emit(columns, left.num_rows(), context);
+            }
             JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {}
         }
         let lonely_left = match kind {

@@ -1,17 +1,8 @@
-//! The description of a rank: Top-N, deduplication, `ORDER BY … LIMIT`; and of an order.
+//! Ranks: the first rows of each partition in an order.
 
 use arrow::datatypes::FieldRef;
 
-/// One column of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SortKey {
-    /// The column.
-    pub column: usize,
-    /// Greatest first.
-    pub descending: bool,
-    /// Nulls before all values, whatever the direction.
-    pub nulls_first: bool,
-}
+use super::SortKey;
 
 /// How the rows of a partition are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

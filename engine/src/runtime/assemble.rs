@@ -244,6 +244,7 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAggregate(_)
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
+            | OperatorSpec::Join(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

@@ -166,11 +166,11 @@ impl Graph {
         Ok(())
     }
 
-    /// Fires the timers that are due. Gives whether there were any, and when the next one is.
+    /// Fires the timers that are due. Gives whether there were any.
     ///
     /// # Errors
     /// What an operator reports.
-    pub(super) fn fire_timers(&mut self, now: ProcessingTime) -> Result<(bool, Option<ProcessingTime>)> {
+    pub(super) fn fire_timers(&mut self, now: ProcessingTime) -> Result<bool> {
         let mut fired = false;
         for index in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(index) else { break };
@@ -185,7 +185,12 @@ impl Graph {
             self.collect(index)?;
             self.run(now)?;
         }
-        Ok((fired, self.nodes.iter().filter_map(|node| node.timer).min()))
+        Ok(fired)
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<ProcessingTime> {
+        self.nodes.iter().filter_map(|node| node.timer).min()
     }
 
     fn counters(&self) -> Option<&Counters> {

@@ -112,15 +112,11 @@ impl JobPart {
     /// What a node reports. The job fails.
     pub(super) fn step(&mut self, now: ProcessingTime) -> Result<Turn> {
         let mut turn = Turn::default();
+        turn.progressed |= self.fire_timers(now)?;
         for index in 0..self.entries.len() {
             self.read(index, now, &mut turn)?;
         }
-        let (fired, next) = self.graph.fire_timers(now)?;
-        if fired {
-            turn.progressed = true;
-            self.moved();
-        }
-        turn.wait_until(next);
+        turn.wait_until(self.graph.next_timer());
         self.count_watermark();
         self.report()?;
         Ok(turn)
@@ -132,6 +128,8 @@ impl JobPart {
     /// What a node reports.
     pub(super) fn barrier(&mut self, epoch: Epoch, now: ProcessingTime) -> Result<()> {
         self.requested.push_back(epoch);
+        // What the clock closed before the barrier belongs to the epoch.
+        self.fire_timers(now)?;
         for index in 0..self.graph.nodes.len() {
             let starts = self.graph.nodes.get(index).is_some_and(|node| match &node.kind {
                 NodeKind::Source(source) => !source.ended(),
@@ -143,6 +141,15 @@ impl JobPart {
             }
         }
         self.report()
+    }
+
+    /// Fires the timers that are due. Gives whether there were any.
+    fn fire_timers(&mut self, now: ProcessingTime) -> Result<bool> {
+        let fired = self.graph.fire_timers(now)?;
+        if fired {
+            self.moved();
+        }
+        Ok(fired)
     }
 
     /// Makes visible what the sinks prepared up to `epoch`.
@@ -173,8 +180,12 @@ impl JobPart {
         self.graph.emit(table, &mut vec![Message::Delta(delta)], now)
     }
 
-    /// A `FLUSH` begins. A later one includes those before.
-    pub(super) fn begin_flush(&mut self, flush: u64) {
+    /// A `FLUSH` begins. A later one includes those before; so does what the clock has closed.
+    ///
+    /// # Errors
+    /// What an operator reports.
+    pub(super) fn begin_flush(&mut self, flush: u64, now: ProcessingTime) -> Result<()> {
+        self.fire_timers(now)?;
         for node in &mut self.graph.nodes {
             if let NodeKind::Source(source) = &mut node.kind {
                 source.begin_flush();
@@ -182,6 +193,7 @@ impl JobPart {
         }
         self.flush = Some(flush);
         self.busy = true;
+        Ok(())
     }
 
     /// The view's node, where this job keeps the view, and what wakes this part.

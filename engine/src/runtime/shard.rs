@@ -81,10 +81,7 @@ impl Shard {
                 let mut delta = Some(delta);
                 self.each(&[job], |part| delta.take().map_or(Ok(()), |delta| part.insert(delta, now)));
             }
-            Command::Flush { job, flush } => self.each(&[job], |part| {
-                part.begin_flush(flush);
-                Ok(())
-            }),
+            Command::Flush { job, flush } => self.each(&[job], |part| part.begin_flush(flush, now)),
             Command::Remove { job } => {
                 if let Some(index) = self.parts.iter().position(|part| part.id == job) {
                     self.remove(index);

@@ -17,6 +17,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use options::IDLE_TIMEOUT;
+
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast as sp;

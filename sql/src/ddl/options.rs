@@ -10,6 +10,18 @@ use super::names::{quoted, with_near};
 /// The option that names the connector.
 const CONNECTOR: &str = "connector";
 
+/// The option that lets a silent split leave the minimum of watermarks.
+pub(crate) const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+
+/// What every table that is read can say, whatever its connector.
+const OF_ALL_SOURCES: [OptionDescriptor; 1] = [OptionDescriptor {
+    name: IDLE_TIMEOUT,
+    kind: OptionType::Duration,
+    required: false,
+    default: None,
+    doc: "after so long without a row a split no longer holds the watermark back; 0: never",
+}];
+
 /// An option as parsed: key, value, position of the key.
 type Written = (String, String, usize);
 
@@ -46,7 +58,8 @@ pub(super) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Res
             of_connector = *position;
         }
         if key != CONNECTOR {
-            let option = known(key, connector).map_err(|error| error.at(*position))?;
+            let general = OF_ALL_SOURCES.iter().find(|option| option.name == key && connector.capabilities.source);
+            let option = general.map_or_else(|| known(key, connector), Ok).map_err(|error| error.at(*position))?;
             typed(key, value, option, connector).map_err(|error| error.at(*position))?;
         }
         if checked.0.insert(key.clone(), value.clone()).is_some() {

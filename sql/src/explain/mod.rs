@@ -1,5 +1,6 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod join;
 mod over;
 mod rank;
 
@@ -7,8 +8,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, Partitioning, Step, Window,
-    WindowInput, WindowTime,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, PairStatistic, Partitioning,
+    SortKey, Step, Window, WindowInput, WindowTime,
 };
 
 use crate::query::nodes::{describe_window, span};
@@ -79,6 +80,8 @@ fn properties(node: &Node) -> String {
 fn headline(dataflow: &Dataflow, node: &Node) -> String {
     let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
     let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
+    let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
+    let of_right = |columns: &[usize]| right.map_or_else(String::new, |right| names(right, columns));
     match &node.spec {
         OperatorSpec::Source(spec) => {
             let mut text = format!("Source {}: {}", spec.table, spec.source.describe());
@@ -120,11 +123,9 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::GroupAggregate(spec) => {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
         }
+        OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
-            let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
-            let pair = |(a, b): &(usize, usize)| {
-                format!("{} = {}", of_input(&[*a]), right.map_or_else(String::new, |right| names(right, &[*b])))
-            };
+            let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
             let on: Vec<String> = spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
             let residual = spec.residual.as_ref().map_or_else(String::new, |residual| format!(" and {residual}"));
             format!("WindowJoin {:?} on {}{residual}", spec.kind, on.join(", "))
@@ -156,14 +157,17 @@ fn grouping(key_names: &str, calls: &[AggregateCall], names: &dyn Fn(&[usize]) -
 }
 
 fn aggregate(call: &AggregateCall, names: &dyn Fn(&[usize]) -> String) -> String {
-    let name = aggregate_name(call.function);
+    let name = aggregate_name(&call.function);
     let distinct = if call.distinct { "distinct " } else { "" };
-    let arg = call.arg.map_or_else(|| "*".to_owned(), |arg| names(&[arg]));
+    let args = if call.args.is_empty() { "*".to_owned() } else { names(&call.args) };
+    let order = |key: &SortKey| format!("{}{}", names(&[key.column]), if key.descending { " desc" } else { "" });
+    let order: Vec<String> = call.order_by.iter().map(order).collect();
+    let order = if order.is_empty() { String::new() } else { format!(" order by {}", order.join(", ")) };
     let filter = call.filter.map_or_else(String::new, |filter| format!(" filter ({})", names(&[filter])));
-    format!("{name}({distinct}{arg}){filter}")
+    format!("{name}({distinct}{args}{order}){filter}")
 }
 
-fn aggregate_name(function: AggregateFunction) -> &'static str {
+fn aggregate_name(function: &AggregateFunction) -> &'static str {
     match function {
         AggregateFunction::Count => "count",
         AggregateFunction::Sum => "sum",
@@ -176,6 +180,31 @@ fn aggregate_name(function: AggregateFunction) -> &'static str {
         AggregateFunction::StddevPop => "stddev_pop",
         AggregateFunction::VarSamp => "var_samp",
         AggregateFunction::VarPop => "var_pop",
+        AggregateFunction::BoolAnd => "bool_and",
+        AggregateFunction::BoolOr => "bool_or",
+        AggregateFunction::BitAnd => "bit_and",
+        AggregateFunction::BitOr => "bit_or",
+        AggregateFunction::BitXor => "bit_xor",
+        AggregateFunction::ApproxCountDistinct => "approx_count_distinct",
+        AggregateFunction::StringAgg { .. } => "string_agg",
+        AggregateFunction::ArrayAgg => "array_agg",
+        AggregateFunction::PercentileCont(_) => "percentile_cont",
+        AggregateFunction::PercentileDisc(_) => "percentile_disc",
+        AggregateFunction::Median => "median",
+        AggregateFunction::OfPairs(statistic) => match statistic {
+            PairStatistic::CovarPop => "covar_pop",
+            PairStatistic::CovarSamp => "covar_samp",
+            PairStatistic::Corr => "corr",
+            PairStatistic::RegrSlope => "regr_slope",
+            PairStatistic::RegrIntercept => "regr_intercept",
+            PairStatistic::RegrCount => "regr_count",
+            PairStatistic::RegrR2 => "regr_r2",
+            PairStatistic::RegrAvgX => "regr_avgx",
+            PairStatistic::RegrAvgY => "regr_avgy",
+            PairStatistic::RegrSxx => "regr_sxx",
+            PairStatistic::RegrSyy => "regr_syy",
+            PairStatistic::RegrSxy => "regr_sxy",
+        },
     }
 }
 
@@ -207,6 +236,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
+        OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
         OperatorSpec::Over(spec) => over::state(spec),

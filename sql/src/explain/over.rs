@@ -23,7 +23,7 @@ fn describe(call: &OverCall, names: &dyn Fn(&[usize]) -> String) -> String {
         let default = default.map_or_else(String::new, |column| format!(", {}", names(&[column])));
         format!("{name}({}, {offset}{default})", names(&call.args))
     };
-    let text = match call.function {
+    let text = match &call.function {
         OverFunction::Aggregate(function) => format!("{}({distinct}{})", aggregate_name(function), of(&call.args)),
         OverFunction::RowNumber => "row_number()".into(),
         OverFunction::Rank => "rank()".into(),
@@ -31,8 +31,8 @@ fn describe(call: &OverCall, names: &dyn Fn(&[usize]) -> String) -> String {
         OverFunction::PercentRank => "percent_rank()".into(),
         OverFunction::CumeDist => "cume_dist()".into(),
         OverFunction::Ntile(buckets) => format!("ntile({buckets})"),
-        OverFunction::Lag { offset, default } => shift("lag", offset, default),
-        OverFunction::Lead { offset, default } => shift("lead", offset, default),
+        OverFunction::Lag { offset, default } => shift("lag", *offset, *default),
+        OverFunction::Lead { offset, default } => shift("lead", *offset, *default),
         OverFunction::FirstValue => format!("first_value({})", names(&call.args)),
         OverFunction::LastValue => format!("last_value({})", names(&call.args)),
         OverFunction::NthValue(n) => format!("nth_value({}, {n})", names(&call.args)),

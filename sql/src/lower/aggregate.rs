@@ -1,52 +1,29 @@
 //! Aggregations: over windows that they take up themselves, over rows that carry their window, and without a window.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, GroupAggregateSpec, OperatorSpec, SessionAggregateSpec, Step,
-    Window, WindowAggregateSpec, WindowInput, WindowTime,
+    ChangelogMode, GroupAggregateSpec, NodeId, OperatorSpec, SessionAggregateSpec, Step, Window, WindowAggregateSpec,
+    WindowInput, WindowTime,
 };
 
+use super::calls::{Grouping, Part, Prepared, part_of, prepare};
+use super::chain::Chain;
 use super::rel::{Rel, WindowColumns};
 use super::window::{columns, spread, window_time};
-use super::{Lowering, broken, column_of, refuse};
+use super::{Lowering, broken, column_of};
 use crate::error::Result;
 use crate::query::from_datafusion;
 use crate::query::nodes::{WINDOW_TYPE, WindowTvf};
 
-/// Which column of a window a grouping expression is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Start,
-    End,
-    Time,
-}
-
-/// A grouping expression: a key, or a column of the window.
-type Grouping = Result<usize, Part>;
-
-/// An aggregation whose keys, arguments and filters are columns of its input.
-struct Prepared {
-    /// The input with those columns.
-    rel: Rel,
-    /// For each grouping expression its key (an index into `keys`) or the window's column that it is.
-    grouping: Vec<Grouping>,
-    keys: Vec<usize>,
-    calls: Vec<AggregateCall>,
-    /// Extra columns that were asked for, in order.
-    extra: Vec<usize>,
-}
-
 impl Lowering<'_> {
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Rel> {
-        if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return Err(refuse("GROUPING SETS", None));
+        if let [Expr::GroupingSet(sets)] = aggregate.group_expr.as_slice() {
+            return self.grouping_sets(aggregate, sets);
         }
         if let Some(rel) = self.window_aggregate(aggregate)? {
             return Ok(rel);
@@ -59,17 +36,20 @@ impl Lowering<'_> {
         if !windowed || rel.changelog == ChangelogMode::Retract {
             return self.group_aggregate(aggregate, rel);
         }
-        let ends = |columns: &std::collections::BTreeSet<usize>| columns.first().copied();
-        let (Some(start), Some(end)) = (ends(&rel.window.start), ends(&rel.window.end)) else {
-            return Err(broken("a window without its columns"));
-        };
+        let ends = window_ends(&rel)?;
         let prepared =
-            prepare(rel, &aggregate.group_expr, &parts, &aggregate.aggr_expr, &[start, end], input, &aggregate.schema)?;
+            prepare(rel, &aggregate.group_expr, &parts, &aggregate.aggr_expr, &ends, input, &aggregate.schema)?;
+        self.attached_windows(prepared, &aggregate.schema)
+    }
+
+    /// An aggregation of rows that carry their window, whose ends are the extra columns.
+    pub(super) fn attached_windows(&mut self, prepared: Prepared, schema: &DFSchemaRef) -> Result<Rel> {
         let [start, end] = prepared.extra[..] else { return Err(broken("a window without its columns")) };
         let together: Vec<usize> = if prepared.keys.is_empty() { vec![start, end] } else { prepared.keys.clone() };
         let window = WindowInput::Attached { start, end };
-        let spec = WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone() };
-        self.emit_window(OperatorSpec::WindowAggregate(spec), prepared, &together, &aggregate.schema)
+        let spec =
+            WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone(), retracts: false };
+        self.emit_window(OperatorSpec::WindowAggregate(spec), prepared, &together, schema)
     }
 
     /// `SELECT DISTINCT`: an aggregation without aggregates.
@@ -135,7 +115,7 @@ impl Lowering<'_> {
             }
             window @ (Window::Tumble { .. } | Window::Hop { .. } | Window::Cumulate { .. }) => {
                 let window = WindowInput::Assign { window, time };
-                OperatorSpec::WindowAggregate(WindowAggregateSpec { window, keys, calls })
+                OperatorSpec::WindowAggregate(WindowAggregateSpec { window, keys, calls, retracts: false })
             }
         };
         self.emit_window(spec, prepared, &together, &aggregate.schema).map(Some)
@@ -157,7 +137,7 @@ impl Lowering<'_> {
         let made: SchemaRef = Arc::new(Schema::new(fields));
         let by_keys = together == keys;
         let inputs = vec![self.exchange(rel, together)];
-        let mut out = Rel::new(millstream_engine::plan::NodeId(0), made);
+        let mut out = Rel::new(NodeId(0), made);
         let all: Vec<usize> = (0..keys.len()).collect();
         out.stream_key = Some(all.iter().copied().chain([first, first + 1]).collect());
         out.window = WindowColumns { start: [first].into(), end: [first + 1].into(), time: [first + 2].into() };
@@ -176,26 +156,39 @@ impl Lowering<'_> {
 
     /// An aggregation without a window: its rows change.
     fn group_aggregate(&mut self, aggregate: &Aggregate, rel: Rel) -> Result<Rel> {
-        if rel.changelog == ChangelogMode::Retract {
-            return Err(refuse("an aggregation of rows that change", Some("aggregate the rows of the table itself")));
-        }
         let none = vec![None; aggregate.group_expr.len()];
         let input = aggregate.input.schema();
         let prepared = prepare(rel, &aggregate.group_expr, &none, &aggregate.aggr_expr, &[], input, &aggregate.schema)?;
+        Ok(self.emit_groups(prepared, &aggregate.schema))
+    }
+
+    /// Adds an aggregation without a window and puts its output in the order of the plan.
+    pub(super) fn emit_groups(&mut self, prepared: Prepared, schema: &DFSchemaRef) -> Rel {
         let Prepared { rel, grouping, keys, calls, .. } = prepared;
         let mut fields: Vec<FieldRef> = keys.iter().map(|&key| Arc::clone(&rel.schema.fields()[key])).collect();
         fields.extend(calls.iter().map(|call| Arc::clone(&call.output)));
         let all: Vec<usize> = (0..keys.len()).collect();
-        let mut out = Rel::new(millstream_engine::plan::NodeId(0), Arc::new(Schema::new(fields)));
-        out.changelog =
-            if calls.is_empty() && !keys.is_empty() { ChangelogMode::Append } else { ChangelogMode::Retract };
+        let retracts = rel.changelog == ChangelogMode::Retract;
+        let mut out = Rel::new(NodeId(0), Arc::new(Schema::new(fields)));
+        if retracts || !calls.is_empty() || keys.is_empty() {
+            out.changelog = ChangelogMode::Retract;
+        }
         out.stream_key = Some(all.clone());
         out.spread = spread(&all);
         let inputs = vec![self.exchange(rel, &keys)];
         let (first, last) = (keys.len(), keys.len() + calls.len());
-        let out = self.node(OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls }), inputs, out);
+        let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us: self.state_ttl_us };
+        let out = self.node(OperatorSpec::GroupAggregate(spec), inputs, out);
         let order: Vec<usize> = grouping.iter().map(|key| key.unwrap_or_default()).chain(first..last).collect();
-        Ok(reordered(out, &order, &aggregate.schema))
+        reordered(out, &order, schema)
+    }
+}
+
+/// The columns of the start and the end of the window that rows carry.
+pub(super) fn window_ends(rel: &Rel) -> Result<[usize; 2]> {
+    match (rel.window.start.first(), rel.window.end.first()) {
+        (Some(start), Some(end)) => Ok([*start, *end]),
+        _ => Err(broken("a window without its columns")),
     }
 }
 
@@ -211,198 +204,4 @@ fn reordered(rel: Rel, order: &[usize], schema: &DFSchemaRef) -> Rel {
     let mut out = rel.mapped(&from, Arc::clone(&schema));
     out.steps.push(Step::Project { exprs, schema });
     out
-}
-
-fn part_of(window: &WindowColumns, column: usize) -> Option<Part> {
-    if window.start.contains(&column) {
-        Some(Part::Start)
-    } else if window.end.contains(&column) {
-        Some(Part::End)
-    } else if window.time.contains(&column) {
-        Some(Part::Time)
-    } else {
-        None
-    }
-}
-
-/// Projects the input of an aggregation to its keys, arguments and filters (and the `extra` columns).
-fn prepare(
-    mut rel: Rel,
-    group: &[Expr],
-    parts: &[Option<Part>],
-    aggregates: &[Expr],
-    extra: &[usize],
-    input: &DFSchema,
-    output: &DFSchemaRef,
-) -> Result<Prepared> {
-    let mut columns = ColumnList { exprs: Vec::new(), places: HashMap::new() };
-    let (mut grouping, mut keys) = (Vec::new(), Vec::new());
-    for (expr, part) in group.iter().zip(parts) {
-        grouping.push(match part {
-            Some(part) => Err(*part),
-            None => {
-                let column = columns.place(expr);
-                let known = keys.iter().position(|key| *key == column);
-                Ok(known.unwrap_or_else(|| {
-                    keys.push(column);
-                    keys.len() - 1
-                }))
-            }
-        });
-    }
-    let mut calls = Vec::with_capacity(aggregates.len());
-    for (index, expr) in aggregates.iter().enumerate() {
-        let field = Arc::clone(&output.fields()[group.len() + index]);
-        calls.push(call(expr, field, &mut columns)?);
-    }
-    let column_exprs: Vec<Expr> = extra.iter().map(|&column| Expr::from(input.qualified_field(column))).collect();
-    let extra = column_exprs.iter().map(|expr| columns.place(expr)).collect();
-    let from: Vec<Option<usize>> = columns.exprs.iter().map(|expr| column_of(expr, input)).collect();
-    let mut exprs = Vec::with_capacity(columns.exprs.len());
-    let mut fields = Vec::with_capacity(columns.exprs.len());
-    for (expr, of) in columns.exprs.iter().zip(&from) {
-        let (scalar, field) = match of {
-            Some(column) => (Scalar::column(&rel.schema, *column), rel.schema.field(*column).clone()),
-            None => {
-                let scalar = Scalar::compile(expr, input)?;
-                let data_type = scalar.data_type(&rel.schema)?;
-                (scalar, Field::new(expr.to_string(), data_type, true))
-            }
-        };
-        fields.push(field.with_nullable(true));
-        exprs.push(scalar);
-    }
-    let schema = Arc::new(Schema::new(fields));
-    let mut steps = std::mem::take(&mut rel.steps);
-    steps.push(Step::Project { exprs, schema: Arc::clone(&schema) });
-    let mut rel = rel.mapped(&from, schema);
-    rel.steps = steps;
-    Ok(Prepared { rel, grouping, keys, calls, extra })
-}
-
-/// The columns that an aggregation needs, each once.
-struct ColumnList {
-    exprs: Vec<Expr>,
-    places: HashMap<Expr, usize>,
-}
-
-impl ColumnList {
-    fn place(&mut self, expr: &Expr) -> usize {
-        let expr = expr.clone().unalias();
-        *self.places.entry(expr).or_insert_with_key(|expr| {
-            self.exprs.push(expr.clone());
-            self.exprs.len() - 1
-        })
-    }
-}
-
-/// An aggregate expression as a call over columns.
-fn call(expr: &Expr, output: FieldRef, columns: &mut ColumnList) -> Result<AggregateCall> {
-    let expr = expr.clone().unalias();
-    let Expr::AggregateFunction(aggregate) = &expr else { return Err(broken("an aggregate that is none")) };
-    let name = aggregate.func.name().to_ascii_lowercase();
-    let function = match name.as_str() {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "avg" | "mean" => AggregateFunction::Avg,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "first_value" => AggregateFunction::FirstValue,
-        "last_value" => AggregateFunction::LastValue,
-        "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
-        "stddev_pop" => AggregateFunction::StddevPop,
-        "var" | "var_samp" | "var_sample" | "variance" => AggregateFunction::VarSamp,
-        "var_pop" | "var_population" => AggregateFunction::VarPop,
-        other => return Err(refuse(&format!("the aggregate {other}"), None)),
-    };
-    let params = &aggregate.params;
-    if !params.order_by.is_empty() {
-        return Err(refuse(&format!("ORDER BY in {name}"), None));
-    }
-    let arg = match params.args.as_slice() {
-        [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() => None,
-        [arg] => Some(columns.place(arg)),
-        [] => None,
-        _ => return Err(refuse(&format!("{name} of several arguments"), None)),
-    };
-    let filter = params.filter.as_ref().map(|filter| columns.place(filter));
-    Ok(AggregateCall { function, arg, distinct: params.distinct, filter, output })
-}
-
-/// Filters and projections between an aggregation and the window function below, with the aggregation's expressions
-/// written over the window function's output.
-struct Chain<'a> {
-    tvf: &'a WindowTvf,
-    schema: &'a DFSchemaRef,
-    group: Vec<Expr>,
-    aggregates: Vec<Expr>,
-    filters: Vec<Expr>,
-}
-
-impl<'a> Chain<'a> {
-    fn of(aggregate: &'a Aggregate) -> Result<Option<Self>> {
-        let (mut group, mut aggregates) = (aggregate.group_expr.clone(), aggregate.aggr_expr.clone());
-        let (mut filters, mut plan) = (Vec::new(), aggregate.input.as_ref());
-        loop {
-            if let Some(tvf) = WindowTvf::of(plan) {
-                return Ok(Some(Self { tvf, schema: plan.schema(), group, aggregates, filters }));
-            }
-            match plan {
-                LogicalPlan::SubqueryAlias(alias) => {
-                    let inner = alias.input.schema();
-                    let definitions: Vec<Expr> = inner.iter().map(Expr::from).collect();
-                    for expr in group.iter_mut().chain(&mut aggregates).chain(&mut filters) {
-                        *expr = inlined(expr, &alias.schema, &definitions)?;
-                    }
-                    plan = alias.input.as_ref();
-                }
-                LogicalPlan::Projection(projection) => {
-                    for expr in group.iter_mut().chain(&mut aggregates).chain(&mut filters) {
-                        *expr = inlined(expr, &projection.schema, &projection.expr)?;
-                    }
-                    plan = projection.input.as_ref();
-                }
-                LogicalPlan::Filter(filter) => {
-                    filters.push(filter.predicate.clone());
-                    plan = filter.input.as_ref();
-                }
-                _ => return Ok(None),
-            }
-        }
-    }
-
-    /// Which of the window's columns an expression is.
-    fn part(&self, expr: &Expr, width: usize) -> Option<Part> {
-        match column_of(expr, self.schema)?.checked_sub(width)? {
-            0 => Some(Part::Start),
-            1 => Some(Part::End),
-            _ => Some(Part::Time),
-        }
-    }
-
-    /// Whether an expression reads a column from `width` on.
-    fn reads_from(&self, expr: &Expr, width: usize) -> bool {
-        let reads = |column: &datafusion::common::Column| {
-            self.schema.maybe_index_of_column(column).is_none_or(|index| index >= width)
-        };
-        expr.column_refs().into_iter().any(reads)
-    }
-}
-
-/// An expression over the output of a projection, written over its input.
-fn inlined(expr: &Expr, schema: &DFSchema, definitions: &[Expr]) -> Result<Expr> {
-    let replaced = expr.clone().transform(|node| {
-        let index = match &node {
-            Expr::Column(column) => schema.maybe_index_of_column(column),
-            _ => None,
-        };
-        Ok(match index.and_then(|index| definitions.get(index)) {
-            Some(definition) => {
-                let jump = datafusion::common::tree_node::TreeNodeRecursion::Jump;
-                Transformed::new(definition.clone().unalias(), true, jump)
-            }
-            None => Transformed::no(node),
-        })
-    });
-    Ok(replaced.map_err(from_datafusion)?.data)
 }

@@ -1,106 +1,185 @@
-//! Joins: of two windowed inputs on equal windows.
+//! Joins: which operator serves, and the join of inputs that are kept whole.
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
-use datafusion::common::JoinType;
-use datafusion::logical_expr::{Expr, Join};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{DFSchema, JoinType, NullEquality};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, cast};
 use millstream_engine::expr::Scalar;
-use millstream_engine::plan::{ChangelogMode, JoinKind, NodeId, OperatorSpec, WindowJoinSpec};
+use millstream_engine::plan::{ChangelogMode, Input, JoinKey, JoinKind, JoinSpec, NodeId, OperatorSpec};
 
-use super::rel::Rel;
+use super::Lowering;
+use super::columns::{Extended, extended, narrowed};
+use super::rel::{Rel, Spread};
 use super::window::spread;
-use super::{Lowering, column_of, refuse};
 use crate::error::Result;
+use crate::query::from_datafusion;
 
-/// What a join must be.
-const EQUAL_WINDOWS: &str = "join both sides on window_start and window_end, after the same window function";
+/// A join whose left side is the one that semi, anti and mark joins give.
+pub(super) struct Sided<'a> {
+    pub(super) kind: JoinKind,
+    pub(super) left: &'a LogicalPlan,
+    pub(super) right: &'a LogicalPlan,
+    pub(super) on: Vec<(Expr, Expr)>,
+    pub(super) join: &'a Join,
+}
+
+/// The inputs of a join with their keys as columns.
+pub(super) struct Keyed {
+    pub(super) left: Extended,
+    pub(super) right: Extended,
+    pub(super) keys: Vec<JoinKey>,
+    /// Width of each side without what was appended.
+    pub(super) widths: (usize, usize),
+}
+
+impl<'a> Sided<'a> {
+    fn of(join: &'a Join) -> Self {
+        let (kind, turned) = match join.join_type {
+            JoinType::Inner => (JoinKind::Inner, false),
+            JoinType::Left => (JoinKind::Left, false),
+            JoinType::Right => (JoinKind::Right, false),
+            JoinType::Full => (JoinKind::Full, false),
+            JoinType::LeftSemi => (JoinKind::Semi, false),
+            JoinType::LeftAnti => (JoinKind::Anti, false),
+            JoinType::LeftMark => (JoinKind::Mark, false),
+            JoinType::RightSemi => (JoinKind::Semi, true),
+            JoinType::RightAnti => (JoinKind::Anti, true),
+            JoinType::RightMark => (JoinKind::Mark, true),
+        };
+        let on = join.on.iter().cloned();
+        if turned {
+            let on = on.map(|(left, right)| (right, left)).collect();
+            return Self { kind, left: &join.right, right: &join.left, on, join };
+        }
+        Self { kind, left: &join.left, right: &join.right, on: on.collect(), join }
+    }
+}
 
 impl Lowering<'_> {
     pub(super) fn join(&mut self, join: &Join) -> Result<Rel> {
-        let other = || refuse("a join other than on equal windows", Some(EQUAL_WINDOWS));
-        let kind = match join.join_type {
-            JoinType::Inner => JoinKind::Inner,
-            JoinType::Left => JoinKind::Left,
-            JoinType::Right => JoinKind::Right,
-            JoinType::Full => JoinKind::Full,
-            JoinType::LeftSemi => JoinKind::Semi,
-            JoinType::LeftAnti => JoinKind::Anti,
-            JoinType::RightSemi | JoinType::RightAnti | JoinType::LeftMark | JoinType::RightMark => return Err(other()),
-        };
-        let (left, right) = (self.plan(&join.left)?, self.plan(&join.right)?);
-        if left.changelog == ChangelogMode::Retract || right.changelog == ChangelogMode::Retract {
-            return Err(refuse("a join of rows that change", Some(EQUAL_WINDOWS)));
+        let sided = Sided::of(join);
+        let (left, right) = (self.plan(sided.left)?, self.plan(sided.right)?);
+        if let Some(rel) = self.window_join(&sided, &left, &right)? {
+            return Ok(rel);
         }
-        let (mut starts, mut ends, mut keys) = (None, None, Vec::new());
-        for (of_left, of_right) in &join.on {
-            let pair = (column_of(of_left, join.left.schema()), column_of(of_right, join.right.schema()));
-            let (Some(a), Some(b)) = pair else { return Err(refuse("a join on an expression", Some(EQUAL_WINDOWS))) };
-            if left.window.start.contains(&a) && right.window.start.contains(&b) {
-                starts = Some((a, b));
-            } else if left.window.end.contains(&a) && right.window.end.contains(&b) {
-                ends = Some((a, b));
-            } else {
-                keys.push((a, b));
-            }
-        }
-        let (Some(window_start), Some(window_end)) = (starts, ends) else { return Err(other()) };
-        let residual = join.filter.as_ref().map(|filter| self.residual(filter, join)).transpose()?;
-        let mut out = self.joined(&left, &right, kind, join);
-        let sides = |of: fn(&(usize, usize)) -> usize| match keys.is_empty() {
-            true => vec![of(&window_start), of(&window_end)],
-            false => keys.iter().map(of).collect::<Vec<_>>(),
-        };
-        let (left_keys, right_keys) = (sides(|pair| pair.0), sides(|pair| pair.1));
-        // Hash columns must be the same on both sides, or equal rows would not meet.
-        let aligned = |rel: &Rel, keys: &[usize]| rel.spread == spread(keys);
-        let both = aligned(&left, &left_keys) && aligned(&right, &right_keys);
-        let (mut left, mut right) = (left, right);
-        if !both {
-            left.spread = super::rel::Spread::Any;
-            right.spread = super::rel::Spread::Any;
-        }
-        let inputs = vec![self.exchange(left, &left_keys), self.exchange(right, &right_keys)];
-        out.spread = match kind {
-            JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti => spread(&left_keys),
-            JoinKind::Right | JoinKind::Full => super::rel::Spread::Any,
-        };
-        let spec = WindowJoinSpec { kind, keys, window_start, window_end, residual };
-        Ok(self.node(OperatorSpec::WindowJoin(spec), inputs, out))
+        let keyed = keyed(&sided, left, right)?;
+        self.regular_join(&sided, keyed)
     }
 
-    /// A further condition, over the columns of both sides.
-    fn residual(&self, filter: &Expr, join: &Join) -> Result<Scalar> {
-        let both = join.left.schema().join(join.right.schema()).map_err(crate::query::from_datafusion)?;
+    /// A join of inputs that are kept whole.
+    fn regular_join(&mut self, sided: &Sided<'_>, keyed: Keyed) -> Result<Rel> {
+        let residual = sided.join.filter.as_ref().map(|filter| keyed.residual(filter)).transpose()?;
+        let Keyed { left, right, keys, widths } = keyed;
+        let right_at = left.rel.schema.fields().len();
+        let updating = |rel: &Rel| rel.changelog == ChangelogMode::Retract;
+        let retracts = (updating(&left.rel), updating(&right.rel));
+        let kind = sided.kind;
+        let append = retracts == (false, false) && matches!(kind, JoinKind::Inner | JoinKind::Semi);
+        let mut out = joined(&left.rel, &right.rel, kind);
+        if !append {
+            out.changelog = ChangelogMode::Retract;
+        }
+        out.stream_key = match kind {
+            JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => left.rel.stream_key.clone(),
+            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => None,
+        };
+        let null_aware = sided.join.null_aware && kind == JoinKind::Anti;
+        let (inputs, spread) = self.meet(left.rel, right.rel, if null_aware { &[] } else { &keys });
+        out.spread = match kind {
+            JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => spread,
+            JoinKind::Right | JoinKind::Full => Spread::Any,
+        };
+        let ttl_us = (self.state_ttl_us, self.state_ttl_us);
+        let spec = JoinSpec { kind, keys, residual, retracts, null_aware, ttl_us };
+        let out = self.node(OperatorSpec::Join(spec), inputs, out);
+        Ok(shaped(out, widths, right_at, kind, sided.join))
+    }
+
+    /// Brings rows with equal keys together. Gives how the rows of the left side then lie.
+    pub(super) fn meet(&mut self, mut left: Rel, mut right: Rel, keys: &[JoinKey]) -> (Vec<Input>, Spread) {
+        let left_keys: Vec<usize> = keys.iter().map(|key| key.left).collect();
+        let right_keys: Vec<usize> = keys.iter().map(|key| key.right).collect();
+        // Hash columns must be the same on both sides, or equal rows would not meet.
+        let aligned = left.spread == spread(&left_keys) && right.spread == spread(&right_keys);
+        if !aligned {
+            left.spread = Spread::Any;
+            right.spread = Spread::Any;
+        }
+        (vec![self.exchange(left, &left_keys), self.exchange(right, &right_keys)], spread(&left_keys))
+    }
+}
+
+/// The inputs of a join with a column for each side of each equality.
+pub(super) fn keyed(sided: &Sided<'_>, left: Rel, right: Rel) -> Result<Keyed> {
+    let null_equal = sided.join.null_equality == NullEquality::NullEqualsNull;
+    let widths = (left.schema.fields().len(), right.schema.fields().len());
+    let (left_schema, right_schema) = (sided.left.schema(), sided.right.schema());
+    let (mut left_exprs, mut right_exprs) = (Vec::new(), Vec::new());
+    for (of_left, of_right) in &sided.on {
+        let (of_left, of_right) = same_type(of_left, left_schema, of_right, right_schema)?;
+        left_exprs.push(of_left);
+        right_exprs.push(of_right);
+    }
+    let left = extended(left, &left_exprs, left_schema, "left")?;
+    let right = extended(right, &right_exprs, right_schema, "right")?;
+    let pairs = left.columns.iter().zip(&right.columns);
+    let mut keys: Vec<JoinKey> = Vec::with_capacity(left_exprs.len());
+    for (&left, &right) in pairs {
+        let key = JoinKey { left, right, null_equal };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(Keyed { left, right, keys, widths })
+}
+
+/// Both sides of an equality in one type, or equal values would not meet.
+fn same_type(left: &Expr, left_schema: &DFSchema, right: &Expr, right_schema: &DFSchema) -> Result<(Expr, Expr)> {
+    use datafusion::logical_expr::ExprSchemable;
+    let (of_left, of_right): (DataType, DataType) =
+        (left.get_type(left_schema).map_err(from_datafusion)?, right.get_type(right_schema).map_err(from_datafusion)?);
+    if of_left == of_right {
+        return Ok((left.clone(), right.clone()));
+    }
+    let common = datafusion::logical_expr::binary::comparison_coercion(&of_left, &of_right).unwrap_or(of_left);
+    Ok((cast(left.clone(), common.clone()), cast(right.clone(), common)))
+}
+
+impl Keyed {
+    /// A further condition over the columns of both sides.
+    pub(super) fn residual(&self, filter: &Expr) -> Result<Scalar> {
+        let both = self.left.schema.join(&self.right.schema).map_err(from_datafusion)?;
         Ok(Scalar::compile(filter, &both)?)
     }
+}
 
-    /// What is known of the joined rows.
-    fn joined(&self, left: &Rel, right: &Rel, kind: JoinKind, join: &Join) -> Rel {
-        let width = left.schema.fields().len();
-        let mut out = Rel::new(NodeId(0), Arc::clone(join.schema.inner()));
-        let names = join.schema.fields().iter();
-        match kind {
-            JoinKind::Semi | JoinKind::Anti => out.window = left.window.clone(),
-            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
-                let shifted = |columns: &std::collections::BTreeSet<usize>| {
-                    columns.iter().map(|column| column + width).collect::<Vec<_>>()
-                };
-                // A side that may be null does not tell the window.
-                if matches!(kind, JoinKind::Inner | JoinKind::Left) {
-                    out.window = left.window.clone();
-                    out.time_column = left.time_column;
-                }
-                if matches!(kind, JoinKind::Inner | JoinKind::Right) {
-                    out.window.start.extend(shifted(&right.window.start));
-                    out.window.end.extend(shifted(&right.window.end));
-                    out.window.time.extend(shifted(&right.window.time));
-                    out.time_column = out.time_column.or(right.time_column.map(|column| column + width));
-                }
-            }
-        }
-        let fields: Vec<_> = names.map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        out.schema = Arc::new(Schema::new(fields));
-        out
+/// The rows of a join's operator: nothing is known of them but their columns.
+pub(super) fn joined(left: &Rel, right: &Rel, kind: JoinKind) -> Rel {
+    let of = |rel: &Rel| {
+        rel.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<Field>>()
+    };
+    let mut fields = of(left);
+    match kind {
+        JoinKind::Semi | JoinKind::Anti => {}
+        JoinKind::Mark => fields.push(Field::new("mark", DataType::Boolean, false)),
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => fields.extend(of(right)),
     }
+    Rel::new(NodeId(0), Arc::new(Schema::new(fields)))
+}
+
+/// The columns of a join without what was appended to its inputs, under the names of the plan. `right_at`: where the
+/// right columns begin.
+pub(super) fn shaped(out: Rel, (left, right): (usize, usize), right_at: usize, kind: JoinKind, join: &Join) -> Rel {
+    let columns: Vec<usize> = match kind {
+        JoinKind::Semi | JoinKind::Anti => (0..left).collect(),
+        JoinKind::Mark => (0..left).chain([right_at]).collect(),
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {
+            (0..left).chain(right_at..right_at + right).collect()
+        }
+    };
+    let fields = columns.iter().zip(join.schema.fields());
+    let fields: Vec<Field> =
+        fields.map(|(&column, named)| out.schema.field(column).clone().with_name(named.name())).collect();
+    narrowed(out, &columns, &Arc::new(Schema::new(fields)))
 }

@@ -6,13 +6,20 @@
 //! `window`, `aggregate`, `join`. Equal sub-plans become one node.
 
 mod aggregate;
+mod calls;
+mod chain;
+mod columns;
+mod grouping_sets;
 mod join;
 mod optimise;
+mod over;
+mod rank;
 mod rel;
 mod row;
 mod scan;
 mod uses;
 mod window;
+mod window_join;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,7 +46,8 @@ use crate::query::nodes::{Watermark, WindowTvf};
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
     let plan = optimise::optimise(&query.plan)?;
-    let mut lowering = Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new() };
+    let mut lowering =
+        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
     let rel = lowering.plan(&plan)?;
     let rel = lowering.rename(rel, &query.schema);
     lowering.finish(rel, target)
@@ -52,6 +60,8 @@ struct Lowering<'a> {
     nodes: Vec<Node>,
     /// Sub-plans that have their node.
     known: HashMap<LogicalPlan, Rel>,
+    /// Keys that are not touched for so long are forgotten.
+    state_ttl_us: Option<i64>,
 }
 
 impl Lowering<'_> {
@@ -79,10 +89,23 @@ impl Lowering<'_> {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Projection(projection) => {
-                let rel = self.plan(&projection.input)?;
+                let input = match unaliased(&projection.input) {
+                    LogicalPlan::Filter(filter) => {
+                        let read = rank::read_by(&projection.expr, projection.input.schema());
+                        self.top_n(filter, Some(&read))?
+                    }
+                    _ => None,
+                };
+                let rel = match input {
+                    Some(rel) => rel,
+                    None => self.plan(&projection.input)?,
+                };
                 row::project(rel, &projection.expr, projection.input.schema(), &projection.schema)
             }
             LogicalPlan::Filter(filter) => {
+                if let Some(rel) = self.top_n(filter, None)? {
+                    return Ok(rel);
+                }
                 let mut rel = self.plan(&filter.input)?;
                 rel.steps.push(Step::Filter(Scalar::compile(&filter.predicate, filter.input.schema())?));
                 Ok(rel)
@@ -94,9 +117,11 @@ impl Lowering<'_> {
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Values(values) => self.values(values),
             LogicalPlan::Distinct(Distinct::On(_)) => Err(refuse("DISTINCT ON", None)),
-            LogicalPlan::Sort(_) => Err(refuse("ORDER BY", Some("order the rows where you read them"))),
-            LogicalPlan::Limit(_) => Err(refuse("LIMIT", Some("limit the rows where you read them"))),
-            LogicalPlan::Window(_) => Err(refuse("OVER", None)),
+            // The rows of a view have no order: who reads it gives one.
+            LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.plan(&sort.input),
+            LogicalPlan::Sort(_) => Err(broken("a sort with a limit of its own")),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Unnest(_) => Err(refuse("UNNEST", None)),
             LogicalPlan::Subquery(_) => Err(refuse("a subquery in an expression", None)),
             LogicalPlan::RecursiveQuery(_) => Err(refuse("WITH RECURSIVE", None)),
@@ -202,6 +227,14 @@ impl Rel {
             stream_key: self.stream_key.clone(),
             time_column: self.time_column,
         }
+    }
+}
+
+/// A plan without the names given to it as a whole.
+fn unaliased(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => unaliased(&alias.input),
+        other => other,
     }
 }
 

@@ -1,12 +1,19 @@
 //! The rules that a plan is optimised with before it is lowered.
 //!
 //! A chosen list of DataFusion's: those that only batch engines profit from, and those that make nodes that we cannot
-//! lower (`SingleDistinctToGroupBy`, Top-K), are left out.
+//! lower (`SingleDistinctToGroupBy`, Top-K), are left out. `DISTINCT ON` becomes the first row of a numbering before them,
+//! since theirs makes ordered aggregates of it.
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::Transformed;
+use datafusion::functions_window::expr_fn::row_number;
+use datafusion::logical_expr::{
+    Distinct, DistinctOn, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, lit,
+};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
@@ -16,16 +23,29 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
 use crate::error::Result;
 use crate::query::from_datafusion;
 
+/// The column of `DISTINCT ON`'s numbering. Not to be met in user tables.
+const NUMBER: &str = "__millstream_number";
+
 /// The plan, made cheaper.
 pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.clone().transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::Distinct(Distinct::On(distinct)) => Ok(Transformed::yes(first_rows(distinct)?)),
+        _ => Ok(Transformed::no(node)),
+    });
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
+        Arc::new(RewriteSetComparison::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
@@ -38,5 +58,26 @@ pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
         Arc::new(OptimizeProjections::new()),
     ];
     let context = OptimizerContext::new();
-    Optimizer::with_rules(rules).optimize(plan.clone(), &context, |_, _| ()).map_err(from_datafusion)
+    let plan = plan.map_err(from_datafusion)?.data;
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| ()).map_err(from_datafusion)
+}
+
+/// `DISTINCT ON` as the rows whose number among their equals is 1.
+fn first_rows(distinct: &DistinctOn) -> datafusion::common::Result<LogicalPlan> {
+    let number = row_number()
+        .partition_by(distinct.on_expr.clone())
+        .order_by(distinct.sort_expr.clone().unwrap_or_default())
+        .build()?
+        .alias(NUMBER);
+    let columns: Vec<Expr> = distinct
+        .select_expr
+        .iter()
+        .zip(distinct.schema.iter())
+        .map(|(expr, (qualifier, field))| expr.clone().unalias().alias_qualified(qualifier.cloned(), field.name()))
+        .collect();
+    LogicalPlanBuilder::from(distinct.input.as_ref().clone())
+        .window([number])?
+        .filter(col(NUMBER).eq(lit(1_u64)))?
+        .project(columns)?
+        .build()
 }

@@ -15,13 +15,11 @@ use millstream_engine::time::ProcessingTime;
 use super::rel::Rel;
 use super::{Lowering, broken, column_of};
 use crate::catalog::RelationKind;
+use crate::ddl::IDLE_TIMEOUT;
 use crate::error::Result;
 use crate::query::from_datafusion;
 use crate::query::nodes::Watermark;
 use crate::relation_source::RelationSource;
-
-/// The option that lets a silent split leave the minimum of watermarks.
-const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 
 impl Lowering<'_> {
     /// The stored columns of a relation.

@@ -9,9 +9,9 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use super::position::at;
 use super::semantics::arithmetic;
-use super::{bind_query, from_datafusion};
+use super::{bind_query, from_datafusion, row_cast};
 use crate::bound::{BindContext, BoundQuery};
-use crate::catalog::{Column, ColumnOrigin, Relation, nearest};
+use crate::catalog::{Column, ColumnOrigin, Relation, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
 
 /// Resolves the query of an `INSERT` and fits it to the target.
@@ -58,8 +58,10 @@ pub(crate) fn bind_insert(
     }
     let plan = LogicalPlanBuilder::from(bound.plan).project(exprs).and_then(LogicalPlanBuilder::build);
     let plan = arithmetic(plan.map_err(from_datafusion)?, context.semantics)?;
-    let fields: Vec<Field> =
-        stored.iter().map(|column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable)).collect();
+    // An internal table checks its rows itself, and tells which one is at fault.
+    let checked = matches!(target.kind, RelationKind::InternalTable(_));
+    let field = |column: &&Column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable || checked);
+    let fields: Vec<Field> = stored.iter().map(field).collect();
     Ok(BoundQuery { plan, schema: Arc::new(Schema::new(fields)), ..bound })
 }
 
@@ -107,6 +109,9 @@ fn assign(value: Expr, from: &DataType, column: &Column, plan: &LogicalPlan, ind
     let to = &column.data_type.arrow;
     if from == to {
         return Ok(value);
+    }
+    if row_cast::is_needed(from, to) {
+        return Ok(row_cast::row_cast(value, to));
     }
     let text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
     let free = *from == DataType::Null

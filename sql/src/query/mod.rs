@@ -13,6 +13,7 @@ pub(crate) mod position;
 mod provider;
 mod relation;
 mod resolve;
+mod row_cast;
 mod semantics;
 mod text;
 mod types;

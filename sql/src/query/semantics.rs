@@ -5,6 +5,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::functions::math::expr_fn::round;
+use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
@@ -64,6 +65,7 @@ fn aggregate(
     semantics: Semantics,
     narrow: &mut Option<Narrow>,
 ) -> PlanResult<Transformed<Expr>> {
+    let expr = ignoring_nulls(expr);
     let (name, args) = match &expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
         Expr::WindowFunction(call) => match &call.fun {
@@ -72,10 +74,11 @@ fn aggregate(
         },
         _ => return Ok(Transformed::no(expr)),
     };
-    let [arg] = args.as_slice() else { return Ok(Transformed::no(expr)) };
+    let changed = is_edge(&expr);
+    let [arg] = args.as_slice() else { return Ok(Transformed::new_transformed(expr, changed)) };
     let data_type = arg.get_type(input)?;
     if !data_type.is_integer() {
-        return Ok(Transformed::no(expr));
+        return Ok(Transformed::new_transformed(expr, changed));
     }
     let wanted = match (name, semantics, &data_type) {
         ("avg", Semantics::Postgres, _) => MEAN,
@@ -88,7 +91,7 @@ fn aggregate(
             *narrow = Some(Narrow::Wrap(data_type));
             DataType::Int64
         }
-        _ => return Ok(Transformed::no(expr)),
+        _ => return Ok(Transformed::new_transformed(expr, changed)),
     };
     let arg = cast(arg.clone(), wanted);
     Ok(Transformed::yes(match expr {
@@ -102,6 +105,23 @@ fn aggregate(
         }
         other => other,
     }))
+}
+
+/// Whether this is an aggregate `first_value` or `last_value`.
+fn is_edge(expr: &Expr) -> bool {
+    matches!(expr, Expr::AggregateFunction(call) if matches!(call.func.name(), "first_value" | "last_value"))
+}
+
+/// The aggregates `first_value` and `last_value` pass over nulls unless it is said that they do not, as Flink's.
+fn ignoring_nulls(expr: Expr) -> Expr {
+    let edge = is_edge(&expr);
+    match expr {
+        Expr::AggregateFunction(mut call) if edge && call.params.null_treatment.is_none() => {
+            call.params.null_treatment = Some(NullTreatment::IgnoreNulls);
+            Expr::AggregateFunction(call)
+        }
+        other => other,
+    }
 }
 
 /// A projection over an aggregation that brings results back to narrower types, under the same names.

@@ -3,16 +3,23 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::Int64Type;
+use arrow::buffer::NullBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::accumulator::{Accumulator, Rows};
-use super::kept;
 use crate::error::{EngineError, Result};
 
-/// Number of rows, or of non-null arguments.
-#[derive(Default)]
+/// Number of rows, or of rows whose arguments are all there.
 pub(super) struct Count {
     counts: Vec<i64>,
+    output: DataType,
+}
+
+impl Count {
+    pub(super) fn new(output: &DataType) -> Self {
+        Self { counts: Vec::new(), output: output.clone() }
+    }
 }
 
 impl Accumulator for Count {
@@ -21,16 +28,15 @@ impl Accumulator for Count {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let nulls = rows.values.and_then(|values| values.logical_nulls());
-        match kept(nulls.as_ref(), rows.keep) {
-            None => rows.slots.iter().for_each(|&slot| self.counts[slot as usize] += 1),
-            Some(keep) => keep.set_indices().for_each(|row| self.counts[rows.slots[row] as usize] += 1),
-        }
+        let nulls = rows.columns.iter().map(|column| column.logical_nulls());
+        let nulls = nulls.fold(None, |all, one| NullBuffer::union(all.as_ref(), one.as_ref()));
+        let keep = rows.kept(nulls.as_ref());
+        rows.each(keep.as_ref(), |_, slot, retract| self.counts[slot] += if retract { -1 } else { 1 });
         Ok(())
     }
 
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
-        Ok(vec![self.read(slots)?])
+        Ok(vec![Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.counts[slot as usize])))])
     }
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
@@ -52,7 +58,9 @@ impl Accumulator for Count {
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {
-        Ok(Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.counts[slot as usize]))))
+        let counts: ArrayRef =
+            Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.counts[slot as usize])));
+        if self.output == DataType::Int64 { Ok(counts) } else { Ok(cast(&counts, &self.output)?) }
     }
 
     fn clear(&mut self, slots: &[u32]) {

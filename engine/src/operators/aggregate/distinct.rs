@@ -1,48 +1,75 @@
-//! [`DistinctTable`]: the values that DISTINCT aggregates of one column have seen, one entry a (slot, value), with a bit
-//! for each aggregate, so that aggregates that differ only in their FILTER share one look-up.
+//! [`DistinctTable`]: the values that DISTINCT aggregates of the same columns have seen, one entry a (slot, values), with a
+//! bit for each aggregate, so that aggregates that differ only in their FILTER share one look-up.
+//!
+//! Where rows may be taken back an entry counts, for each aggregate, how often it is there; the aggregate sees the value
+//! come when its count becomes positive and go when it no longer is.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::DataType;
 
 use super::super::group_table::GroupTable;
-use crate::error::{EngineError, Result};
+use super::codec::form;
+use crate::error::Result;
 
 /// See the module.
 pub(super) struct DistinctTable {
-    arg: usize,
+    columns: Vec<usize>,
     table: GroupTable,
+    /// By entry, for which aggregates it is there.
     masks: Vec<u32>,
+    /// By entry and bit, how often it is there. Only where rows may be taken back.
+    counts: Option<Vec<i64>>,
+    chains: Chains,
     bits: u32,
 }
 
-/// Values that one aggregate has not seen before.
+/// The entries of each slot in a list, so that a slot is read and cleared without a look at the others.
+#[derive(Default)]
+struct Chains {
+    /// By slot, its youngest entry.
+    heads: Vec<u32>,
+    /// By entry, the next older and the next younger one of its slot.
+    older: Vec<u32>,
+    younger: Vec<u32>,
+}
+
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Values that came to one aggregate, or went from it, in the order in which they did.
 pub(super) struct Fresh {
     pub(super) bit: u32,
-    pub(super) values: ArrayRef,
+    pub(super) values: Vec<ArrayRef>,
     pub(super) slots: Vec<u32>,
+    /// Those that went; none where all came.
+    pub(super) retracts: Option<BooleanBuffer>,
 }
 
 /// Entries of some slots, as columns.
 pub(super) struct Entries {
     /// For each entry the position of its slot in the list that was asked for.
     pub(super) slots: Vec<u32>,
-    pub(super) values: ArrayRef,
+    pub(super) values: Vec<ArrayRef>,
     pub(super) masks: Vec<u32>,
+    /// By entry and bit; empty where rows are only inserted.
+    pub(super) counts: Vec<i64>,
 }
 
 impl DistinctTable {
-    pub(super) fn new(arg: usize, arg_type: &DataType) -> Result<Self> {
-        let table = GroupTable::new(&[DataType::Int64, arg_type.clone()])?;
-        Ok(Self { arg, table, masks: Vec::new(), bits: 0 })
+    pub(super) fn new(columns: &[usize], types: &[DataType], retracts: bool) -> Result<Self> {
+        let types: Vec<DataType> = std::iter::once(DataType::Int64).chain(types.iter().cloned()).collect();
+        let (columns, table) = (columns.to_vec(), GroupTable::new(&types)?);
+        let counts = retracts.then(Vec::new);
+        Ok(Self { columns, table, masks: Vec::new(), counts, chains: Chains::default(), bits: 0 })
     }
 
-    /// The column of the values.
-    pub(super) fn arg(&self) -> usize {
-        self.arg
+    /// The columns of the values.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
     }
 
     /// Whether another aggregate can join.
@@ -56,11 +83,18 @@ impl DistinctTable {
         self.bits - 1
     }
 
-    /// Adds rows; gives what is new to each aggregate. `bits`: an aggregate's bit and the rows that pass its filter.
+    /// How many aggregates there are.
+    pub(super) fn bits(&self) -> usize {
+        self.bits as usize
+    }
+
+    /// Adds rows and takes rows back; gives what is new to each aggregate. `bits`: an aggregate's bit and the rows that
+    /// count for it.
     pub(super) fn update(
         &mut self,
-        values: &ArrayRef,
-        bits: &[(u32, Option<&BooleanBuffer>)],
+        values: &[ArrayRef],
+        bits: &[(u32, Option<BooleanBuffer>)],
+        retracts: Option<&BooleanBuffer>,
         slots: &[u32],
     ) -> Result<Vec<Fresh>> {
         let mut masks = vec![0_u32; slots.len()];
@@ -70,67 +104,223 @@ impl DistinctTable {
                 Some(keep) => keep.set_indices().for_each(|row| masks[row] |= 1 << bit),
             }
         }
-        if let Some(nulls) = values.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
-            masks.iter_mut().zip(nulls.iter()).filter(|(_, valid)| !valid).for_each(|(mask, _)| *mask = 0);
+        if self.counts.is_none() {
+            return self.add(values, &masks, slots);
         }
-        self.merge(values, &masks, slots)
+        let retracted = |row: usize| retracts.is_some_and(|retracts| retracts.value(row));
+        self.change(values, &masks, slots, &|row, _| if retracted(row) { -1 } else { 1 })
     }
 
-    /// Adds values whose mask tells which aggregates count them.
-    pub(super) fn merge(&mut self, values: &ArrayRef, masks: &[u32], slots: &[u32]) -> Result<Vec<Fresh>> {
-        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| i64::from(slot))));
-        let mut entries = Vec::new();
-        self.table.intern(&[keys, Arc::clone(values)], slots.len(), &mut entries)?;
-        self.masks.resize(self.table.capacity_slots(), 0);
-        let mut fresh: Vec<Vec<u32>> = vec![Vec::new(); self.bits as usize];
-        for ((row, &entry), &mask) in (0_u32..).zip(&entries).zip(masks) {
-            let seen = &mut self.masks[entry as usize];
+    /// Adds the entries of another table of the same aggregates; `slots`: where each goes.
+    pub(super) fn merge(&mut self, entries: &Entries, slots: &[u32]) -> Result<Vec<Fresh>> {
+        if self.counts.is_none() {
+            return self.add(&entries.values, &entries.masks, slots);
+        }
+        let bits = self.bits();
+        let count = |row: usize, bit: usize| entries.counts.get(row * bits + bit).copied().unwrap_or(0);
+        let counted = |row: usize| (0..bits).filter(|bit| count(row, *bit) != 0).fold(0, |mask, bit| mask | 1 << bit);
+        let masks: Vec<u32> = (0..slots.len()).map(counted).collect();
+        self.change(&entries.values, &masks, slots, &count)
+    }
+
+    /// Adds values that are only inserted; those that no aggregate counts are not kept.
+    fn add(&mut self, values: &[ArrayRef], masks: &[u32], slots: &[u32]) -> Result<Vec<Fresh>> {
+        let Some(entries) = self.entries_of_rows(values, masks, slots)? else { return Ok(Vec::new()) };
+        let mut fresh: Vec<Changes> = self.changes();
+        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+            let (mask, seen) = (masks[row as usize], &mut self.masks[entry as usize]);
+            if *seen == 0 {
+                self.chains.link(slots[row as usize], entry);
+            }
             let mut new = mask & !*seen;
             *seen |= mask;
             while new != 0 {
-                fresh[new.trailing_zeros() as usize].push(row);
+                fresh[new.trailing_zeros() as usize].rows.push(row);
                 new &= new - 1;
             }
         }
-        let of = |(bit, rows): (u32, Vec<u32>)| {
-            let slots = rows.iter().map(|&row| slots[row as usize]).collect();
-            let values = take(values, &UInt32Array::from(rows), None)?;
-            Ok(Fresh { bit, values, slots })
-        };
-        (0..).zip(fresh).filter(|(_, rows)| !rows.is_empty()).map(of).collect()
+        fresh_of(fresh, values, slots)
+    }
+
+    /// Changes how often values are there, by `change` of the row and the bit.
+    fn change(
+        &mut self,
+        values: &[ArrayRef],
+        masks: &[u32],
+        slots: &[u32],
+        change: &dyn Fn(usize, usize) -> i64,
+    ) -> Result<Vec<Fresh>> {
+        let Some(entries) = self.entries_of_rows(values, masks, slots)? else { return Ok(Vec::new()) };
+        let (bits, mut fresh) = (self.bits(), self.changes());
+        let Some(counts) = &mut self.counts else { return Err(form()) };
+        counts.resize(self.table.capacity_slots() * bits, 0);
+        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+            if !self.chains.is_linked(slots[row as usize], entry) {
+                self.chains.link(slots[row as usize], entry);
+            }
+            let mut left = masks[row as usize];
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                let count = &mut counts[entry as usize * bits + bit as usize];
+                let before = *count > 0;
+                *count += change(row as usize, bit as usize);
+                if before != (*count > 0) {
+                    self.masks[entry as usize] ^= 1 << bit;
+                    let changes = &mut fresh[bit as usize];
+                    changes.rows.push(row);
+                    changes.retracts.push(before);
+                }
+                left &= left - 1;
+            }
+        }
+        // What is there neither more nor less often than never is forgotten.
+        let mut gone = Vec::new();
+        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+            let slot = slots[row as usize];
+            let held = counts[entry as usize * bits..][..bits].iter().any(|count| *count != 0);
+            if !held && self.chains.is_linked(slot, entry) {
+                self.chains.unlink(slot, entry);
+                gone.push(entry);
+            }
+        }
+        self.table.remove(&gone);
+        fresh_of(fresh, values, slots)
+    }
+
+    fn changes(&self) -> Vec<Changes> {
+        (0..self.bits).map(|_| Changes::default()).collect()
+    }
+
+    /// The rows that count for an aggregate, and the entry of each. None where there is no such row.
+    fn entries_of_rows(&mut self, values: &[ArrayRef], masks: &[u32], slots: &[u32]) -> Result<Option<Counted>> {
+        let rows: Vec<u32> = (0..).zip(masks).filter(|(_, mask)| **mask != 0).map(|(row, _)| row).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let of = rows.iter().map(|&row| i64::from(slots[row as usize]));
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(of))];
+        let all = rows.len() == masks.len();
+        let indices = UInt32Array::from(if all { Vec::new() } else { rows.clone() });
+        for column in values {
+            columns.push(if all { Arc::clone(column) } else { take(column, &indices, None)? });
+        }
+        let mut entries = Vec::with_capacity(rows.len());
+        self.table.intern(&columns, rows.len(), &mut entries)?;
+        self.masks.resize(self.table.capacity_slots(), 0);
+        self.chains.resize(self.table.capacity_slots());
+        Ok(Some(Counted { rows, entries }))
     }
 
     /// The entries of these slots.
     pub(super) fn entries(&self, slots: &[u32]) -> Result<Entries> {
-        let mut position = std::collections::HashMap::with_capacity(slots.len());
-        position.extend(slots.iter().zip(0_u32..).map(|(&slot, at)| (i64::from(slot), at)));
-        let live = self.table.live_slots();
-        let [of, values] = self.table.keys(&live)?.try_into().map_err(|_| form())?;
-        let of = of.as_primitive_opt::<Int64Type>().ok_or_else(form)?;
-        let (mut rows, mut at, mut masks) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, entry) in (0_u32..).zip(&live) {
-            if let Some(found) = position.get(&of.value(row as usize)) {
-                rows.push(row);
-                at.push(*found);
-                masks.push(self.masks[*entry as usize]);
-            }
+        let (mut entries, mut at) = (Vec::new(), Vec::new());
+        for (position, &slot) in (0_u32..).zip(slots) {
+            entries.extend(self.chains.of(slot));
+            at.resize(entries.len(), position);
         }
-        Ok(Entries { slots: at, values: take(&values, &UInt32Array::from(rows), None)?, masks })
+        let values = self.table.keys(&entries)?.split_off(1);
+        let masks = entries.iter().map(|&entry| self.masks[entry as usize]).collect();
+        let bits = self.bits();
+        let counts = self.counts.as_ref().map_or_else(Vec::new, |counts| {
+            entries.iter().flat_map(|&entry| &counts[entry as usize * bits..][..bits]).copied().collect()
+        });
+        Ok(Entries { slots: at, values, masks, counts })
     }
 
     /// Forgets the entries of these slots.
     pub(super) fn clear(&mut self, slots: &[u32]) {
-        let gone: std::collections::HashSet<i64> = slots.iter().map(|&slot| i64::from(slot)).collect();
-        let live = self.table.live_slots();
-        let Ok(keys) = self.table.keys(&live) else { return };
-        let Some(of) = keys.first().and_then(|column| column.as_primitive_opt::<Int64Type>()) else { return };
-        let dead: Vec<u32> =
-            live.iter().zip(of.values()).filter(|(_, slot)| gone.contains(slot)).map(|(entry, _)| *entry).collect();
-        dead.iter().for_each(|&entry| self.masks[entry as usize] = 0);
+        let dead: Vec<u32> = slots.iter().flat_map(|&slot| self.chains.of(slot)).collect();
+        let bits = self.bits();
+        for &entry in &dead {
+            self.masks[entry as usize] = 0;
+            if let Some(counts) = &mut self.counts {
+                counts[entry as usize * bits..][..bits].fill(0);
+            }
+        }
+        slots.iter().for_each(|&slot| self.chains.cut(slot));
         self.table.remove(&dead);
     }
 }
 
-fn form() -> EngineError {
-    EngineError::Internal("a distinct table of another form".into())
+/// Rows that count, and their entries.
+struct Counted {
+    rows: Vec<u32>,
+    entries: Vec<u32>,
+}
+
+/// The rows at which values came to an aggregate or went.
+#[derive(Default)]
+struct Changes {
+    rows: Vec<u32>,
+    /// Which of them went. Empty where all came.
+    retracts: Vec<bool>,
+}
+
+fn fresh_of(changes: Vec<Changes>, values: &[ArrayRef], slots: &[u32]) -> Result<Vec<Fresh>> {
+    let of = |(bit, Changes { rows, retracts }): (u32, Changes)| {
+        let slots = rows.iter().map(|&row| slots[row as usize]).collect();
+        let rows = UInt32Array::from(rows);
+        let values = values.iter().map(|column| Ok(take(column, &rows, None)?)).collect::<Result<Vec<_>>>()?;
+        let retracts = retracts.contains(&true).then(|| BooleanBuffer::from(retracts));
+        Ok(Fresh { bit, values, slots, retracts })
+    };
+    (0..).zip(changes).filter(|(_, changes)| !changes.rows.is_empty()).map(of).collect()
+}
+
+impl Chains {
+    fn resize(&mut self, entries: usize) {
+        self.older.resize(entries, NONE);
+        self.younger.resize(entries, NONE);
+    }
+
+    fn head(&self, slot: u32) -> u32 {
+        self.heads.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The entries of a slot, the youngest first.
+    fn of(&self, slot: u32) -> impl Iterator<Item = u32> {
+        let some = |entry: &u32| *entry != NONE;
+        std::iter::successors(Some(self.head(slot)).filter(some), move |entry| {
+            self.older.get(*entry as usize).copied().filter(some)
+        })
+    }
+
+    /// Only the youngest has no younger one.
+    fn is_linked(&self, slot: u32, entry: u32) -> bool {
+        self.younger[entry as usize] != NONE || self.head(slot) == entry
+    }
+
+    fn link(&mut self, slot: u32, entry: u32) {
+        if slot as usize >= self.heads.len() {
+            self.heads.resize(slot as usize + 1, NONE);
+        }
+        let before = std::mem::replace(&mut self.heads[slot as usize], entry);
+        self.older[entry as usize] = before;
+        if before != NONE {
+            self.younger[before as usize] = entry;
+        }
+    }
+
+    fn unlink(&mut self, slot: u32, entry: u32) {
+        let older = std::mem::replace(&mut self.older[entry as usize], NONE);
+        let younger = std::mem::replace(&mut self.younger[entry as usize], NONE);
+        if older != NONE {
+            self.younger[older as usize] = younger;
+        }
+        match younger {
+            NONE => self.heads[slot as usize] = older,
+            younger => self.older[younger as usize] = older,
+        }
+    }
+
+    /// Takes out all entries of a slot.
+    fn cut(&mut self, slot: u32) {
+        let entries: Vec<u32> = self.of(slot).collect();
+        for entry in entries {
+            (self.older[entry as usize], self.younger[entry as usize]) = (NONE, NONE);
+        }
+        if let Some(head) = self.heads.get_mut(slot as usize) {
+            *head = NONE;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `FIRST_VALUE` and `LAST_VALUE`: the non-null argument that arrived first or last.
+//! `FIRST_VALUE` and `LAST_VALUE` over insertions: the non-null argument that arrived first or last.
 
 use std::sync::Arc;
 
@@ -6,9 +6,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, RowParser, SortField};
 
-use super::accumulator::{Accumulator, Rows};
+use super::accumulator::{Accumulator, Arrival, Rows};
 use super::extreme::read_bytes;
-use super::kept;
 use crate::error::{EngineError, Result};
 
 /// Which end.
@@ -27,6 +26,7 @@ pub(super) struct Edge {
     data_type: DataType,
     values: Vec<Vec<u8>>,
     arrived: Vec<i64>,
+    /// The place after the last row so far.
     next: i64,
     which: Which,
 }
@@ -61,15 +61,18 @@ impl Accumulator for Edge {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let Some(values) = rows.values else { return Err(EngineError::Internal("no argument".into())) };
+        rows.insertions_only()?;
+        let values = rows.argument()?;
         let nulls = values.logical_nulls();
         let encoded = self.converter.convert_columns(std::slice::from_ref(values))?;
-        let keep = kept(nulls.as_ref(), rows.keep);
+        let keep = rows.kept(nulls.as_ref());
+        let arrival = rows.arrival.unwrap_or(Arrival { first: self.next, rows: None });
         for (row, &slot) in rows.slots.iter().enumerate() {
+            let place = arrival.of(row);
             if keep.as_ref().is_none_or(|keep| keep.value(row)) {
-                self.offer(slot as usize, encoded.row(row).as_ref(), self.next);
+                self.offer(slot as usize, encoded.row(row).as_ref(), place);
             }
-            self.next += 1;
+            self.next = self.next.max(place + 1);
         }
         Ok(())
     }
@@ -90,14 +93,6 @@ impl Accumulator for Edge {
             self.next = self.next.max(arrived.value(row) + 1);
         }
         Ok(())
-    }
-
-    fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
-        Err(EngineError::Internal("first and last values cannot be taken back".into()))
-    }
-
-    fn is_invertible(&self) -> bool {
-        false
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {

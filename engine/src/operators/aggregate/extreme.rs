@@ -11,7 +11,6 @@ use arrow::datatypes::{
 use arrow::row::{RowConverter, RowParser, SortField};
 
 use super::accumulator::{Accumulator, Rows};
-use super::kept;
 use crate::error::{EngineError, Result};
 
 /// Which end.
@@ -67,14 +66,10 @@ impl<T: ArrowPrimitiveType> Extreme<T> {
     }
 
     fn offer_all(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let values = rows.values.and_then(|values| values.as_primitive_opt::<T>());
-        let Some(values) = values else { return Err(other_type()) };
-        match kept(values.nulls(), rows.keep) {
-            None => rows.slots.iter().zip(values.values()).for_each(|(&slot, &value)| self.offer(slot as usize, value)),
-            Some(keep) => {
-                keep.set_indices().for_each(|row| self.offer(rows.slots[row] as usize, values.values()[row]));
-            }
-        }
+        rows.insertions_only()?;
+        let Some(values) = rows.argument()?.as_primitive_opt::<T>() else { return Err(other_type()) };
+        let keep = rows.kept(values.nulls());
+        rows.each(keep.as_ref(), |row, slot, _| self.offer(slot, values.values()[row]));
         Ok(())
     }
 }
@@ -94,15 +89,7 @@ impl<T: ArrowPrimitiveType> Accumulator for Extreme<T> {
     }
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
-        self.offer_all(&Rows { values: state.first(), keep: None, slots })
-    }
-
-    fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
-        Err(not_invertible())
-    }
-
-    fn is_invertible(&self) -> bool {
-        false
+        self.offer_all(&Rows::inserted(state, slots))
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {
@@ -153,21 +140,12 @@ impl Accumulator for ExtremeBytes {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let Some(values) = rows.values else { return Err(other_type()) };
+        rows.insertions_only()?;
+        let values = rows.argument()?;
         let nulls = values.logical_nulls();
         let encoded = self.converter.convert_columns(std::slice::from_ref(values))?;
-        match kept(nulls.as_ref(), rows.keep) {
-            None => {
-                for (row, &slot) in rows.slots.iter().enumerate() {
-                    self.offer(slot as usize, encoded.row(row).as_ref());
-                }
-            }
-            Some(keep) => {
-                for row in keep.set_indices() {
-                    self.offer(rows.slots[row] as usize, encoded.row(row).as_ref());
-                }
-            }
-        }
+        let keep = rows.kept(nulls.as_ref());
+        rows.each(keep.as_ref(), |row, slot, _| self.offer(slot, encoded.row(row).as_ref()));
         Ok(())
     }
 
@@ -176,15 +154,7 @@ impl Accumulator for ExtremeBytes {
     }
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
-        self.update(&Rows { values: state.first(), keep: None, slots })
-    }
-
-    fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
-        Err(not_invertible())
-    }
-
-    fn is_invertible(&self) -> bool {
-        false
+        self.update(&Rows::inserted(state, slots))
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {
@@ -231,8 +201,4 @@ pub(super) fn read_bytes<'a>(
 
 fn other_type() -> EngineError {
     EngineError::Internal("the argument of an aggregate is of another type".into())
-}
-
-fn not_invertible() -> EngineError {
-    EngineError::Internal("min and max cannot be taken back".into())
 }

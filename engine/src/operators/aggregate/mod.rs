@@ -1,25 +1,42 @@
 //! [`AggregateSet`]: the accumulators of all aggregates of one operator, in columns indexed by slot.
 //!
-//! Each call is an [`Accumulator`]; calls with DISTINCT on the same argument share one table of the values seen, with a
+//! Each call is an [`Accumulator`]; calls with DISTINCT on the same columns share one table of the values seen, with a
 //! bit a call (`distinct`). Reading does not consume. Results equal DataFusion's for the same SQL and types.
+//!
+//! | rows may be | sums, counts, flags | min, max | first, last | medians, percentiles | lists |
+//! |---|---|---|---|---|---|
+//! | inserted | number | value | value | ordered values | rows in order |
+//! | taken back too | number | ordered values | rows in order | ordered values | rows in order |
+//!
+//! An accumulator over rows that may be taken back is also right while a retraction is there and its insertion is not.
 
 mod accumulator;
+mod bits;
+mod codec;
 mod count;
 mod distinct;
 mod edge;
 mod extreme;
+mod moments;
+mod multiset;
+mod sequence;
+mod sketch;
 mod sum;
+mod tables;
 mod variance;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::compute::SortOptions;
+use arrow::datatypes::{DataType, Schema};
 use std::sync::Arc;
 
-use self::accumulator::{Accumulator, Rows};
+pub(crate) use self::accumulator::Arrival;
+use self::accumulator::{Accumulator, Rows, Signature};
 use self::distinct::DistinctTable;
-use super::OperatorState;
+pub(crate) use self::tables::{find_table, table_of};
 use crate::error::{EngineError, Result};
+use crate::message::{Delta, Sign};
 use crate::plan::{AggregateCall, AggregateFunction};
 
 /// The accumulators of one operator.
@@ -27,45 +44,71 @@ pub struct AggregateSet {
     calls: Vec<Call>,
     distinct: Vec<DistinctTable>,
     slots: usize,
+    retracts: bool,
 }
 
 struct Call {
-    arg: Option<usize>,
+    /// The arguments, then the columns that order them.
+    columns: Vec<usize>,
+    /// How many of the columns are arguments.
+    args: usize,
     filter: Option<usize>,
     /// The distinct table and its bit.
     distinct: Option<(usize, u32)>,
+    keeps_nulls: bool,
     accumulator: Box<dyn Accumulator>,
 }
 
+impl Call {
+    fn rows(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        self.columns.iter().map(|&column| Arc::clone(batch.column(column))).collect()
+    }
+}
+
 impl AggregateSet {
-    /// Accumulators for these calls over rows of `input`.
+    /// Accumulators for these calls over rows of `input`. `retracts`: rows may be taken back.
     ///
     /// # Errors
     /// Where an aggregate is not defined for its argument's type.
-    pub fn new(calls: &[AggregateCall], input: &Schema) -> Result<Self> {
-        let mut set = Self { calls: Vec::with_capacity(calls.len()), distinct: Vec::new(), slots: 0 };
+    pub fn new(calls: &[AggregateCall], input: &Schema, retracts: bool) -> Result<Self> {
+        let mut set = Self { calls: Vec::with_capacity(calls.len()), distinct: Vec::new(), slots: 0, retracts };
         for call in calls {
-            let arg_type = call.arg.map(|arg| input.field(arg).data_type().clone());
-            let accumulator = accumulator::new(call.function, arg_type.as_ref(), call.output.data_type())?;
-            let distinct = match (call.distinct, call.arg, arg_type) {
-                // A value counts once or often: the same for these.
-                (true, Some(arg), Some(arg_type)) if !is_idempotent(call.function) => {
-                    Some(set.distinct_bit(arg, &arg_type)?)
-                }
-                _ => None,
+            let order: Vec<usize> = call.order_by.iter().map(|key| key.column).collect();
+            let columns = [call.args.clone(), order].concat();
+            let types: Vec<DataType> = columns.iter().map(|&column| input.field(column).data_type().clone()).collect();
+            let option = |key: &crate::plan::SortKey| SortOptions::new(key.descending, key.nulls_first);
+            let sorted = types.iter().skip(call.args.len()).cloned().zip(call.order_by.iter().map(option));
+            // Where values may go, a sketch does not help: they are counted.
+            let counted = retracts && call.function == AggregateFunction::ApproxCountDistinct;
+            let signature = Signature {
+                function: if counted { &AggregateFunction::Count } else { &call.function },
+                args: &types[..call.args.len()],
+                order: &sorted.collect::<Vec<_>>(),
+                output: call.output.data_type(),
+                retracts,
             };
-            set.calls.push(Call { arg: call.arg, filter: call.filter, distinct, accumulator });
+            let accumulator = accumulator::new(&signature)?;
+            let distinct = (call.distinct && !is_idempotent(&call.function)) || counted;
+            let distinct = if distinct { Some(set.distinct_bit(&columns, &types)?) } else { None };
+            set.calls.push(Call {
+                columns,
+                args: call.args.len(),
+                filter: call.filter,
+                distinct,
+                keeps_nulls: call.function == AggregateFunction::ArrayAgg,
+                accumulator,
+            });
         }
         Ok(set)
     }
 
-    /// The table for DISTINCT values of a column, and a free bit in it.
-    fn distinct_bit(&mut self, arg: usize, arg_type: &DataType) -> Result<(usize, u32)> {
-        let found = self.distinct.iter().position(|table| table.arg() == arg && table.has_room());
+    /// The table for DISTINCT values of some columns, and a free bit in it.
+    fn distinct_bit(&mut self, columns: &[usize], types: &[DataType]) -> Result<(usize, u32)> {
+        let found = self.distinct.iter().position(|table| table.columns() == columns && table.has_room());
         let index = match found {
             Some(index) => index,
             None => {
-                self.distinct.push(DistinctTable::new(arg, arg_type)?);
+                self.distinct.push(DistinctTable::new(columns, types, self.retracts)?);
                 self.distinct.len() - 1
             }
         };
@@ -88,24 +131,52 @@ impl AggregateSet {
     /// # Errors
     /// Where a column is not of its declared type.
     pub fn update(&mut self, batch: &RecordBatch, slots: &[u32]) -> Result<()> {
+        self.update_arrived(batch, None, slots, None)
+    }
+
+    /// Adds the inserted rows of a delta and takes the retracted ones back.
+    ///
+    /// # Errors
+    /// As [`Self::update`]; where a row is retracted and the set is over insertions.
+    pub fn update_signed(&mut self, delta: &Delta, slots: &[u32]) -> Result<()> {
+        let retracts = match &delta.sign {
+            Sign::AppendOnly => None,
+            Sign::Retracts(bits) => Some(bits),
+        };
+        self.update_arrived(&delta.batch, retracts, slots, None)
+    }
+
+    /// As [`Self::update_signed`], for sets that are merged later: `arrival` tells which rows of which set came first.
+    ///
+    /// # Errors
+    /// As [`Self::update_signed`].
+    pub(crate) fn update_arrived(
+        &mut self,
+        batch: &RecordBatch,
+        retracts: Option<&BooleanBuffer>,
+        slots: &[u32],
+        arrival: Option<Arrival<'_>>,
+    ) -> Result<()> {
+        if retracts.is_some() && !self.retracts {
+            return Err(EngineError::Internal("a row is retracted from aggregates over insertions".into()));
+        }
         let filters = self.calls.iter().map(|call| filter_of(batch, call.filter)).collect::<Result<Vec<_>>>()?;
         for (call, filter) in self.calls.iter_mut().zip(&filters) {
             if call.distinct.is_none() {
-                let values = call.arg.map(|arg| batch.column(arg));
-                call.accumulator.update(&Rows { values, keep: filter.as_ref(), slots })?;
+                let columns = call.rows(batch);
+                let rows = Rows { columns: &columns, keep: filter.as_ref(), retracts, slots, arrival };
+                call.accumulator.update(&rows)?;
             }
         }
         for (index, table) in self.distinct.iter_mut().enumerate() {
-            let bits: Vec<(u32, Option<&BooleanBuffer>)> = self
-                .calls
-                .iter()
-                .zip(&filters)
-                .filter_map(|(call, filter)| match call.distinct {
-                    Some((of, bit)) if of == index => Some((bit, filter.as_ref())),
-                    Some(_) | None => None,
-                })
-                .collect();
-            let fresh = table.update(batch.column(table.arg()), &bits, slots)?;
+            let of_table = |(call, filter): (&Call, &Option<BooleanBuffer>)| match call.distinct {
+                Some((of, bit)) if of == index => Some((bit, counted(call, batch, filter.as_ref()))),
+                Some(_) | None => None,
+            };
+            let bits: Vec<_> = self.calls.iter().zip(&filters).filter_map(of_table).collect();
+            let columns: Vec<ArrayRef> =
+                table.columns().iter().map(|&column| Arc::clone(batch.column(column))).collect();
+            let fresh = table.update(&columns, &bits, retracts, slots)?;
             add_fresh(&mut self.calls, index, fresh)?;
         }
         Ok(())
@@ -127,7 +198,7 @@ impl AggregateSet {
             };
             let entries = other.entries(from)?;
             let slots: Vec<u32> = entries.slots.iter().map(|&position| into[position as usize]).collect();
-            let fresh = table.merge(&entries.values, &entries.masks, &slots)?;
+            let fresh = table.merge(&entries, &slots)?;
             add_fresh(&mut self.calls, index, fresh)?;
         }
         Ok(())
@@ -162,7 +233,7 @@ impl AggregateSet {
             let Some(table) = self.distinct.get_mut(index) else { continue };
             let entries = table.entries(&[from])?;
             let slots = vec![into; entries.masks.len()];
-            let fresh = table.merge(&entries.values, &entries.masks, &slots)?;
+            let fresh = table.merge(&entries, &slots)?;
             add_fresh(&mut self.calls, index, fresh)?;
         }
         self.clear(&[from]);
@@ -182,85 +253,26 @@ impl AggregateSet {
         self.calls.iter_mut().for_each(|call| call.accumulator.clear(slots));
         self.distinct.iter_mut().for_each(|table| table.clear(slots));
     }
-
-    /// The state of these slots as tables, named with `prefix`; row `i` of table `calls` is of `slots[i]`.
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a table.
-    pub fn snapshot(&self, prefix: &str, slots: &[u32]) -> Result<OperatorState> {
-        let mut columns = Vec::new();
-        for call in self.calls.iter().filter(|call| call.distinct.is_none()) {
-            columns.extend(call.accumulator.state(slots)?);
-        }
-        let mut tables = vec![(format!("{prefix}calls"), table_of(columns, slots.len())?)];
-        for (index, table) in self.distinct.iter().enumerate() {
-            let entries = table.entries(slots)?;
-            let rows = entries.masks.len();
-            let columns: Vec<ArrayRef> = vec![
-                Arc::new(arrow::array::UInt32Array::from(entries.slots)),
-                entries.values,
-                Arc::new(arrow::array::UInt32Array::from(entries.masks)),
-            ];
-            tables.push((format!("{prefix}distinct{index}"), table_of(columns, rows)?));
-        }
-        Ok(OperatorState { tables })
-    }
-
-    /// Adds what [`Self::snapshot`] told, row `i` to `slots[i]`.
-    ///
-    /// # Errors
-    /// Where the state is not of these calls.
-    pub fn restore(&mut self, prefix: &str, state: &OperatorState, slots: &[u32]) -> Result<()> {
-        let calls = find_table(state, &format!("{prefix}calls"))?;
-        let mut columns = calls.columns();
-        for call in self.calls.iter_mut().filter(|call| call.distinct.is_none()) {
-            let width = call.accumulator.state(&[])?.len();
-            if columns.len() < width {
-                return Err(EngineError::Internal("the state is not of these aggregates".into()));
-            }
-            let (own, rest) = columns.split_at(width);
-            call.accumulator.merge(own, slots)?;
-            columns = rest;
-        }
-        for index in 0..self.distinct.len() {
-            let stored = find_table(state, &format!("{prefix}distinct{index}"))?;
-            let [positions, values, masks] = stored.columns() else {
-                return Err(EngineError::Internal("a distinct table of another form".into()));
-            };
-            let uints = |column: &ArrayRef| column.as_primitive::<arrow::datatypes::UInt32Type>().values().to_vec();
-            let into: Vec<u32> =
-                uints(positions).into_iter().filter_map(|at| slots.get(at as usize).copied()).collect();
-            let Some(table) = self.distinct.get_mut(index) else { continue };
-            let fresh = table.merge(values, &uints(masks), &into)?;
-            add_fresh(&mut self.calls, index, fresh)?;
-        }
-        Ok(())
-    }
 }
 
-/// The table of that name.
-pub(crate) fn find_table<'a>(state: &'a OperatorState, name: &str) -> Result<&'a RecordBatch> {
-    let found = state.tables.iter().find(|(table, _)| table == name);
-    found.map(|(_, rows)| rows).ok_or_else(|| EngineError::Internal(format!("the state has no table {name}")))
-}
-
-/// A table out of columns, named by position.
-pub(crate) fn table_of(columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let field = |(index, column): (usize, &ArrayRef)| Field::new(format!("c{index}"), column.data_type().clone(), true);
-    let schema = Schema::new(columns.iter().enumerate().map(field).collect::<Vec<_>>());
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
-}
-
-/// Feeds values that a call has not seen before to its accumulator.
+/// Feeds what came to a call, or went from it, to its accumulator.
 fn add_fresh(calls: &mut [Call], table: usize, fresh: Vec<distinct::Fresh>) -> Result<()> {
     for fresh in fresh {
         let call = calls.iter_mut().find(|call| call.distinct == Some((table, fresh.bit)));
         if let Some(call) = call {
-            call.accumulator.update(&Rows { values: Some(&fresh.values), keep: None, slots: &fresh.slots })?;
+            let inserted = Rows::inserted(&fresh.values, &fresh.slots);
+            call.accumulator.update(&Rows { retracts: fresh.retracts.as_ref(), ..inserted })?;
         }
     }
     Ok(())
+}
+
+/// The rows that count for a call: that pass its filter and have no null argument.
+fn counted(call: &Call, batch: &RecordBatch, filter: Option<&BooleanBuffer>) -> Option<BooleanBuffer> {
+    let args = call.columns.iter().take(if call.keeps_nulls { 0 } else { call.args });
+    let nulls = args.map(|&column| batch.column(column).logical_nulls());
+    let nulls = nulls.fold(None, |all, one| NullBuffer::union(all.as_ref(), one.as_ref()));
+    kept(nulls.as_ref(), filter)
 }
 
 /// The rows that pass a filter; null does not.
@@ -283,18 +295,34 @@ fn kept(nulls: Option<&NullBuffer>, keep: Option<&BooleanBuffer>) -> Option<Bool
     }
 }
 
-fn is_idempotent(function: AggregateFunction) -> bool {
+/// Whether it is the same if a value counts once or often.
+fn is_idempotent(function: &AggregateFunction) -> bool {
     match function {
         AggregateFunction::Min
         | AggregateFunction::Max
         | AggregateFunction::FirstValue
-        | AggregateFunction::LastValue => true,
+        | AggregateFunction::LastValue
+        | AggregateFunction::BoolAnd
+        | AggregateFunction::BoolOr
+        | AggregateFunction::BitAnd
+        | AggregateFunction::BitOr
+        | AggregateFunction::ApproxCountDistinct => true,
         AggregateFunction::Count
         | AggregateFunction::Sum
         | AggregateFunction::Avg
         | AggregateFunction::StddevSamp
         | AggregateFunction::StddevPop
         | AggregateFunction::VarSamp
-        | AggregateFunction::VarPop => false,
+        | AggregateFunction::VarPop
+        | AggregateFunction::BitXor
+        | AggregateFunction::StringAgg { .. }
+        | AggregateFunction::ArrayAgg
+        | AggregateFunction::PercentileCont(_)
+        | AggregateFunction::PercentileDisc(_)
+        | AggregateFunction::Median
+        | AggregateFunction::OfPairs(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

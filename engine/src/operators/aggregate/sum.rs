@@ -2,6 +2,9 @@
 //!
 //! A sum is kept in the type of its result: integers wrap as Arrow's do (the binder asks for decimals where an overflow
 //! must not wrap). A mean is a sum and a count; a decimal mean is cut, not rounded, to the scale of the result.
+//!
+//! Rows are taken back by subtraction. That is exact for integers and decimals. Floats lose digits where a large value has
+//! come and gone, and an infinity or NaN that has come does not go.
 
 use std::sync::Arc;
 
@@ -10,7 +13,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
 
 use super::accumulator::{Accumulator, Rows};
-use super::kept;
 use crate::error::{EngineError, Result};
 
 /// What a sum is read as.
@@ -88,17 +90,14 @@ where
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let Some(values) = rows.values else { return Err(no_argument()) };
-        let values = self.values(values)?;
+        let values = self.values(rows.argument()?)?;
         let values = values.as_primitive::<T>();
-        let mut add = |row: usize, slot: usize| {
-            self.sums[slot] = self.sums[slot].add_wrapping(values.values()[row]);
-            self.counts[slot] += 1;
-        };
-        match kept(values.nulls(), rows.keep) {
-            None => rows.slots.iter().enumerate().for_each(|(row, &slot)| add(row, slot as usize)),
-            Some(keep) => keep.set_indices().for_each(|row| add(row, rows.slots[row] as usize)),
-        }
+        let keep = rows.kept(values.nulls());
+        rows.each(keep.as_ref(), |row, slot, retract| {
+            let (sum, value) = (self.sums[slot], values.values()[row]);
+            self.sums[slot] = if retract { sum.sub_wrapping(value) } else { sum.add_wrapping(value) };
+            self.counts[slot] += if retract { -1 } else { 1 };
+        });
         Ok(())
     }
 
@@ -193,7 +192,7 @@ impl ReadSum for Sum<Decimal128Type> {
             Reading::DecimalMean(factor) => {
                 let mean = |&slot: &u32| {
                     let (sum, count) = (self.sums[slot as usize], self.counts[slot as usize]);
-                    if count == 0 {
+                    if count <= 0 {
                         return Ok(None);
                     }
                     let scaled = sum.checked_mul(factor).ok_or_else(|| {
@@ -216,8 +215,4 @@ fn parts<T: ArrowPrimitiveType>(state: &[ArrayRef]) -> Result<(&PrimitiveArray<T
         },
         _ => Err(EngineError::Internal("the state of a sum has another form".into())),
     }
-}
-
-fn no_argument() -> EngineError {
-    EngineError::Internal("an aggregate without its argument".into())
 }

@@ -1,4 +1,5 @@
-//! The variance family, by Welford's running mean and sum of squared deviations; merged by Chan's formula.
+//! The variance family, by Welford's running mean and sum of squared deviations; merged by Chan's formula. Over
+//! insertions only: `moments` has the form that rows can be taken back from.
 
 use std::sync::Arc;
 
@@ -7,7 +8,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 
 use super::accumulator::{Accumulator, Rows};
-use super::kept;
 use crate::error::{EngineError, Result};
 
 /// Variance or standard deviation, of a sample or a population.
@@ -49,13 +49,11 @@ impl Accumulator for Variance {
     }
 
     fn update(&mut self, rows: &Rows<'_>) -> Result<()> {
-        let Some(values) = rows.values else { return Err(EngineError::Internal("no argument".into())) };
-        let values = cast(values, &DataType::Float64)?;
+        rows.insertions_only()?;
+        let values = cast(rows.argument()?, &DataType::Float64)?;
         let values = values.as_primitive::<Float64Type>();
-        match kept(values.nulls(), rows.keep) {
-            None => rows.slots.iter().zip(values.values()).for_each(|(&slot, &value)| self.add(slot as usize, value)),
-            Some(keep) => keep.set_indices().for_each(|row| self.add(rows.slots[row] as usize, values.values()[row])),
-        }
+        let keep = rows.kept(values.nulls());
+        rows.each(keep.as_ref(), |row, slot, _| self.add(slot, values.values()[row]));
         Ok(())
     }
 
@@ -83,14 +81,6 @@ impl Accumulator for Variance {
             self.counts[slot] = all;
         }
         Ok(())
-    }
-
-    fn unmerge(&mut self, _state: &[ArrayRef], _slots: &[u32]) -> Result<()> {
-        Err(EngineError::Internal("a variance cannot be taken back exactly".into()))
-    }
-
-    fn is_invertible(&self) -> bool {
-        false
     }
 
     fn read(&self, slots: &[u32]) -> Result<ArrayRef> {

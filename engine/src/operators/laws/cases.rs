@@ -7,8 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use super::harness::Times;
 use super::oracle::{scalar, sessions, windows};
 use crate::plan::{
-    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, SessionAggregateSpec,
-    SessionAssignSpec, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput, WindowJoinSpec, WindowTime,
+    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic, SessionAggregateSpec,
+    SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput, WindowJoinSpec,
+    WindowTime,
 };
 
 /// An operator and what is expected of it.
@@ -25,6 +26,8 @@ pub(super) struct Case {
     pub(super) late: Option<String>,
     /// Retractions may come in.
     pub(super) retracts: bool,
+    /// They may even come before what they retract, in the same epoch.
+    pub(super) any_order: bool,
 }
 
 /// Columns `k`, `ts`, `v`, `b`.
@@ -55,6 +58,12 @@ const INVERTIBLE: &str = "count(*), sum(v), count(*) FILTER (WHERE b = 1)";
 /// Others too.
 const ALL: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 
+/// All whose result is a whole number.
+const WIDE: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1), \
+    bool_and(b = 1), bool_or(b = 1), bit_and(v), bit_or(v), bit_xor(v), bit_xor(DISTINCT v), median(v), \
+    first_value(v ORDER BY ts,v) FILTER (WHERE b = 1), last_value(v ORDER BY ts,v) FILTER (WHERE b = 1), \
+    count(DISTINCT ts), regr_count(v:ts), approx_distinct(v)";
+
 /// The calls that a list of aggregates as SQL stands for.
 fn calls(sql: &str) -> Vec<AggregateCall> {
     let call = |text: &str| {
@@ -63,14 +72,33 @@ fn calls(sql: &str) -> Vec<AggregateCall> {
             Some("sum") => AggregateFunction::Sum,
             Some("min") => AggregateFunction::Min,
             Some("max") => AggregateFunction::Max,
+            Some("bool_and") => AggregateFunction::BoolAnd,
+            Some("bool_or") => AggregateFunction::BoolOr,
+            Some("bit_and") => AggregateFunction::BitAnd,
+            Some("bit_or") => AggregateFunction::BitOr,
+            Some("bit_xor") => AggregateFunction::BitXor,
+            Some("median") => AggregateFunction::Median,
+            Some("first_value") => AggregateFunction::FirstValue,
+            Some("last_value") => AggregateFunction::LastValue,
+            Some("regr_count") => AggregateFunction::OfPairs(PairStatistic::RegrCount),
+            Some("approx_distinct") => AggregateFunction::ApproxCountDistinct,
             other => panic!("aggregate {other:?}"),
         };
+        let flag = text.starts_with("bool");
+        let ascending = |column| SortKey { column, descending: false, nulls_first: false };
         AggregateCall {
             function,
-            arg: (!text.contains("(*)")).then_some(2),
+            args: match text {
+                _ if text.contains("(*)") => Vec::new(),
+                _ if flag => vec![3],
+                _ if text.contains("DISTINCT ts") => vec![1],
+                _ if text.contains("(v:ts)") => vec![2, 1],
+                _ => vec![2],
+            },
+            order_by: if text.contains("ORDER BY") { vec![ascending(1), ascending(2)] } else { Vec::new() },
             distinct: text.contains("DISTINCT"),
             filter: text.contains("FILTER").then_some(3),
-            output: Arc::new(Field::new(text, DataType::Int64, true)),
+            output: Arc::new(Field::new(text, if flag { DataType::Boolean } else { DataType::Int64 }, true)),
         }
     };
     sql.split(", ").filter(|text| !text.is_empty()).map(call).collect()
@@ -94,7 +122,7 @@ fn window_of(text: &str) -> Window {
     }
 }
 
-fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool) -> Case {
+fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool, retracts: bool) -> Case {
     let keys = if keyed { vec![0] } else { Vec::new() };
     let calls = calls(sql);
     let output = aggregated(&keys, &calls, true);
@@ -105,16 +133,19 @@ fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool) -> Cas
     let win = windows("t", window);
     let (column, by) = if keyed { ("k, ", "k, ws, we") } else { ("", "ws, we") };
     Case {
-        name: format!("window aggregate {window} keyed {keyed} attached {attached}: {sql}"),
+        name: format!("window aggregate {window} keyed {keyed} attached {attached} retracts {retracts}: {sql}"),
         times: Times::Closing(vec![output.fields().len() - 1]),
-        spec: OperatorSpec::WindowAggregate(WindowAggregateSpec { window: source, keys, calls }),
+        spec: OperatorSpec::WindowAggregate(WindowAggregateSpec { window: source, keys, calls, retracts }),
         inputs: vec![if attached { windowed() } else { rows() }],
         output,
-        result: format!("SELECT {column}{sql}, ws, we, we - 1 FROM ({win}) WHERE we - 1 > w GROUP BY {by}"),
-        late: Some(format!(
-            "SELECT count(*) FROM (SELECT id, max(we) AS we, max(w) AS w FROM ({win}) GROUP BY id) WHERE we - 1 <= w"
-        )),
-        retracts: false,
+        result: format!("SELECT {column}{}, ws, we, we - 1 FROM ({win}) WHERE we - 1 > w GROUP BY {by}", said(sql)),
+        late: (!retracts).then(|| {
+            format!(
+                "SELECT count(*) FROM (SELECT id, max(we) AS we, max(w) AS w FROM ({win}) GROUP BY id) WHERE we - 1 <= w"
+            )
+        }),
+        retracts,
+        any_order: retracts,
     }
 }
 
@@ -138,6 +169,7 @@ fn session_aggregate(keyed: bool, sql: &str) -> Case {
         result: format!("SELECT {column}{sql}, min(ts), max(ts) + 5, max(ts) + 4 FROM ({sessions}) GROUP BY {by}"),
         late: None,
         retracts: false,
+        any_order: false,
     }
 }
 
@@ -159,26 +191,33 @@ fn session_assign() -> Case {
         ),
         late: None,
         retracts: false,
+        any_order: false,
     }
 }
 
-fn group_aggregate(keyed: bool, sql: &str) -> Case {
+/// The aggregates in the oracle's words.
+fn said(sql: &str) -> String {
+    sql.replace("(v:ts)", "(v, ts)")
+}
+
+fn group_aggregate(keyed: bool, sql: &str, retracts: bool) -> Case {
     let keys = if keyed { vec![0] } else { Vec::new() };
     let calls = calls(sql);
-    let select = match (keyed, sql) {
-        (true, "") => "SELECT DISTINCT k FROM t".to_owned(),
-        (true, _) => format!("SELECT k, {sql} FROM t GROUP BY k"),
-        (false, _) => format!("SELECT {sql} FROM t"),
+    let select = match (keyed, said(sql)) {
+        (true, none) if none.is_empty() => "SELECT DISTINCT k FROM t".to_owned(),
+        (true, sql) => format!("SELECT k, {sql} FROM t GROUP BY k"),
+        (false, sql) => format!("SELECT {sql} FROM t"),
     };
     Case {
-        name: format!("group aggregate keyed {keyed}: {sql}"),
+        name: format!("group aggregate keyed {keyed} retracts {retracts}: {sql}"),
         output: aggregated(&keys, &calls, false),
-        spec: OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls }),
+        spec: OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls, retracts, ttl_us: None }),
         inputs: vec![rows()],
         times: Times::None,
         result: select,
         late: None,
-        retracts: false,
+        retracts,
+        any_order: retracts,
     }
 }
 
@@ -199,6 +238,7 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         JoinKind::Full => "FULL JOIN",
         JoinKind::Semi => "LEFT SEMI JOIN",
         JoinKind::Anti => "LEFT ANTI JOIN",
+        JoinKind::Mark => panic!("a window join marks nothing"),
     };
     let side = |table: &str| format!("(SELECT * FROM ({}) WHERE we - 1 > w)", windows(table, "tumble 10 0"));
     let columns = |side: &str| {
@@ -224,6 +264,7 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         result: format!("SELECT {columns} FROM {left} AS l {join} {right} AS r ON l.ws = r.ws {by_key} {and}"),
         late: Some(format!("SELECT count(*) FROM ({} UNION ALL {})", late("t"), late("u"))),
         retracts: false,
+        any_order: false,
     }
 }
 
@@ -237,6 +278,7 @@ fn union() -> Case {
         result: "SELECT k, ts, v, b FROM t UNION ALL SELECT k, ts, v, b FROM u".into(),
         late: None,
         retracts: true,
+        any_order: false,
     }
 }
 
@@ -262,6 +304,7 @@ fn stateless(window: &str) -> Case {
         result: format!("SELECT v * 2, ts, k, ws, we, we - 1 FROM ({win}) WHERE v > 1"),
         late: None,
         retracts: true,
+        any_order: false,
     }
 }
 
@@ -270,12 +313,17 @@ pub(super) fn all() -> Vec<Case> {
     let mut cases = vec![union(), session_assign(), session_aggregate(true, ALL), session_aggregate(false, INVERTIBLE)];
     cases.extend(["tumble 10 0", "hop 4 10 1", "hop 7 3 0", "cumulate 5 15 -2"].map(stateless));
     for window in ["tumble 10 0", "tumble 6 -4", "hop 5 10 0", "hop 4 10 3", "hop 7 3 0", "cumulate 5 15 2"] {
-        cases.push(window_aggregate(window, true, ALL, false));
-        cases.push(window_aggregate(window, true, INVERTIBLE, false));
-        cases.push(window_aggregate(window, false, INVERTIBLE, false));
+        cases.push(window_aggregate(window, true, ALL, false, false));
+        cases.push(window_aggregate(window, true, INVERTIBLE, false, false));
+        cases.push(window_aggregate(window, false, INVERTIBLE, false, false));
     }
-    cases.push(window_aggregate("tumble 10 0", true, ALL, true));
-    cases.extend([(true, ALL), (false, ALL), (true, "")].map(|(keyed, sql)| group_aggregate(keyed, sql)));
+    cases.push(window_aggregate("tumble 10 0", true, ALL, true, false));
+    cases.push(window_aggregate("tumble 10 0", true, WIDE, true, true));
+    cases.push(window_aggregate("hop 4 10 3", true, WIDE, false, true));
+    for retracts in [false, true] {
+        let lists = [(true, ALL), (true, WIDE), (false, WIDE), (true, "")];
+        cases.extend(lists.map(|(keyed, sql)| group_aggregate(keyed, sql, retracts)));
+    }
     let kinds = [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
     for kind in kinds {
         cases.push(window_join(kind, true, false));

@@ -86,7 +86,7 @@ fn row(text: &str) -> (bool, Cells) {
 
 const SESSIONS: &str = "session aggregate keyed true: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 const JOIN: &str = "window join Full keyed true residual true";
-const GROUPS: &str = "group aggregate keyed true: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
+const GROUPS: &str = "group aggregate keyed true retracts false: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 
 #[test]
 fn a_row_between_two_sessions_makes_them_one() {
@@ -158,7 +158,7 @@ fn sessions_of_the_clock_close_by_timer() {
 #[test]
 fn windows_of_the_clock_close_by_timer() {
     check(
-        "window aggregate tumble 10 0 keyed true attached false: count(*), sum(v), count(*) FILTER (WHERE b = 1)",
+        "window aggregate tumble 10 0 keyed true attached false retracts false: count(*), sum(v), count(*) FILTER (WHERE b = 1)",
         true,
         "clock 101
          0: 1 0 1 0, 2 0 1 0

@@ -39,7 +39,7 @@ impl SessionAggregate {
             time: spec.time,
             output,
             index: SessionIndex::new(spec.gap_us, &types)?,
-            set: AggregateSet::new(&spec.calls, input)?,
+            set: AggregateSet::new(&spec.calls, input, false)?,
             watermark: i64::MIN,
         })
     }
@@ -120,7 +120,13 @@ impl Operator for SessionAggregate {
         Ok(())
     }
 
-    fn on_barrier(&mut self, _epoch: Epoch, _context: &mut Context<'_>) -> Result<()> {
+    fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
+        // A restored operator has sessions but no timer yet.
+        if self.time == WindowTime::Processing
+            && let Some(end) = self.index.next_end()
+        {
+            context.set_timer(ProcessingTime(end));
+        }
         Ok(())
     }
 

@@ -151,7 +151,13 @@ impl Operator for SessionAssign {
         Ok(())
     }
 
-    fn on_barrier(&mut self, _epoch: Epoch, _context: &mut Context<'_>) -> Result<()> {
+    fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
+        // A restored operator has sessions but no timer yet.
+        if self.time == WindowTime::Processing
+            && let Some(end) = self.index.next_end()
+        {
+            context.set_timer(ProcessingTime(end));
+        }
         Ok(())
     }
 

@@ -171,14 +171,19 @@ impl SessionIndex {
         closed
     }
 
-    /// The end of the session that closes first, or earlier.
+    /// The end of the session that closes first, or an earlier moment that is after all of an empty part of the
+    /// calendar: whoever closes at that moment and asks again gets on.
     pub(super) fn next_end(&self) -> Option<i64> {
-        let (_, entries) = self.calendar.first_key_value()?;
+        let mut buckets = self.calendar.iter();
+        let (first, entries) = buckets.next()?;
         let open = |(key, slot): &(u32, u32)| {
             let sessions = self.keys.get(*key as usize)?;
             sessions.iter().find(|session| session.slot == *slot).map(|session| session.end)
         };
-        entries.iter().filter_map(open).min().or_else(|| self.calendar.keys().next().map(|bucket| bucket * self.bucket))
+        let start = |bucket: i64| bucket.saturating_mul(self.bucket);
+        let end = entries.iter().filter_map(open).min().unwrap_or_else(|| start(*first));
+        // Sessions of the first bucket may have grown beyond those of the next.
+        Some(buckets.next().map_or(end, |(next, _)| end.min(start(*next))))
     }
 
     /// The key columns of closed (or open) sessions.

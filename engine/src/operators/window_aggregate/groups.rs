@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
 use crate::error::{EngineError, Result};
+use crate::message::{Delta, Sign};
 use crate::operators::OperatorState;
-use crate::operators::aggregate::{AggregateSet, find_table, table_of};
+use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
 use crate::operators::group_table::GroupTable;
 use crate::plan::AggregateCall;
 
@@ -16,6 +17,8 @@ pub(super) struct Template {
     pub(super) input: SchemaRef,
     pub(super) keys: Vec<usize>,
     pub(super) calls: Vec<AggregateCall>,
+    /// Rows may be taken back.
+    pub(super) retracts: bool,
 }
 
 /// Keys, accumulators, and how many rows each key has.
@@ -33,7 +36,7 @@ impl Template {
         Ok(Groups {
             keys: self.keys.clone(),
             table: GroupTable::new(&types)?,
-            set: AggregateSet::new(&self.calls, &self.input)?,
+            set: AggregateSet::new(&self.calls, &self.input, self.retracts)?,
             rows: Vec::new(),
             slots: Vec::new(),
         })
@@ -41,15 +44,27 @@ impl Template {
 }
 
 impl Groups {
-    /// Adds rows.
-    pub(super) fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds the inserted rows and takes the retracted ones back; `arrival` tells their places among the rows of all groups.
+    pub(super) fn update(&mut self, delta: &Delta, arrival: Arrival<'_>) -> Result<()> {
+        let batch = &delta.batch;
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
         self.table.intern(&keys, batch.num_rows(), &mut slots)?;
         self.grow();
-        slots.iter().for_each(|&slot| self.rows[slot as usize] += 1);
-        self.set.update(batch, &slots)?;
+        let retracts = match &delta.sign {
+            Sign::AppendOnly => {
+                slots.iter().for_each(|&slot| self.rows[slot as usize] += 1);
+                None
+            }
+            Sign::Retracts(bits) => {
+                for (&slot, retract) in slots.iter().zip(bits.iter()) {
+                    self.rows[slot as usize] += if retract { -1 } else { 1 };
+                }
+                Some(bits)
+            }
+        };
+        self.set.update_arrived(batch, retracts, &slots, Some(arrival))?;
         self.slots = slots;
         Ok(())
     }
@@ -84,9 +99,10 @@ impl Groups {
         self.set.is_invertible()
     }
 
-    /// The keys and results of all groups.
+    /// The keys and results of all groups that have rows.
     pub(super) fn read(&self) -> Result<(Vec<ArrayRef>, usize)> {
-        let slots = self.table.live_slots();
+        let mut slots = self.table.live_slots();
+        slots.retain(|&slot| self.rows[slot as usize] > 0);
         let mut columns = self.table.keys(&slots)?;
         columns.extend(self.set.read(&slots)?);
         Ok((columns, slots.len()))

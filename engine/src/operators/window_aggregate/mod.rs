@@ -7,19 +7,18 @@
 mod groups;
 mod slices;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray, UInt32Array,
-};
-use arrow::compute::take_record_batch;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use self::groups::{Groups, Template};
 use self::slices::{Slices, is_closed};
-use super::aggregate::{find_table, table_of};
+use super::aggregate::{Arrival, find_table, table_of};
 use super::event_time::event_times;
+use super::key_group::take_rows;
 use super::{Context, Operator, OperatorState};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
@@ -32,6 +31,8 @@ pub struct WindowAggregate {
     output: SchemaRef,
     windows: Windows,
     watermark: i64,
+    /// Rows that have arrived.
+    arrived: i64,
 }
 
 /// The open windows.
@@ -66,7 +67,12 @@ impl WindowAggregate {
     /// # Errors
     /// Where an aggregate is not defined for its argument's type.
     pub fn new(spec: &WindowAggregateSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let template = Template { input: Arc::clone(input), keys: spec.keys.clone(), calls: spec.calls.clone() };
+        let template = Template {
+            input: Arc::clone(input),
+            keys: spec.keys.clone(),
+            calls: spec.calls.clone(),
+            retracts: spec.retracts,
+        };
         template.groups()?;
         let windows = match spec.window {
             WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced {
@@ -79,7 +85,7 @@ impl WindowAggregate {
             })),
             WindowInput::Attached { start, end } => Windows::Attached { start, end, open: BTreeMap::new() },
         };
-        Ok(Self { template, output, windows, watermark: i64::MIN })
+        Ok(Self { template, output, windows, watermark: i64::MIN, arrived: 0 })
     }
 
     /// Emits the windows that the watermark closes, in order of their ends.
@@ -101,28 +107,31 @@ impl WindowAggregate {
 impl Sliced {
     fn update(
         &mut self,
-        batch: &RecordBatch,
+        delta: &Delta,
+        arrived: i64,
         watermark: i64,
         template: &Template,
         context: &mut Context<'_>,
     ) -> Result<()> {
+        let whole = Arrival { first: arrived, rows: None };
         match self.time {
             WindowTime::Processing => {
                 let slice = self.slices.slice_of(context.now.0);
                 context.set_timer(ProcessingTime(self.slices.end_after(context.now.0)));
-                self.add(slice, batch, template)
+                self.add(slice, delta, whole, template)
             }
             WindowTime::Event(column) => {
-                let times = event_times(batch, column)?;
+                let times = event_times(&delta.batch, column)?;
                 for (slice, rows) in by_slice(&times, &self.slices) {
-                    let count = rows.as_ref().map_or(batch.num_rows(), Vec::len);
+                    let count = rows.as_ref().map_or(delta.rows(), Vec::len);
                     match self.slices.last_end(slice) {
                         None => {}
                         Some(end) if is_closed(end, watermark) => context.count_late(count),
                         Some(_) => match rows {
-                            None => self.add(slice, batch, template)?,
+                            None => self.add(slice, delta, whole, template)?,
                             Some(rows) => {
-                                self.add(slice, &take_record_batch(batch, &UInt32Array::from(rows))?, template)?;
+                                let part = take_rows(delta, rows.clone())?;
+                                self.add(slice, &part, Arrival { first: arrived, rows: Some(&rows) }, template)?;
                             }
                         },
                     }
@@ -132,14 +141,14 @@ impl Sliced {
         }
     }
 
-    fn add(&mut self, slice: i64, batch: &RecordBatch, template: &Template) -> Result<()> {
+    fn add(&mut self, slice: i64, delta: &Delta, arrival: Arrival<'_>, template: &Template) -> Result<()> {
         // A row for a slice that the running table already holds belongs to the windows to come as well.
         if let Some(running) = self.running.as_mut().filter(|running| (running.start..running.end).contains(&slice)) {
-            running.groups.update(batch)?;
+            running.groups.update(delta, arrival)?;
         }
         match self.open.entry(slice) {
-            std::collections::btree_map::Entry::Occupied(mut open) => open.get_mut().update(batch),
-            std::collections::btree_map::Entry::Vacant(vacant) => vacant.insert(template.groups()?).update(batch),
+            Entry::Occupied(mut open) => open.get_mut().update(delta, arrival),
+            Entry::Vacant(vacant) => vacant.insert(template.groups()?).update(delta, arrival),
         }
     }
 
@@ -215,12 +224,13 @@ fn by_slice(times: &[i64], slices: &Slices) -> Vec<(i64, Option<Vec<u32>>)> {
         return vec![(slice, None)];
     }
     let mut parts: Vec<(i64, Vec<u32>)> = Vec::new();
+    let mut places = HashMap::new();
     let mut at = usize::MAX;
     for (row, time) in (0_u32..).zip(times) {
         if at == usize::MAX || !span.contains(time) {
             let slice = slices.slice_of(*time);
             span = slices.span(slice);
-            at = parts.iter().position(|(of, _)| *of == slice).unwrap_or_else(|| {
+            at = *places.entry(slice).or_insert_with(|| {
                 parts.push((slice, Vec::new()));
                 parts.len() - 1
             });
@@ -255,11 +265,13 @@ fn by_window(starts: &[i64], ends: &[i64]) -> BTreeMap<(i64, i64), Vec<u32>> {
 
 impl Operator for WindowAggregate {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        if delta.sign != Sign::AppendOnly {
+        if delta.sign != Sign::AppendOnly && !self.template.retracts {
             return Err(EngineError::Unsupported("a window over an updating input".into()));
         }
+        let arrived = self.arrived;
+        self.arrived += delta.rows() as i64;
         match &mut self.windows {
-            Windows::Sliced(sliced) => sliced.update(&delta.batch, self.watermark, &self.template, context),
+            Windows::Sliced(sliced) => sliced.update(&delta, arrived, self.watermark, &self.template, context),
             Windows::Attached { start, end, open } => {
                 let (starts, ends) = (event_times(&delta.batch, *start)?, event_times(&delta.batch, *end)?);
                 for ((end, start), rows) in by_window(&starts, &ends) {
@@ -267,12 +279,11 @@ impl Operator for WindowAggregate {
                         context.count_late(rows.len());
                         continue;
                     }
-                    let rows = take_record_batch(&delta.batch, &UInt32Array::from(rows))?;
+                    let part = take_rows(&delta, rows.clone())?;
+                    let arrival = Arrival { first: arrived, rows: Some(&rows) };
                     match open.entry((end, start)) {
-                        std::collections::btree_map::Entry::Occupied(mut open) => open.get_mut().update(&rows)?,
-                        std::collections::btree_map::Entry::Vacant(vacant) => {
-                            vacant.insert(self.template.groups()?).update(&rows)?;
-                        }
+                        Entry::Occupied(mut open) => open.get_mut().update(&part, arrival)?,
+                        Entry::Vacant(vacant) => vacant.insert(self.template.groups()?).update(&part, arrival)?,
                     }
                 }
                 Ok(())
@@ -289,7 +300,14 @@ impl Operator for WindowAggregate {
         Ok(())
     }
 
-    fn on_barrier(&mut self, _epoch: Epoch, _context: &mut Context<'_>) -> Result<()> {
+    fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
+        // A restored operator has windows but no timer yet.
+        if let Windows::Sliced(sliced) = &self.windows
+            && sliced.time == WindowTime::Processing
+            && let Some(end) = sliced.next_end()
+        {
+            context.set_timer(ProcessingTime(end));
+        }
         Ok(())
     }
 
@@ -328,8 +346,8 @@ impl Operator for WindowAggregate {
         let rows = first.len();
         let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(first)), Arc::new(Int64Array::from(second))];
         state.tables.push(("windows".into(), table_of(columns, rows)?));
-        let times: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![self.watermark, closed]))];
-        state.tables.push(("times".into(), table_of(times, 2)?));
+        let times: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![self.watermark, closed, self.arrived]))];
+        state.tables.push(("times".into(), table_of(times, 3)?));
         Ok(state)
     }
 
@@ -342,10 +360,10 @@ impl Operator for WindowAggregate {
                 .ok_or_else(|| EngineError::Internal("not a window's state".into()))
         };
         let (first, second) = (ints("windows", 0)?, ints("windows", 1)?);
-        let [watermark, closed] = ints("times", 0)?[..] else {
+        let [watermark, closed, arrived] = ints("times", 0)?[..] else {
             return Err(EngineError::Internal("not a window's state".into()));
         };
-        self.watermark = watermark;
+        (self.watermark, self.arrived) = (watermark, arrived);
         if let Windows::Sliced(sliced) = &mut self.windows {
             sliced.closed = closed;
         }
@@ -364,3 +382,6 @@ impl Operator for WindowAggregate {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,12 +84,13 @@ impl Plan {
         let last = self.last();
         let call = AggregateCall {
             function: AggregateFunction::Count,
-            arg: None,
+            args: Vec::new(),
+            order_by: Vec::new(),
             distinct: false,
             filter: None,
             output: Arc::new(Field::new("n", DataType::Int64, false)),
         };
-        let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call] };
+        let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: false, ttl_us: None };
         self.add(OperatorSpec::GroupAggregate(spec), vec![(last, by_key())]).updating()
     }
 

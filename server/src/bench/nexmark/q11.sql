@@ -3,8 +3,8 @@ CREATE TABLE q11 (bidder BIGINT, bid_count BIGINT, starttime TIMESTAMP(3), endti
 WITH ('connector' = 'blackhole');
 
 INSERT INTO q11
-SELECT bidder, count(*) AS bid_count,
-       SESSION_START(dateTime, INTERVAL '10' SECOND) AS starttime,
-       SESSION_END(dateTime, INTERVAL '10' SECOND) AS endtime
-FROM bid
-GROUP BY bidder, SESSION(dateTime, INTERVAL '10' SECOND);
+SELECT b.bidder, count(*) AS bid_count,
+       SESSION_START(b.dateTime, INTERVAL '10' SECOND) AS starttime,
+       SESSION_END(b.dateTime, INTERVAL '10' SECOND) AS endtime
+FROM bid b
+GROUP BY b.bidder, SESSION(b.dateTime, INTERVAL '10' SECOND);

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::scope::{Clause, Env, Found, Scope};
 use super::{Resolver, legacy};
@@ -16,7 +15,7 @@ use crate::query::position::at;
 impl Resolver<'_> {
     /// Resolves all names in an expression, those of its subqueries included.
     pub(super) fn expr(&self, expr: &mut sp::Expr, scope: &Scope<'_>, clause: Clause<'_>, env: &Env<'_>) -> Result<()> {
-        let mut names = Names { resolver: self, scope, clause, env, depth: 0, fields: Vec::new(), locals: Vec::new() };
+        let mut names = Names { resolver: self, scope, clause, env, depth: 0, locals: Vec::new() };
         match expr.visit(&mut names) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(error) => Err(error),
@@ -66,8 +65,6 @@ struct Names<'r, 'a, 's> {
     env: &'r Env<'s>,
     /// How many subqueries deep the walk is.
     depth: usize,
-    /// Places of identifiers that name a field, not a column.
-    fields: Vec<Span>,
     /// Parameters of lambdas.
     locals: Vec<String>,
 }
@@ -95,10 +92,7 @@ impl VisitorMut for Names<'_, '_, '_> {
         }
         match expr {
             sp::Expr::Identifier(ident) => {
-                if ident.value.starts_with('@')
-                    || self.fields.contains(&ident.span)
-                    || self.locals.contains(&ident.value)
-                {
+                if ident.value.starts_with('@') || self.locals.contains(&ident.value) {
                     return ControlFlow::Continue(());
                 }
                 flow(self.scope.resolve(ident, self.clause).map(drop))
@@ -110,9 +104,13 @@ impl VisitorMut for Names<'_, '_, '_> {
                 flow(self.scope.resolve_path(path).map(drop))
             }
             sp::Expr::CompoundFieldAccess { access_chain, .. } => {
+                // The planner takes the name of a field as a text.
                 for access in access_chain {
-                    if let sp::AccessExpr::Dot(sp::Expr::Identifier(ident)) = access {
-                        self.fields.push(ident.span);
+                    if let sp::AccessExpr::Dot(field @ sp::Expr::Identifier(_)) = access
+                        && let sp::Expr::Identifier(ident) = &*field
+                    {
+                        let name = sp::Value::SingleQuotedString(ident.value.clone()).with_span(ident.span);
+                        *field = sp::Expr::Value(name);
                     }
                 }
                 ControlFlow::Continue(())

@@ -65,6 +65,7 @@ fn column_name(expr: &sp::Expr) -> Option<String> {
 fn field_name(chain: &[sp::AccessExpr]) -> Option<String> {
     chain.iter().rev().find_map(|access| match access {
         sp::AccessExpr::Dot(sp::Expr::Identifier(ident)) => Some(ident.value.clone()),
+        sp::AccessExpr::Dot(sp::Expr::Value(name)) => name.value.clone().into_string(),
         sp::AccessExpr::Dot(_) | sp::AccessExpr::Subscript(_) => None,
     })
 }

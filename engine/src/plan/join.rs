@@ -1,0 +1,72 @@
+//! Joins: of inputs that are kept whole, within bounds of time, and against the versions of a table.
+
+use super::JoinKind;
+use crate::expr::Scalar;
+
+/// Equal columns of two inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JoinKey {
+    /// Column of the left input.
+    pub left: usize,
+    /// Column of the right input.
+    pub right: usize,
+    /// Nulls equal nulls.
+    pub null_equal: bool,
+}
+
+/// A join of two inputs that are kept whole. Rows with equal keys must be on one shard; all, where there are no keys.
+///
+/// Output: the left columns, then the right ones; of `Semi` and `Anti` the left ones; of `Mark` the left ones and a
+/// boolean that tells whether there is a partner. A partner is a row of the other side for which keys and residual hold.
+#[derive(Debug, Clone)]
+pub struct JoinSpec {
+    /// Which rows come out.
+    pub kind: JoinKind,
+    /// Equal columns. None: every pair is a candidate.
+    pub keys: Vec<JoinKey>,
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+    /// Whether the left and the right input retract rows.
+    pub retracts: (bool, bool),
+    /// Of `Anti`: SQL's `NOT IN`. A null key on the right keeps every left row back, a null key on the left its row,
+    /// unless the right side is empty. All rows are on one shard.
+    pub null_aware: bool,
+    /// Rows of the left and the right side that were not touched for so many microseconds of processing time are
+    /// forgotten. `None`: never.
+    pub ttl_us: (Option<i64>, Option<i64>),
+}
+
+/// A join of append-only inputs within bounds of event time:
+/// `right_time + lower <= left_time <= right_time + upper`. Columns as [`JoinSpec`].
+#[derive(Debug, Clone)]
+pub struct IntervalJoinSpec {
+    /// Which rows come out. Not `Mark`.
+    pub kind: JoinKind,
+    /// Equal columns.
+    pub keys: Vec<JoinKey>,
+    /// Event-time column of the left input.
+    pub left_time: usize,
+    /// Event-time column of the right input.
+    pub right_time: usize,
+    /// Least difference of the left time from the right, in microseconds.
+    pub lower_us: i64,
+    /// Greatest difference.
+    pub upper_us: i64,
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+}
+
+/// A join of append-only rows with the version of a table that is valid at their time. Output: left columns, right columns.
+#[derive(Debug, Clone)]
+pub struct TemporalJoinSpec {
+    /// `Inner` or `Left`.
+    pub kind: JoinKind,
+    /// Equal columns.
+    pub keys: Vec<JoinKey>,
+    /// Event-time column of the left input; unused in processing time.
+    pub left_time: usize,
+    /// Event time: the column from whose time on a version is valid. `None`: processing time, the version at arrival.
+    pub right_time: Option<usize>,
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+}
