@@ -23,8 +23,9 @@ pub struct OverSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverEmit {
     /// The input only inserts, and the order is this event-time column, ascending: rows come out, append-only, in order
-    /// of time, when the watermark has passed them. Frames start at `UNBOUNDED PRECEDING` and end at the current row, or
-    /// have two bounds that are not after the current row.
+    /// of time, when the watermark has passed them. No call looks at rows after the current one and its peers. Kept are
+    /// the rows that frames still reach, and accumulators of frames from `UNBOUNDED PRECEDING` to the current row; of
+    /// other frames without a start all rows are kept.
     OnWatermark {
         /// The event-time column.
         column: usize,
@@ -32,7 +33,7 @@ pub enum OverEmit {
     /// At the barrier: the net change of each partition that was touched.
     NetChange,
     /// The input only inserts, and the order is arrival: rows come out at once. `RANGE` offsets are of processing time.
-    /// Frames as with [`Self::OnWatermark`].
+    /// Calls as with [`Self::OnWatermark`].
     OnArrival,
 }
 

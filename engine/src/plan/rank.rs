@@ -26,6 +26,11 @@ pub enum RankEmit {
         /// The event-time column.
         time_column: usize,
     },
+    /// Append-only: the first row of a partition that arrives, at once. The spec says `RowNumber`, `from` and `to` 1, no
+    /// retractions; its order is not looked at.
+    FirstArrival,
+    /// At the barrier, the net change: the last row of a partition that arrived. The spec is as for [`Self::FirstArrival`].
+    LastArrival,
 }
 
 /// The rows of each partition whose rank is in `from ..= to`.

@@ -22,6 +22,8 @@ pub(super) fn headline(spec: &RankSpec, names: &dyn Fn(&[usize]) -> String) -> S
     let emit = match (spec.window_end, spec.emit) {
         (Some(_), _) => ", final rows of each window",
         (None, RankEmit::OnWatermark { .. }) => ", final rows on watermark",
+        (None, RankEmit::FirstArrival) => ", first row that arrives",
+        (None, RankEmit::LastArrival) => ", last row that arrived",
         (None, RankEmit::NetChange) => "",
     };
     let partition = if spec.partition.is_empty() { String::new() } else { format!(" by ({})", names(&spec.partition)) };
@@ -48,6 +50,7 @@ pub(super) fn order(keys: &[SortKey], names: &dyn Fn(&[usize]) -> String) -> Str
 /// What a rank keeps, and until when.
 pub(super) fn state(spec: &RankSpec) -> String {
     let rows = match (spec.retracts, spec.to) {
+        _ if spec.emit == RankEmit::FirstArrival => "the key of each partition".to_owned(),
         (true, _) | (false, u64::MAX) => "all rows of each partition in order".to_owned(),
         (false, to) => format!("the first {to} of each partition"),
     };

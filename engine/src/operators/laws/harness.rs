@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
@@ -16,7 +16,7 @@ use crate::operators::{Context, Emitted, Operator, Outbox};
 use crate::plan::{ChangelogMode, Edge, Node, NodeId, OperatorSpec};
 use crate::time::{EventTime, ProcessingTime};
 
-/// The values of a row as whole numbers: timestamps in milliseconds, floats in thousandths, booleans 0 or 1.
+/// The values of a row as whole numbers: timestamps in milliseconds, booleans 0 or 1.
 pub(super) type Cells = Vec<Option<i64>>;
 
 /// How often each row is there.
@@ -199,10 +199,6 @@ pub(super) fn cells_of(batch: &RecordBatch) -> Vec<Cells> {
     let number = |column: &ArrayRef| {
         let column = match column.data_type() {
             DataType::Timestamp(..) => cast(column, &millis).unwrap(),
-            DataType::Float64 => {
-                let thousandths = |value: f64| (value * 1_000.0).round();
-                Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(thousandths))
-            }
             _ => Arc::clone(column),
         };
         cast(&column, &DataType::Int64).unwrap()

@@ -74,7 +74,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
     };
     let and = if residual { " AND l.v < r.v" } else { "" };
     // One property retracts on both ports or on none.
-    let any_order = retracts == (true, true);
+    let both = retracts == (true, true);
     Case {
         name: format!("join {kind:?} on {on:?} residual {residual} retracts {retracts:?}"),
         spec: OperatorSpec::Join(JoinSpec {
@@ -90,7 +90,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         times: Times::None,
         result: query(kind, "t", "u", &(sql.to_owned() + and)),
         late: None,
-        retracts: any_order,
+        retracts: both,
     }
 }
 

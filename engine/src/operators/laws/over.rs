@@ -46,7 +46,7 @@ const FRAMED: &str = "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b
     first_value(v) IGNORE NULLS, last_value(v) IGNORE NULLS, nth_value(v, 2) IGNORE NULLS";
 const OF_ROWS: &str = "first_value(ts), last_value(ts), nth_value(ts, 2)";
 /// Those whose earlier rows need not be kept, however long the frame.
-const RUNNING: &str = "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v)";
+const RUNNING: &str = "count(*), sum(v), min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v), count(DISTINCT v)";
 /// Functions of the partition.
 const RANKS: &str = "rank(), dense_rank()";
 const LATER: &str = "percent_rank(), cume_dist()";
@@ -245,6 +245,13 @@ pub(super) fn on_watermark() -> Vec<Case> {
             total: false,
         }],
         vec![Group { texts: "count(*), sum(v)", frame: range(CurrentRow, CurrentRow), total: false }],
+        // All rows are kept for these.
+        vec![
+            Group { texts: "sum(v), count(*)", frame: rows(UnboundedPreceding, Preceding(2)), total: true },
+            Group { texts: "count(*)", frame: Some(frame(FrameUnits::Groups, Preceding(1), CurrentRow)), total: false },
+            Group { texts: FRAMED, frame: all_rows, total: true },
+            Group { texts: "lag(v, 2) IGNORE NULLS", frame: None, total: true },
+        ],
     ];
     groups.iter().map(|groups| over(BY_TIME, groups, emit, false)).collect()
 }

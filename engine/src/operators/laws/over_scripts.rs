@@ -56,7 +56,7 @@ fn rows_whose_results_changed_come_out_again() {
 fn rows_of_equal_time_see_each_other() {
     check(
         "over ts OnWatermark { column: 1 } retracts false: count(*), sum(v), min(v), max(v), \
-         count(v) FILTER (WHERE b = 1), avg(v) RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+         count(v) FILTER (WHERE b = 1), avg(v), count(DISTINCT v) RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
         false,
         "0: 1 105 4 1, 2 103 1 0, 1 103 2 0
          0: 1 103 _ 0
@@ -72,24 +72,24 @@ fn rows_of_equal_time_see_each_other() {
             0: 1 103 _ 0
             watermark 103
             watermark 104
-              + 2 103 1 0 1 1 1 1 0 1000
-              + 1 103 _ 0 2 2 2 2 0 2000
-              + 1 103 2 0 2 2 2 2 0 2000
+              + 2 103 1 0 1 1 1 1 0 1 1
+              + 1 103 _ 0 2 2 2 2 0 2 1
+              + 1 103 2 0 2 2 2 2 0 2 1
             restart
             0: 1 103 9 1, 1 105 6 1
               late 1
             watermark 200
-              + 1 105 4 1 4 12 2 6 2 4000
-              + 1 105 6 1 4 12 2 6 2 4000
+              + 1 105 4 1 4 12 2 6 2 4 3
+              + 1 105 6 1 4 12 2 6 2 4 3
             0: 1 200 1 0
             end
-              + 1 200 1 0 5 13 1 6 2 3250
-            = 1 103 _ 0 2 2 2 2 0 2000
-            = 1 103 2 0 2 2 2 2 0 2000
-            = 1 105 4 1 4 12 2 6 2 4000
-            = 1 105 6 1 4 12 2 6 2 4000
-            = 1 200 1 0 5 13 1 6 2 3250
-            = 2 103 1 0 1 1 1 1 0 1000
+              + 1 200 1 0 5 13 1 6 2 3 4
+            = 1 103 _ 0 2 2 2 2 0 2 1
+            = 1 103 2 0 2 2 2 2 0 2 1
+            = 1 105 4 1 4 12 2 6 2 4 3
+            = 1 105 6 1 4 12 2 6 2 4 3
+            = 1 200 1 0 5 13 1 6 2 3 4
+            = 2 103 1 0 1 1 1 1 0 1 1
         "#]],
     );
 }
@@ -98,7 +98,7 @@ fn rows_of_equal_time_see_each_other() {
 fn rows_leave_a_frame_in_time() {
     check(
         "over ts OnWatermark { column: 1 } retracts false: count(*), sum(v), min(v), max(v), \
-         count(v) FILTER (WHERE b = 1), avg(v) RANGE BETWEEN 4000 PRECEDING AND CURRENT ROW",
+         count(v) FILTER (WHERE b = 1), avg(v), count(DISTINCT v) RANGE BETWEEN 4000 PRECEDING AND CURRENT ROW",
         false,
         "0: 1 100 1 0, 1 103 2 0
          watermark 102
@@ -111,24 +111,24 @@ fn rows_leave_a_frame_in_time() {
         expect![[r#"
             0: 1 100 1 0, 1 103 2 0
             watermark 102
-              + 1 100 1 0 1 1 1 1 0 1000
+              + 1 100 1 0 1 1 1 1 0 1 1
             0: 1 104 3 0, 1 105 4 0
             watermark 105
-              + 1 103 2 0 2 3 1 2 0 1500
-              + 1 104 3 0 3 6 1 3 0 2000
+              + 1 103 2 0 2 3 1 2 0 1 2
+              + 1 104 3 0 3 6 1 3 0 2 3
             restart
             watermark 106
-              + 1 105 4 0 3 9 2 4 0 3000
+              + 1 105 4 0 3 9 2 4 0 3 3
             0: 1 109 5 0, 1 110 6 0
             end
-              + 1 109 5 0 2 9 4 5 0 4500
-              + 1 110 6 0 2 11 5 6 0 5500
-            = 1 100 1 0 1 1 1 1 0 1000
-            = 1 103 2 0 2 3 1 2 0 1500
-            = 1 104 3 0 3 6 1 3 0 2000
-            = 1 105 4 0 3 9 2 4 0 3000
-            = 1 109 5 0 2 9 4 5 0 4500
-            = 1 110 6 0 2 11 5 6 0 5500
+              + 1 109 5 0 2 9 4 5 0 4 2
+              + 1 110 6 0 2 11 5 6 0 5 2
+            = 1 100 1 0 1 1 1 1 0 1 1
+            = 1 103 2 0 2 3 1 2 0 1 2
+            = 1 104 3 0 3 6 1 3 0 2 3
+            = 1 105 4 0 3 9 2 4 0 3 3
+            = 1 109 5 0 2 9 4 5 0 4 2
+            = 1 110 6 0 2 11 5 6 0 5 2
         "#]],
     );
 }
@@ -137,7 +137,7 @@ fn rows_leave_a_frame_in_time() {
 fn rows_come_out_as_they_arrive() {
     check(
         "over id OnArrival retracts false: rank(), dense_rank() row_number(), lag(ts), lag(v, 2) count(*), sum(v), \
-         min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v) ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+         min(v), max(v), count(v) FILTER (WHERE b = 1), avg(v), count(DISTINCT v) ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
         false,
         "0: 1 5 1 0, 2 9 7 1, 1 4 2 1
          0: 2 1 _ 0, 1 3 3 0
@@ -146,23 +146,23 @@ fn rows_come_out_as_they_arrive() {
          0: retract 1 2 4 0",
         expect![[r#"
             0: 1 5 1 0, 2 9 7 1, 1 4 2 1
-              + 1 5 1 0 1 1 1 _ _ 1 1 1 1 0 1000
-              + 2 9 7 1 1 1 1 _ _ 1 7 7 7 1 7000
-              + 1 4 2 1 2 2 2 5 _ 2 3 1 2 1 1500
+              + 1 5 1 0 1 1 1 _ _ 1 1 1 1 0 1 1
+              + 2 9 7 1 1 1 1 _ _ 1 7 7 7 1 7 1
+              + 1 4 2 1 2 2 2 5 _ 2 3 1 2 1 1 2
             0: 2 1 _ 0, 1 3 3 0
-              + 2 1 _ 0 2 2 2 9 _ 2 7 7 7 1 7000
-              + 1 3 3 0 3 3 3 4 1 3 6 1 3 1 2000
+              + 2 1 _ 0 2 2 2 9 _ 2 7 7 7 1 7 1
+              + 1 3 3 0 3 3 3 4 1 3 6 1 3 1 2 3
             restart
             0: 1 2 4 0
-              + 1 2 4 0 4 4 4 3 2 4 10 1 4 1 2500
+              + 1 2 4 0 4 4 4 3 2 4 10 1 4 1 2 4
             0: retract 1 2 4 0
               error: internal error: retractions into window functions over insertions
-            = 1 2 4 0 4 4 4 3 2 4 10 1 4 1 2500
-            = 1 3 3 0 3 3 3 4 1 3 6 1 3 1 2000
-            = 1 4 2 1 2 2 2 5 _ 2 3 1 2 1 1500
-            = 1 5 1 0 1 1 1 _ _ 1 1 1 1 0 1000
-            = 2 1 _ 0 2 2 2 9 _ 2 7 7 7 1 7000
-            = 2 9 7 1 1 1 1 _ _ 1 7 7 7 1 7000
+            = 1 2 4 0 4 4 4 3 2 4 10 1 4 1 2 4
+            = 1 3 3 0 3 3 3 4 1 3 6 1 3 1 2 3
+            = 1 4 2 1 2 2 2 5 _ 2 3 1 2 1 1 2
+            = 1 5 1 0 1 1 1 _ _ 1 1 1 1 0 1 1
+            = 2 1 _ 0 2 2 2 9 _ 2 7 7 7 1 7 1
+            = 2 9 7 1 1 1 1 _ _ 1 7 7 7 1 7 1
         "#]],
     );
 }

@@ -124,9 +124,38 @@ fn first_in_time() -> Case {
     }
 }
 
+/// The first or last row of each key that arrives.
+fn by_arrival(emit: RankEmit, order: &str) -> Case {
+    let rank_column = Some(Arc::new(Field::new("r", DataType::Int64, false)));
+    Case {
+        name: format!("rank {emit:?}"),
+        output: output(&rows(), &rank_column),
+        spec: OperatorSpec::Rank(RankSpec {
+            function: RankFunction::RowNumber,
+            partition: vec![0],
+            order: Vec::new(),
+            from: 1,
+            to: 1,
+            rank_column,
+            retracts: false,
+            ttl_us: None,
+            emit,
+            window_end: None,
+        }),
+        inputs: vec![rows()],
+        times: Times::None,
+        result: format!(
+            "SELECT k, ts, v, b, r FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY {order}) AS r FROM t) WHERE r = 1"
+        ),
+        late: None,
+        retracts: false,
+    }
+}
+
 /// All of them.
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![first_in_time()];
+    let mut cases =
+        vec![first_in_time(), by_arrival(RankEmit::FirstArrival, "id"), by_arrival(RankEmit::LastArrival, "id DESC")];
     for function in [RankFunction::RowNumber, RankFunction::Rank, RankFunction::DenseRank] {
         for bounds in [(1, 1), (1, 3), (2, 4)] {
             for flags in 0..4 {

@@ -244,3 +244,77 @@ fn a_window_shows_its_first_rows_when_it_closes() {
         "#]],
     );
 }
+
+#[test]
+fn the_last_row_that_arrived_replaces_the_one_before() {
+    check(
+        "rank LastArrival",
+        true,
+        "0: 1 1 5 0, 1 2 6 0, 2 1 1 0
+         barrier
+         0: 1 3 7 0, 1 1 4 0
+         0: 1 2 6 0
+         barrier
+         clock 9
+         0: 1 0 0 0
+         barrier
+         clock 10
+         barrier
+         0: 2 2 2 0, 1 1 1 0
+         barrier",
+        expect![[r#"
+            0: 1 1 5 0, 1 2 6 0, 2 1 1 0
+            barrier
+              + 1 2 6 0 1
+              + 2 1 1 0 1
+            0: 1 3 7 0, 1 1 4 0
+            0: 1 2 6 0
+            barrier
+            clock 9
+            0: 1 0 0 0
+            barrier
+              - 1 2 6 0 1
+              + 1 0 0 0 1
+            clock 10
+            barrier
+            0: 2 2 2 0, 1 1 1 0
+            barrier
+              - 2 1 1 0 1
+              + 2 2 2 0 1
+              - 1 0 0 0 1
+              + 1 1 1 0 1
+            = 1 1 1 0 1
+            = 2 2 2 0 1
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_row_that_arrives_comes_out_at_once() {
+    check(
+        "rank FirstArrival",
+        true,
+        "0: 1 1 5 0, 1 2 6 0, 2 1 1 0
+         0: 1 1 5 0, _ 3 7 0
+         barrier
+         clock 10
+         barrier
+         0: 1 1 4 0, 1 1 3 0",
+        expect![[r#"
+            0: 1 1 5 0, 1 2 6 0, 2 1 1 0
+              + 1 1 5 0 1
+              + 2 1 1 0 1
+            0: 1 1 5 0, _ 3 7 0
+              + _ 3 7 0 1
+            barrier
+            clock 10
+            barrier
+            0: 1 1 4 0, 1 1 3 0
+              + 1 1 4 0 1
+            = _ 3 7 0 1
+            = 1 1 4 0 1
+            = 1 1 5 0 1
+            = 2 1 1 0 1
+        "#]],
+    );
+}

@@ -9,29 +9,42 @@ use arrow::datatypes::Schema;
 
 use super::block::Block;
 use super::frames::Spans;
-use crate::error::Result;
-use crate::operators::aggregate::AggregateSet;
+use crate::error::{EngineError, Result};
+use crate::operators::aggregate::{AggregateSet, Arrival};
 use crate::plan::AggregateCall;
 
-/// The results of the calls for each computed row. `carried` has what each of these rows begins with, as slots of
-/// another set.
+/// Aggregates of the rows before a block, from which its frames go on.
+#[derive(Clone, Copy)]
+pub(super) struct Carried<'a> {
+    /// Sets, each of other calls.
+    pub(super) sets: &'a [AggregateSet],
+    /// The slot of each computed row.
+    pub(super) slots: &'a [u32],
+    /// How many rows came before.
+    pub(super) arrived: i64,
+}
+
+/// The results of the calls for each computed row. `carried`: what these rows begin with, and in which of the sets.
 pub(super) fn over_spans(
     calls: &[AggregateCall],
     schema: &Schema,
     block: &Block,
     spans: &Spans,
-    carried: Option<(&AggregateSet, &[u32])>,
+    carried: Option<(usize, Carried<'_>)>,
 ) -> Result<Vec<ArrayRef>> {
     let rows = numbers(block.batch.num_rows());
     let targets = numbers(spans.starts.len());
     let mut results = AggregateSet::new(calls, schema, false)?;
     results.resize(targets.len());
-    if let Some((set, slots)) = carried {
-        results.merge(set, slots, &targets)?;
+    let mut first = 0;
+    if let Some((index, carried)) = carried {
+        let set = carried.sets.get(index).ok_or_else(|| EngineError::Internal("nothing is carried".into()))?;
+        results.merge(set, carried.slots, &targets)?;
+        first = carried.arrived;
     }
     let mut level = AggregateSet::new(calls, schema, false)?;
     level.resize(rows.len());
-    level.update(&block.batch, &rows)?;
+    level.update_arrived(&block.batch, None, &rows, Some(Arrival { first, rows: None }))?;
     let mut cursors = spans.starts.clone();
     let longest = spans.starts.iter().zip(&spans.ends).map(|(start, end)| end - start).max().unwrap_or(0);
     let (mut from, mut into) = (Vec::new(), Vec::new());

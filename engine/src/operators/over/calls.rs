@@ -4,10 +4,11 @@ use arrow::array::ArrayRef;
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 
-use super::aggregates::over_spans;
+use super::aggregates::{Carried, over_spans};
 use super::block::Block;
 use super::frames::Spans;
 use super::positions::{self, Seen};
+use super::reach::is_running;
 use crate::error::{EngineError, Result};
 use crate::operators::aggregate::AggregateSet;
 use crate::plan::{AggregateCall, AggregateFunction, Frame, FrameBound, FrameUnits, OverCall, OverFunction};
@@ -31,7 +32,7 @@ pub(super) struct Group {
 impl Group {
     /// Whether all rows of the partition up to the current one are aggregated.
     pub(super) fn is_running(&self) -> bool {
-        self.frame.start == FrameBound::UnboundedPreceding
+        is_running(&self.frame)
     }
 }
 
@@ -83,19 +84,16 @@ impl Calls {
     }
 
     /// The results for the computed rows of a block, a column a call. `carried`: what the running groups, in their order,
-    /// hold of earlier rows, with the slot of each computed row.
+    /// hold of earlier rows.
     ///
     /// # Errors
     /// Where a result cannot be computed.
-    pub(super) fn evaluate(&self, block: &Block, carried: Option<(&[AggregateSet], &[u32])>) -> Result<Vec<ArrayRef>> {
+    pub(super) fn evaluate(&self, block: &Block, carried: Option<Carried<'_>>) -> Result<Vec<ArrayRef>> {
         let mut results: Vec<Option<ArrayRef>> = vec![None; self.calls.len()];
         let mut running = 0;
         for group in &self.groups {
-            let mut known = None;
-            if let Some((sets, slots)) = carried.filter(|_| group.is_running()) {
-                known = sets.get(running).map(|set| (set, slots));
-                running += 1;
-            }
+            let known = carried.filter(|_| group.is_running()).map(|carried| (running, carried));
+            running += usize::from(known.is_some());
             let spans = Spans::new(block, group.frame, known.is_some())?;
             let columns = over_spans(&group.aggregates, &self.schema, block, &spans, known)?;
             for (&member, column) in group.members.iter().zip(columns) {

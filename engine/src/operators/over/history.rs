@@ -199,5 +199,5 @@ impl Histories {
 /// number of rows from it to the last one.
 fn is_reached(reach: Reach, from_start: u64, from_end: usize, time: i64, horizon: i64) -> bool {
     let in_range = reach.range.is_some_and(|range| time >= horizon.saturating_sub(range));
-    from_start < u64::from(reach.head) || from_end <= reach.rows as usize || in_range
+    reach.all || from_start < u64::from(reach.head) || from_end <= reach.rows as usize || in_range
 }

@@ -84,24 +84,16 @@ impl Reach {
 /// Refuses calls that rows which come out once and for all cannot have.
 ///
 /// # Errors
-/// [`EngineError::Unsupported`] with what is refused.
+/// [`EngineError::Unsupported`] for calls that look forward.
 pub(super) fn check_running<'a>(calls: impl Iterator<Item = &'a OverCall>) -> Result<()> {
-    for call in calls {
-        let reach = Reach::of_call(call);
+    for call in calls.filter(|call| Reach::of_call(call).forward) {
         let name = call.output.name();
-        let refuse = |why: &str| Err(EngineError::Unsupported(format!("window function \"{name}\" {why}")));
-        if reach.forward {
-            return refuse("over rows that come later, of a streaming input in order of time");
-        }
-        // Aggregates of all rows so far are carried on; they can only be those up to the current row.
-        let carried =
-            matches!(call.function, OverFunction::Aggregate(_)) && call.frame.start == FrameBound::UnboundedPreceding;
-        if carried && call.frame.end != FrameBound::CurrentRow {
-            return refuse("over a frame from UNBOUNDED PRECEDING that ends before the current row");
-        }
-        if reach.all && !carried {
-            return refuse("over all earlier rows, which would have to be kept");
-        }
+        return Err(EngineError::Unsupported(format!("window function \"{name}\" over rows that come later")));
     }
     Ok(())
+}
+
+/// Whether a frame has all rows up to the current one: its aggregates go on from those of the row before.
+pub(super) fn is_running(frame: &Frame) -> bool {
+    frame.start == FrameBound::UnboundedPreceding && frame.end == FrameBound::CurrentRow
 }

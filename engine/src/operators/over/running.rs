@@ -5,19 +5,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{concat, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use super::aggregates::Carried;
 use super::block::{Block, RangeKeys, Segment};
 use super::calls::{Calls, default_of};
 use super::history::{Arrived, Histories};
-use super::reach::{Reach, check_running};
+use super::reach::{Reach, check_running, is_running};
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
-use crate::operators::aggregate::{AggregateSet, find_table, table_of};
+use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
 use crate::operators::group_table::GroupTable;
-use crate::plan::{FrameBound, OverCall, OverFunction, OverSpec};
+use crate::plan::{OverCall, OverFunction, OverSpec};
 
 /// See the module.
 pub(super) struct Running {
@@ -28,6 +29,8 @@ pub(super) struct Running {
     table: GroupTable,
     /// Accumulators by partition, for each group of aggregates without a start.
     sets: Vec<AggregateSet>,
+    /// Rows so far, for aggregates that depend on their order.
+    arrived: i64,
     histories: Histories,
     /// Partitions without kept rows can be forgotten.
     forgets: bool,
@@ -68,18 +71,20 @@ impl Running {
             running.map(|group| AggregateSet::new(&group.aggregates, &schema, false)).collect::<Result<Vec<_>>>()?;
         let types: Vec<_> = spec.partition.iter().map(|&column| input.field(column).data_type().clone()).collect();
         // What is carried is not looked for in kept rows.
-        let carried = |call: &&OverCall| !matches!(call.function, OverFunction::Aggregate(_)) || !is_unbounded(call);
+        let carried =
+            |call: &&OverCall| !matches!(call.function, OverFunction::Aggregate(_)) || !is_running(&call.frame);
         let reach = Reach::of(calls.iter().filter(carried));
         let counts = |call: &OverCall| {
             matches!(call.function, OverFunction::RowNumber | OverFunction::Rank | OverFunction::DenseRank)
         };
-        let forgets = sets.is_empty() && reach.head == 0 && reach.rows == 0 && !calls.iter().any(counts);
+        let forgets = sets.is_empty() && reach.head == 0 && reach.rows == 0 && !reach.all && !calls.iter().any(counts);
         Ok(Self {
             partition: spec.partition.clone(),
             columns,
             calls,
             table: GroupTable::new(&types)?,
             sets,
+            arrived: 0,
             histories: Histories::new(schema, reach)?,
             forgets,
             has_peers,
@@ -130,10 +135,15 @@ impl Running {
             peers: layout.peers,
             keys: Some(RangeKeys::ascending(layout.times)),
         };
-        let carried = (!self.sets.is_empty()).then_some((&self.sets[..], &of_targets[..]));
-        let results = self.calls.evaluate(&block, carried)?;
-        for set in &mut self.sets {
-            set.update(&new, rows.slots)?;
+        let carried = Carried { sets: &self.sets, slots: &of_targets, arrived: self.arrived };
+        let results = self.calls.evaluate(&block, Some(carried).filter(|carried| !carried.sets.is_empty()))?;
+        if !self.sets.is_empty() {
+            let in_order = take_record_batch(&new, &UInt32Array::from(rows.order.to_vec()))?;
+            let arrival = Arrival { first: self.arrived, rows: None };
+            for set in &mut self.sets {
+                set.update_arrived(&in_order, None, &of_targets, Some(arrival))?;
+            }
+            self.arrived += rows.order.len() as i64;
         }
         self.histories.add(&new, rows.times, &arrived, rows.horizon)?;
         self.sweep(rows.horizon)?;
@@ -151,17 +161,16 @@ impl Running {
         layout.times.extend(own.iter().map(|&row| times[row as usize]));
         layout.places.extend(own.iter().map(|&row| (false, row)));
         let end = number(layout.times.len());
-        // Kept rows are peers of nobody new, and are not computed themselves.
-        layout.peers.extend((start..from).map(|row| (row, row + 1)));
+        // No new row is a peer of a kept one: the watermark passes all rows of a time at once.
         let mut groups = 0;
-        let mut first = from;
+        let mut first = start;
         while first < end {
             let time = layout.times[first as usize];
             let same = layout.times[first as usize..].iter().take_while(|other| **other == time).count();
             let to = if self.has_peers { first + number(same) } else { first + 1 };
             layout.peers.extend((first..to).map(|_| (first, to)));
+            groups += u64::from(first >= from);
             first = to;
-            groups += 1;
         }
         let (rows_before, groups_before) = self.histories.counts(slot);
         layout.segments.push(Segment { start, from, end, rows_before, groups_before });
@@ -194,6 +203,8 @@ impl Running {
         let slots = self.table.live_slots();
         let mut state = self.histories.snapshot(&slots)?;
         state.tables.push(("keys".into(), table_of(self.table.keys(&slots)?, slots.len())?));
+        let arrived: ArrayRef = Arc::new(Int64Array::from(vec![self.arrived]));
+        state.tables.push(("arrived".into(), table_of(vec![arrived], 1)?));
         for (index, set) in self.sets.iter().enumerate() {
             state.tables.extend(set.snapshot(&format!("running{index}."), &slots)?.tables);
         }
@@ -208,6 +219,8 @@ impl Running {
         let keys = find_table(state, "keys")?;
         let slots = self.intern(keys.columns(), keys.num_rows())?;
         self.histories.restore(state, &slots)?;
+        let arrived = find_table(state, "arrived")?.columns().first().and_then(|column| column.as_primitive_opt());
+        self.arrived = arrived.and_then(|arrived: &Int64Array| arrived.iter().next().flatten()).unwrap_or(0);
         for (index, set) in self.sets.iter_mut().enumerate() {
             set.restore(&format!("running{index}."), state, &slots)?;
         }
@@ -242,10 +255,6 @@ impl BlockRows {
         let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
         Ok(RecordBatch::try_new_with_options(new.schema(), columns, &options)?)
     }
-}
-
-fn is_unbounded(call: &OverCall) -> bool {
-    call.frame.start == FrameBound::UnboundedPreceding
 }
 
 /// The columns that a call names.

@@ -1,4 +1,5 @@
-//! [`Dedup`]: the first row of each partition, of an input that only inserts; emits the net change at the barrier.
+//! [`Dedup`]: the first row of each partition in its order, or the last one that arrived, of an input that only inserts;
+//! emits the net change at the barrier.
 //!
 //! The case of one row a partition without an ordered list: a slot has its row, and what it had before the epoch.
 
@@ -16,13 +17,15 @@ use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::{Context, Operator, OperatorState};
-use crate::plan::RankSpec;
+use crate::plan::{RankEmit, RankSpec};
 use crate::time::EventTime;
 
 /// See the module. Output: the input columns, then the rank, which is 1, if asked for.
 pub(super) struct Dedup {
     store: RowStore,
     output: SchemaRef,
+    /// The last row that arrived is wanted, whatever the order.
+    last_arrived: bool,
     /// The row of each slot.
     first: Vec<Option<Entry>>,
     touched: Vec<bool>,
@@ -38,9 +41,12 @@ impl Dedup {
     /// # Errors
     /// Where a column has a type that cannot be compared.
     pub(super) fn new(spec: &RankSpec, input: &Schema, output: SchemaRef) -> Result<Self> {
+        let last_arrived = spec.emit == RankEmit::LastArrival;
+        let order = if last_arrived { &[] } else { &spec.order[..] };
         Ok(Self {
-            store: RowStore::new(input, &spec.partition, &spec.order)?,
+            store: RowStore::new(input, &spec.partition, order)?,
             output,
+            last_arrived,
             first: Vec::new(),
             touched: Vec::new(),
             before: Vec::new(),
@@ -57,8 +63,11 @@ impl Dedup {
         Ok(slots)
     }
 
-    /// Rows that do not come after the first one of their partition.
+    /// The rows that may be wanted: by number, in order of arrival.
     fn candidates(&self, slots: &[u32], sort_keys: &Encoded) -> Vec<u32> {
+        if self.last_arrived {
+            return last_of_each(slots);
+        }
         let arena = &self.store.arena;
         let is_beyond = |row: u32, slot: u32| {
             self.first[slot as usize].is_some_and(|first| first.is_before(arena, sort_keys.row(row as usize)))
@@ -66,11 +75,12 @@ impl Dedup {
         (0..).zip(slots).filter(|(row, slot)| !is_beyond(*row, **slot)).map(|(row, _)| row).collect()
     }
 
-    /// Takes a row if it comes before the first one of its partition.
+    /// Takes a row if it comes before the one of its partition, or whenever the last one is wanted.
     fn offer(&mut self, slot: u32, probe: &Probe<'_>) -> Result<()> {
         let at = slot as usize;
         let old = self.first[at];
-        if old.is_some_and(|old| old.compare(&self.store.arena, probe) != Ordering::Greater) {
+        let order = old.map_or(Ordering::Greater, |old| old.compare(&self.store.arena, probe));
+        if order == Ordering::Equal || (order == Ordering::Less && !self.last_arrived) {
             return Ok(());
         }
         if !std::mem::replace(&mut self.touched[at], true) {
@@ -89,13 +99,16 @@ impl Dedup {
         let mut gone = Vec::new();
         for &(slot, old) in &changed {
             self.touched[slot as usize] = false;
-            if let Some(old) = old {
-                self.changes.retract(slot, &Shown { entry: old, rank: 1 });
-                gone.push(old.id);
+            let new = self.first[slot as usize];
+            gone.extend(old.map(|old| old.id));
+            if let (Some(old), Some(new)) = (old, new)
+                && old.compare_rows(&self.store.arena, &new) == Ordering::Equal
+            {
+                // Another one came between two equal ones.
+                continue;
             }
-            if let Some(new) = self.first[slot as usize] {
-                self.changes.insert(slot, &Shown { entry: new, rank: 1 });
-            }
+            old.iter().for_each(|old| self.changes.retract(slot, &Shown { entry: *old, rank: 1 }));
+            new.iter().for_each(|new| self.changes.insert(slot, &Shown { entry: *new, rank: 1 }));
         }
         self.changes.emit(&self.store, &self.output, context)?;
         if let Some(expiry) = &mut self.expiry {
@@ -108,6 +121,17 @@ impl Dedup {
         }
         self.store.arena.remove(&gone)
     }
+}
+
+/// The last row of each slot, by number, ascending.
+fn last_of_each(slots: &[u32]) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..).take(slots.len()).collect();
+    let slot = |row: u32| slots[row as usize];
+    rows.sort_by_key(|row| slot(*row));
+    let mut last: Vec<u32> =
+        rows.chunk_by(|left, right| slot(*left) == slot(*right)).filter_map(|of| of.last().copied()).collect();
+    last.sort_unstable();
+    last
 }
 
 impl Operator for Dedup {

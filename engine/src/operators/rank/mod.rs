@@ -2,12 +2,13 @@
 //!
 //! Rows are kept as bytes in an arena ([`arena`]), in a layout that compares as the order asks ([`layout`]); a partition is
 //! a list of them in order ([`ordered`], [`partitions`]). [`TopN`] emits net changes at the barrier, and [`Dedup`] does so
-//! faster for one row a partition; [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark.
+//! faster for one row a partition; [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark, [`FirstArrived`] at once.
 
 pub(crate) mod arena;
 mod changes;
 mod dedup;
 mod expiry;
+mod first_arrived;
 mod first_in_time;
 pub(crate) mod layout;
 pub(crate) mod ordered;
@@ -20,6 +21,7 @@ use arrow::array::BooleanArray;
 use arrow::datatypes::SchemaRef;
 
 use self::dedup::Dedup;
+use self::first_arrived::FirstArrived;
 use self::first_in_time::FirstInTime;
 use self::top_n::TopN;
 use self::window_top_n::WindowTopN;
@@ -40,10 +42,14 @@ pub(super) fn build(spec: &RankSpec, input: &SchemaRef, output: SchemaRef) -> Re
     if let Some(end) = spec.window_end {
         return Ok(Box::new(WindowTopN::new(spec, end, input, output)?));
     }
-    let single = spec.function == RankFunction::RowNumber && (spec.from, spec.to) == (1, 1);
+    let single = spec.function == RankFunction::RowNumber && (spec.from, spec.to) == (1, 1) && !spec.retracts;
+    let refuse = || Err(EngineError::Internal("a rank by arrival that is not of one row of insertions".into()));
     Ok(match spec.emit {
         RankEmit::OnWatermark { time_column } => Box::new(FirstInTime::new(spec, time_column, input, output)?),
-        RankEmit::NetChange if single && !spec.retracts => Box::new(Dedup::new(spec, input, output)?),
+        RankEmit::FirstArrival | RankEmit::LastArrival if !single => return refuse(),
+        RankEmit::FirstArrival => Box::new(FirstArrived::new(spec, input, output)?),
+        RankEmit::LastArrival => Box::new(Dedup::new(spec, input, output)?),
+        RankEmit::NetChange if single => Box::new(Dedup::new(spec, input, output)?),
         RankEmit::NetChange => Box::new(TopN::new(spec, input, output)?),
     })
 }
