@@ -63,7 +63,7 @@ struct Ordered {
     places: HashMap<Box<[u8]>, Places>,
 }
 
-/// Equal rows of a slot.
+/// Equal rows of a slot: some are there, or some are owed.
 #[derive(Default)]
 struct Places {
     /// The places of those that are there, ascending but for those that were merged.
@@ -80,6 +80,11 @@ struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
+    /// What equal rows have in common.
+    fn known(&self) -> Box<[u8]> {
+        [self.order, self.value].concat().into()
+    }
+
     /// Order, then place.
     fn key_at(&self, place: i64) -> Box<[u8]> {
         // The highest bit is turned so that negative places come first.
@@ -91,38 +96,38 @@ impl Encoded<'_> {
 impl Ordered {
     /// Adds a row; where its place is taken, as by a row of another set, it comes at `next`.
     fn insert(&mut self, row: &Encoded<'_>, retracts: bool, next: &mut i64) {
-        if retracts {
-            let places = self.places.entry([row.order, row.value].concat().into()).or_default();
-            if places.owed > 0 {
-                places.owed -= 1;
-                if places.owed == 0 && places.held.is_empty() {
-                    self.places.remove([row.order, row.value].concat().as_slice());
-                }
-                return;
+        let known: Option<Box<[u8]>> = retracts.then(|| row.known());
+        if let Some(known) = &known
+            && let Some(places) = self.places.get_mut(known).filter(|places| places.owed > 0)
+        {
+            places.owed -= 1;
+            if places.owed == 0 {
+                self.places.remove(known);
             }
+            return;
         }
         let (mut place, mut key) = (row.place, row.key_at(row.place));
         if self.rows.contains_key(&key) {
             (place, key) = (*next, row.key_at(*next));
             *next += 1;
         }
-        if retracts && let Some(places) = self.places.get_mut([row.order, row.value].concat().as_slice()) {
-            places.held.push_back(place);
+        if let Some(known) = known {
+            self.places.entry(known).or_default().held.push_back(place);
         }
         self.rows.insert(key, row.value.into());
     }
 
     fn retract(&mut self, row: &Encoded<'_>) {
-        let known: Box<[u8]> = [row.order, row.value].concat().into();
-        let places = self.places.entry(known).or_default();
-        match places.held.pop_front() {
-            None => places.owed += 1,
-            Some(place) => {
-                self.rows.remove(&row.key_at(place));
-                if places.held.is_empty() {
-                    self.places.remove([row.order, row.value].concat().as_slice());
-                }
-            }
+        let known = row.known();
+        let Some(places) = self.places.get_mut(&known).filter(|places| places.owed == 0) else {
+            self.places.entry(known).or_default().owed += 1;
+            return;
+        };
+        if let Some(place) = places.held.pop_front() {
+            self.rows.remove(&row.key_at(place));
+        }
+        if places.held.is_empty() {
+            self.places.remove(&known);
         }
     }
 }
