@@ -139,11 +139,16 @@ impl Lowering<'_> {
             ([key], Some(time_column)) if append && first && !key.descending && key.column == time_column => {
                 RankEmit::OnWatermark { time_column }
             }
+            ([key], _) if append && first && rel.proctime.contains(&key.column) => match key.descending {
+                true => RankEmit::LastArrival,
+                false => RankEmit::FirstArrival,
+            },
             _ => RankEmit::NetChange,
         };
         let mut out = rel.clone();
         out.steps = Vec::new();
-        if window_end.is_none() && emit == RankEmit::NetChange {
+        let changes = matches!(emit, RankEmit::NetChange | RankEmit::LastArrival);
+        if window_end.is_none() && changes {
             out.changelog = ChangelogMode::Retract;
             out.time_column = None;
         }
