@@ -8,8 +8,13 @@ use millstream_server::config::Config;
 use millstream_server::encode::text_value;
 use millstream_server::session::{Body, Database, Rows, Session};
 
+/// Queries whose rows come once or change by key, over so many events.
 const EVENTS: u64 = 100_000;
 const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", "q15", "q16", "q17", "q21", "q22"];
+
+/// Queries with joins and ranks.
+const JOINS_EVENTS: u64 = 10_000;
+const JOINS: [&str; 9] = ["q3", "q4", "q6", "q7", "q9", "q18", "q19", "q20", "q23"];
 
 fn text(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/bench/nexmark");
@@ -55,15 +60,20 @@ pub(crate) async fn run(session: &mut Session, sql: &str) -> Vec<String> {
     lines
 }
 
-/// The rows of every query, in batch or streaming.
-async fn all(shards: usize, mode: &str, source: &str) -> Vec<(&'static str, Vec<String>)> {
+/// The options of the generator.
+fn generated(events: u64) -> String {
+    format!("'connector' = 'nexmark', 'events.num' = '{events}', 'next-event.rate' = '1000', 'first-event.rate' = '1000'")
+}
+
+/// The rows of queries, in batch or streaming.
+async fn all(queries: &[&'static str], shards: usize, mode: &str, source: &str) -> Vec<(&'static str, Vec<String>)> {
     let database = Database::start(Config { shards, ..Config::standard() }).unwrap();
     let mut session = database.session();
     run(&mut session, &events("events", source)).await;
     run(&mut session, &text("views")).await;
     run(&mut session, &format!("SET 'execution.runtime-mode' = '{mode}'")).await;
     let mut results = Vec::new();
-    for name in QUERIES {
+    for &name in queries {
         let (function, query) = query(name);
         if let Some(function) = function {
             run(&mut session, &function).await;
@@ -89,12 +99,10 @@ pub(crate) fn compare<N: std::fmt::Display>(want: &[(N, Vec<String>)], got: &[(N
 fn streaming_equals_batch() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let generator = format!(
-            "'connector' = 'nexmark', 'events.num' = '{EVENTS}', 'next-event.rate' = '1000', 'first-event.rate' = '1000'"
-        );
-        let want = all(2, "batch", &generator).await;
+        let generator = generated(EVENTS);
+        let want = all(&QUERIES, 2, "batch", &generator).await;
         for shards in [1, 2, 4] {
-            compare(&want, &all(shards, "streaming", &generator).await, &format!("{shards} shards"));
+            compare(&want, &all(&QUERIES, shards, "streaming", &generator).await, &format!("{shards} shards"));
         }
         let folder = tempfile::tempdir().unwrap();
         let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
@@ -104,7 +112,19 @@ fn streaming_equals_batch() {
         run(&mut session, &format!("CREATE TABLE kept ({}) WITH ({files})", text("columns"))).await;
         run(&mut session, "INSERT INTO kept SELECT event_type, person, auction, bid FROM events").await;
         database.shutdown();
-        compare(&want, &all(2, "batch", &files).await, "files in batch");
-        compare(&want, &all(2, "streaming", &files).await, "files");
+        compare(&want, &all(&QUERIES, 2, "batch", &files).await, "files in batch");
+        compare(&want, &all(&QUERIES, 2, "streaming", &files).await, "files");
+    });
+}
+
+#[test]
+fn joins_and_ranks_equal_batch() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let generator = generated(JOINS_EVENTS);
+        let want = all(&JOINS, 2, "batch", &generator).await;
+        for shards in [1, 4] {
+            compare(&want, &all(&JOINS, shards, "streaming", &generator).await, &format!("{shards} shards"));
+        }
     });
 }

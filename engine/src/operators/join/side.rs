@@ -134,7 +134,12 @@ impl Side {
                 .ok_or_else(|| EngineError::Unsupported("over 2^31 equal rows in a join".into()))?;
         }
         let slots: Vec<u32> = fresh.iter().map(|&row| slots[row as usize]).collect();
-        self.store.add(take_record_batch(&delta.batch, &UInt32Array::from(fresh))?, &slots)
+        // Arrow loses the number of rows without columns.
+        let rows = match delta.batch.num_columns() {
+            0 => delta.batch.slice(0, fresh.len()),
+            _ => take_record_batch(&delta.batch, &UInt32Array::from(fresh))?,
+        };
+        self.store.add(rows, &slots)
     }
 
     /// The net changes since the last call of [`Self::settle`].

@@ -4,12 +4,17 @@
 //! in the Nexmark benchmark for Flink.
 
 /// The queries by name.
-pub(super) const QUERIES: [(&str, &str); 14] = [
+pub(super) const QUERIES: [(&str, &str); 23] = [
     ("q0", include_str!("q0.sql")),
     ("q1", include_str!("q1.sql")),
     ("q2", include_str!("q2.sql")),
+    ("q3", include_str!("q3.sql")),
+    ("q4", include_str!("q4.sql")),
     ("q5", include_str!("q5.sql")),
+    ("q6", include_str!("q6.sql")),
+    ("q7", include_str!("q7.sql")),
     ("q8", include_str!("q8.sql")),
+    ("q9", include_str!("q9.sql")),
     ("q10", include_str!("q10.sql")),
     ("q11", include_str!("q11.sql")),
     ("q12", include_str!("q12.sql")),
@@ -17,8 +22,12 @@ pub(super) const QUERIES: [(&str, &str); 14] = [
     ("q15", include_str!("q15.sql")),
     ("q16", include_str!("q16.sql")),
     ("q17", include_str!("q17.sql")),
+    ("q18", include_str!("q18.sql")),
+    ("q19", include_str!("q19.sql")),
+    ("q20", include_str!("q20.sql")),
     ("q21", include_str!("q21.sql")),
     ("q22", include_str!("q22.sql")),
+    ("q23", include_str!("q23.sql")),
 ];
 
 /// The views `person`, `auction` and `bid` on `events`.
