@@ -197,6 +197,24 @@ pub enum Step {
         /// The input columns and the three appended ones.
         schema: SchemaRef,
     },
+    /// Repeats each row for each grouping set and appends the number of the set.
+    Expand {
+        /// The sets, in the order of the rows that come of one row.
+        sets: Vec<GroupingSet>,
+        /// The input columns, nullable where a set leaves them out, and a column of an integer type.
+        schema: SchemaRef,
+    },
+}
+
+/// A grouping set of `GROUPING SETS`, `ROLLUP` or `CUBE`.
+///
+/// A grouping column that is an argument of an aggregate too has to be in the row twice, for only one of them to be null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupingSet {
+    /// The columns that are null in the set's rows: the grouping columns that it leaves out.
+    pub left_out: Vec<usize>,
+    /// What the appended column has: tells the sets apart, even of equal columns.
+    pub id: i64,
 }
 
 /// Where the time that places a row in a window comes from.

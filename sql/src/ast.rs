@@ -29,6 +29,8 @@ pub enum Statement {
     Drop(Drop),
     /// `INSERT INTO t [(columns)] query`
     Insert(Insert),
+    /// `UPDATE`, `DELETE`
+    Change(Change),
     /// `SELECT`, `VALUES`, `WITH`, `TABLE t`
     Query(Box<sp::Query>),
     /// `SUBSCRIBE [TO] view | (query)`
@@ -215,6 +217,39 @@ pub struct Insert {
     pub columns: Vec<sp::Ident>,
     /// The rows.
     pub query: Box<sp::Query>,
+    /// What becomes of rows whose key is there.
+    pub on_conflict: Option<OnConflict>,
+}
+
+/// `ON CONFLICT [(columns)] DO …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnConflict {
+    /// The key that is meant; the primary key where empty.
+    pub columns: Vec<sp::Ident>,
+    /// `DO UPDATE`; `None`: `DO NOTHING`.
+    pub update: Option<Changes>,
+}
+
+/// `SET column = expression, … [WHERE condition]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// The columns that change, and to what.
+    pub assignments: Vec<(sp::Ident, sp::Expr)>,
+    /// Of which rows.
+    pub selection: Option<sp::Expr>,
+}
+
+/// `UPDATE table [AS alias] SET … [WHERE …]`, `DELETE FROM table [AS alias] [WHERE …]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The target.
+    pub table: sp::ObjectName,
+    /// Its name in the expressions.
+    pub alias: Option<sp::Ident>,
+    /// What changes of the rows; of `DELETE` without assignments.
+    pub changes: Changes,
+    /// `DELETE`
+    pub delete: bool,
 }
 
 /// What `SUBSCRIBE` reads.

@@ -21,6 +21,19 @@ pub struct BindContext {
     pub time_zone: String,
 }
 
+/// A statement that changes rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// `DELETE`
+    Delete,
+    /// `UPDATE`
+    Update,
+    /// `INSERT … ON CONFLICT DO UPDATE`
+    Upsert,
+    /// `INSERT … ON CONFLICT DO NOTHING`: of new rows with equal keys one is taken.
+    InsertNew,
+}
+
 /// A statement to carry out.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant, reason = "there is one for a statement, never many")]
@@ -75,6 +88,16 @@ pub enum BoundStatement {
         target: Arc<Relation>,
         /// The rows, in the order and the types of the target's stored (writable) columns.
         query: BoundQuery,
+    },
+    /// Changes rows of an internal table that has a primary key.
+    Change {
+        /// The target.
+        target: Arc<Relation>,
+        /// The changed rows as they were: the stored columns; then, but for `DELETE`, as they become. Where nothing was
+        /// there (`ON CONFLICT`) the first half is null.
+        query: BoundQuery,
+        /// Which statement it is.
+        kind: ChangeKind,
     },
     /// Reads once.
     Query(BoundQuery),

@@ -166,6 +166,13 @@ pub struct InternalTable {
     pub watermark: Option<(usize, String)>,
 }
 
+impl InternalTable {
+    /// Whether its rows can be changed and deleted: it has a primary key, and no watermark that promises new rows only.
+    pub fn is_updatable(&self) -> bool {
+        !self.primary_key.is_empty() && self.watermark.is_none()
+    }
+}
+
 /// Whose rules decide where Flink and PostgreSQL disagree on a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Semantics {

@@ -128,9 +128,12 @@ impl GroupAggregate {
         let (known, new): (Vec<u32>, Vec<u32>) = dirty.iter().partition(|&&slot| self.emitted[slot as usize]);
         let before = join(&std::mem::take(&mut self.before))?;
         let new: Vec<u32> = new.into_iter().filter(|&slot| self.is_present(slot)).collect();
+        let gone = match &self.rows {
+            None => BooleanBuffer::new_unset(known.len()),
+            Some(_) => known.iter().map(|&slot| !self.is_present(slot)).collect(),
+        };
         let slots: Vec<u32> = known.iter().chain(&new).copied().collect();
         let after = self.set.read(&slots)?;
-        let gone: BooleanBuffer = known.iter().map(|&slot| !self.is_present(slot)).collect();
         let changed = changed(&before, &after, &gone, slots.len())?;
         self.emit(&slots, before, after, &changed, &gone, context)?;
         for &slot in &slots {
@@ -149,10 +152,14 @@ impl GroupAggregate {
         Ok(())
     }
 
-    /// Forgets those of the touched slots that have no rows.
+    /// Forgets those of the touched slots that have no rows, and those that are short of rows because they had been
+    /// forgotten before.
     fn forget_empty(&mut self, dirty: &[u32]) {
-        let Some(rows) = &self.rows else { return };
-        let empty: Vec<u32> = dirty.iter().copied().filter(|&slot| rows[slot as usize] == 0).collect();
+        let Some(rows) = &mut self.rows else { return };
+        let forgets = self.idle.is_some();
+        let is_empty = |rows: i64| rows == 0 || forgets && rows < 0;
+        let empty: Vec<u32> = dirty.iter().copied().filter(|&slot| is_empty(rows[slot as usize])).collect();
+        empty.iter().for_each(|&slot| rows[slot as usize] = 0);
         self.set.clear(&empty);
         if !self.keys.is_empty() {
             self.table.remove(&empty);

@@ -15,13 +15,16 @@ fn call(function: AggregateFunction, args: Vec<usize>, distinct: bool) -> Aggreg
 }
 
 fn operator(keys: Vec<usize>, shard: usize) -> GroupAggregate {
+    over(keys, shard, false, None)
+}
+
+fn over(keys: Vec<usize>, shard: usize, retracts: bool, ttl_us: Option<i64>) -> GroupAggregate {
     let field = |name| Field::new(name, DataType::Int64, true);
     let input = Arc::new(Schema::new(vec![field("k"), field("v")]));
     let calls = vec![call(AggregateFunction::Count, vec![], false), call(AggregateFunction::Sum, vec![1], true)];
     let names = keys.iter().map(|_| "k").chain(["n", "s"]);
     let output = Arc::new(Schema::new(names.map(field).collect::<Vec<_>>()));
-    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts: false, ttl_us: None }, &input, output, shard)
-        .unwrap()
+    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts, ttl_us }, &input, output, shard).unwrap()
 }
 
 fn rows(keys: &[i64], values: &[i64]) -> Delta {
@@ -29,9 +32,20 @@ fn rows(keys: &[i64], values: &[i64]) -> Delta {
     Delta::append(RecordBatch::try_from_iter([("k", column(keys)), ("v", column(values))]).unwrap())
 }
 
+fn retracted(keys: &[i64], values: &[i64]) -> Delta {
+    let delta = rows(keys, values);
+    let bits = BooleanBuffer::new_set(delta.rows());
+    Delta::signed(delta.batch, bits)
+}
+
 fn barrier(operator: &mut GroupAggregate) -> Vec<String> {
+    barrier_at(operator, 0)
+}
+
+/// What a barrier at that time answers, and how many keys are evicted.
+fn barrier_at(operator: &mut GroupAggregate, now: i64) -> Vec<String> {
     let mut out = Outbox::default();
-    operator.on_barrier(Epoch(1), &mut Context::new(ProcessingTime(0), &mut out)).unwrap();
+    operator.on_barrier(Epoch(1), &mut Context::new(ProcessingTime(now), &mut out)).unwrap();
     let mut lines = Vec::new();
     for item in out.items {
         let Emitted::Delta(delta) = item else { continue };
@@ -40,6 +54,9 @@ fn barrier(operator: &mut GroupAggregate) -> Vec<String> {
             let values: Vec<String> = delta.batch.columns().iter().map(value).collect();
             lines.push(format!("{} {}", if delta.is_retract(row) { '-' } else { '+' }, values.join(" ")));
         }
+    }
+    if out.evicted_keys > 0 {
+        lines.push(format!("evicted {}", out.evicted_keys));
     }
     lines
 }
@@ -76,4 +93,88 @@ fn restored_goes_on() {
     second.restore(first.snapshot().unwrap()).unwrap();
     add(&mut second, rows(&[2, 2], &[6, 1]));
     assert_eq!(barrier(&mut second), ["- 2 1 6", "+ 2 3 7"]);
+}
+
+#[test]
+fn a_key_goes_with_its_last_row() {
+    let mut operator = over(vec![0], 0, true, None);
+    add(&mut operator, rows(&[1, 1, 2], &[5, 6, 7]));
+    assert_eq!(barrier(&mut operator), ["+ 1 2 11", "+ 2 1 7"]);
+    add(&mut operator, retracted(&[1, 2], &[5, 7]));
+    assert_eq!(barrier(&mut operator), ["- 1 2 11", "+ 1 1 6", "- 2 1 7"]);
+    assert_eq!(operator.table.len(), 1);
+    // A key that comes and goes within an epoch is never seen.
+    add(&mut operator, rows(&[2, 3], &[7, 8]));
+    add(&mut operator, retracted(&[3], &[8]));
+    assert_eq!(barrier(&mut operator), ["+ 2 1 7"]);
+    add(&mut operator, retracted(&[1], &[6]));
+    add(&mut operator, rows(&[1], &[6]));
+    assert!(barrier(&mut operator).is_empty());
+}
+
+#[test]
+fn a_retraction_may_come_first() {
+    let mut operator = over(vec![0], 0, true, None);
+    add(&mut operator, retracted(&[1, 1], &[5, 5]));
+    add(&mut operator, rows(&[1, 1, 1], &[5, 5, 6]));
+    assert_eq!(barrier(&mut operator), ["+ 1 1 6"]);
+    add(&mut operator, rows(&[1], &[7]));
+    let mut second = over(vec![0], 0, true, None);
+    assert_eq!(barrier(&mut operator), ["- 1 1 6", "+ 1 2 13"]);
+    second.restore(operator.snapshot().unwrap()).unwrap();
+    add(&mut second, retracted(&[1, 1], &[6, 7]));
+    assert_eq!(barrier(&mut second), ["- 1 2 13"]);
+}
+
+#[test]
+fn without_keys_the_row_outlives_its_input() {
+    let mut operator = over(vec![], 0, true, None);
+    add(&mut operator, rows(&[1], &[5]));
+    assert_eq!(barrier(&mut operator), ["+ 1 5"]);
+    add(&mut operator, retracted(&[1], &[5]));
+    assert_eq!(barrier(&mut operator), ["- 1 5", "+ 0 "]);
+}
+
+#[test]
+fn a_key_that_is_idle_for_too_long_starts_anew() {
+    let mut operator = over(vec![0], 0, false, Some(100));
+    add(&mut operator, rows(&[1, 2], &[5, 6]));
+    assert_eq!(barrier_at(&mut operator, 10), ["+ 1 1 5", "+ 2 1 6"]);
+    add(&mut operator, rows(&[2], &[7]));
+    assert_eq!(barrier_at(&mut operator, 60), ["- 2 1 6", "+ 2 2 13"]);
+    assert!(barrier_at(&mut operator, 109).is_empty());
+    let mut second = over(vec![0], 0, false, Some(100));
+    second.restore(operator.snapshot().unwrap()).unwrap();
+    assert_eq!(barrier_at(&mut second, 110), ["evicted 1"]);
+    add(&mut second, rows(&[1, 2], &[8, 1]));
+    assert_eq!(barrier_at(&mut second, 120), ["- 2 2 13", "+ 2 3 14", "+ 1 1 8"]);
+    assert_eq!(barrier_at(&mut second, 220), ["evicted 2"]);
+}
+
+#[test]
+fn a_retraction_for_a_forgotten_key_is_ignored() {
+    let mut operator = over(vec![0], 0, true, Some(100));
+    add(&mut operator, rows(&[1], &[5]));
+    assert_eq!(barrier_at(&mut operator, 10), ["+ 1 1 5"]);
+    assert_eq!(barrier_at(&mut operator, 110), ["evicted 1"]);
+    add(&mut operator, retracted(&[1], &[5]));
+    assert!(barrier_at(&mut operator, 120).is_empty());
+    add(&mut operator, rows(&[1], &[6]));
+    assert_eq!(barrier_at(&mut operator, 130), ["+ 1 1 6"]);
+}
+
+#[test]
+fn lists_are_compared_by_value() {
+    let field = |name| Field::new(name, DataType::Int64, true);
+    let input = Arc::new(Schema::new(vec![field("k"), field("v")]));
+    let list = Arc::new(Field::new("l", DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))), true));
+    let call = AggregateCall { output: Arc::clone(&list), ..call(AggregateFunction::ArrayAgg, vec![1], false) };
+    let output = Arc::new(Schema::new(vec![field("k"), list.as_ref().clone()]));
+    let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: true, ttl_us: None };
+    let mut operator = GroupAggregate::new(&spec, &input, output, 0).unwrap();
+    add(&mut operator, rows(&[1, 1, 2], &[5, 6, 7]));
+    assert_eq!(barrier(&mut operator), ["+ 1 [5, 6]", "+ 2 [7]"]);
+    add(&mut operator, retracted(&[2, 1], &[7, 5]));
+    add(&mut operator, rows(&[2, 1], &[7, 8]));
+    assert_eq!(barrier(&mut operator), ["- 1 [5, 6]", "+ 1 [6, 8]"]);
 }

@@ -33,12 +33,20 @@ const SEED: u64 = 0x6d69_6c6c_7374_7265;
 /// # Errors
 /// Where a column's type cannot be a key.
 pub fn key_groups(columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+    // The high bits of a multiplicative hash are the good ones; 4,096 parts are 12 of them.
+    Ok(row_hashes(columns, rows)?.into_iter().map(|hash| (hash >> 52) as u32).collect())
+}
+
+/// The hash of each row.
+///
+/// # Errors
+/// As [`key_groups`].
+pub(crate) fn row_hashes(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
     let mut hashes = vec![SEED; rows];
     for column in columns {
         fold(column, &mut hashes)?;
     }
-    // The high bits of a multiplicative hash are the good ones; 4,096 parts are 12 of them.
-    Ok(hashes.into_iter().map(|hash| (hash >> 52) as u32).collect())
+    Ok(hashes)
 }
 
 /// The shard that owns a key group.

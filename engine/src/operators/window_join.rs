@@ -69,10 +69,8 @@ impl WindowJoin {
                 return self.emit(take_record_batch(left, &rows)?.columns().to_vec(), rows.len(), context);
             }
             JoinKind::Mark => {
-                let mut marks = vec![false; left.num_rows()];
-                pairs_left.values().iter().for_each(|row| marks[*row as usize] = true);
-                let marks: ArrayRef = Arc::new(BooleanArray::from(marks));
-                let columns = left.columns().iter().cloned().chain([marks]).collect();
+                let mut columns = left.columns().to_vec();
+                columns.push(Arc::new(partnered(left.num_rows(), &pairs_left)));
                 return self.emit(columns, left.num_rows(), context);
             }
             JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => {}
@@ -201,6 +199,13 @@ fn unmatched(rows: usize, pairs: &UInt32Array, want: bool) -> UInt32Array {
     let mut matched = vec![false; rows];
     pairs.values().iter().for_each(|&row| matched[row as usize] = true);
     (0_u32..).zip(matched).filter(|(_, matched)| *matched == want).map(|(row, _)| row).collect()
+}
+
+/// Whether each row is among the pairs.
+fn partnered(rows: usize, pairs: &UInt32Array) -> BooleanArray {
+    let mut matched = vec![false; rows];
+    pairs.values().iter().for_each(|&row| matched[row as usize] = true);
+    BooleanArray::from(matched)
 }
 
 /// Row numbers to take: pairs, nulls, lonely rows, nulls.

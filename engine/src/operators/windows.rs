@@ -31,6 +31,17 @@ pub fn windows_of(window: Window, time_us: i64) -> Vec<(i64, i64)> {
     }
 }
 
+/// How many windows hold a moment, at most.
+pub fn windows_most(window: Window) -> usize {
+    let (size_us, slide_us) = match window {
+        Window::Tumble { .. } | Window::Session { .. } => (1, 1),
+        Window::Hop { slide_us, size_us, .. } => (size_us, slide_us),
+        Window::Cumulate { step_us, size_us, .. } => (size_us, step_us),
+    };
+    let most = size_us.saturating_add(slide_us.saturating_sub(1)).checked_div(slide_us).unwrap_or(1);
+    usize::try_from(most).unwrap_or(1)
+}
+
 /// The greatest multiple of `step`, shifted by `offset`, that is not above `value`.
 pub(crate) fn floor_to(value: i64, step: i64, offset: i64) -> i64 {
     let from = value.saturating_sub(offset);
@@ -55,6 +66,14 @@ mod tests {
         assert_eq!(hop(4, 10, 12), [(4, 14), (8, 18), (12, 22)]);
         assert_eq!(hop(10, 4, 5), []);
         assert!(hop(5, 10, i64::MIN).len() < 3);
+    }
+
+    #[test]
+    fn the_most_windows_of_a_moment() {
+        let hop = |slide_us, size_us| windows_most(Window::Hop { slide_us, size_us, offset_us: 0 });
+        assert_eq!([hop(5, 10), hop(4, 10), hop(10, 4), hop(0, 4)], [2, 3, 1, 1]);
+        assert_eq!(windows_most(Window::Cumulate { step_us: 2, size_us: 6, offset_us: 0 }), 3);
+        assert_eq!(windows_most(Window::Tumble { size_us: 6, offset_us: 0 }), 1);
     }
 
     #[test]

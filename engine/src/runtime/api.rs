@@ -108,6 +108,8 @@ pub struct JobMetrics {
     pub rows_out: u64,
     /// Rows dropped because their windows were closed.
     pub late_rows: u64,
+    /// Keys whose state was dropped because no row had touched them for their time to live.
+    pub evicted_keys: u64,
     /// Rows skipped because they could not be parsed.
     pub bad_rows: u64,
     /// The least watermark of its sources.

@@ -279,6 +279,12 @@ impl Graph {
         {
             counters.count_late(late);
         }
+        let evicted = std::mem::take(&mut self.outbox.evicted_keys);
+        if evicted > 0
+            && let Some(counters) = self.counters()
+        {
+            counters.count_evicted(evicted);
+        }
         if let (Some(at), Some(node)) = (self.outbox.timer.take(), self.nodes.get_mut(index)) {
             node.timer = Some(node.timer.map_or(at, |timer| timer.min(at)));
         }

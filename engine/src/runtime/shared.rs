@@ -28,6 +28,7 @@ pub(super) struct Counters {
     rows_in: AtomicU64,
     rows_out: AtomicU64,
     late_rows: AtomicU64,
+    evicted_keys: AtomicU64,
     bad_rows: AtomicU64,
     watermark: AtomicI64,
     idle: AtomicBool,
@@ -39,6 +40,7 @@ impl Default for Counters {
             rows_in: AtomicU64::new(0),
             rows_out: AtomicU64::new(0),
             late_rows: AtomicU64::new(0),
+            evicted_keys: AtomicU64::new(0),
             bad_rows: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
             idle: AtomicBool::new(false),
@@ -57,6 +59,10 @@ impl Counters {
 
     pub(super) fn count_late(&self, rows: u64) {
         self.late_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_evicted(&self, keys: u64) {
+        self.evicted_keys.fetch_add(keys, Ordering::Relaxed);
     }
 
     pub(super) fn count_bad(&self, rows: u64) {
@@ -106,6 +112,7 @@ impl JobShared {
             rows_in: sum(|counters| &counters.rows_in),
             rows_out: sum(|counters| &counters.rows_out),
             late_rows: sum(|counters| &counters.late_rows),
+            evicted_keys: sum(|counters| &counters.evicted_keys),
             bad_rows: sum(|counters| &counters.bad_rows),
             watermark: least.map_or(EventTime::MIN, |least| least.watermark),
         }

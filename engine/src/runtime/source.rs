@@ -205,13 +205,12 @@ impl SourceDriver {
 
     fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
         self.watermarks.active(split);
-        if let Some(delta) = run_steps(&self.spec.steps, delta, context.now)?
-            && delta.rows() > 0
-        {
-            self.watermarks.observe(split, &delta.batch, context.now, context.shared)?;
+        let watermarks = &mut self.watermarks;
+        run_steps(&self.spec.steps, delta, context.now, &mut |delta| {
+            watermarks.observe(split, &delta.batch, context.now, context.shared)?;
             out.push(Message::Delta(delta));
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -45,10 +45,13 @@ async fn metrics(State(database): State<Database>) -> impl IntoResponse {
 /// A counter of jobs: name, meaning, value.
 type Counter = (&'static str, &'static str, fn(&JobStatus) -> u64);
 
-const COUNTERS: [Counter; 4] = [
+const COUNTERS: [Counter; 5] = [
     ("millstream_job_rows_in_total", "Rows read from connectors and views.", |job| job.metrics.rows_in),
     ("millstream_job_rows_out_total", "Rows that reached sinks and views.", |job| job.metrics.rows_out),
     ("millstream_job_late_rows_total", "Rows dropped because their windows were closed.", |job| job.metrics.late_rows),
+    ("millstream_job_evicted_keys_total", "Keys forgotten because their time to live was over.", |job| {
+        job.metrics.evicted_keys
+    }),
     ("millstream_job_bad_rows_total", "Rows skipped because they could not be parsed.", |job| job.metrics.bad_rows),
 ];
 
@@ -82,7 +85,14 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let metrics = JobMetrics { rows_in: 5, rows_out: 1, late_rows: 0, bad_rows: 0, watermark: EventTime::MIN };
+        let metrics = JobMetrics {
+            rows_in: 5,
+            rows_out: 1,
+            late_rows: 0,
+            evicted_keys: 0,
+            bad_rows: 0,
+            watermark: EventTime::MIN,
+        };
         let job = JobStatus {
             id: JobId(3),
             name: "a\"b".into(),

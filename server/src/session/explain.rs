@@ -48,6 +48,7 @@ impl Session {
                 (query, mode, to)
             }
             BoundStatement::Explain { .. }
+            | BoundStatement::Change { .. }
             | BoundStatement::CreateTable { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }

@@ -1,15 +1,18 @@
-//! `INSERT` into an internal table: the rows are computed, checked and then made visible at once.
+//! `INSERT`, `UPDATE` and `DELETE` of an internal table: the rows are computed, checked and then made visible at once.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{concat_batches, filter_record_batch, is_not_null};
+use arrow::datatypes::Schema;
 use arrow::row::{RowConverter, SortField};
 use futures::TryStreamExt;
 use millstream_engine::message::Delta;
 use millstream_engine::ports::Boundedness;
-use millstream_sql::bound::BoundQuery;
-use millstream_sql::catalog::{InternalTable, Relation};
+use millstream_sql::bound::{BoundQuery, ChangeKind};
+use millstream_sql::catalog::{InternalTable, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::query::inputs;
@@ -31,11 +34,7 @@ impl Session {
         table: &InternalTable,
         query: &BoundQuery,
     ) -> Result<Outcome, SqlError> {
-        match inputs(&query.plan)?.connectors {
-            None | Some(Boundedness::Bounded) => (),
-            Some(Boundedness::Unbounded | Boundedness::Endless) => return Err(unbounded(target)),
-        }
-        let rows: Vec<RecordBatch> = self.batch_rows(query, &ReadNotes::default()).await?.try_collect().await?;
+        let rows = self.all_rows(target, query).await?;
         let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
         if count == 0 {
             return Ok(Outcome::done("INSERT 0 0"));
@@ -58,6 +57,86 @@ impl Session {
         known.extend(new);
         *keys = Some(known);
         Ok(Outcome::done(format!("INSERT 0 {count}")))
+    }
+
+    /// The rows of a query that ends.
+    async fn all_rows(&self, target: &Relation, query: &BoundQuery) -> Result<Vec<RecordBatch>, SqlError> {
+        match inputs(&query.plan)?.connectors {
+            None | Some(Boundedness::Bounded) => (),
+            Some(Boundedness::Unbounded | Boundedness::Endless) => return Err(unbounded(target)),
+        }
+        self.batch_rows(query, &ReadNotes::default()).await?.try_collect().await
+    }
+
+    /// Changes rows of a table with a primary key: nobody else writes to it meanwhile.
+    pub(super) async fn change(
+        &self,
+        target: &Relation,
+        query: &BoundQuery,
+        kind: ChangeKind,
+    ) -> Result<Outcome, SqlError> {
+        let RelationKind::InternalTable(table) = &target.kind else {
+            return Err(SqlError::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("\"{}\" is no internal table", target.name),
+            ));
+        };
+        let gate = self.database.gate(target.id);
+        let mut keys = gate.lock().await;
+        let rows = self.all_rows(target, query).await?;
+        let width = table.schema.fields().len();
+        let half = |from: usize| -> Result<RecordBatch, SqlError> {
+            let part =
+                |batch: &RecordBatch| batch.project(&(from..from + width).collect::<Vec<_>>()).map_err(from_arrow);
+            let parts = rows.iter().map(part).collect::<Result<Vec<_>, _>>()?;
+            let schema = parts.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+            concat_batches(&schema, &parts).map_err(from_arrow)
+        };
+        let all = if rows.is_empty() { RecordBatch::new_empty(Arc::new(Schema::empty())) } else { half(0)? };
+        // What is new has no row that was: its key is null.
+        let first_key = table.primary_key.first().and_then(|&key| all.columns().get(key));
+        let was = first_key.map(|key| is_not_null(key)).transpose().map_err(from_arrow)?;
+        let old = match &was {
+            Some(was) => conform(&filter_record_batch(&all, was).map_err(from_arrow)?, &table.schema)?,
+            None => RecordBatch::new_empty(Arc::clone(&table.schema)),
+        };
+        let new = match kind {
+            ChangeKind::Delete => RecordBatch::new_empty(Arc::clone(&table.schema)),
+            ChangeKind::Update | ChangeKind::Upsert | ChangeKind::InsertNew if rows.is_empty() => {
+                RecordBatch::new_empty(Arc::clone(&table.schema))
+            }
+            ChangeKind::Update | ChangeKind::Upsert | ChangeKind::InsertNew => {
+                let new = half(width)?;
+                check_not_null(target, table, &new)?;
+                let new = conform(&new, &table.schema)?;
+                if kind == ChangeKind::InsertNew { first_of_each_key(table, &new)? } else { new }
+            }
+        };
+        let (word, count) = match kind {
+            ChangeKind::Delete => ("DELETE", old.num_rows()),
+            ChangeKind::Update => ("UPDATE", old.num_rows()),
+            ChangeKind::Upsert | ChangeKind::InsertNew => ("INSERT 0", new.num_rows()),
+        };
+        if old.num_rows() + new.num_rows() > 0 {
+            let converter = key_converter(table)?;
+            let mut known = match keys.take() {
+                Some(known) => known,
+                None => self.read_keys(target, table, &converter)?,
+            };
+            for key in encoded(table, &converter, &old)? {
+                known.remove(&key);
+            }
+            let mut known = Some(known);
+            let added = self.check_unique(target, table, &new, &mut known)?;
+            let changed = concat_batches(&table.schema, [&old, &new]).map_err(from_arrow)?;
+            let gone = BooleanBuffer::collect_bool(changed.num_rows(), |row| row < old.num_rows());
+            self.database.engine().insert(target.id, Delta::signed(changed, gone)).await?;
+            *keys = known.map(|mut known| {
+                known.extend(added);
+                known
+            });
+        }
+        Ok(Outcome::done(format!("{word} {count}")))
     }
 
     /// The keys of the new rows, none of which the table has.
@@ -98,6 +177,21 @@ impl Session {
         }
         Ok(keys)
     }
+}
+
+/// The encoded keys of rows.
+fn encoded(table: &InternalTable, converter: &RowConverter, rows: &RecordBatch) -> Result<Vec<Box<[u8]>>, SqlError> {
+    let columns = rows.project(&table.primary_key).map_err(from_arrow)?;
+    let keys = converter.convert_columns(columns.columns()).map_err(from_arrow)?;
+    Ok(keys.iter().map(|key| Box::from(key.as_ref())).collect())
+}
+
+/// The first of the rows of each key.
+fn first_of_each_key(table: &InternalTable, rows: &RecordBatch) -> Result<RecordBatch, SqlError> {
+    let mut seen = Keys::new();
+    let keys = encoded(table, &key_converter(table)?, rows)?;
+    let first: BooleanArray = keys.into_iter().map(|key| Some(seen.insert(key))).collect();
+    filter_record_batch(rows, &first).map_err(from_arrow)
 }
 
 fn key_converter(table: &InternalTable) -> Result<RowConverter, SqlError> {

@@ -126,6 +126,7 @@ impl Session {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
+            BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::Explain { statement, options } => self.explain(&statement, &options).await,
             BoundStatement::Show(show) => self.show(&show),
             BoundStatement::Describe(relation) => show::describe(&relation),
@@ -238,6 +239,7 @@ fn changes_catalog(statement: &Statement) -> bool {
             true
         }
         Statement::Insert(_)
+        | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)
         | Statement::Explain { .. }

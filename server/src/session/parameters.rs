@@ -34,7 +34,7 @@ impl Session {
         let (query, columns) = match &bound {
             BoundStatement::Query(query) => (Some(query), Some(query.schema.clone())),
             BoundStatement::Subscribe(query) => (Some(query), Some(subscribe::schema(&query.schema))),
-            BoundStatement::Insert { query, .. } => (Some(query), None),
+            BoundStatement::Insert { query, .. } | BoundStatement::Change { query, .. } => (Some(query), None),
             BoundStatement::Explain { .. } => (None, Some(explain::schema())),
             BoundStatement::Show(what) => (None, Some(show::schema(what))),
             BoundStatement::Describe(_) => (None, Some(show::describe_schema())),
@@ -119,6 +119,9 @@ pub(super) fn fill(statement: BoundStatement, values: &[ScalarValue]) -> Result<
         BoundStatement::Subscribe(query) => BoundStatement::Subscribe(fill_query(query, values)?),
         BoundStatement::Insert { target, query } => {
             BoundStatement::Insert { target, query: fill_query(query, values)? }
+        }
+        BoundStatement::Change { target, query, kind } => {
+            BoundStatement::Change { target, query: fill_query(query, values)?, kind }
         }
         BoundStatement::Explain { statement, options } => {
             BoundStatement::Explain { statement: Box::new(fill(*statement, values)?), options }

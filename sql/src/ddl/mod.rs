@@ -4,6 +4,7 @@
 //! One file a statement: [`table`], [`view`], [`function`], [`drop`]. [`system`] tells the queries that are for
 //! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
 
+mod change;
 mod drop;
 mod expressions;
 mod function;
@@ -52,6 +53,7 @@ impl Binder<'_> {
             Statement::CreateFunction(function) => self.create_function(function),
             Statement::Drop(drop) => self.drop(drop),
             Statement::Insert(insert) => self.insert(insert),
+            Statement::Change(change) => self.change(change),
             Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
                 Ok(BoundStatement::SystemCatalog)
             }
@@ -111,6 +113,9 @@ impl Binder<'_> {
             }
             RelationKind::InternalTable(_) => {}
         }
+        if let Some(on_conflict) = &insert.on_conflict {
+            return self.upsert(insert, on_conflict);
+        }
         let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
         Ok(BoundStatement::Insert { target: Arc::clone(target), query })
     }
@@ -135,7 +140,8 @@ impl Binder<'_> {
             Statement::Query(_) | Statement::Insert(_) | Statement::Subscribe(_) | Statement::CreateView(_) => {
                 self.statement(statement)?
             }
-            Statement::CreateTable(_)
+            Statement::Change(_)
+            | Statement::CreateTable(_)
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
             | Statement::Explain { .. }

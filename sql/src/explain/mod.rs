@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use millstream_engine::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Node, NodeId, OperatorSpec, PairStatistic, Partitioning,
-    SortKey, Step, Window, WindowInput, WindowTime,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
+    PairStatistic, Partitioning, SortKey, Step, Window, WindowInput, WindowTime,
 };
 
 use crate::query::nodes::{describe_window, span};
@@ -215,6 +215,7 @@ fn steps(steps: &[Step]) -> String {
             format!("project [{}]", exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
         Step::AssignWindows { window, .. } => format!("assign {}", describe_window(*window)),
+        Step::Expand { sets, .. } => format!("expand to {} grouping sets", sets.len()),
     };
     steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
@@ -235,6 +236,9 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::SessionAggregate(_) => "one group a session, dropped when the watermark closes it".into(),
         OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
+        OperatorSpec::GroupAggregate(GroupAggregateSpec { ttl_us: Some(ttl_us), .. }) => {
+            format!("one group a key, dropped when no row has touched it for {}", span(*ttl_us))
+        }
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
         OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
     Distinct, DistinctOn, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, lit,
@@ -57,9 +58,36 @@ pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),
     ];
-    let context = OptimizerContext::new();
+    let mut options = ConfigOptions::new();
+    // A dataflow has no subqueries that are run by themselves: they are joins.
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    let context = OptimizerContext::new_with_config_options(Arc::new(options));
     let plan = plan.map_err(from_datafusion)?.data;
+    one_row_each(&plan)?;
     Optimizer::with_rules(rules).optimize(plan, &context, |_, _| ()).map_err(from_datafusion)
+}
+
+/// Refuses subqueries in expressions that may give more than a row: as joins they would multiply rows.
+fn one_row_each(plan: &LogicalPlan) -> Result<()> {
+    let mut several = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarSubquery(subquery) = expr {
+                    several |= subquery.outer_ref_columns.is_empty() && subquery.subquery.max_rows() != Some(1);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    visited.map_err(from_datafusion)?;
+    if several {
+        return Err(super::refuse(
+            "a subquery in an expression that may give several rows",
+            Some("aggregate its rows"),
+        ));
+    }
+    Ok(())
 }
 
 /// `DISTINCT ON` as the rows whose number among their equals is 1.

@@ -9,8 +9,7 @@ use datafusion::logical_expr::{
     Expr, ExprSchemable, Window, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use millstream_engine::plan::{
-    ChangelogMode, Frame, FrameBound, FrameUnits, OperatorSpec, OverCall, OverEmit, OverFunction,
-    OverSpec, SortKey,
+    ChangelogMode, Frame, FrameBound, FrameUnits, OperatorSpec, OverCall, OverEmit, OverFunction, OverSpec, SortKey,
 };
 
 use super::calls::{aggregate_function, sort_key};
@@ -83,7 +82,8 @@ impl Lowering<'_> {
         let Extended { rel, columns, .. } = extended(rel, &exprs, &padded, "over")?;
         let mut columns = columns.into_iter();
         let partition: Vec<usize> = columns.by_ref().take(partition_by.len()).collect();
-        let order: Vec<SortKey> = order_by.iter().zip(columns.by_ref()).map(|(sort, column)| sort_key(sort, column)).collect();
+        let order: Vec<SortKey> =
+            order_by.iter().zip(columns.by_ref()).map(|(sort, column)| sort_key(sort, column)).collect();
         let mut calls = Vec::with_capacity(group.len());
         for call in group {
             let args: Vec<usize> = columns.by_ref().take(call.args.len()).collect();
@@ -134,10 +134,9 @@ fn padded(input: &DFSchema, rel: &Rel) -> Result<DFSchema> {
 /// When the rows come out: as soon as they can without being changed later, else as net changes.
 fn emit(rel: &Rel, order: &[SortKey], calls: &[OverCall]) -> OverEmit {
     let backwards = calls.iter().all(|call| match &call.function {
-        OverFunction::Aggregate(_)
-        | OverFunction::FirstValue
-        | OverFunction::LastValue
-        | OverFunction::NthValue(_) => looks_back(&call.frame),
+        OverFunction::Aggregate(_) | OverFunction::FirstValue | OverFunction::LastValue | OverFunction::NthValue(_) => {
+            looks_back(&call.frame)
+        }
         OverFunction::RowNumber | OverFunction::Rank | OverFunction::DenseRank => true,
         OverFunction::Lag { offset, .. } => *offset >= 0,
         OverFunction::Lead { offset, .. } => *offset <= 0,

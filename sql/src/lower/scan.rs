@@ -52,6 +52,12 @@ impl Lowering<'_> {
                         rel.changelog = ChangelogMode::Retract;
                     }
                 }
+                if let RelationKind::InternalTable(table) = &relation.kind
+                    && table.is_updatable()
+                {
+                    rel.changelog = ChangelogMode::Retract;
+                    rel.stream_key = Some(table.primary_key.clone());
+                }
                 let spec = ViewSourceSpec { relation: relation.id, name: relation.name.clone(), watermark: None };
                 let rel = self.node(OperatorSpec::ViewSource(spec), Vec::new(), rel);
                 if scan.projection.is_none() {

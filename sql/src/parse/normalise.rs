@@ -21,6 +21,7 @@ pub(super) fn statement(statement_: &mut Statement) {
         Statement::Subscribe(SubscribeTo::Query(found)) => query(found),
         Statement::Explain { statement: inner, .. } => statement(inner),
         Statement::Subscribe(SubscribeTo::Relation(_))
+        | Statement::Change(_)
         | Statement::CreateTable(_)
         | Statement::CreateFunction(_)
         | Statement::Drop(_)

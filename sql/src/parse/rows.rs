@@ -1,8 +1,8 @@
-//! Statements around a query: `INSERT`, `SUBSCRIBE`, `EXPLAIN`.
+//! Statements around rows: `INSERT`, `UPDATE`, `DELETE`, `SUBSCRIBE`, `EXPLAIN`.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::ast::{Insert, Statement, SubscribeTo};
+use crate::ast::{Change, Changes, Insert, OnConflict, Statement, SubscribeTo};
 use crate::error::SqlError;
 
 use super::cursor::Cursor;
@@ -29,12 +29,70 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return cursor.refused(SqlError::unsupported("INSERT … DEFAULT VALUES is not supported"));
     }
     let query = cursor.query()?;
-    for clause in [["ON", "CONFLICT"].as_slice(), &["RETURNING"]] {
-        if cursor.ahead(clause) {
-            return cursor.refused(SqlError::unsupported(format!("INSERT … {} is not supported", clause.join(" "))));
-        }
+    let on_conflict = if cursor.accept(&["ON", "CONFLICT"]) { Some(on_conflict(cursor)?) } else { None };
+    no_returning(cursor)?;
+    Ok(Statement::Insert(Insert { table, columns, query, on_conflict }))
+}
+
+fn no_returning(cursor: &Cursor<'_>) -> Result<()> {
+    if cursor.ahead(&["RETURNING"]) {
+        return cursor.refused(SqlError::unsupported("RETURNING is not supported"));
     }
-    Ok(Statement::Insert(Insert { table, columns, query }))
+    Ok(())
+}
+
+/// `[(columns)] DO NOTHING | DO UPDATE SET …`
+fn on_conflict(cursor: &mut Cursor<'_>) -> Result<OnConflict> {
+    let columns = if *cursor.peek(0) == Token::LParen { cursor.list(Cursor::ident)? } else { Vec::new() };
+    cursor.expect(&["DO"])?;
+    if cursor.accept(&["NOTHING"]) {
+        return Ok(OnConflict { columns, update: None });
+    }
+    cursor.expect(&["UPDATE"])?;
+    Ok(OnConflict { columns, update: Some(changes(cursor)?) })
+}
+
+/// `SET column = expression, … [WHERE condition]`
+fn changes(cursor: &mut Cursor<'_>) -> Result<Changes> {
+    cursor.expect(&["SET"])?;
+    let assignments = cursor.separated(|cursor| {
+        let column = cursor.ident()?;
+        cursor.need(&Token::Eq)?;
+        Ok((column, cursor.expr()?))
+    })?;
+    Ok(Changes { assignments, selection: selection(cursor)? })
+}
+
+fn selection(cursor: &mut Cursor<'_>) -> Result<Option<datafusion::sql::sqlparser::ast::Expr>> {
+    if cursor.accept(&["WHERE"]) { Ok(Some(cursor.expr()?)) } else { Ok(None) }
+}
+
+/// `UPDATE table [AS alias] SET …`
+pub(super) fn update(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect(&["UPDATE"])?;
+    let table = cursor.name()?;
+    let alias = alias(cursor, "SET")?;
+    let changes = changes(cursor)?;
+    no_returning(cursor)?;
+    Ok(Statement::Change(Change { table, alias, changes, delete: false }))
+}
+
+/// `DELETE FROM table [AS alias] [WHERE …]`
+pub(super) fn delete(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect(&["DELETE"])?;
+    cursor.expect(&["FROM"])?;
+    let table = cursor.name()?;
+    let alias = alias(cursor, "WHERE")?;
+    let changes = Changes { assignments: Vec::new(), selection: selection(cursor)? };
+    no_returning(cursor)?;
+    Ok(Statement::Change(Change { table, alias, changes, delete: true }))
+}
+
+/// The name of a table in a statement, before the word that comes next.
+fn alias(cursor: &mut Cursor<'_>, next: &str) -> Result<Option<datafusion::sql::sqlparser::ast::Ident>> {
+    let said = cursor.accept(&["AS"]);
+    let word = matches!(cursor.peek(0), Token::Word(_)) && !cursor.ahead(&[next]) && !cursor.ahead(&["RETURNING"]);
+    if said || word { Ok(Some(cursor.ident()?)) } else { Ok(None) }
 }
 
 /// `SUBSCRIBE [TO] view | (query) | query`

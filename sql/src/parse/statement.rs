@@ -19,6 +19,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "CREATE" => create(cursor),
         "DROP" => drop_or_other(cursor),
         "INSERT" => rows::insert(cursor),
+        "UPDATE" => rows::update(cursor),
+        "DELETE" => rows::delete(cursor),
         "SUBSCRIBE" => rows::subscribe(cursor),
         "EXPLAIN" => rows::explain(cursor),
         "SHOW" => session::show(cursor),

@@ -24,7 +24,7 @@ impl AsyncDB for InProcess {
     async fn run(&mut self, sql: &str) -> Result<Output, SqlFailure> {
         let Some(outcome) = self.0.execute_script(sql).await? else { return Ok(Output::StatementComplete(0)) };
         let rows = match outcome.body {
-            Body::Done(_) => return Ok(Output::StatementComplete(0)),
+            Body::Done(tag) => return Ok(Output::StatementComplete(count(&tag))),
             Body::Rows(rows) | Body::Subscription(rows) => rows,
         };
         Ok(texts(rows, &self.0).await?)
@@ -39,6 +39,11 @@ impl AsyncDB for InProcess {
     fn error_sql_state(error: &SqlFailure) -> Option<String> {
         Some(error.state.clone())
     }
+}
+
+/// The rows that a command tag tells of.
+fn count(tag: &str) -> u64 {
+    tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// All rows as texts.

@@ -35,7 +35,7 @@ impl AsyncDB for Wire {
     type ColumnType = DefaultColumnType;
 
     async fn run(&mut self, sql: &str) -> Result<Output, SqlFailure> {
-        let mut columns = None;
+        let (mut columns, mut count) = (None, 0);
         let mut rows = Vec::new();
         for message in self.0.simple_query(sql).await? {
             match message {
@@ -44,12 +44,13 @@ impl AsyncDB for Wire {
                     rows.clear();
                 }
                 SimpleQueryMessage::Row(row) => rows.push((0..row.len()).map(|at| cell(row.get(at))).collect()),
+                SimpleQueryMessage::CommandComplete(done) => count = done,
                 _ => {}
             }
         }
         Ok(match columns {
             Some(columns) => Output::Rows { types: vec![DefaultColumnType::Any; columns], rows },
-            None => Output::StatementComplete(0),
+            None => Output::StatementComplete(count),
         })
     }
 

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::multiset::Reading;
 use super::sequence::Sequence;
-use super::{bits, count, edge, extreme, moments, multiset, sequence, sketch, sum, variance};
+use super::{bits, count, edge, extreme, float_sum, moments, multiset, sequence, sketch, sum, variance};
 use crate::error::{EngineError, Result};
 use crate::plan::{AggregateFunction, PairStatistic};
 
@@ -138,6 +138,9 @@ pub(super) fn new(signature: &Signature<'_>) -> Result<Box<dyn Accumulator>> {
     let arg = args.first().unwrap_or(&DataType::Int64);
     match function {
         AggregateFunction::Count => Ok(Box::new(count::Count::new(output))),
+        AggregateFunction::Sum | AggregateFunction::Avg if retracts && *output == DataType::Float64 => {
+            Ok(Box::new(float_sum::FloatSum::new(*function == AggregateFunction::Avg)))
+        }
         AggregateFunction::Sum => sum::new_sum(output),
         AggregateFunction::Avg => sum::new_avg(arg, output),
         AggregateFunction::Min if retracts => multiset::new(arg, output, Reading::Least),

@@ -167,7 +167,7 @@ impl Accumulator for Bits {
             }
             Some(ones) => rows.each(keep.as_ref(), |row, slot, retract| {
                 counts[slot] += sign(retract);
-                let mut left = values.values()[row];
+                let mut left = values.values()[row].cast_unsigned();
                 while left != 0 {
                     ones[slot][left.trailing_zeros() as usize] += sign(retract);
                     left &= left - 1;

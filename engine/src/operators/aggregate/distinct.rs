@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
 use arrow::datatypes::DataType;
@@ -113,10 +113,13 @@ impl DistinctTable {
 
     /// Adds the entries of another table of the same aggregates; `slots`: where each goes.
     pub(super) fn merge(&mut self, entries: &Entries, slots: &[u32]) -> Result<Vec<Fresh>> {
+        let bits = self.bits();
+        if entries.masks.iter().any(|mask| mask.checked_shr(self.bits).is_some_and(|beyond| beyond != 0)) {
+            return Err(form());
+        }
         if self.counts.is_none() {
             return self.add(&entries.values, &entries.masks, slots);
         }
-        let bits = self.bits();
         let count = |row: usize, bit: usize| entries.counts.get(row * bits + bit).copied().unwrap_or(0);
         let counted = |row: usize| (0..bits).filter(|bit| count(row, *bit) != 0).fold(0, |mask, bit| mask | 1 << bit);
         let masks: Vec<u32> = (0..slots.len()).map(counted).collect();
@@ -127,7 +130,7 @@ impl DistinctTable {
     fn add(&mut self, values: &[ArrayRef], masks: &[u32], slots: &[u32]) -> Result<Vec<Fresh>> {
         let Some(entries) = self.entries_of_rows(values, masks, slots)? else { return Ok(Vec::new()) };
         let mut fresh: Vec<Changes> = self.changes();
-        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+        for (row, entry) in entries.iter() {
             let (mask, seen) = (masks[row as usize], &mut self.masks[entry as usize]);
             if *seen == 0 {
                 self.chains.link(slots[row as usize], entry);
@@ -154,7 +157,7 @@ impl DistinctTable {
         let (bits, mut fresh) = (self.bits(), self.changes());
         let Some(counts) = &mut self.counts else { return Err(form()) };
         counts.resize(self.table.capacity_slots() * bits, 0);
-        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+        for (row, entry) in entries.iter() {
             if !self.chains.is_linked(slots[row as usize], entry) {
                 self.chains.link(slots[row as usize], entry);
             }
@@ -175,7 +178,7 @@ impl DistinctTable {
         }
         // What is there neither more nor less often than never is forgotten.
         let mut gone = Vec::new();
-        for (&row, &entry) in entries.rows.iter().zip(&entries.entries) {
+        for (row, entry) in entries.iter() {
             let slot = slots[row as usize];
             let held = counts[entry as usize * bits..][..bits].iter().any(|count| *count != 0);
             if !held && self.chains.is_linked(slot, entry) {
@@ -193,19 +196,29 @@ impl DistinctTable {
 
     /// The rows that count for an aggregate, and the entry of each. None where there is no such row.
     fn entries_of_rows(&mut self, values: &[ArrayRef], masks: &[u32], slots: &[u32]) -> Result<Option<Counted>> {
-        let rows: Vec<u32> = (0..).zip(masks).filter(|(_, mask)| **mask != 0).map(|(row, _)| row).collect();
-        if rows.is_empty() {
-            return Ok(None);
+        let counted = |(_, mask): &(u32, &u32)| **mask != 0;
+        let rows =
+            masks.contains(&0).then(|| (0..).zip(masks).filter(counted).map(|(row, _)| row).collect::<Vec<u32>>());
+        let of: ArrayRef = match &rows {
+            None => Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| i64::from(slot)))),
+            Some(rows) if rows.is_empty() => return Ok(None),
+            Some(rows) => {
+                Arc::new(Int64Array::from_iter_values(rows.iter().map(|&row| i64::from(slots[row as usize]))))
+            }
+        };
+        let mut columns = vec![of];
+        match &rows {
+            None => columns.extend(values.iter().map(Arc::clone)),
+            Some(rows) => {
+                let rows = UInt32Array::from(rows.clone());
+                for column in values {
+                    columns.push(take(column, &rows, None)?);
+                }
+            }
         }
-        let of = rows.iter().map(|&row| i64::from(slots[row as usize]));
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(of))];
-        let all = rows.len() == masks.len();
-        let indices = UInt32Array::from(if all { Vec::new() } else { rows.clone() });
-        for column in values {
-            columns.push(if all { Arc::clone(column) } else { take(column, &indices, None)? });
-        }
-        let mut entries = Vec::with_capacity(rows.len());
-        self.table.intern(&columns, rows.len(), &mut entries)?;
+        let count = columns[0].len();
+        let mut entries = Vec::with_capacity(count);
+        self.table.intern(&columns, count, &mut entries)?;
         self.masks.resize(self.table.capacity_slots(), 0);
         self.chains.resize(self.table.capacity_slots());
         Ok(Some(Counted { rows, entries }))
@@ -242,10 +255,18 @@ impl DistinctTable {
     }
 }
 
-/// Rows that count, and their entries.
+/// Rows that count, all where there is no list, and their entries.
 struct Counted {
-    rows: Vec<u32>,
+    rows: Option<Vec<u32>>,
     entries: Vec<u32>,
+}
+
+impl Counted {
+    /// Row and entry.
+    fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        let row = |at: usize| self.rows.as_ref().map_or(at as u32, |rows| rows[at]);
+        self.entries.iter().enumerate().map(move |(at, &entry)| (row(at), entry))
+    }
 }
 
 /// The rows at which values came to an aggregate or went.

@@ -17,6 +17,7 @@ mod count;
 mod distinct;
 mod edge;
 mod extreme;
+mod float_sum;
 mod moments;
 mod multiset;
 mod sequence;
@@ -324,5 +325,7 @@ fn is_idempotent(function: &AggregateFunction) -> bool {
     }
 }
 
+#[cfg(test)]
+mod ordered_tests;
 #[cfg(test)]
 mod tests;

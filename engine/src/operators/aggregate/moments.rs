@@ -1,7 +1,8 @@
 //! Statistics of pairs of numbers, and the variance family where rows may be taken back.
 //!
 //! A slot holds sums over `x - a` and `y - b`, where `(a, b)` is the first pair that came: such sums add and subtract in any
-//! order, and lose few digits where the values are near each other.
+//! order, and lose few digits where the values are near each other. Pairs with an infinity or NaN are only counted, so that
+//! they can go again; while one is there the statistics are NaN.
 
 use std::sync::Arc;
 
@@ -34,13 +35,20 @@ struct Sums {
     xx: f64,
     yy: f64,
     xy: f64,
+    /// Pairs that are not finite; not in `count`.
+    odd: f64,
 }
 
-const EMPTY: Sums = Sums { shift: (f64::NAN, f64::NAN), count: 0.0, x: 0.0, y: 0.0, xx: 0.0, yy: 0.0, xy: 0.0 };
+const EMPTY: Sums =
+    Sums { shift: (f64::NAN, f64::NAN), count: 0.0, x: 0.0, y: 0.0, xx: 0.0, yy: 0.0, xy: 0.0, odd: 0.0 };
 
 impl Sums {
     fn add(&mut self, x: f64, y: f64, sign: f64) {
-        if self.count == 0.0 && self.shift.0.is_nan() {
+        if !x.is_finite() || !y.is_finite() {
+            self.odd += sign;
+            return;
+        }
+        if self.shift.0.is_nan() {
             self.shift = (x, y);
         }
         let (x, y) = (x - self.shift.0, y - self.shift.1);
@@ -54,11 +62,12 @@ impl Sums {
 
     /// Adds other sums, written over this shift.
     fn merge(&mut self, other: &Self) {
-        if other.count == 0.0 && other.shift.0.is_nan() {
+        self.odd += other.odd;
+        if other.shift.0.is_nan() {
             return;
         }
-        if self.count == 0.0 && self.shift.0.is_nan() {
-            *self = *other;
+        if self.shift.0.is_nan() {
+            *self = Self { odd: self.odd, ..*other };
             return;
         }
         let (a, b) = (other.shift.0 - self.shift.0, other.shift.1 - self.shift.1);
@@ -73,7 +82,7 @@ impl Sums {
 
     /// Means of x and y; sums of squared deviations of x and y, and of their products.
     fn centred(&self) -> [f64; 5] {
-        let Self { shift, count: n, x, y, xx, yy, xy } = *self;
+        let Self { shift, count: n, x, y, xx, yy, xy, odd: _ } = *self;
         let squares = |squares: f64, sum: f64| {
             let of = squares - sum * sum / n;
             // Rounding must not make a square negative.
@@ -84,6 +93,9 @@ impl Sums {
 
     fn read(&self, reading: Reading) -> Option<f64> {
         let n = self.count;
+        if self.odd > 0.0 {
+            return Some(f64::NAN);
+        }
         if n < 1.0 {
             return None;
         }
@@ -97,7 +109,6 @@ impl Sums {
             Reading::Pairs(statistic) => match statistic {
                 PairStatistic::CovarPop => Some(xy / n),
                 PairStatistic::CovarSamp => (n > 1.0).then(|| xy / (n - 1.0)),
-                PairStatistic::Corr if mean_x.is_nan() && mean_y.is_nan() => Some(f64::NAN),
                 PairStatistic::Corr => (n > 1.0 && xx > 0.0 && yy > 0.0).then(|| xy / (xx.sqrt() * yy.sqrt())),
                 PairStatistic::RegrSlope => (n > 1.0 && xx != 0.0).then(|| xy / xx),
                 PairStatistic::RegrIntercept => (n > 1.0 && xx != 0.0).then(|| mean_y - xy / xx * mean_x),
@@ -112,8 +123,8 @@ impl Sums {
         }
     }
 
-    fn numbers(&self) -> [f64; 8] {
-        [self.shift.0, self.shift.1, self.count, self.x, self.y, self.xx, self.yy, self.xy]
+    fn numbers(&self) -> [f64; 9] {
+        [self.shift.0, self.shift.1, self.count, self.x, self.y, self.xx, self.yy, self.xy, self.odd]
     }
 }
 
@@ -165,13 +176,13 @@ impl Accumulator for Moments {
 
     fn merge(&mut self, state: &[ArrayRef], slots: &[u32]) -> Result<()> {
         let columns: Vec<_> = state.iter().filter_map(|column| column.as_primitive_opt::<Float64Type>()).collect();
-        let [a, b, count, x, y, xx, yy, xy] = columns.as_slice() else {
+        let [a, b, count, x, y, xx, yy, xy, odd] = columns.as_slice() else {
             return Err(EngineError::Internal("the state of a statistic has another form".into()));
         };
         for (row, &slot) in slots.iter().enumerate() {
             let shift = (a.value(row), b.value(row));
-            let [count, x, y, xx, yy, xy] = [count, x, y, xx, yy, xy].map(|column| column.value(row));
-            self.sums[slot as usize].merge(&Sums { shift, count, x, y, xx, yy, xy });
+            let [count, x, y, xx, yy, xy, odd] = [count, x, y, xx, yy, xy, odd].map(|column| column.value(row));
+            self.sums[slot as usize].merge(&Sums { shift, count, x, y, xx, yy, xy, odd });
         }
         Ok(())
     }

@@ -131,6 +131,9 @@ impl<K: Key> Multiset<K> {
         let (values, counts) = (as_lists(values)?, as_lists(counts)?);
         let rows = self.codec.encode(std::slice::from_ref(values.values()))?;
         let counts = counts.values().as_primitive_opt::<Int64Type>().ok_or_else(form)?;
+        if counts.len() != rows.num_rows() {
+            return Err(form());
+        }
         for (range, &slot) in ranges(values).zip(slots) {
             range.for_each(|at| self.change(slot as usize, rows.row(at).as_ref(), sign * counts.value(at)));
         }
@@ -230,8 +233,9 @@ fn interpolated(lower: &ArrayRef, upper: &ArrayRef, weights: &[f64], output: &Da
 /// The mean of two columns, cut to their type.
 fn middle(lower: &ArrayRef, upper: &ArrayRef, output: &DataType) -> Result<ArrayRef> {
     fn mean(lower: i128, upper: i128) -> i128 {
-        // Half of each and what the halves lost: the sum may not fit.
-        lower / 2 + upper / 2 + (lower % 2 + upper % 2) / 2
+        // Where the sum does not fit, half of each and what the halves lost.
+        let halves = || lower / 2 + upper / 2 + (lower % 2 + upper % 2) / 2;
+        lower.checked_add(upper).map_or_else(halves, |sum| sum / 2)
     }
     if let (Some(lower), Some(upper)) =
         (lower.as_primitive_opt::<Decimal128Type>(), upper.as_primitive_opt::<Decimal128Type>())

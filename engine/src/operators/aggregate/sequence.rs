@@ -89,7 +89,8 @@ impl Encoded<'_> {
 }
 
 impl Ordered {
-    fn insert(&mut self, row: &Encoded<'_>, retracts: bool) {
+    /// Adds a row; where its place is taken, as by a row of another set, it comes at `next`.
+    fn insert(&mut self, row: &Encoded<'_>, retracts: bool, next: &mut i64) {
         if retracts {
             let places = self.places.entry([row.order, row.value].concat().into()).or_default();
             if places.owed > 0 {
@@ -99,9 +100,16 @@ impl Ordered {
                 }
                 return;
             }
-            places.held.push_back(row.place);
         }
-        self.rows.insert(row.key_at(row.place), row.value.into());
+        let (mut place, mut key) = (row.place, row.key_at(row.place));
+        if self.rows.contains_key(&key) {
+            (place, key) = (*next, row.key_at(*next));
+            *next += 1;
+        }
+        if retracts && let Some(places) = self.places.get_mut([row.order, row.value].concat().as_slice()) {
+            places.held.push_back(place);
+        }
+        self.rows.insert(key, row.value.into());
     }
 
     fn retract(&mut self, row: &Encoded<'_>) {
@@ -180,26 +188,27 @@ impl Accumulator for Sequence {
         let nulls = argument.logical_nulls().filter(|_| !self.reading.keeps_nulls());
         let keep = rows.kept(nulls.as_ref());
         let arrival = rows.arrival.unwrap_or(Arrival { first: self.next, rows: None });
+        if let Some(last) = rows.slots.len().checked_sub(1) {
+            self.next = self.next.max(arrival.of(last) + 1);
+        }
         rows.each(keep.as_ref(), |row, slot, retract| {
             let order = ordered.as_ref().map_or(&[][..], |rows| rows.row(row).data());
             let row = Encoded { order, value: encoded.row(row).data(), place: arrival.of(row) };
             if retract {
                 self.slots[slot].retract(&row);
             } else {
-                self.slots[slot].insert(&row, self.retracts);
+                self.slots[slot].insert(&row, self.retracts, &mut self.next);
                 self.trim(slot);
             }
         });
-        let last = rows.slots.len().checked_sub(1);
-        self.next = last.map_or(self.next, |last| self.next.max(arrival.of(last) + 1));
         Ok(())
     }
 
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         let (values, lengths) = self.all(slots)?;
-        let keys = || slots.iter().flat_map(|&slot| self.slots[slot as usize].rows.keys());
-        let cut = |key: &Box<[u8]>| key.len().saturating_sub(8);
-        let place = |key: &Box<[u8]>| {
+        let keys = || slots.iter().flat_map(|&slot| self.slots[slot as usize].rows.keys()).map(AsRef::as_ref);
+        let cut = |key: &[u8]| key.len().saturating_sub(8);
+        let place = |key: &[u8]| {
             let bytes = key.last_chunk::<8>().copied().unwrap_or_default();
             (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
         };
@@ -222,13 +231,17 @@ impl Accumulator for Sequence {
         let order =
             order.iter().map(|column| Ok(Arc::clone(as_lists(column)?.values()))).collect::<Result<Vec<_>>>()?;
         let ordered = self.order.encode_or_none(&order)?;
+        if places.len() != encoded.num_rows() || ordered.as_ref().is_some_and(|rows| rows.num_rows() != places.len()) {
+            return Err(form());
+        }
+        let last = places.values().iter().max().map_or(self.next, |last| last.saturating_add(1));
+        self.next = self.next.max(last);
         for (range, &slot) in ranges(values).zip(slots) {
             for at in range {
                 let order = ordered.as_ref().map_or(&[][..], |rows| rows.row(at).data());
                 let row = Encoded { order, value: encoded.row(at).data(), place: places.value(at) };
-                self.slots[slot as usize].insert(&row, self.retracts);
+                self.slots[slot as usize].insert(&row, self.retracts, &mut self.next);
                 self.trim(slot as usize);
-                self.next = self.next.max(places.value(at) + 1);
             }
         }
         Ok(())

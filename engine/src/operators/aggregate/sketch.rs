@@ -179,3 +179,41 @@ impl Accumulator for Sketches {
         slots.iter().for_each(|&slot| self.sketches[slot as usize] = Sketch::Few(Vec::new()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    fn counts(sketches: &Sketches, slots: &[u32]) -> Vec<i64> {
+        sketches.read(slots).unwrap().as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    fn add(sketches: &mut Sketches, values: std::ops::Range<i64>, slot: u32) {
+        let slots = vec![slot; (values.end - values.start) as usize];
+        let values: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+        sketches.update(&Rows::inserted(&[values], &slots)).unwrap();
+    }
+
+    #[test]
+    fn few_are_exact_and_many_are_near() {
+        for count in [0, 1, FEW as i64, 300, 1_000, 3_000, 12_000, 100_000] {
+            let mut sketches = Sketches::new(&DataType::Int64, &DataType::Int64).unwrap();
+            sketches.resize(3);
+            add(&mut sketches, 0..count, 0);
+            add(&mut sketches, 0..count / 2, 0);
+            // In two parts, which overlap, merged.
+            add(&mut sketches, 0..count / 2, 1);
+            add(&mut sketches, count / 3..count, 2);
+            let state = sketches.state(&[2]).unwrap();
+            sketches.merge(&state, &[1]).unwrap();
+            let found = counts(&sketches, &[0, 1]);
+            assert_eq!(found[0], found[1], "merged");
+            let error = (found[0] - count).abs();
+            assert!(error == 0 || count > FEW as i64 && error * 20 < count, "{} for {count}", found[0]);
+        }
+    }
+}

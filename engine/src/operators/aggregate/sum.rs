@@ -3,8 +3,7 @@
 //! A sum is kept in the type of its result: integers wrap as Arrow's do (the binder asks for decimals where an overflow
 //! must not wrap). A mean is a sum and a count; a decimal mean is cut, not rounded, to the scale of the result.
 //!
-//! Rows are taken back by subtraction. That is exact for integers and decimals. Floats lose digits where a large value has
-//! come and gone, and an infinity or NaN that has come does not go.
+//! Rows are taken back by subtraction, which is exact for integers and decimals. For floats see `float_sum`.
 
 use std::sync::Arc;
 

@@ -1,233 +1,268 @@
-//! [`Side`]: the rows of one input of a join, by key and, where they may be retracted, by content.
+//! [`Side`]: one input of a regular join, with what changed in this epoch.
 
-use hashbrown::HashMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Int64Type, SchemaRef};
 
-use super::store::{NONE, RowStore};
+use super::NONE;
+use super::identity::{Identity, RowComparison, are_equal, comparators};
+use super::store::{Store, keep};
 use crate::error::{EngineError, Result};
+use crate::message::{Delta, Sign};
+use crate::operators::aggregate::table_of;
+use crate::operators::idle_keys::IdleKeys;
+use crate::operators::key_group::row_hashes;
 use crate::time::ProcessingTime;
 
-/// Dead rows from which on a rebuild is thought of.
-const DEAD_MIN: usize = 8_192;
-
-/// What a row's 128-bit hash of all columns is: rows with equal ones are taken for equal.
-pub(super) type Identity = u128;
-
-/// See the module. Rows of one key are a list through `next` and `prev`.
+/// The rows of an input. One that retracts has each distinct row once, with its multiplicity.
 pub(super) struct Side {
-    pub(super) store: RowStore,
-    /// The first row of each key slot.
-    heads: Vec<u32>,
-    next: Vec<u32>,
-    prev: Vec<u32>,
-    /// The key slot of each row; [`NONE`] where it has a null that equals nothing.
-    pub(super) slots: Vec<u32>,
-    /// How often each row is there; 0: it is dead.
-    pub(super) weights: Vec<i64>,
-    /// How many rows of the other side are partners of each row, with their multiplicity.
-    pub(super) partners: Vec<i64>,
-    /// When each row came, in processing time; empty without a time-to-live.
-    came_us: Vec<i64>,
-    identities: Vec<Identity>,
-    by_identity: Option<HashMap<Identity, u32>>,
-    ttl_us: Option<i64>,
-    /// The first row that may still have to expire.
-    oldest: u32,
-    dead: usize,
+    pub(super) store: Store,
+    /// Multiplicity of each row before this epoch, and its change in this epoch.
+    weights: Vec<i32>,
+    pending: Vec<i32>,
+    /// Rows of the other side that are partners of each row, however often they occur there.
+    pub(super) partners: Vec<u32>,
+    /// Rows with a change, and rows whose changes came to nothing. Some stand here twice.
+    touched: Vec<u32>,
+    /// Where rows are retracted.
+    identity: Option<Identity>,
+    idle: Option<IdleKeys>,
 }
 
-/// Rows with their multiplicities, to be put into or taken from a side.
-pub(super) struct Weighted {
-    pub(super) rows: RecordBatch,
-    pub(super) slots: Vec<u32>,
-    pub(super) weights: Vec<i64>,
-    /// Empty where the side does not retract.
-    pub(super) identities: Vec<Identity>,
+/// The net changes of an epoch.
+pub(super) struct Changes {
+    /// Rows that are there less often than before the epoch.
+    pub(super) falls: Vec<u32>,
+    /// Rows that are there more often.
+    pub(super) rises: Vec<u32>,
 }
 
 impl Side {
-    /// A side without rows.
-    pub(super) fn new(schema: &Schema, retracts: bool, ttl_us: Option<i64>) -> Result<Self> {
-        Ok(Self {
-            store: RowStore::new(schema)?,
-            heads: Vec::new(),
-            next: Vec::new(),
-            prev: Vec::new(),
-            slots: Vec::new(),
+    pub(super) fn new(schema: SchemaRef, retracts: bool, ttl_us: Option<i64>) -> Self {
+        Self {
+            store: Store::new(schema),
             weights: Vec::new(),
+            pending: Vec::new(),
             partners: Vec::new(),
-            came_us: Vec::new(),
-            identities: Vec::new(),
-            by_identity: retracts.then(HashMap::new),
-            ttl_us,
-            oldest: 0,
-            dead: 0,
-        })
-    }
-
-    /// The first row of a key.
-    pub(super) fn head(&self, slot: u32) -> u32 {
-        self.heads.get(slot as usize).copied().unwrap_or(NONE)
-    }
-
-    /// The row of the same key after this one.
-    pub(super) fn next(&self, row: u32) -> u32 {
-        self.next[row as usize]
-    }
-
-    /// The numbers of all rows that are there.
-    pub(super) fn live(&self) -> Vec<u32> {
-        (0..self.store.len()).filter(|row| self.weights[*row as usize] > 0).collect()
-    }
-
-    /// Adds rows; gives the number of each. A row that is there already only gains weight.
-    pub(super) fn insert(&mut self, rows: &Weighted, now: ProcessingTime) -> Result<Vec<u32>> {
-        let Some(known) = &mut self.by_identity else {
-            let first = self.store.push(&rows.rows)?;
-            for (index, (&slot, &weight)) in rows.slots.iter().zip(&rows.weights).enumerate() {
-                self.link(first + index as u32, slot, weight, now);
-            }
-            return Ok((first..self.store.len()).collect());
-        };
-        let base = self.store.len();
-        let (mut ids, mut new) = (Vec::with_capacity(rows.weights.len()), Vec::new());
-        for (index, identity) in rows.identities.iter().enumerate() {
-            let id = *known.entry(*identity).or_insert_with(|| {
-                new.push(index as u32);
-                base + new.len() as u32 - 1
-            });
-            ids.push(id);
-        }
-        let added = arrow::compute::take_record_batch(&rows.rows, &arrow::array::UInt32Array::from(new.clone()))?;
-        self.store.push(&added)?;
-        for (position, &index) in new.iter().enumerate() {
-            self.link(base + position as u32, rows.slots[index as usize], 0, now);
-            self.identities.push(rows.identities[index as usize]);
-        }
-        for (&id, &weight) in ids.iter().zip(&rows.weights) {
-            self.weights[id as usize] += weight;
-        }
-        Ok(ids)
-    }
-
-    /// Takes a new row into the list of its key.
-    fn link(&mut self, row: u32, slot: u32, weight: i64, now: ProcessingTime) {
-        self.slots.push(slot);
-        self.weights.push(weight);
-        self.partners.push(0);
-        self.prev.push(NONE);
-        if self.ttl_us.is_some() {
-            self.came_us.push(now.0);
-        }
-        if slot == NONE {
-            self.next.push(NONE);
-            return;
-        }
-        if self.heads.len() <= slot as usize {
-            self.heads.resize(slot as usize + 1, NONE);
-        }
-        let head = std::mem::replace(&mut self.heads[slot as usize], row);
-        self.next.push(head);
-        if head != NONE {
-            self.prev[head as usize] = row;
+            touched: Vec::new(),
+            identity: retracts.then(Identity::default),
+            idle: ttl_us.map(IdleKeys::new),
         }
     }
 
-    /// The number of a row that is to be retracted. `None`: it was forgotten.
+    /// Whether rows may be retracted.
+    pub(super) fn retracts(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// How often a row was there before this epoch.
+    pub(super) fn old(&self, row: u32) -> i64 {
+        i64::from(self.weights[row as usize])
+    }
+
+    /// How often it is there now.
+    pub(super) fn new_weight(&self, row: u32) -> i64 {
+        i64::from(self.weights[row as usize]) + i64::from(self.pending[row as usize])
+    }
+
+    /// Takes rows in; their change is pending.
     ///
     /// # Errors
-    /// Where it never was there.
-    pub(super) fn find(&self, identity: Identity) -> Result<Option<u32>> {
-        match self.by_identity.as_ref().and_then(|known| known.get(&identity)) {
-            Some(row) => Ok(Some(*row)),
-            None if self.ttl_us.is_some() => Ok(None),
-            None => Err(EngineError::Internal("a join's input retracts a row that is not there".into())),
-        }
-    }
-
-    /// Takes weight from a row; without any left it is dead. Its columns can be taken until [`Self::shrink`].
-    pub(super) fn lighten(&mut self, row: u32, weight: i64) -> Result<()> {
-        let left = self.weights[row as usize] - weight;
-        if left < 0 {
-            return Err(EngineError::Internal("a join's input retracts a row more often than it came".into()));
-        }
-        self.weights[row as usize] = left;
-        if left == 0 {
-            self.unlink(row);
-        }
-        Ok(())
-    }
-
-    fn unlink(&mut self, row: u32) {
-        self.dead += 1;
-        let (before, after) = (self.prev[row as usize], self.next[row as usize]);
-        let slot = self.slots[row as usize];
-        if before != NONE {
-            self.next[before as usize] = after;
-        } else if slot != NONE {
-            self.heads[slot as usize] = after;
-        }
-        if after != NONE {
-            self.prev[after as usize] = before;
-        }
-        if let (Some(known), Some(identity)) = (&mut self.by_identity, self.identities.get(row as usize)) {
-            known.remove(identity);
-        }
-    }
-
-    /// Forgets the rows that came too long ago; gives their key slots.
-    pub(super) fn expire(&mut self, now: ProcessingTime) -> Vec<u32> {
-        let mut gone = Vec::new();
-        let Some(ttl) = self.ttl_us else { return gone };
-        while self.came_us.get(self.oldest as usize).is_some_and(|came| came.saturating_add(ttl) <= now.0) {
-            let row = self.oldest;
-            self.oldest += 1;
-            if self.weights[row as usize] > 0 {
-                self.weights[row as usize] = 0;
-                self.unlink(row);
-                gone.push(self.slots[row as usize]);
+    /// Where an input that should not retracts.
+    pub(super) fn fold(&mut self, delta: &Delta, slots: &[u32]) -> Result<()> {
+        match (self.identity.take(), &delta.sign) {
+            (Some(mut identity), _) => {
+                let folded = self.fold_signed(delta, slots, &mut identity);
+                self.identity = Some(identity);
+                folded
             }
-        }
-        gone
-    }
-
-    /// Rebuilds the side from what lives, where most of it is dead. Numbers change.
-    pub(super) fn shrink(&mut self) -> Result<()> {
-        if self.dead < DEAD_MIN || self.dead * 2 < self.weights.len() {
-            return Ok(());
-        }
-        let live = self.live();
-        let old = std::mem::replace(self, Self::new(self.store.schema(), self.by_identity.is_some(), self.ttl_us)?);
-        for part in live.chunks(crate::message::BATCH_ROWS) {
-            let of = |values: &[i64]| part.iter().map(|row| values[*row as usize]).collect::<Vec<_>>();
-            let rows = Weighted {
-                rows: old.store.take(part)?,
-                slots: part.iter().map(|row| old.slots[*row as usize]).collect(),
-                weights: of(&old.weights),
-                identities: part.iter().filter_map(|row| old.identities.get(*row as usize).copied()).collect(),
-            };
-            let ids = self.insert(&rows, ProcessingTime(0))?;
-            for (&new, &was) in ids.iter().zip(part) {
-                self.partners[new as usize] = old.partners[was as usize];
-                if let (Some(came), Some(at)) = (self.came_us.get_mut(new as usize), old.came_us.get(was as usize)) {
-                    *came = *at;
+            (None, Sign::AppendOnly) => {
+                for row in self.store.len()..self.store.len() + slots.len() as u32 {
+                    self.touched.push(row);
                 }
+                let rows = self.weights.len() + slots.len();
+                self.weights.resize(rows, 0);
+                self.pending.resize(rows, 1);
+                self.partners.resize(rows, 0);
+                self.store.add(delta.batch.clone(), slots)
             }
+            (None, Sign::Retracts(_)) => {
+                Err(EngineError::Internal("a retraction on an append-only input of a join".into()))
+            }
+        }
+    }
+
+    /// Adds each change to the row that equals the changed one, or to a new row.
+    fn fold_signed(&mut self, delta: &Delta, slots: &[u32], identity: &mut Identity) -> Result<()> {
+        let hashes = row_hashes(delta.batch.columns(), delta.rows())?;
+        let base = self.store.len();
+        // Rows of the batch that become rows of the store.
+        let mut fresh: Vec<u32> = Vec::new();
+        let mut stored = RowComparison::new(&delta.batch, &self.store.rows);
+        let inside = comparators(delta.batch.columns(), &delta.batch)?;
+        for (row, &hash) in hashes.iter().enumerate() {
+            let mut failed = None;
+            let found = identity.find(hash, |other| match other.checked_sub(base) {
+                Some(at) => are_equal(&inside, fresh[at as usize] as usize, row),
+                None => stored.equal(other, row).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    false
+                }),
+            });
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            let at = match found {
+                Some(at) => at as usize,
+                None => {
+                    identity.push(hash);
+                    fresh.push(row as u32);
+                    self.weights.push(0);
+                    self.pending.push(0);
+                    self.partners.push(0);
+                    self.pending.len() - 1
+                }
+            };
+            let pending = &mut self.pending[at];
+            if *pending == 0 {
+                self.touched.push(at as u32);
+            }
+            *pending = pending
+                .checked_add(if delta.is_retract(row) { -1 } else { 1 })
+                .ok_or_else(|| EngineError::Unsupported("over 2^31 equal rows in a join".into()))?;
+        }
+        let slots: Vec<u32> = fresh.iter().map(|&row| slots[row as usize]).collect();
+        self.store.add(take_record_batch(&delta.batch, &UInt32Array::from(fresh))?, &slots)
+    }
+
+    /// The net changes since the last call of [`Self::settle`].
+    ///
+    /// # Errors
+    /// Where a row was retracted more often than inserted and is not one that was forgotten.
+    pub(super) fn changes(&mut self) -> Result<Changes> {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        let mut changes = Changes { falls: Vec::new(), rises: Vec::new() };
+        for &row in &self.touched {
+            let at = row as usize;
+            if self.weights[at].checked_add(self.pending[at]).is_none_or(|new| new < 0) {
+                if self.idle.is_none() {
+                    return Err(EngineError::BadRow {
+                        message: "an input of a join retracts a row that it has not inserted".into(),
+                        hint: None,
+                    });
+                }
+                // The row was idle and is forgotten: what was made of it stays.
+                self.pending[at] = -self.weights[at];
+            }
+            match self.pending[at] {
+                0 => {}
+                ..0 => changes.falls.push(row),
+                1.. => changes.rises.push(row),
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Makes the pending changes the state, and forgets the rows that are no more, or that nothing can ever meet.
+    /// Slots without rows are added to `emptied`.
+    pub(super) fn settle(&mut self, now: ProcessingTime, emptied: &mut Vec<u32>) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for &row in &touched {
+            let at = row as usize;
+            self.weights[at] += std::mem::take(&mut self.pending[at]);
+            if self.weights[at] == 0 || (self.identity.is_none() && self.store.slot(row) == NONE) {
+                self.forget(row, emptied);
+            }
+        }
+        if let Some(idle) = &mut self.idle {
+            touched.retain(|row| self.store.is_live(*row));
+            idle.touch(&touched, now);
+        }
+        touched.clear();
+        self.touched = touched;
+    }
+
+    /// Forgets a row.
+    pub(super) fn forget(&mut self, row: u32, emptied: &mut Vec<u32>) {
+        if !self.store.is_live(row) {
+            return;
+        }
+        self.weights[row as usize] = 0;
+        emptied.extend(self.store.remove(row));
+        if let Some(identity) = &mut self.identity {
+            identity.remove(row);
+        }
+    }
+
+    /// Forgets the rows that were idle for too long, and tells how many. Nothing of them is retracted.
+    pub(super) fn expire(&mut self, now: ProcessingTime, emptied: &mut Vec<u32>) -> usize {
+        let Some(idle) = &mut self.idle else { return 0 };
+        let gone = idle.expire(now, |row| self.store.is_live(row));
+        gone.iter().for_each(|&row| self.forget(row, emptied));
+        gone.len()
+    }
+
+    /// Drops dead rows where they are the most.
+    ///
+    /// # Errors
+    /// Where Arrow cannot build a column.
+    pub(super) fn compact(&mut self) -> Result<()> {
+        let Some(kept) = self.store.compact()? else { return Ok(()) };
+        keep(&mut self.weights, &kept);
+        keep(&mut self.pending, &kept);
+        keep(&mut self.partners, &kept);
+        if let Some(identity) = &mut self.identity {
+            identity.keep(&kept);
+        }
+        if let Some(idle) = &mut self.idle {
+            *idle = idle.renumbered(&kept);
         }
         Ok(())
     }
 
-    /// When each of these rows came, where that counts.
-    pub(super) fn came_us(&self, rows: &[u32]) -> Vec<i64> {
-        rows.iter().map(|row| self.came_us.get(*row as usize).copied().unwrap_or(0)).collect()
+    /// The live rows; and for each its multiplicity, its partners and when it was touched. Nothing is pending.
+    ///
+    /// # Errors
+    /// Where Arrow cannot build a column.
+    pub(super) fn snapshot(&self) -> Result<(RecordBatch, RecordBatch)> {
+        let live = self.store.live_rows();
+        let column = |of: &dyn Fn(usize) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(live.iter().map(|&row| of(row as usize))))
+        };
+        let columns = vec![
+            column(&|row| i64::from(self.weights[row])),
+            column(&|row| i64::from(self.partners[row])),
+            column(&|row| self.idle.as_ref().map_or(0, |idle| idle.touched(row))),
+        ];
+        Ok((self.store.rows.take(&live)?, table_of(columns, live.len())?))
     }
 
-    /// Sets when a row came.
-    pub(super) fn set_came_us(&mut self, row: u32, at: i64) {
-        if let Some(came) = self.came_us.get_mut(row as usize) {
-            *came = at;
+    /// Takes over what [`Self::snapshot`] gave. The side is new.
+    ///
+    /// # Errors
+    /// Where the tables do not fit one another.
+    pub(super) fn restore(&mut self, rows: RecordBatch, state: &RecordBatch, slots: &[u32]) -> Result<()> {
+        let wrong = || EngineError::Internal("the state of a join does not fit".into());
+        let numbers = state.columns().iter().map(|column| column.as_primitive_opt::<Int64Type>());
+        let numbers: Vec<&Int64Array> = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
+        let [weights, partners, touched] = numbers[..] else { return Err(wrong()) };
+        if weights.len() != rows.num_rows() || slots.len() != rows.num_rows() {
+            return Err(wrong());
         }
+        let whole = weights.values().iter().map(|&weight| i32::try_from(weight).map_err(|_| wrong()));
+        self.weights = whole.collect::<Result<_>>()?;
+        self.pending = vec![0; rows.num_rows()];
+        self.partners = partners.values().iter().map(|&count| u32::try_from(count).unwrap_or(0)).collect();
+        if let Some(identity) = &mut self.identity {
+            row_hashes(rows.columns(), rows.num_rows())?.into_iter().for_each(|hash| identity.push(hash));
+        }
+        self.store.add(rows, slots)?;
+        if let Some(idle) = &mut self.idle {
+            idle.restore(&self.store.live_rows(), touched.values());
+        }
+        Ok(())
     }
 }

@@ -1,111 +1,148 @@
-//! [`RowStore`]: the rows of one side of a join in chunks of columns, found by number.
-//!
-//! Numbers are given in order and stay until the owner rebuilds the store. Small chunks are joined as they come, so that
-//! there are few, and each row is copied a logarithmic number of times.
+//! [`Store`]: the rows of one input of a join, chained by the slot of their key.
 
-use std::sync::Arc;
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
-use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
-use arrow::datatypes::{Schema, SchemaRef};
+use super::NONE;
+use super::chunks::Chunks;
+use crate::error::Result;
 
-use crate::error::{EngineError, Result};
+/// Dead rows below which a store is not compacted.
+const DEAD_ROWS_MIN: usize = 1_024;
 
-/// No row: nulls are taken in its place.
-pub(super) const NONE: u32 = u32::MAX;
-
-/// Chunks of more rows are not joined to others.
-const CHUNK_ROWS: usize = 65_536;
-
-/// See the module.
-pub(super) struct RowStore {
-    /// The columns, all of which may be null.
-    schema: SchemaRef,
-    chunks: Vec<RecordBatch>,
-    /// The number of the first row of each chunk.
-    bases: Vec<u32>,
-    /// One row of nulls.
-    nulls: RecordBatch,
-    rows: u32,
+/// Rows by number. Those of one slot form a doubly linked chain, the newest first. Rows of slot [`NONE`] are in none.
+pub(super) struct Store {
+    pub(super) rows: Chunks,
+    slots: Vec<u32>,
+    live: Vec<bool>,
+    dead: usize,
+    /// First row by slot; the neighbours of each row in its chain.
+    heads: Vec<u32>,
+    next: Vec<u32>,
+    previous: Vec<u32>,
 }
 
-impl RowStore {
-    /// A store without rows.
-    pub(super) fn new(schema: &Schema) -> Result<Self> {
-        let fields: Vec<_> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
-        let schema = Arc::new(Schema::new(fields));
-        let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
-        let one = RecordBatchOptions::new().with_row_count(Some(1));
-        let nulls = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &one)?;
-        Ok(Self { schema, chunks: Vec::new(), bases: Vec::new(), nulls, rows: 0 })
+impl Store {
+    pub(super) fn new(schema: SchemaRef) -> Self {
+        Self {
+            rows: Chunks::new(schema),
+            slots: Vec::new(),
+            live: Vec::new(),
+            dead: 0,
+            heads: Vec::new(),
+            next: Vec::new(),
+            previous: Vec::new(),
+        }
     }
 
-    /// Rows ever kept.
+    /// Rows ever added, dead ones included: the least number that no row has.
     pub(super) fn len(&self) -> u32 {
-        self.rows
+        // `Chunks` holds fewer than 2^32 rows.
+        self.slots.len() as u32
     }
 
-    /// The columns of the rows.
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    /// Keeps rows; gives the number of the first.
+    /// Appends rows with the slots of their keys; they get the next numbers.
     ///
     /// # Errors
-    /// Where there are over 2^32 rows.
-    pub(super) fn push(&mut self, rows: &RecordBatch) -> Result<u32> {
-        let first = self.rows;
-        let more = u32::try_from(rows.num_rows()).ok().and_then(|more| first.checked_add(more));
-        self.rows = more.filter(|rows| *rows < NONE).ok_or_else(too_many)?;
-        if rows.num_rows() == 0 {
-            return Ok(first);
+    /// As [`Chunks::push`].
+    pub(super) fn add(&mut self, batch: RecordBatch, slots: &[u32]) -> Result<()> {
+        self.rows.push(batch)?;
+        for &slot in slots {
+            self.link(slot);
         }
-        self.chunks.push(self.nullable(rows)?);
-        self.bases.push(first);
-        while let [.., before, last] = self.chunks.as_slice()
-            && before.num_rows() <= 2 * last.num_rows()
-            && before.num_rows() + last.num_rows() <= CHUNK_ROWS
-        {
-            let joined = concat_batches(&self.schema, [before, last])?;
-            self.chunks.truncate(self.chunks.len() - 2);
-            self.bases.pop();
-            self.chunks.push(joined);
-        }
-        Ok(first)
+        Ok(())
     }
 
-    /// The rows of these numbers, in their order; nulls for [`NONE`].
+    fn link(&mut self, slot: u32) {
+        let row = self.len();
+        self.slots.push(slot);
+        self.live.push(true);
+        self.previous.push(NONE);
+        if slot == NONE {
+            self.next.push(NONE);
+            return;
+        }
+        if self.heads.len() <= slot as usize {
+            self.heads.resize(slot as usize + 1, NONE);
+        }
+        let first = std::mem::replace(&mut self.heads[slot as usize], row);
+        self.next.push(first);
+        if first != NONE {
+            self.previous[first as usize] = row;
+        }
+    }
+
+    /// Forgets a row. Gives its slot, where that was the last row of it.
+    pub(super) fn remove(&mut self, row: u32) -> Option<u32> {
+        let at = row as usize;
+        if !std::mem::replace(&mut self.live[at], false) {
+            return None;
+        }
+        self.dead += 1;
+        let slot = self.slots[at];
+        if slot == NONE {
+            return None;
+        }
+        let (before, after) = (self.previous[at], self.next[at]);
+        if after != NONE {
+            self.previous[after as usize] = before;
+        }
+        if before != NONE {
+            self.next[before as usize] = after;
+            return None;
+        }
+        self.heads[slot as usize] = after;
+        (after == NONE).then_some(slot)
+    }
+
+    pub(super) fn is_live(&self, row: u32) -> bool {
+        self.live.get(row as usize).copied().unwrap_or(false)
+    }
+
+    /// The slot of a row's key.
+    pub(super) fn slot(&self, row: u32) -> u32 {
+        self.slots[row as usize]
+    }
+
+    /// The newest row of a slot, or [`NONE`].
+    pub(super) fn first(&self, slot: u32) -> u32 {
+        self.heads.get(slot as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The row before this one in its slot's chain, or [`NONE`].
+    pub(super) fn after(&self, row: u32) -> u32 {
+        self.next[row as usize]
+    }
+
+    /// The live rows, ascending.
+    pub(super) fn live_rows(&self) -> Vec<u32> {
+        (0..).zip(&self.live).filter(|(_, live)| **live).map(|(row, _)| row).collect()
+    }
+
+    /// Renumbers the live rows where most are dead. Gives the old number of each row: what is kept beside the store
+    /// by row number must be renumbered by [`keep`].
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn take(&self, ids: &[u32]) -> Result<RecordBatch> {
-        if self.schema.fields().is_empty() {
-            let options = RecordBatchOptions::new().with_row_count(Some(ids.len()));
-            return Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), Vec::new(), &options)?);
+    pub(super) fn compact(&mut self) -> Result<Option<Vec<u32>>> {
+        if self.dead < DEAD_ROWS_MIN || self.dead * 2 < self.live.len() {
+            return Ok(None);
         }
-        if let ([chunk], false) = (self.chunks.as_slice(), ids.contains(&NONE)) {
-            return Ok(take_record_batch(chunk, &UInt32Array::from(ids.to_vec()))?);
-        }
-        let place = |id: &u32| match *id {
-            NONE => (self.chunks.len(), 0),
-            id => {
-                let chunk = self.bases.partition_point(|base| *base <= id).saturating_sub(1);
-                (chunk, (id - self.bases.get(chunk).copied().unwrap_or(0)) as usize)
-            }
-        };
-        let places: Vec<(usize, usize)> = ids.iter().map(place).collect();
-        let chunks: Vec<&RecordBatch> = self.chunks.iter().chain([&self.nulls]).collect();
-        Ok(interleave_record_batch(&chunks, &places)?)
-    }
-
-    /// The rows under a schema whose columns may be null.
-    pub(super) fn nullable(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), rows.columns().to_vec(), &options)?)
+        let kept = self.live_rows();
+        self.rows = self.rows.retained(&kept)?;
+        let slots: Vec<u32> = kept.iter().map(|&row| self.slots[row as usize]).collect();
+        self.dead = 0;
+        self.heads.clear();
+        self.slots.clear();
+        self.live.clear();
+        self.next.clear();
+        self.previous.clear();
+        slots.into_iter().for_each(|slot| self.link(slot));
+        Ok(Some(kept))
     }
 }
 
-fn too_many() -> EngineError {
-    EngineError::Unsupported("over 2^32 rows of a join's side kept on one shard".into())
+/// Renumbers values by row.
+pub(super) fn keep<T: Copy>(values: &mut Vec<T>, kept: &[u32]) {
+    *values = kept.iter().filter_map(|&row| values.get(row as usize).copied()).collect();
 }

@@ -128,6 +128,8 @@ impl Harness {
     pub(super) fn restart(&mut self) -> Result<()> {
         self.barrier()?;
         let state = self.operator.snapshot()?;
+        // Timers are not part of the state: the operator asks for them again.
+        self.out.timer = None;
         self.operator = build(&self.node, &self.inputs, 0)?;
         self.operator.restore(state)
     }

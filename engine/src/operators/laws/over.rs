@@ -159,7 +159,6 @@ fn over(order: Order, groups: &[Group<'_>], emit: OverEmit, retracts: bool) -> C
         result: format!("SELECT k, ts, v, b, {} FROM {from}", columns.join(", ")),
         late: on_watermark.then(|| "SELECT count(*) FROM t WHERE ts < w".into()),
         retracts,
-        any_order: emit != OverEmit::OnArrival,
     }
 }
 

@@ -56,7 +56,6 @@ fn rank(function: RankFunction, (from, to): (u64, u64), keyed: bool, ranked: boo
         ),
         late: None,
         retracts,
-        any_order: true,
     }
 }
 
@@ -94,7 +93,6 @@ fn window_rank(function: RankFunction, to: u64, ranked: bool) -> Case {
         ),
         late: Some(format!("SELECT count(*) FROM ({window}) WHERE we - 1 <= w")),
         retracts: false,
-        any_order: true,
     }
 }
 
@@ -123,7 +121,6 @@ fn first_in_time() -> Case {
         ),
         late: Some("SELECT count(*) FROM t WHERE ts < w".into()),
         retracts: false,
-        any_order: true,
     }
 }
 
@@ -152,7 +149,6 @@ fn by_arrival(emit: RankEmit, order: &str) -> Case {
         ),
         late: None,
         retracts: false,
-        any_order: false,
     }
 }
 

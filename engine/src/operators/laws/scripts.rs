@@ -86,6 +86,7 @@ fn row(text: &str) -> (bool, Cells) {
 
 const SESSIONS: &str = "session aggregate keyed true: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 const JOIN: &str = "window join Full keyed true residual true";
+const CHANGES: &str = "group aggregate keyed true retracts true: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 const GROUPS: &str = "group aggregate keyed true retracts false: count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 
 #[test]
@@ -151,6 +152,30 @@ fn sessions_of_the_clock_close_by_timer() {
             = 1 1 2 2 2 1 _ 108 113 112
             = 1 2 3 1 2 2 _ 100 108 107
             = 2 1 1 1 1 1 _ 100 105 104
+        "#]],
+    );
+}
+
+#[test]
+fn restored_sessions_of_the_clock_ask_for_their_timer() {
+    check(
+        SESSIONS,
+        true,
+        "clock 100
+         0: 1 0 1 0
+         restart
+         barrier
+         clock 105",
+        expect![[r#"
+            clock 100
+            0: 1 0 1 0
+              timer 105
+            restart
+            barrier
+              timer 105
+            clock 105
+              + 1 1 1 1 1 1 _ 100 105 104
+            = 1 1 1 1 1 1 _ 100 105 104
         "#]],
     );
 }
@@ -247,6 +272,44 @@ fn only_the_net_change_of_an_epoch_comes_out() {
             barrier
             = 1 4 16 1 7 3 11
             = 2 1 _ _ _ 0 _
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_retracted_leaves_its_aggregates() {
+    check(
+        CHANGES,
+        false,
+        "0: 1 0 4 1, 1 0 7 1, 2 0 3 0
+         barrier
+         0: retract 1 0 4 1, retract 2 0 3 0
+         barrier
+         0: retract 3 0 9 1
+         0: 3 0 9 1, 1 0 1 0
+         restart
+         0: retract 1 0 7 1
+         barrier",
+        expect![[r#"
+            0: 1 0 4 1, 1 0 7 1, 2 0 3 0
+            barrier
+              + 1 2 11 4 7 2 11
+              + 2 1 3 3 3 1 _
+            0: retract 1 0 4 1, retract 2 0 3 0
+            barrier
+              - 1 2 11 4 7 2 11
+              + 1 1 7 7 7 1 7
+              - 2 1 3 3 3 1 _
+            0: retract 3 0 9 1
+            0: 3 0 9 1, 1 0 1 0
+            restart
+              - 1 1 7 7 7 1 7
+              + 1 2 8 1 7 2 7
+            0: retract 1 0 7 1
+            barrier
+              - 1 2 8 1 7 2 7
+              + 1 1 1 1 1 1 _
+            = 1 1 1 1 1 1 _
         "#]],
     );
 }

@@ -87,6 +87,7 @@ fn kind(statement: &Statement) -> &'static str {
     match statement {
         Statement::Query(_) => "query",
         Statement::Insert(_) => "insert",
+        Statement::Change(_) => "change",
         Statement::CreateView(_) => "view",
         Statement::Subscribe(_) => "subscribe",
         _ => "something else",

@@ -1,0 +1,288 @@
+//! [`Join`]: a join of two inputs that are kept whole, by their changes.
+//!
+//! The changes of an epoch wait until its barrier, netted by row; then only the net change comes out, retractions
+//! first. A pair of rows is there `left weight · right weight` times. Where rows come out on their own, the number of
+//! their partners is kept: an outer row comes out while it is zero. A join that cannot retract, because neither input does
+//! and no partner takes anything back, emits at once.
+
+use arrow::array::BooleanArray;
+use arrow::datatypes::SchemaRef;
+
+use super::NONE;
+use super::keys::Keys;
+use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs};
+use super::side::{Changes, Side};
+use super::walk::Walk;
+use crate::error::Result;
+use crate::message::{BATCH_ROWS, Delta, Epoch};
+use crate::operators::aggregate::find_table;
+use crate::operators::{Context, Operator, OperatorState};
+use crate::plan::{JoinKind, JoinSpec};
+use crate::time::{EventTime, ProcessingTime};
+
+/// The names of the tables of a snapshot: rows, and what is known of them.
+const TABLES: [(&str, &str); 2] = [("left", "left_state"), ("right", "right_state")];
+
+/// See the module.
+pub struct Join {
+    kind: JoinKind,
+    /// Neither input nor the result retracts.
+    append_only: bool,
+    keys: Keys,
+    sides: [Side; 2],
+    residual: Residual,
+    output: Output,
+}
+
+/// What a sweep over changed rows gives.
+#[derive(Default)]
+struct Found {
+    /// Pairs that come out or are taken back, as often as they are.
+    pairs: Pairs,
+    deltas: Vec<Delta>,
+}
+
+/// Rows of one side whose partners became more or fewer, with the number before.
+type Moved = Vec<(u32, u32)>;
+
+impl Join {
+    /// The operator on one shard.
+    ///
+    /// # Errors
+    /// Where keys are not of equal types; `NOT IN` over several columns.
+    pub fn new(spec: &JoinSpec, left: &SchemaRef, right: &SchemaRef, output: SchemaRef) -> Result<Self> {
+        let inserts = matches!(spec.kind, JoinKind::Inner | JoinKind::Semi);
+        Ok(Self {
+            kind: spec.kind,
+            append_only: inserts && spec.retracts == (false, false),
+            keys: Keys::new(&spec.keys, [left, right], spec.null_aware)?,
+            sides: [
+                Side::new(left.clone(), spec.retracts.0, spec.ttl_us.0),
+                Side::new(right.clone(), spec.retracts.1, spec.ttl_us.1),
+            ],
+            residual: Residual::new(spec.residual.clone(), [left, right]),
+            output: Output::new(spec.kind, output),
+        })
+    }
+
+    /// Emits the net change since the last call.
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<()> {
+        let changes = [self.sides[0].changes()?, self.sides[1].changes()?];
+        let mut moved: [Moved; 2] = Default::default();
+        let mut retracted = Found::default();
+        self.sweep(&changes, false, &mut moved, &mut retracted, context.now)?;
+        let mut inserted = Found::default();
+        self.sweep(&changes, true, &mut moved, &mut inserted, context.now)?;
+        let mut spent = Vec::new();
+        let mut alone = Vec::new();
+        for (port, moved) in moved.into_iter().enumerate().filter(|(port, _)| comes_alone(self.kind, *port)) {
+            self.alone(port, &changes[port], moved, [&mut retracted.deltas, &mut alone], &mut spent)?;
+        }
+        for delta in retracted.deltas.into_iter().chain(alone).chain(inserted.deltas) {
+            context.emit(delta);
+        }
+        let mut emptied = Vec::new();
+        for side in &mut self.sides {
+            side.settle(context.now, &mut emptied);
+        }
+        spent.iter().for_each(|&row| self.sides[0].forget(row, &mut emptied));
+        self.tidy(emptied)
+    }
+
+    /// Forgets the keys without rows, and compacts.
+    fn tidy(&mut self, mut emptied: Vec<u32>) -> Result<()> {
+        emptied.retain(|&slot| self.sides.iter().all(|side| side.store.first(slot) == NONE));
+        self.keys.remove(&emptied);
+        self.sides.iter_mut().try_for_each(Side::compact)
+    }
+
+    /// Visits each pair with a changed row once: pairs that there are fewer of, or (`rising`) more of.
+    fn sweep(
+        &mut self,
+        changes: &[Changes; 2],
+        rising: bool,
+        moved: &mut [Moved; 2],
+        found: &mut Found,
+        now: ProcessingTime,
+    ) -> Result<()> {
+        for port in 0..2 {
+            let drivers = if rising { &changes[port].rises } else { &changes[port].falls };
+            let mut walk = Walk::new(drivers, self.keys.null_slot());
+            loop {
+                let mut pairs = Pairs::default();
+                let (own, other) = (&self.sides[port], &self.sides[1 - port]);
+                // Pairs of two changed rows are visited from the left.
+                let accept = |_, partner| {
+                    let (old, new) = (other.old(partner), other.new_weight(partner));
+                    let (there, moves) = if rising { (new > 0, new > old) } else { (old > 0, new < old) };
+                    there && !(port == 1 && moves)
+                };
+                let more = walk.fill(&own.store, &other.store, accept, &mut pairs);
+                if port == 1 {
+                    pairs = (pairs.1, pairs.0);
+                }
+                self.residual.narrow(self.rows(), &mut pairs, now)?;
+                self.count(&pairs, rising, moved, &mut found.pairs);
+                if !more || found.pairs.0.len() >= BATCH_ROWS {
+                    self.put_out(found, !rising)?;
+                }
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts partners, and the changes of the pairs themselves.
+    fn count(&mut self, pairs: &Pairs, rising: bool, moved: &mut [Moved; 2], out: &mut Pairs) {
+        let (counts, pairs_out) = ([0, 1].map(|port| comes_alone(self.kind, port)), gives_pairs(self.kind));
+        for (&left, &right) in pairs.0.iter().zip(&pairs.1) {
+            let rows = [left, right];
+            let (old, new) = ([0, 1].map(|port| self.sides[port].old(rows[port])), {
+                [0, 1].map(|port| self.sides[port].new_weight(rows[port]))
+            });
+            let was = old[0] > 0 && old[1] > 0;
+            let is = new[0] > 0 && new[1] > 0;
+            for port in (0..2).filter(|port| counts[*port] && was != is) {
+                let partners = &mut self.sides[port].partners[rows[port] as usize];
+                moved[port].push((rows[port], *partners));
+                *partners = if is { partners.saturating_add(1) } else { partners.saturating_sub(1) };
+            }
+            let more = new[0] * new[1] - old[0] * old[1];
+            let times = if rising { more } else { -more };
+            for _ in 0..if pairs_out { times } else { 0 } {
+                out.0.push(left);
+                out.1.push(right);
+            }
+        }
+    }
+
+    /// The rows of both sides.
+    fn rows(&self) -> [&super::chunks::Chunks; 2] {
+        [&self.sides[0].store.rows, &self.sides[1].store.rows]
+    }
+
+    /// Makes deltas of the pairs that were found.
+    fn put_out(&self, found: &mut Found, retract: bool) -> Result<()> {
+        let rows = Rows::Pairs(&found.pairs.0, &found.pairs.1);
+        self.output.make(self.rows(), &rows, retract, &mut found.deltas)?;
+        found.pairs = Pairs::default();
+        Ok(())
+    }
+
+    /// The changes of the rows of a side that come out on their own. `out`: retractions, insertions. `spent`: left rows
+    /// that will never come out again.
+    fn alone(
+        &self,
+        port: usize,
+        changes: &Changes,
+        mut moved: Moved,
+        out: [&mut Vec<Delta>; 2],
+        spent: &mut Vec<u32>,
+    ) -> Result<()> {
+        let side = &self.sides[port];
+        // Stable: the first of each row has the number of partners before the epoch.
+        moved.sort_by_key(|(row, _)| *row);
+        moved.dedup_by_key(|(row, _)| *row);
+        let is_moved = |row: &u32| moved.binary_search_by_key(row, |(row, _)| *row).is_ok();
+        let unmoved = changes.falls.iter().chain(&changes.rises).filter(|row| !is_moved(row));
+        let unmoved: Vec<(u32, u32)> = unmoved.map(|&row| (row, side.partners[row as usize])).collect();
+        // Retractions and insertions of rows without and with partners.
+        let mut rows: [[Vec<u32>; 2]; 2] = Default::default();
+        for (row, before) in moved.into_iter().chain(unmoved) {
+            let after = side.partners[row as usize];
+            for partner in [false, true] {
+                if !self.shows(partner) {
+                    continue;
+                }
+                let old = if (before > 0) == partner { side.old(row) } else { 0 };
+                let new = if (after > 0) == partner { side.new_weight(row) } else { 0 };
+                let list = &mut rows[usize::from(new > old)][usize::from(partner)];
+                list.extend(std::iter::repeat_n(row, usize::try_from(new.abs_diff(old)).unwrap_or(0)));
+            }
+            if self.is_final() && after > 0 {
+                spent.push(row);
+            }
+        }
+        for ((rows, out), retract) in rows.iter().zip(out).zip([true, false]) {
+            for (rows, partner) in rows.iter().zip([false, true]) {
+                let rows = if port == 0 { Rows::Left(rows, partner) } else { Rows::Right(rows) };
+                self.output.make(self.rows(), &rows, retract, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether rows on their own come out when they have a partner, or when they have none.
+    fn shows(&self, partner: bool) -> bool {
+        match self.kind {
+            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full | JoinKind::Anti => !partner,
+            JoinKind::Semi => partner,
+            JoinKind::Mark => true,
+        }
+    }
+
+    /// Whether a left row with a partner is done with: it has come out, or never will.
+    fn is_final(&self) -> bool {
+        let inserts = self.sides.iter().all(|side| !side.retracts());
+        matches!(self.kind, JoinKind::Semi | JoinKind::Anti) && inserts
+    }
+}
+
+impl Operator for Join {
+    fn on_delta(&mut self, port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
+        let mut slots = self.keys.slots(port, &delta.batch)?;
+        let mut delta = delta;
+        if !comes_alone(self.kind, port) && slots.contains(&NONE) {
+            // Rows without a key that could be met, on a side that needs one.
+            let keep: BooleanArray = slots.iter().map(|slot| Some(*slot != NONE)).collect();
+            delta = delta.filter(&keep)?;
+            slots.retain(|slot| *slot != NONE);
+        }
+        if let Some(side) = self.sides.get_mut(port) {
+            side.fold(&delta, &slots)?;
+        }
+        if self.append_only { self.flush(context) } else { Ok(()) }
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
+        context.emit_watermark(watermark);
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
+        self.flush(context)?;
+        let mut emptied = Vec::new();
+        for side in &mut self.sides {
+            let gone = side.expire(context.now, &mut emptied);
+            context.count_evicted(gone);
+        }
+        self.tidy(emptied)
+    }
+
+    fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
+        self.flush(context)
+    }
+
+    fn snapshot(&self) -> Result<OperatorState> {
+        let mut state = OperatorState::default();
+        for (side, (rows_name, state_name)) in self.sides.iter().zip(TABLES) {
+            let (rows, of_rows) = side.snapshot()?;
+            state.tables.push((rows_name.into(), rows));
+            state.tables.push((state_name.into(), of_rows));
+        }
+        Ok(state)
+    }
+
+    fn restore(&mut self, state: OperatorState) -> Result<()> {
+        for (port, (rows_name, state_name)) in TABLES.into_iter().enumerate() {
+            let rows = find_table(&state, rows_name)?.clone();
+            let slots = self.keys.slots(port, &rows)?;
+            if let Some(side) = self.sides.get_mut(port) {
+                side.restore(rows, find_table(&state, state_name)?, &slots)?;
+            }
+        }
+        Ok(())
+    }
+}

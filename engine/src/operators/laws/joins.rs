@@ -1,0 +1,134 @@
+//! Joins under law: every kind over every pair of changelogs, with duplicates, nulls and residual conditions.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::cases::{Case, rows};
+use super::harness::Times;
+use super::oracle::scalar;
+use crate::plan::{JoinKey, JoinKind, JoinSpec, OperatorSpec};
+
+/// All kinds.
+const KINDS: [JoinKind; 7] =
+    [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti, JoinKind::Mark];
+
+fn named(prefix: &str) -> Vec<Field> {
+    let name = |field: &Arc<Field>| field.as_ref().clone().with_name(prefix.to_owned() + field.name());
+    rows().fields().iter().map(name).collect()
+}
+
+/// The left columns, then the right.
+pub(super) fn pairs() -> SchemaRef {
+    Arc::new(Schema::new([named("l_"), named("r_")].concat()))
+}
+
+/// The columns that come out of a join.
+pub(super) fn output(kind: JoinKind) -> SchemaRef {
+    match kind {
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => pairs(),
+        JoinKind::Semi | JoinKind::Anti => Arc::new(Schema::new(named("l_"))),
+        JoinKind::Mark => {
+            let mark = Field::new("mark", DataType::Boolean, false);
+            Arc::new(Schema::new([named("l_"), vec![mark]].concat()))
+        }
+    }
+}
+
+/// The query of a join of `left` (as `l`) and `right` (as `r`) on a condition.
+pub(super) fn query(kind: JoinKind, left: &str, right: &str, on: &str) -> String {
+    let columns = |side: &str| ["k", "ts", "v", "b"].map(|name| format!("{side}.{name}")).join(", ");
+    let (l, r) = (columns("l"), columns("r"));
+    let join =
+        |columns: &str, word: &str| format!("SELECT {columns} FROM {left} AS l {word} JOIN {right} AS r ON {on}");
+    match kind {
+        JoinKind::Inner => join(&format!("{l}, {r}"), ""),
+        JoinKind::Left => join(&format!("{l}, {r}"), "LEFT"),
+        JoinKind::Right => join(&format!("{l}, {r}"), "RIGHT"),
+        JoinKind::Full => join(&format!("{l}, {r}"), "FULL"),
+        JoinKind::Semi => join(&l, "LEFT SEMI"),
+        JoinKind::Anti => join(&l, "LEFT ANTI"),
+        JoinKind::Mark => {
+            let of = |word: &str, mark: &str| join(&format!("{l}, {mark} AS mark"), word);
+            format!("{} UNION ALL {}", of("LEFT SEMI", "true"), of("LEFT ANTI", "false"))
+        }
+    }
+}
+
+/// How the keys of a join are compared.
+#[derive(Debug, Clone, Copy)]
+enum On {
+    Nothing,
+    Key,
+    KeyWithNulls,
+    KeyAndFlag,
+}
+
+fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case {
+    let key = |column, null_equal| JoinKey { left: column, right: column, null_equal };
+    let (keys, sql) = match on {
+        On::Nothing => (Vec::new(), "true"),
+        On::Key => (vec![key(0, false)], "l.k = r.k"),
+        On::KeyWithNulls => (vec![key(0, true)], "(l.k IS NOT DISTINCT FROM r.k)"),
+        On::KeyAndFlag => (vec![key(0, true), key(3, false)], "(l.k IS NOT DISTINCT FROM r.k) AND l.b = r.b"),
+    };
+    let and = if residual { " AND l.v < r.v" } else { "" };
+    // One property retracts on both ports or on none.
+    let both = retracts == (true, true);
+    Case {
+        name: format!("join {kind:?} on {on:?} residual {residual} retracts {retracts:?}"),
+        spec: OperatorSpec::Join(JoinSpec {
+            kind,
+            keys,
+            residual: residual.then(|| scalar("l_v < r_v", &pairs())),
+            retracts,
+            null_aware: false,
+            ttl_us: (None, None),
+        }),
+        inputs: vec![rows(), rows()],
+        output: output(kind),
+        times: Times::None,
+        result: query(kind, "t", "u", &(sql.to_owned() + and)),
+        late: None,
+        retracts: both,
+    }
+}
+
+/// `l.k NOT IN (SELECT k FROM u)`.
+fn not_in(retracts: bool) -> Case {
+    Case {
+        name: format!("join not in retracts {retracts}"),
+        spec: OperatorSpec::Join(JoinSpec {
+            kind: JoinKind::Anti,
+            keys: vec![JoinKey { left: 0, right: 0, null_equal: false }],
+            residual: None,
+            retracts: (retracts, retracts),
+            null_aware: true,
+            ttl_us: (None, None),
+        }),
+        inputs: vec![rows(), rows()],
+        output: output(JoinKind::Anti),
+        times: Times::None,
+        result: "SELECT l.k, l.ts, l.v, l.b FROM t AS l LEFT JOIN (SELECT DISTINCT k FROM u) AS d ON l.k = d.k \
+             CROSS JOIN (SELECT count(*) AS rows, count(k) AS keys FROM u) AS n \
+             WHERE n.rows = 0 OR (n.rows = n.keys AND l.k IS NOT NULL AND d.k IS NULL)"
+            .into(),
+        late: None,
+        retracts,
+    }
+}
+
+/// Regular joins.
+pub(super) fn regular() -> Vec<Case> {
+    let mut cases = vec![not_in(false), not_in(true)];
+    for kind in KINDS {
+        for retracts in [(false, false), (true, true)] {
+            cases.push(join(kind, On::Key, false, retracts));
+            cases.push(join(kind, On::Key, true, retracts));
+        }
+        cases.push(join(kind, On::Nothing, true, (true, true)));
+        cases.push(join(kind, On::KeyWithNulls, false, (true, true)));
+        cases.push(join(kind, On::KeyAndFlag, true, (true, true)));
+    }
+    cases
+}
