@@ -85,12 +85,14 @@ impl Reach {
 ///
 /// # Errors
 /// [`EngineError::Unsupported`] for calls that look forward.
-pub(super) fn check_running<'a>(calls: impl Iterator<Item = &'a OverCall>) -> Result<()> {
-    for call in calls.filter(|call| Reach::of_call(call).forward) {
-        let name = call.output.name();
-        return Err(EngineError::Unsupported(format!("window function \"{name}\" over rows that come later")));
+pub(super) fn check_running<'a>(mut calls: impl Iterator<Item = &'a OverCall>) -> Result<()> {
+    match calls.find(|call| Reach::of_call(call).forward) {
+        None => Ok(()),
+        Some(call) => {
+            let name = call.output.name();
+            Err(EngineError::Unsupported(format!("window function \"{name}\" over rows that come later")))
+        }
     }
-    Ok(())
 }
 
 /// Whether a frame has all rows up to the current one: its aggregates go on from those of the row before.

@@ -73,3 +73,6 @@ pub(super) fn in_time(
     let keep: BooleanArray = times.iter().map(|time| Some(!is_late(*time))).collect();
     delta.filter(&keep).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

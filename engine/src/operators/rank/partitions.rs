@@ -300,11 +300,10 @@ impl Partition {
                 }
             }
             RankFunction::Rank => {
-                // A new row among the last peers moves no rank.
-                let at_end =
-                    |partition: &Self| partition.rows.last().is_some_and(|last| arena.sort_key(last.id) == sort_key);
-                if self.count > to && !at_end(self) && self.count - self.last_peers(arena) >= to {
-                    self.drop_last_peers(arena, gone);
+                if self.count > to && !self.joined_last_peers(arena, sort_key) {
+                    while !self.rows.is_empty() && self.count - self.last_peers(arena) >= to {
+                        self.drop_last_peers(arena, gone);
+                    }
                 }
             }
             RankFunction::DenseRank => {
@@ -313,6 +312,13 @@ impl Partition {
                 }
             }
         }
+    }
+
+    /// Whether a new row with this sort key is one of several last peers: then it moved no rank.
+    fn joined_last_peers(&self, arena: &RowArena, sort_key: &[u8]) -> bool {
+        let mut back = self.rows.iter_back();
+        let is_peer = |entry: &Entry| arena.sort_key(entry.id) == sort_key;
+        back.next().is_some_and(|last| is_peer(last) && (last.count > 1 || back.next().is_some_and(is_peer)))
     }
 
     /// Number of rows with the last sort key.

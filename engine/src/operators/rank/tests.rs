@@ -1,0 +1,111 @@
+//! Ranks over many rows: what is kept, and large partitions that change.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+
+use super::build;
+use crate::message::{BATCH_ROWS, Delta, Epoch};
+use crate::operators::aggregate::find_table;
+use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::plan::{RankEmit, RankFunction, RankSpec, SortKey};
+use crate::time::ProcessingTime;
+
+fn input() -> SchemaRef {
+    Arc::new(Schema::new(["k", "v", "id"].map(|name| Field::new(name, DataType::Int64, false)).to_vec()))
+}
+
+fn rank(function: RankFunction, (from, to): (u64, u64), keyed: bool, retracts: bool) -> Box<dyn Operator> {
+    let spec = RankSpec {
+        function,
+        partition: if keyed { vec![0] } else { Vec::new() },
+        order: vec![SortKey { column: 1, descending: false, nulls_first: false }],
+        from,
+        to,
+        rank_column: None,
+        retracts,
+        ttl_us: None,
+        emit: RankEmit::NetChange,
+        window_end: None,
+    };
+    build(&spec, &input(), input()).unwrap()
+}
+
+/// A number out of a row's number, far from its neighbours'.
+fn scattered(number: i64) -> i64 {
+    number.wrapping_mul(2_654_435_761).rem_euclid(1_009)
+}
+
+fn rows(numbers: impl Iterator<Item = i64>, keys: i64, retracts: bool) -> Delta {
+    let numbers: Vec<i64> = numbers.collect();
+    let column = |of: &dyn Fn(i64) -> i64| Int64Array::from_iter_values(numbers.iter().map(|number| of(*number)));
+    let columns = [column(&|number| number % keys), column(&scattered), column(&|number| number)];
+    let batch = RecordBatch::try_new(input(), columns.map(|column| Arc::new(column) as _).to_vec()).unwrap();
+    let bits = if retracts { BooleanBuffer::new_set(numbers.len()) } else { BooleanBuffer::new_unset(numbers.len()) };
+    Delta::signed(batch, bits)
+}
+
+/// Feeds deltas and closes the epoch; gives the numbers of the rows that came and went.
+fn epoch(operator: &mut dyn Operator, deltas: Vec<Delta>) -> (Vec<i64>, Vec<i64>) {
+    let mut out = Outbox::default();
+    let mut context = Context::new(ProcessingTime(0), &mut out);
+    for delta in deltas {
+        operator.on_delta(0, delta, &mut context).unwrap();
+    }
+    operator.on_barrier(Epoch(1), &mut context).unwrap();
+    let (mut came, mut went) = (Vec::new(), Vec::new());
+    for item in out.items {
+        let Emitted::Delta(delta) = item else { continue };
+        assert!(delta.rows() <= BATCH_ROWS, "a batch of {} rows", delta.rows());
+        for (row, id) in delta.batch.column(2).as_primitive::<Int64Type>().values().iter().enumerate() {
+            if delta.is_retract(row) { went.push(*id) } else { came.push(*id) }
+        }
+    }
+    (came, went)
+}
+
+fn kept(operator: &dyn Operator) -> usize {
+    find_table(&operator.snapshot().unwrap(), "rows").unwrap().num_rows()
+}
+
+#[test]
+fn of_insertions_only_the_first_are_kept() {
+    for (function, to, most) in [
+        (RankFunction::RowNumber, 1, 10),
+        (RankFunction::RowNumber, 3, 30),
+        // Rows of equal values are ten at most: thirty thousand rows, ten keys, about a thousand values.
+        (RankFunction::Rank, 3, 10 * 13),
+        (RankFunction::DenseRank, 3, 10 * 30),
+    ] {
+        let mut operator = rank(function, (1, to), true, false);
+        for start in (0..30_000).step_by(3_000) {
+            epoch(operator.as_mut(), vec![rows(start..start + 3_000, 10, false)]);
+            assert!(kept(operator.as_ref()) <= most, "{function:?} {to}: {} rows", kept(operator.as_ref()));
+        }
+        assert!(kept(operator.as_ref()) >= 10 * to as usize);
+    }
+}
+
+#[test]
+fn a_large_partition_changes_as_if_it_were_sorted_again() {
+    let mut operator = rank(RankFunction::RowNumber, (100, 9_100), false, true);
+    let mut present: Vec<i64> = (0..20_000).collect();
+    let mut shown: Vec<i64> = Vec::new();
+    let mut deltas = vec![rows(0..20_000, 1, false)];
+    for round in 0..4 {
+        let (came, went) = epoch(operator.as_mut(), std::mem::take(&mut deltas));
+        present.sort_by_key(|number| (scattered(*number), *number));
+        let expected = present[99..9_100].to_vec();
+        shown.retain(|number| !went.contains(number));
+        shown.extend(came);
+        shown.sort_by_key(|number| (scattered(*number), *number));
+        assert_eq!(shown, expected, "round {round}");
+        let gone: Vec<i64> = present.iter().copied().filter(|number| number % 11 == round).collect();
+        present.retain(|number| !gone.contains(number));
+        let fresh = 20_000 + round * 500..20_500 + round * 500;
+        present.extend(fresh.clone());
+        deltas = vec![rows(fresh, 1, false), rows(gone.into_iter(), 1, true)];
+    }
+}
