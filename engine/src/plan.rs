@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
-pub use self::join::{IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
+pub use self::join::{AsofMatch, IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
 use crate::expr::Scalar;
@@ -121,6 +121,10 @@ pub enum OperatorSpec {
     GroupAggregate(GroupAggregateSpec),
     /// Joins inputs that are kept whole.
     Join(JoinSpec),
+    /// Joins rows whose event times are within bounds of one another.
+    IntervalJoin(IntervalJoinSpec),
+    /// Joins rows with the version of a table that is valid at their time.
+    TemporalJoin(TemporalJoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.

@@ -6,14 +6,13 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
-use super::join::Join;
+use super::join::{IntervalJoin, Join, TemporalJoin, WindowJoin};
 use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign};
 use super::stateless::Stateless;
 use super::union::Union;
 use super::window_aggregate::WindowAggregate;
-use super::window_join::WindowJoin;
 use crate::error::{EngineError, Result};
 use crate::plan::{Node, OperatorSpec};
 
@@ -34,9 +33,9 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
         OperatorSpec::SessionAssign(spec) => Box::new(SessionAssign::new(spec, input(0)?, output)?),
         OperatorSpec::GroupAggregate(spec) => Box::new(GroupAggregate::new(spec, input(0)?, output, shard)?),
         OperatorSpec::Join(spec) => Box::new(Join::new(spec, input(0)?, input(1)?, output)?),
-        OperatorSpec::WindowJoin(spec) => {
-            Box::new(WindowJoin::new(spec, Arc::clone(input(0)?), Arc::clone(input(1)?), output))
-        }
+        OperatorSpec::IntervalJoin(spec) => Box::new(IntervalJoin::new(spec, input(0)?, input(1)?, output)?),
+        OperatorSpec::TemporalJoin(spec) => Box::new(TemporalJoin::new(spec, input(0)?, input(1)?, output)?),
+        OperatorSpec::WindowJoin(spec) => Box::new(WindowJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::Rank(spec) => rank::build(spec, input(0)?, output)?,
         OperatorSpec::Over(spec) => over::build(spec, input(0)?, output)?,
         OperatorSpec::Source(_)

@@ -26,7 +26,6 @@ pub mod session;
 pub mod stateless;
 pub mod union;
 pub mod window_aggregate;
-pub mod window_join;
 pub mod windows;
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub struct JoinSpec {
 /// `right_time + lower <= left_time <= right_time + upper`. Columns as [`JoinSpec`].
 #[derive(Debug, Clone)]
 pub struct IntervalJoinSpec {
-    /// Which rows come out. Not `Mark`.
+    /// Which rows come out.
     pub kind: JoinKind,
     /// Equal columns.
     pub keys: Vec<JoinKey>,
@@ -67,6 +67,17 @@ pub struct TemporalJoinSpec {
     pub left_time: usize,
     /// Event time: the column from whose time on a version is valid. `None`: processing time, the version at arrival.
     pub right_time: Option<usize>,
-    /// A further condition over the left columns followed by the right.
+    /// Which version of event time is meant. Unused in processing time.
+    pub asof: AsofMatch,
+    /// A further condition over the left columns followed by the right; it chooses no other version.
     pub residual: Option<Scalar>,
+}
+
+/// Which version of a table a row is joined with: that with the greatest time of those that are so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsofMatch {
+    /// `right_time <= left_time`: `FOR SYSTEM_TIME AS OF`.
+    AtOrBefore,
+    /// `right_time < left_time`.
+    Before,
 }

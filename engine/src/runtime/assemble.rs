@@ -245,6 +245,8 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
             | OperatorSpec::Join(_)
+            | OperatorSpec::IntervalJoin(_)
+            | OperatorSpec::TemporalJoin(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

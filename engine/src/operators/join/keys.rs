@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::NONE;
 use crate::error::{EngineError, Result};
+use crate::message::Delta;
 use crate::operators::group_table::GroupTable;
 use crate::plan::JoinKey;
 
@@ -82,6 +83,20 @@ impl Keys {
             self.null_slot = slots.get(row).copied();
         }
         Ok(slots)
+    }
+
+    /// Rows of an input and their slots. Those whose key equals none are dropped unless `keep_keyless`.
+    ///
+    /// # Errors
+    /// As [`Self::slots`].
+    pub(super) fn keyed(&mut self, port: usize, delta: Delta, keep_keyless: bool) -> Result<(Delta, Vec<u32>)> {
+        let mut slots = self.slots(port, &delta.batch)?;
+        if keep_keyless || !slots.contains(&NONE) {
+            return Ok((delta, slots));
+        }
+        let delta = delta.filter(&slots.iter().map(|slot| Some(*slot != NONE)).collect())?;
+        slots.retain(|slot| *slot != NONE);
+        Ok((delta, slots))
     }
 
     /// Of a null-aware join: the slot of the rows whose key is null.

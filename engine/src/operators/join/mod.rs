@@ -1,21 +1,32 @@
-//! Joins of streams. [`Join`] keeps both inputs whole and follows their changes.
+//! Joins of streams.
 //!
-//! All of them are made of the same parts: [`keys`] gives the rows of both inputs slots, [`store`] keeps the rows of an
-//! input with one chain a slot, [`walk`] follows chains to candidate pairs, a batch at a time, [`pairs`] asks the
-//! residual condition and makes output rows out of row numbers. The join of equal windows is in
-//! [`window_join`](super::window_join).
+//! [`Join`] keeps both inputs whole and follows their changes; [`IntervalJoin`] keeps what bounds of event time let meet;
+//! [`TemporalJoin`] joins rows with the version of a table that is valid at their time; [`WindowJoin`] joins rows of equal
+//! windows.
+//!
+//! All are made of the same parts: `keys` gives the keys of both inputs slots; `store` keeps the rows of an input, with
+//! one chain a slot, in the batches of `chunks`; `walk` follows chains to candidate pairs, a batch at a time; `pairs` asks
+//! the residual condition and makes output rows out of row numbers.
 
+mod interval;
 mod keys;
 mod pairs;
 mod regular;
 mod store;
+mod temporal;
+mod timed;
+mod versions;
 mod walk;
+mod window;
 
 mod chunks;
 mod identity;
 mod side;
 
+pub use self::interval::IntervalJoin;
 pub use self::regular::Join;
+pub use self::temporal::TemporalJoin;
+pub use self::window::WindowJoin;
 
 /// Stands for no row, and for the slot of a key that equals none.
 const NONE: u32 = u32::MAX;

@@ -143,3 +143,12 @@ pub(super) fn gives_pairs(kind: JoinKind) -> bool {
         JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => false,
     }
 }
+
+/// Whether rows that come out on their own do so when they have a partner, or when they have none.
+pub(super) fn shows(kind: JoinKind, partner: bool) -> bool {
+    match kind {
+        JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full | JoinKind::Anti => !partner,
+        JoinKind::Semi => partner,
+        JoinKind::Mark => true,
+    }
+}

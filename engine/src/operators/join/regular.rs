@@ -5,12 +5,11 @@
 //! their partners is kept: an outer row comes out while it is zero. A join that cannot retract, because neither input does
 //! and no partner takes anything back, emits at once.
 
-use arrow::array::BooleanArray;
 use arrow::datatypes::SchemaRef;
 
 use super::NONE;
 use super::keys::Keys;
-use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs};
+use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs, shows};
 use super::side::{Changes, Side};
 use super::walk::Walk;
 use crate::error::Result;
@@ -105,8 +104,8 @@ impl Join {
         found: &mut Found,
         now: ProcessingTime,
     ) -> Result<()> {
-        for port in 0..2 {
-            let drivers = if rising { &changes[port].rises } else { &changes[port].falls };
+        for (port, changes) in changes.iter().enumerate() {
+            let drivers = if rising { &changes.rises } else { &changes.falls };
             let mut walk = Walk::new(drivers, self.keys.null_slot());
             loop {
                 let mut pairs = Pairs::default();
@@ -193,7 +192,7 @@ impl Join {
         for (row, before) in moved.into_iter().chain(unmoved) {
             let after = side.partners[row as usize];
             for partner in [false, true] {
-                if !self.shows(partner) {
+                if !shows(self.kind, partner) {
                     continue;
                 }
                 let old = if (before > 0) == partner { side.old(row) } else { 0 };
@@ -214,15 +213,6 @@ impl Join {
         Ok(())
     }
 
-    /// Whether rows on their own come out when they have a partner, or when they have none.
-    fn shows(&self, partner: bool) -> bool {
-        match self.kind {
-            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full | JoinKind::Anti => !partner,
-            JoinKind::Semi => partner,
-            JoinKind::Mark => true,
-        }
-    }
-
     /// Whether a left row with a partner is done with: it has come out, or never will.
     fn is_final(&self) -> bool {
         let inserts = self.sides.iter().all(|side| !side.retracts());
@@ -232,14 +222,7 @@ impl Join {
 
 impl Operator for Join {
     fn on_delta(&mut self, port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        let mut slots = self.keys.slots(port, &delta.batch)?;
-        let mut delta = delta;
-        if !comes_alone(self.kind, port) && slots.contains(&NONE) {
-            // Rows without a key that could be met, on a side that needs one.
-            let keep: BooleanArray = slots.iter().map(|slot| Some(*slot != NONE)).collect();
-            delta = delta.filter(&keep)?;
-            slots.retain(|slot| *slot != NONE);
-        }
+        let (delta, slots) = self.keys.keyed(port, delta, comes_alone(self.kind, port))?;
         if let Some(side) = self.sides.get_mut(port) {
             side.fold(&delta, &slots)?;
         }

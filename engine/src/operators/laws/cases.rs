@@ -34,6 +34,7 @@ impl Case {
         match &self.spec {
             OperatorSpec::GroupAggregate(spec) => spec.retracts,
             OperatorSpec::WindowAggregate(spec) => spec.retracts,
+            OperatorSpec::Join(spec) => spec.retracts != (false, false),
             _ => false,
         }
     }
@@ -232,7 +233,7 @@ fn group_aggregate(keyed: bool, sql: &str, retracts: bool) -> Case {
 }
 
 fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
-    let left_only = matches!(kind, JoinKind::Semi | JoinKind::Anti);
+    let left_only = matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark);
     let named = |prefix: &str| -> Vec<Field> {
         windowed()
             .fields()
@@ -246,9 +247,8 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         JoinKind::Left => "LEFT JOIN",
         JoinKind::Right => "RIGHT JOIN",
         JoinKind::Full => "FULL JOIN",
-        JoinKind::Semi => "LEFT SEMI JOIN",
+        JoinKind::Semi | JoinKind::Mark => "LEFT SEMI JOIN",
         JoinKind::Anti => "LEFT ANTI JOIN",
-        JoinKind::Mark => panic!("no window join marks rows"),
     };
     let side = |table: &str| format!("(SELECT * FROM ({}) WHERE we - 1 > w)", windows(table, "tumble 10 0"));
     let columns = |side: &str| {
@@ -258,6 +258,18 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
     let by_key = if keyed { "AND l.k = r.k" } else { "" };
     let and = if residual { "AND l.v < r.v" } else { "" };
     let (left, right) = (side("t"), side("u"));
+    let query = |columns: &str, join: &str| {
+        format!("SELECT {columns} FROM {left} AS l {join} {right} AS r ON l.ws = r.ws {by_key} {and}")
+    };
+    let (result, output) = if kind == JoinKind::Mark {
+        let marked = |mark: bool, join: &str| query(&format!("{columns}, {mark} AS mark"), join);
+        let mark = vec![Field::new("mark", DataType::Boolean, false)];
+        let result = marked(true, join) + " UNION ALL " + &marked(false, "LEFT ANTI JOIN");
+        (result, Arc::new(Schema::new([named("l_"), mark].concat())))
+    } else {
+        let output = if left_only { Arc::new(Schema::new(named("l_"))) } else { Arc::clone(&pairs) };
+        (query(&columns, join), output)
+    };
     let late = |table: &str| format!("SELECT * FROM ({}) WHERE we - 1 <= w", windows(table, "tumble 10 0"));
     Case {
         name: format!("window join {kind:?} keyed {keyed} residual {residual}"),
@@ -270,8 +282,8 @@ fn window_join(kind: JoinKind, keyed: bool, residual: bool) -> Case {
         }),
         inputs: vec![windowed(), windowed()],
         times: Times::Closing(if left_only { vec![6] } else { vec![6, 13] }),
-        output: if left_only { Arc::new(Schema::new(named("l_"))) } else { pairs },
-        result: format!("SELECT {columns} FROM {left} AS l {join} {right} AS r ON l.ws = r.ws {by_key} {and}"),
+        output,
+        result,
         late: Some(format!("SELECT count(*) FROM ({} UNION ALL {})", late("t"), late("u"))),
         retracts: false,
     }
@@ -352,8 +364,8 @@ pub(super) fn all() -> Vec<Case> {
     cases.extend([(true, ALL), (false, ALL), (true, "")].map(|(keyed, sql)| group_aggregate(keyed, sql, false)));
     let changing = [(true, ALL), (true, WIDE), (false, ALL), (true, "")];
     cases.extend(changing.map(|(keyed, sql)| group_aggregate(keyed, sql, true)));
-    let kinds = [JoinKind::Inner, JoinKind::Left, JoinKind::Right, JoinKind::Full, JoinKind::Semi, JoinKind::Anti];
-    for kind in kinds {
+    use JoinKind::{Anti, Full, Inner, Left, Mark, Right, Semi};
+    for kind in [Inner, Left, Right, Full, Semi, Anti, Mark] {
         cases.push(window_join(kind, true, false));
         cases.push(window_join(kind, true, true));
     }

@@ -29,6 +29,8 @@ pub(super) enum Times {
     None,
     /// No row is earlier than the watermark before it.
     NotBefore(usize),
+    /// The same of several columns, where they are not null.
+    NoneBefore(Vec<usize>),
     /// Rows come with the first watermark that reaches these columns: neither before nor after.
     Closing(Vec<usize>),
 }
@@ -134,6 +136,14 @@ impl Harness {
         self.operator.restore(state)
     }
 
+    /// Notes how many rows each table of the state has.
+    pub(super) fn tell_state(&mut self) -> Result<()> {
+        let state = self.operator.snapshot()?;
+        let rows = state.tables.iter().map(|(name, rows)| format!("{name} {}", rows.num_rows()));
+        self.log.push(rows.collect::<Vec<_>>().join(", "));
+        Ok(())
+    }
+
     fn call(&mut self, run: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<()>) -> Result<()> {
         run(self.operator.as_mut(), &mut Context::new(self.now, &mut self.out))?;
         for item in std::mem::take(&mut self.out.items) {
@@ -144,6 +154,9 @@ impl Harness {
                     self.emitted = watermark.0;
                 }
             }
+        }
+        if self.out.evicted_keys > 0 {
+            self.log.push(format!("evicted {}", std::mem::take(&mut self.out.evicted_keys)));
         }
         if self.out.late_rows > 0 {
             self.log.push(format!("late {}", self.out.late_rows));
@@ -175,6 +188,11 @@ impl Harness {
             Times::NotBefore(column) => {
                 let time = cells[*column].unwrap_or(i64::MAX / 1_000) * 1_000;
                 assert!(time >= self.emitted, "law 3: time {time} after watermark {}", self.emitted);
+            }
+            Times::NoneBefore(columns) => {
+                for time in columns.iter().filter_map(|column| cells[*column]) {
+                    assert!(time * 1_000 >= self.emitted, "law 3: time {time} after watermark {}", self.emitted);
+                }
             }
             Times::Closing(columns) => {
                 for time in columns.iter().filter_map(|column| cells[*column]) {

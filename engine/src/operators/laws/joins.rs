@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::cases::{Case, rows};
 use super::harness::Times;
 use super::oracle::scalar;
-use crate::plan::{JoinKey, JoinKind, JoinSpec, OperatorSpec};
+use crate::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, OperatorSpec, TemporalJoinSpec};
 
 /// All kinds.
 const KINDS: [JoinKind; 7] =
@@ -73,8 +73,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         On::KeyAndFlag => (vec![key(0, true), key(3, false)], "(l.k IS NOT DISTINCT FROM r.k) AND l.b = r.b"),
     };
     let and = if residual { " AND l.v < r.v" } else { "" };
-    // One property retracts on both ports or on none.
-    let both = retracts == (true, true);
+    let any_order = retracts != (false, false);
     Case {
         name: format!("join {kind:?} on {on:?} residual {residual} retracts {retracts:?}"),
         spec: OperatorSpec::Join(JoinSpec {
@@ -90,7 +89,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         times: Times::None,
         result: query(kind, "t", "u", &(sql.to_owned() + and)),
         late: None,
-        retracts: both,
+        retracts: any_order,
     }
 }
 
@@ -131,4 +130,99 @@ pub(super) fn regular() -> Vec<Case> {
         cases.push(join(kind, On::KeyAndFlag, true, (true, true)));
     }
     cases
+}
+
+/// Regular joins of an input that retracts with one that does not.
+pub(super) fn half_retracting(port: usize) -> Vec<Case> {
+    let retracts = (port == 0, port == 1);
+    KINDS.iter().map(|kind| join(*kind, On::Key, *kind == JoinKind::Full, retracts)).collect()
+}
+
+/// `l.ts BETWEEN r.ts + lower AND r.ts + upper`, in milliseconds.
+fn interval(kind: JoinKind, (lower, upper): (i64, i64), keyed: bool, residual: bool) -> Case {
+    let in_time = |table: &str| format!("(SELECT * FROM {table} WHERE ts >= w)");
+    let by_key = if keyed { " AND l.k = r.k" } else { "" };
+    let and = if residual { " AND l.v < r.v" } else { "" };
+    let on = format!("l.ts >= r.ts + ({lower}) AND l.ts <= r.ts + ({upper}){by_key}{and}");
+    let late = |table: &str| format!("SELECT id FROM {table} WHERE ts < w");
+    Case {
+        name: format!("interval join {kind:?} {lower} to {upper} keyed {keyed} residual {residual}"),
+        spec: OperatorSpec::IntervalJoin(IntervalJoinSpec {
+            kind,
+            keys: if keyed { vec![JoinKey { left: 0, right: 0, null_equal: false }] } else { Vec::new() },
+            left_time: 1,
+            right_time: 1,
+            lower_us: lower * 1_000,
+            upper_us: upper * 1_000,
+            residual: residual.then(|| scalar("l_v < r_v", &pairs())),
+        }),
+        inputs: vec![rows(), rows()],
+        output: output(kind),
+        times: match kind {
+            JoinKind::Inner | JoinKind::Left | JoinKind::Right | JoinKind::Full => Times::NoneBefore(vec![1, 5]),
+            JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => Times::NotBefore(1),
+        },
+        result: query(kind, &in_time("t"), &in_time("u"), &on),
+        late: Some(format!("SELECT count(*) FROM ({} UNION ALL {})", late("t"), late("u"))),
+        retracts: false,
+    }
+}
+
+/// Interval joins.
+pub(super) fn intervals() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in KINDS {
+        cases.push(interval(kind, (0, 8), true, false));
+        cases.push(interval(kind, (3, 6), true, false));
+        cases.push(interval(kind, (-20, -4), true, true));
+        cases.push(interval(kind, (-3, 3), false, true));
+    }
+    cases
+}
+
+/// Each row of `t` with the last row of `u` of its key up to its time.
+fn temporal(kind: JoinKind, asof: AsofMatch, residual: bool) -> Case {
+    let compared = match asof {
+        AsofMatch::AtOrBefore => "r.ts <= l.ts",
+        AsofMatch::Before => "r.ts < l.ts",
+    };
+    let versions = format!(
+        "(SELECT * FROM (SELECT l.id AS lid, r.*, row_number() OVER (PARTITION BY l.id ORDER BY r.ts DESC, r.id DESC) AS n \
+         FROM t AS l JOIN u AS r ON l.k = r.k AND {compared}) WHERE n = 1)"
+    );
+    let and = if residual { " AND l.v < r.v" } else { "" };
+    Case {
+        name: format!("temporal join {kind:?} {asof:?} residual {residual}"),
+        spec: OperatorSpec::TemporalJoin(TemporalJoinSpec {
+            kind,
+            keys: vec![JoinKey { left: 0, right: 0, null_equal: false }],
+            left_time: 1,
+            right_time: Some(1),
+            asof,
+            residual: residual.then(|| scalar("l_v < r_v", &pairs())),
+        }),
+        inputs: vec![rows(), rows()],
+        output: output(kind),
+        times: Times::NotBefore(1),
+        result: query(kind, "t", &versions, &format!("l.id = r.lid{and}")),
+        late: None,
+        retracts: false,
+    }
+}
+
+/// Temporal joins.
+pub(super) fn temporals() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in [JoinKind::Inner, JoinKind::Left] {
+        for asof in [AsofMatch::AtOrBefore, AsofMatch::Before] {
+            cases.push(temporal(kind, asof, false));
+            cases.push(temporal(kind, asof, true));
+        }
+    }
+    cases
+}
+
+/// Every join.
+pub(super) fn all() -> impl Iterator<Item = Case> {
+    [regular(), half_retracting(0), half_retracting(1), intervals(), temporals()].into_iter().flatten()
 }

@@ -1,7 +1,7 @@
 //! Operators as text: what is told to them line by line, and what they answer.
 //!
 //! `0: 1 1000 5 1, retract 2 _ 7 0` are two rows into port 0 (`_` is null); `watermark`, `clock` (milliseconds),
-//! `barrier`, `restart` and `end` are what they say. Each line that is answered is followed by the answer; the folded
+//! `barrier`, `restart` and `end` are what they say; `state` asks how many rows the tables of a snapshot have. Each line that is answered is followed by the answer; the folded
 //! result stands at the end behind `=`.
 
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) 
         .into_iter()
         .chain(super::rank::cases())
         .chain(super::over::cases())
+        .chain(super::joins::all())
         .find(|case| case.name == name)
         .unwrap();
     if by_clock {
@@ -32,6 +33,8 @@ pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) 
                 WindowInput::Attached { .. } => panic!("{name} has windows of its own"),
             },
             OperatorSpec::Rank(spec) => spec.ttl_us = Some(10_000),
+            OperatorSpec::Join(spec) => spec.ttl_us = (Some(10_000), Some(10_000)),
+            OperatorSpec::TemporalJoin(spec) => spec.right_time = None,
             other => panic!("{other:?} knows no clock"),
         }
     }
@@ -70,6 +73,7 @@ fn tell(harness: &mut Harness, line: &str) -> Result<()> {
         "barrier" => harness.barrier(),
         "restart" => harness.restart(),
         "end" => harness.end(),
+        "state" => harness.tell_state(),
         other => panic!("{other} in a script"),
     }
 }
