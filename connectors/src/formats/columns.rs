@@ -76,7 +76,7 @@ pub(crate) enum Values {
 #[derive(Debug)]
 pub(crate) struct ByteColumn {
     offsets: Vec<i32>,
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 impl ByteColumn {
