@@ -10,22 +10,26 @@ mod layout;
 mod metadata;
 mod options;
 mod partitions;
+mod pending;
 mod properties;
 mod reader;
 mod rows;
 mod settings;
+mod sink;
 mod source;
 mod stream;
 mod upsert;
+mod writer;
 
 use std::sync::Arc;
 
-use millstream_engine::error::{EngineError, Result};
+use millstream_engine::error::Result;
 use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, ScanRequest, Sink, Source, TableSpec,
 };
 
 use settings::{Flavour, Settings};
+use sink::{KafkaSink, SinkOptions};
 use source::KafkaSource;
 
 /// A connector over topics.
@@ -71,7 +75,8 @@ impl Connector for Kafka {
     }
 
     fn validate(&self, table: &TableSpec) -> Result<()> {
-        Settings::new(self.flavour, table).map(|_| ())
+        Settings::new(self.flavour, table)?;
+        SinkOptions::new(table).map(|_| ())
     }
 
     fn source(&self, table: &TableSpec, request: &ScanRequest) -> Result<Arc<dyn Source>> {
@@ -79,7 +84,7 @@ impl Connector for Kafka {
     }
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {
-        Err(EngineError::Unsupported(format!("table \"{}\" cannot be written yet", table.name)))
+        Ok(Arc::new(KafkaSink::new(Settings::new(self.flavour, table)?, table)?))
     }
 
     fn boundedness(&self, table: &TableSpec) -> Boundedness {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use millstream_engine::EngineError;
 use millstream_engine::message::{BATCH_ROWS, Delta};
 use millstream_engine::plan::ChangelogMode;
