@@ -35,7 +35,7 @@ impl Reports {
     }
 
     fn keep(&self, reason: &str) {
-        // "sasl_ssl://host:1/bootstrap: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)"
+        // "host:1/bootstrap: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)"
         let reason = reason.split(" (after ").next().unwrap_or(reason);
         if !reason.contains("brokers are down") {
             *self.last.lock() = Some(reason.to_owned());
@@ -46,6 +46,10 @@ impl Reports {
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "librdkafka");
+        if facility == "FAIL" {
+            // "[thrd:host:1/bootstrap]: host:1/bootstrap: Connect to … failed: …"
+            self.keep(message.split_once("]: ").map_or(message, |(_, reason)| reason));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -68,8 +68,6 @@ fn partitions(topic: &MetadataTopic) -> impl Iterator<Item = Partition> {
 
 fn ask(consumer: &Consumer, settings: &Settings, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata> {
     consumer.fetch_metadata(topic, TIMEOUT).map_err(|error| {
-        // Reports of errors wait in the consumer's queue until somebody polls it.
-        while consumer.poll(std::time::Duration::ZERO).is_some() {}
         consumer.context().explain(&format!("cannot reach Kafka at {}", settings.servers()), &error)
     })
 }

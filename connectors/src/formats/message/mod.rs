@@ -21,6 +21,7 @@ use self::change::{ChangeDecoder, ChangeEncoder, ChangeFormat, ChangeKind};
 use self::csv::{CsvMessages, CsvMessageEncoder};
 use self::json::{JsonMessageEncoder, JsonMessages};
 use self::raw::{RawMessageEncoder, RawMessages};
+use super::avro::{AvroFormat, AvroMessageEncoder, AvroMessages};
 use super::csv::CsvFormat;
 use super::json::JsonFormat;
 use super::{WantedColumn, check_types, is_json_type, is_text_scalar, raw as raw_format};
@@ -29,7 +30,7 @@ pub(crate) use options::{Role, options};
 
 /// The names of the formats of messages.
 pub(crate) const MESSAGE_FORMATS: &[&str] =
-    &["canal-json", "csv", "debezium-json", "json", "maxwell-json", "raw"];
+    &["avro", "avro-confluent", "canal-json", "csv", "debezium-json", "json", "maxwell-json", "raw"];
 
 /// Decodes messages, one after the other, to rows.
 pub(crate) trait MessageDecoder: Send {
@@ -109,6 +110,8 @@ pub(crate) enum MessageFormat {
     Raw,
     /// JSON that tells what changed in a database.
     Change(ChangeFormat),
+    /// An Avro record.
+    Avro(AvroFormat),
 }
 
 impl MessageFormat {
@@ -117,6 +120,7 @@ impl MessageFormat {
     /// # Errors
     /// Where the format is unknown, or its options contradict one another.
     pub(crate) fn from_options(role: Role, options: &OptionValues) -> Result<Option<Self>> {
+        let subject = options::subject(role, options);
         let Some((name, options)) = options::of_role(role, options) else { return Ok(None) };
         let format = match name.as_str() {
             "json" => Self::Json(JsonFormat::from_options(&options)?),
@@ -125,6 +129,8 @@ impl MessageFormat {
             "debezium-json" => Self::Change(ChangeFormat::from_options(ChangeKind::Debezium, &options)?),
             "canal-json" => Self::Change(ChangeFormat::from_options(ChangeKind::Canal, &options)?),
             "maxwell-json" => Self::Change(ChangeFormat::from_options(ChangeKind::Maxwell, &options)?),
+            "avro" => Self::Avro(AvroFormat::plain(&options)?),
+            "avro-confluent" => Self::Avro(AvroFormat::confluent(&options, subject)?),
             other => {
                 let hint = format!("the formats of messages are {}", MESSAGE_FORMATS.join(", "));
                 return Err(EngineError::Config {
@@ -139,7 +145,7 @@ impl MessageFormat {
     /// Whether its messages tell of changes.
     pub(crate) fn tells_changes(&self) -> bool {
         match self {
-            Self::Json(_) | Self::Csv(_) | Self::Raw => false,
+            Self::Json(_) | Self::Csv(_) | Self::Raw | Self::Avro(_) => false,
             Self::Change(_) => true,
         }
     }
@@ -151,6 +157,7 @@ impl MessageFormat {
             Self::Csv(_) => "csv",
             Self::Raw => "raw",
             Self::Change(format) => format.kind.name(),
+            Self::Avro(format) => format.name(),
         }
     }
 
@@ -164,6 +171,7 @@ impl MessageFormat {
             Self::Csv(format) => Box::new(CsvMessages::new(format, columns, wanted)?),
             Self::Raw => Box::new(RawMessages::new(columns, wanted)?),
             Self::Change(format) => Box::new(ChangeDecoder::new(format, columns, wanted)?),
+            Self::Avro(format) => Box::new(AvroMessages::new(format, columns, wanted)?),
         })
     }
 
@@ -177,6 +185,7 @@ impl MessageFormat {
             Self::Csv(format) => Box::new(CsvMessageEncoder::new(format, columns)),
             Self::Raw => Box::new(RawMessageEncoder),
             Self::Change(format) => Box::new(ChangeEncoder::new(format)),
+            Self::Avro(format) => Box::new(AvroMessageEncoder::new(format, columns)?),
         })
     }
 
@@ -186,7 +195,7 @@ impl MessageFormat {
     /// Names the first column that it cannot carry.
     pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
         let carries: fn(&DataType) -> bool = match self {
-            Self::Json(_) | Self::Change(_) => is_json_type,
+            Self::Json(_) | Self::Change(_) | Self::Avro(_) => is_json_type,
             Self::Csv(_) => is_text_scalar,
             Self::Raw => return raw_format::check(columns),
         };

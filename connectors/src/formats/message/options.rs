@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 
 use super::{MESSAGE_FORMATS, change};
+use crate::formats::avro;
 use crate::formats::csv::CsvFormat;
 use crate::formats::json::JsonFormat;
 
@@ -26,7 +27,7 @@ static OPTIONS: LazyLock<Vec<OptionDescriptor>> = LazyLock::new(|| {
         default: None,
         doc,
     };
-    let own = [JsonFormat::options(), CsvFormat::options(), change::options()].concat();
+    let own = [JsonFormat::options(), CsvFormat::options(), change::options(), avro::options()].concat();
     let mut options = vec![
         format("format", "How rows stand in the values of messages."),
         format("value.format", "Another name of 'format'; its own options then begin with 'value.' too."),
@@ -58,4 +59,13 @@ pub(super) fn of_role(role: Role, options: &OptionValues) -> Option<(String, Opt
     };
     let own = options.0.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())));
     Some((name.to_lowercase(), OptionValues(own.collect())))
+}
+
+/// The name under which a registry keeps the schema of a role, where nothing else is said.
+pub(super) fn subject(role: Role, options: &OptionValues) -> Option<String> {
+    let suffix = match role {
+        Role::Value => "value",
+        Role::Key => "key",
+    };
+    options.get("topic").map(|topic| format!("{topic}-{suffix}"))
 }
