@@ -294,6 +294,17 @@ def bad_input(db, kafka):
     check("upsert-kafka needs a key", "PRIMARY KEY" in error, True)
 
 
+def example(server, kafka):
+    """examples/kafka, as its page says."""
+    with open(os.path.join(ROOT, "examples", "kafka", "auctions.sql")) as script:
+        text = script.read().replace("127.0.0.1:9092", kafka.address)
+    call = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(server.port), "-U", "dev", "millstream"]
+    done = subprocess.run(call, input=text, capture_output=True, text=True, timeout=60)
+    check("the example runs", (done.returncode, done.stderr), (0, ""))
+    with server.connect() as db:
+        wait_until("the example's view fills", lambda: rows(db, "SELECT count(*) > 1 FROM latest") == [(True,)])
+
+
 def main():
     """Starts a broker and a server, runs all of it, stops both."""
     with tempfile.TemporaryDirectory() as data:
@@ -309,6 +320,7 @@ def main():
                 bad_input(db, kafka)
                 windows(db, kafka)
                 streaming(db, kafka, broker)
+                example(server, kafka)
                 check("the server still runs", server.process.poll(), None)
         finally:
             server.stop()

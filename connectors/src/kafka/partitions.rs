@@ -1,6 +1,7 @@
 //! Which partitions there are, and where a [`Point`] is in each. Asks the brokers, and waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use millstream_engine::error::{EngineError, Result};
 use rdkafka::consumer::Consumer as _;
@@ -10,6 +11,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Consumer, TIMEOUT};
 use super::settings::{Point, Settings, Topics};
+
+/// Events of the client that may tell why a question was not answered.
+const EVENTS: usize = 100;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +72,10 @@ fn partitions(topic: &MetadataTopic) -> impl Iterator<Item = Partition> {
 
 fn ask(consumer: &Consumer, settings: &Settings, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata> {
     consumer.fetch_metadata(topic, TIMEOUT).map_err(|error| {
+        // What the client has to say waits in its queue; an event that is served may look like none.
+        for _ in 0..EVENTS {
+            drop(consumer.poll(Duration::ZERO));
+        }
         consumer.context().explain(&format!("cannot reach Kafka at {}", settings.servers()), &error)
     })
 }
