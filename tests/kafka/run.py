@@ -237,18 +237,18 @@ def upserts(db, kafka):
     kafka.send("users", [(0, key(1), None), (1, key(3), {"id": 3, "name": "e"})])
     db.execute("FLUSH")
     check("a view follows", rows(db, "SELECT * FROM users_view ORDER BY id"), [(3, "E")])
-    kafka.create("totals")
-    db.execute(table("totals", "name STRING, n BIGINT, PRIMARY KEY (name) NOT ENFORCED", "totals", address,
+    kafka.create("clicks_by_name")
+    db.execute(table("clicks_by_name", "name STRING, n BIGINT, PRIMARY KEY (name) NOT ENFORCED", "clicks_by_name", address,
                      connector="upsert-kafka", fmt=json_formats))
     kafka.create("clicks")
     db.execute(table("clicks", "name STRING", "clicks", address, "'scan.startup.mode' = 'earliest-offset'"))
-    db.execute("INSERT INTO totals SELECT name, count(*) FROM clicks GROUP BY name")
+    db.execute("INSERT INTO clicks_by_name SELECT name, count(*) FROM clicks GROUP BY name")
     kafka.send("clicks", [(0, None, {"name": n}) for n in ("a", "b", "a")])
-    last = lambda: {k: v for _, k, v in kafka.read("totals")}  # noqa: E731
+    last = lambda: {k: v for _, k, v in kafka.read("clicks_by_name")}  # noqa: E731
     want = {b'{"name":"a"}': b'{"name":"a","n":2}', b'{"name":"b"}': b'{"name":"b","n":1}'}
     wait_until("an aggregate is written as upserts", lambda: last() == want)
-    check("no deletion between", [v for _, _, v in kafka.read("totals") if v is None], [])
-    check("and read back", rows(db, "SELECT * FROM totals ORDER BY name"), [("a", 2), ("b", 1)])
+    check("no deletion between", [v for _, _, v in kafka.read("clicks_by_name") if v is None], [])
+    check("and read back", rows(db, "SELECT * FROM clicks_by_name ORDER BY name"), [("a", 2), ("b", 1)])
     kafka.create("copy")
     db.execute(table("copy", columns, "copy", address, connector="upsert-kafka", fmt=json_formats))
     db.execute("INSERT INTO copy SELECT id, name FROM users")

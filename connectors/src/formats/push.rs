@@ -9,10 +9,12 @@ impl Column {
     /// they are no UTF-8.
     pub(crate) fn push_bytes(&mut self, value: &[u8]) -> bool {
         let fits = match &mut self.values {
-            Values::Utf8(bytes) => std::str::from_utf8(value).is_ok() && {
-                bytes.data.extend_from_slice(value);
-                bytes.close()
-            },
+            Values::Utf8(bytes) => {
+                std::str::from_utf8(value).is_ok() && {
+                    bytes.data.extend_from_slice(value);
+                    bytes.close()
+                }
+            }
             Values::Binary(bytes) => {
                 bytes.data.extend_from_slice(value);
                 bytes.close()

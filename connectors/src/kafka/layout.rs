@@ -38,7 +38,9 @@ impl Columns {
         let prefix = table.options.get("key.fields-prefix").unwrap_or("");
         let except_key = table.options.get("value.fields-include").is_some_and(|word| word == "EXCEPT_KEY");
         if !prefix.is_empty() && !except_key {
-            return Err(EngineError::config("option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY'"));
+            return Err(EngineError::config(
+                "option \"key.fields-prefix\" needs 'value.fields-include' = 'EXCEPT_KEY'",
+            ));
         }
         let mut key_fields: Vec<FieldRef> = Vec::with_capacity(key.len());
         for field in key.iter().filter_map(|index| fields.get(*index)) {
@@ -78,7 +80,10 @@ fn key_fields(table: &TableSpec, has_key_format: bool) -> Result<Vec<usize>> {
         let fields = table.schema.fields();
         let index = fields.iter().position(|field| field.name() == name);
         index.filter(|index| is_physical(fields, *index)).ok_or_else(|| {
-            EngineError::config(format!("option \"key.fields\" names no column of table \"{}\": \"{name}\"", table.name))
+            EngineError::config(format!(
+                "option \"key.fields\" names no column of table \"{}\": \"{name}\"",
+                table.name
+            ))
         })
     };
     names.split(';').map(str::trim).filter(|name| !name.is_empty()).map(find).collect()

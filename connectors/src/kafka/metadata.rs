@@ -48,9 +48,9 @@ impl Metadata {
             Self::Topic => MetadataColumn::Topic(StringBuilder::new()),
             Self::Partition => MetadataColumn::Partition(Int32Builder::new()),
             Self::Offset => MetadataColumn::Offset(Int64Builder::new()),
-            Self::Timestamp => MetadataColumn::Timestamp(
-                TimestampMillisecondBuilder::new().with_data_type(timestamp_type()),
-            ),
+            Self::Timestamp => {
+                MetadataColumn::Timestamp(TimestampMillisecondBuilder::new().with_data_type(timestamp_type()))
+            }
             Self::TimestampType => MetadataColumn::TimestampType(StringBuilder::new()),
             Self::Headers => {
                 let (key, value) = header_fields();

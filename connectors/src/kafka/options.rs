@@ -10,12 +10,7 @@ const STARTUP_MODES: &[&str] = &["earliest-offset", "latest-offset", "group-offs
 /// Where reading ends.
 const BOUNDED_MODES: &[&str] = &["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
 
-fn option(
-    name: &'static str,
-    kind: OptionType,
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> OptionDescriptor {
+fn option(name: &'static str, kind: OptionType, default: Option<&'static str>, doc: &'static str) -> OptionDescriptor {
     OptionDescriptor { name, kind, required: false, default, doc }
 }
 

@@ -112,9 +112,9 @@ pub(super) fn locate<'p>(
             }
             Ok(found)
         }
-        Point::Offsets(offsets) => Ok(partitions
-            .filter_map(|partition| Some((partition.clone(), *offsets.get(&partition.number)?)))
-            .collect()),
+        Point::Offsets(offsets) => {
+            Ok(partitions.filter_map(|partition| Some((partition.clone(), *offsets.get(&partition.number)?))).collect())
+        }
         Point::Group => committed(consumer, settings, partitions.clone()),
     }
 }

@@ -179,7 +179,9 @@ fn point(options: &OptionValues, which: &str, default: &str) -> Result<Option<Po
     let (at, list) = (format!("scan.{which}.timestamp-millis"), format!("scan.{which}.specific-offsets"));
     let mode = options.get(&mode_name).unwrap_or(default).to_ascii_lowercase();
     let needed = |name: &str| {
-        options.get(name).ok_or_else(|| EngineError::config(format!("'{mode_name}' = '{mode}' needs option \"{name}\"")))
+        options
+            .get(name)
+            .ok_or_else(|| EngineError::config(format!("'{mode_name}' = '{mode}' needs option \"{name}\"")))
     };
     for (name, of) in [(&at, "timestamp"), (&list, "specific-offsets")] {
         if options.get(name).is_some() && mode != of {

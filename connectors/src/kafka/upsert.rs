@@ -52,12 +52,7 @@ impl Upsert {
     ///
     /// # Errors
     /// Where Arrow cannot make rows of the columns.
-    pub(super) fn apply(
-        &mut self,
-        keys: &[ArrayRef],
-        has_value: &[bool],
-        rows: &RecordBatch,
-    ) -> Result<Option<Delta>> {
+    pub(super) fn apply(&mut self, keys: &[ArrayRef], has_value: &[bool], rows: &RecordBatch) -> Result<Option<Delta>> {
         let keys = self.keys.convert_columns(keys)?;
         // A scan of no columns: only the number of rows counts, and no row differs from another.
         let converted = match rows.num_columns() {

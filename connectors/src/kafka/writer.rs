@@ -75,9 +75,7 @@ impl KafkaWriter {
         let columns = &settings.columns;
         let value_encoder = settings.value.encoder(&columns.value_fields)?;
         let key = match &settings.key {
-            Some(format) => {
-                Some(Part::new(&columns.key_fields, &columns.key, format.encoder(&columns.key_fields)?))
-            }
+            Some(format) => Some(Part::new(&columns.key_fields, &columns.key, format.encoder(&columns.key_fields)?)),
             None => None,
         };
         let pending = match settings.flavour {

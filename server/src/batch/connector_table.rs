@@ -145,9 +145,8 @@ impl PartitionStream for SplitsScan {
         };
         let schema = Arc::clone(&self.schema);
         if self.source.changelog() == ChangelogMode::Retract {
-            let folded = futures::stream::once(folded(reading)).map_ok(|batches| {
-                futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>))
-            });
+            let folded = futures::stream::once(folded(reading))
+                .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)));
             let batches = folded.try_flatten();
             let batches = batches.and_then(move |batch| futures::future::ready(named(&batch, &schema)));
             return Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches));

@@ -21,6 +21,9 @@ use crate::formats::{WantedColumn, sql_name};
 
 type Step = Result<(), Box<Fault>>;
 
+/// The id of the schema of a message, and its value.
+type Opened<'m> = Result<(u32, &'m [u8]), Box<Fault>>;
+
 /// Bytes before the value of a message that names its schema: a zero and the id of the schema.
 const HEADER: usize = 5;
 
@@ -59,7 +62,7 @@ impl AvroMessages {
     }
 
     /// The id of the schema of a message, which is bound then, and the value.
-    fn open<'m>(&mut self, message: &'m [u8], place: &dyn Display) -> Result<Result<(u32, &'m [u8]), Box<Fault>>> {
+    fn open<'m>(&mut self, message: &'m [u8], place: &dyn Display) -> Result<Opened<'m>> {
         let Some(registry) = &self.registry else { return Ok(Ok((0, message))) };
         let (Some(&[0, a, b, c, d]), Some(value)) = (message.first_chunk::<HEADER>(), message.get(HEADER..)) else {
             return Ok(Err(Fault::syntax(0, "the message does not begin with a zero and the id of a schema")));
@@ -86,7 +89,7 @@ impl AvroMessages {
         }
     }
 
-    fn keep(&mut self, rows: usize, fault: Box<Fault>, message: &[u8], place: &dyn Display) -> Result<bool> {
+    fn keep(&mut self, rows: usize, fault: Fault, message: &[u8], place: &dyn Display) -> Result<bool> {
         self.row.truncate(rows);
         match self.ignore_parse_errors {
             true => Ok(true),
@@ -101,7 +104,7 @@ impl MessageDecoder for AvroMessages {
         let decoded = self.open(message, place)?.and_then(|(id, value)| self.record(id, value));
         match decoded {
             Ok(()) => Ok(false),
-            Err(fault) => self.keep(rows, fault, message, place),
+            Err(fault) => self.keep(rows, *fault, message, place),
         }
     }
 
@@ -112,7 +115,7 @@ impl MessageDecoder for AvroMessages {
                 self.row.end();
                 Ok(())
             }
-            Err(fault) => self.keep(rows, fault, b"", place).map(|_| ()),
+            Err(fault) => self.keep(rows, *fault, b"", place).map(|_| ()),
         }
     }
 
@@ -155,9 +158,7 @@ fn bind_fields(fields: Vec<SchemaField>, row: &RowColumn) -> Vec<SchemaField> {
         let slot = match row.names.resolve(&field.name) {
             Target::Exact(slot) => Some(slot),
             // A field of exactly the column's name, if there is one, goes before one that differs in case.
-            Target::Loose(slot) => {
-                row.fields.get(slot).filter(|column| !names.contains(&column.name)).map(|_| slot)
-            }
+            Target::Loose(slot) => row.fields.get(slot).filter(|column| !names.contains(&column.name)).map(|_| slot),
             Target::Skip => None,
         };
         let slot = slot.filter(|slot| taken.get_mut(*slot).is_some_and(|taken| !std::mem::replace(taken, true)));
@@ -171,9 +172,7 @@ fn bind_fields(fields: Vec<SchemaField>, row: &RowColumn) -> Vec<SchemaField> {
 fn bind_value(schema: Schema, column: Option<&Column>) -> Schema {
     match (schema, column.map(|column| &column.values)) {
         (Schema::Record(fields), Some(Values::Row(row))) => Schema::Record(bind_fields(fields, row)),
-        (Schema::Array(item), Some(Values::List(_, items))) => {
-            Schema::Array(Box::new(bind_value(*item, Some(items))))
-        }
+        (Schema::Array(item), Some(Values::List(_, items))) => Schema::Array(Box::new(bind_value(*item, Some(items)))),
         (Schema::Map(value), Some(Values::Map(_, entries))) => {
             Schema::Map(Box::new(bind_value(*value, Some(&entries.1))))
         }

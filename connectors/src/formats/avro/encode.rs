@@ -40,7 +40,8 @@ impl AvroMessageEncoder {
             None => None,
             Some(registry) => {
                 let subject = format.subject.clone();
-                let subject = subject.ok_or_else(|| EngineError::config("option \"avro-confluent.subject\" is missing"))?;
+                let subject =
+                    subject.ok_or_else(|| EngineError::config("option \"avro-confluent.subject\" is missing"))?;
                 Some((Arc::clone(registry), subject, text))
             }
         };

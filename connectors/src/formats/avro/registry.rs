@@ -43,8 +43,11 @@ impl Registry {
     /// Where they name none.
     pub(super) fn from_options(options: &OptionValues) -> Result<Self> {
         let text = options.get("avro-confluent.url").unwrap_or_default();
-        let mut urls: Vec<String> =
-            text.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).filter(|url| !url.is_empty()).collect();
+        let mut urls: Vec<String> = text
+            .split(',')
+            .map(|url| url.trim().trim_end_matches('/').to_owned())
+            .filter(|url| !url.is_empty())
+            .collect();
         if urls.is_empty() {
             return Err(EngineError::Config {
                 message: "format \"avro-confluent\" needs option \"avro-confluent.url\"".to_owned(),

@@ -29,7 +29,8 @@ fn fields(of: Vec<Field>) -> Fields {
 /// Rows from JSON lines.
 fn rows(columns: &Fields, lines: &str) -> RecordBatch {
     let wanted: Vec<_> = (0..columns.len()).map(|index| (index, None)).collect();
-    let mut decoder = JsonDecoder::new(JsonFormat::from_options(&OptionValues::default()).unwrap(), columns, &wanted).unwrap();
+    let mut decoder =
+        JsonDecoder::new(JsonFormat::from_options(&OptionValues::default()).unwrap(), columns, &wanted).unwrap();
     let mut progress = crate::formats::Progress { source: "test", line: 0, bad_rows: 0 };
     decoder.decode(lines.as_bytes(), true, usize::MAX, &mut progress).unwrap();
     decoder.finish().unwrap()

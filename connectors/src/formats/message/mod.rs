@@ -18,7 +18,7 @@ use millstream_engine::message::Delta;
 use millstream_engine::ports::OptionValues;
 
 use self::change::{ChangeDecoder, ChangeEncoder, ChangeFormat, ChangeKind};
-use self::csv::{CsvMessages, CsvMessageEncoder};
+use self::csv::{CsvMessageEncoder, CsvMessages};
 use self::json::{JsonMessageEncoder, JsonMessages};
 use self::raw::{RawMessageEncoder, RawMessages};
 use super::avro::{AvroFormat, AvroMessageEncoder, AvroMessages};
@@ -133,10 +133,7 @@ impl MessageFormat {
             "avro-confluent" => Self::Avro(AvroFormat::confluent(&options, subject)?),
             other => {
                 let hint = format!("the formats of messages are {}", MESSAGE_FORMATS.join(", "));
-                return Err(EngineError::Config {
-                    message: format!("unknown format \"{other}\""),
-                    hint: Some(hint),
-                });
+                return Err(EngineError::Config { message: format!("unknown format \"{other}\""), hint: Some(hint) });
             }
         };
         Ok(Some(format))
