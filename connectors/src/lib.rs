@@ -6,6 +6,7 @@ mod blackhole;
 mod datagen;
 mod filesystem;
 mod formats;
+mod kafka;
 mod nexmark;
 mod print;
 
@@ -20,6 +21,8 @@ pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
         Arc::new(blackhole::Blackhole::default()),
         Arc::new(datagen::Datagen::default()),
         Arc::new(filesystem::Filesystem::default()),
+        Arc::new(kafka::Kafka::append()),
+        Arc::new(kafka::Kafka::upsert()),
         Arc::new(nexmark::Nexmark::default()),
         Arc::new(print::Print::default()),
     ];

@@ -76,7 +76,7 @@ pub(crate) enum Values {
 #[derive(Debug)]
 pub(crate) struct ByteColumn {
     offsets: Vec<i32>,
-    data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 impl ByteColumn {
@@ -486,7 +486,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Ok(Arc::new(if array.data_type() == data_type { array } else { array.with_data_type(data_type.clone()) }))
 }
 
-fn keep<T>(values: &mut Vec<T>, value: Option<T>) -> bool {
+pub(super) fn keep<T>(values: &mut Vec<T>, value: Option<T>) -> bool {
     match value {
         Some(value) => {
             values.push(value);

@@ -3,13 +3,16 @@
 //! Text formats implement [`RecordDecoder`] and [`RecordEncoder`] over bytes and know no files; [`parquet`] needs to jump
 //! about in its file and is driven by the `filesystem` connector. Where files are and when they are read is not here.
 
+pub(crate) mod avro;
 mod columns;
 pub(crate) mod csv;
 mod fault;
 pub(crate) mod json;
+pub(crate) mod message;
 mod names;
 pub(crate) mod parquet;
 mod print;
+mod push;
 pub(crate) mod raw;
 mod text;
 mod types;

@@ -106,7 +106,7 @@ mod tests {
         let mut context = ReadContext { rows_max: 2, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Some(batch.num_rows()),
-            ReadPoll::Pending { .. } | ReadPoll::End => None,
+            ReadPoll::Changes(_) | ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End => None,
         }
     }
 

@@ -7,6 +7,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::message::Delta;
+use crate::plan::ChangelogMode;
 use crate::time::ProcessingTime;
 
 /// Whether a source ends by itself.
@@ -58,6 +60,17 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// Whether it ends.
     fn boundedness(&self) -> Boundedness;
+
+    /// Which changes its rows are: insertions only, or insertions and retractions ([`ReadPoll::Changes`]).
+    fn changelog(&self) -> ChangelogMode {
+        ChangelogMode::Append
+    }
+
+    /// Columns of [`Self::schema`] that identify a row of a source that retracts. `None`: the whole row, with
+    /// multiplicity.
+    fn stream_key(&self) -> Option<Vec<usize>> {
+        None
+    }
 
     /// Whether a read can be repeated from an offset (files, generators: yes; a socket: no).
     fn replayable(&self) -> bool;
@@ -118,6 +131,14 @@ pub struct ReadContext<'a> {
 pub enum ReadPoll {
     /// At least one row.
     Batch(RecordBatch),
+    /// At least one change, from a source whose [`Source::changelog`] says that it retracts.
+    Changes(Delta),
+    /// Rows that were there when a flush began are on their way. As [`Self::Pending`], but the flush is not over; the
+    /// shard polls again when it is woken, or at `retry_at`.
+    Fetching {
+        /// When to ask again, where the reader waits for the clock.
+        retry_at: Option<ProcessingTime>,
+    },
     /// Nothing now. The shard polls again when it is woken, or at `retry_at`.
     Pending {
         /// When to ask again, where the reader waits for the clock.

@@ -47,6 +47,8 @@ enum SplitState {
     Open(Box<dyn SplitReader>),
     /// The reader has nothing; it is asked again when woken or at the time.
     Pending(Box<dyn SplitReader>, Option<ProcessingTime>),
+    /// As pending, and a flush waits for what is on its way.
+    Fetching(Box<dyn SplitReader>, Option<ProcessingTime>),
     Ended,
 }
 
@@ -129,7 +131,7 @@ impl SourceDriver {
             self.flushing = false;
         }
         let retries = self.splits.iter().filter_map(|split| match &split.state {
-            SplitState::Pending(_, retry_at) => *retry_at,
+            SplitState::Pending(_, retry_at) | SplitState::Fetching(_, retry_at) => *retry_at,
             SplitState::Unopened | SplitState::Open(_) | SplitState::Ended => None,
         });
         polled.deadline = retries.chain(polled.deadline).min();
@@ -161,7 +163,7 @@ impl SourceDriver {
         let Some(split) = self.splits.get_mut(index) else { return Ok(false) };
         let mut reader = match std::mem::replace(&mut split.state, SplitState::Ended) {
             SplitState::Unopened => self.spec.source.reader(&split.split)?,
-            SplitState::Open(reader) | SplitState::Pending(reader, _) => reader,
+            SplitState::Open(reader) | SplitState::Pending(reader, _) | SplitState::Fetching(reader, _) => reader,
             SplitState::Ended => return Ok(false),
         };
         let (flushing, mut bad_rows) = (self.flushing, 0);
@@ -177,30 +179,34 @@ impl SourceDriver {
         if let Some(counters) = counters {
             counters.count_bad(bad_rows);
         }
-        match polled? {
-            ReadPoll::Batch(batch) => {
-                if let Some(counters) = counters {
-                    counters.count_in(batch.num_rows());
-                }
-                if let Some(progress) = shared.splits.get(split.progress) {
-                    progress.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-                }
-                split.state = SplitState::Open(reader);
-                split.flushed |= flushing && self.boundedness == Boundedness::Endless;
-                self.emit(index, Delta::append(batch), context, out)?;
-                Ok(true)
+        let delta = match polled? {
+            ReadPoll::Batch(batch) => Delta::append(batch),
+            ReadPoll::Changes(delta) => delta,
+            ReadPoll::Fetching { retry_at } => {
+                split.state = SplitState::Fetching(reader, retry_at);
+                return Ok(false);
             }
             ReadPoll::Pending { retry_at } => {
                 split.state = SplitState::Pending(reader, retry_at);
                 split.flushed |= flushing && self.boundedness != Boundedness::Bounded;
                 self.watermarks.quiet(index, context.now);
-                Ok(false)
+                return Ok(false);
             }
             ReadPoll::End => {
                 self.watermarks.end(index, shared);
-                Ok(true)
+                return Ok(true);
             }
+        };
+        if let Some(counters) = counters {
+            counters.count_in(delta.rows());
         }
+        if let Some(progress) = shared.splits.get(split.progress) {
+            progress.rows.fetch_add(delta.rows() as u64, Ordering::Relaxed);
+        }
+        split.state = SplitState::Open(reader);
+        split.flushed |= flushing && self.boundedness == Boundedness::Endless;
+        self.emit(index, delta, context, out)?;
+        Ok(true)
     }
 
     fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
@@ -233,6 +239,9 @@ impl SplitDriver {
                 self.woken.swap(false, Ordering::AcqRel)
                     || retry_at.is_some_and(|at| at <= now)
                     || (flushing && !self.flushed)
+            }
+            SplitState::Fetching(_, retry_at) => {
+                self.woken.swap(false, Ordering::AcqRel) || retry_at.is_some_and(|at| at <= now)
             }
             SplitState::Ended => false,
         }

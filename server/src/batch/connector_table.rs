@@ -16,7 +16,8 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 use futures::TryStreamExt;
 use millstream_engine::EngineError;
-use millstream_engine::message::BATCH_ROWS;
+use millstream_engine::message::{BATCH_ROWS, Delta};
+use millstream_engine::plan::ChangelogMode;
 use millstream_engine::ports::{
     Boundedness, Connector, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle,
 };
@@ -84,7 +85,9 @@ impl TableProvider for ConnectorScan {
                 notes: self.notes.clone(),
             })
         };
-        let partitions = deal(splits, parallelism).into_iter().map(partition).collect();
+        // A retraction may come from another split than the row: one hand folds them all.
+        let hands = if source.changelog() == ChangelogMode::Retract { 1 } else { parallelism };
+        let partitions = deal(splits, hands).into_iter().map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(schema.clone(), partitions, None, None, false, limit)?))
     }
 }
@@ -140,14 +143,30 @@ impl PartitionStream for SplitsScan {
             notes: self.notes.clone(),
             woken: Arc::default(),
         };
-        let batches = futures::stream::try_unfold(reading, |mut reading| async move {
-            let batch = reading.next().await.map_err(external)?;
-            Ok(batch.map(|batch| (batch, reading)))
-        });
         let schema = Arc::clone(&self.schema);
+        if self.source.changelog() == ChangelogMode::Retract {
+            let folded = futures::stream::once(folded(reading))
+                .map_ok(|batches| futures::stream::iter(batches.into_iter().map(Ok::<_, DataFusionError>)));
+            let batches = folded.try_flatten();
+            let batches = batches.and_then(move |batch| futures::future::ready(named(&batch, &schema)));
+            return Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches));
+        }
+        let batches = futures::stream::try_unfold(reading, |mut reading| async move {
+            let delta = reading.next().await.map_err(external)?;
+            Ok(delta.map(|delta| (delta.batch, reading)))
+        });
         let batches = batches.and_then(move |batch| futures::future::ready(named(&batch, &schema)));
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
+}
+
+/// The rows that are left of a source that retracts.
+async fn folded(mut reading: Reading) -> Result<Vec<RecordBatch>> {
+    let mut deltas = Vec::new();
+    while let Some(delta) = reading.next().await.map_err(external)? {
+        deltas.push(delta);
+    }
+    super::fold_deltas(&reading.source.schema(), &deltas).map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 /// The batch under the schema of the plan; without columns where only the count is asked for.
@@ -172,14 +191,16 @@ struct Reading {
 }
 
 impl Reading {
-    /// The next batch; `None` at the end of the last split.
-    async fn next(&mut self) -> millstream_engine::Result<Option<RecordBatch>> {
+    /// The next rows; `None` at the end of the last split.
+    async fn next(&mut self) -> millstream_engine::Result<Option<Delta>> {
         // A source that never ends is read to what is there now; one that ends, or makes rows for ever, is waited for.
         let waits = self.source.boundedness() != Boundedness::Unbounded;
         loop {
             let retry_at = match self.poll()? {
                 None => return Ok(None),
-                Some(ReadPoll::Batch(batch)) => return Ok(Some(batch)),
+                Some(ReadPoll::Batch(batch)) => return Ok(Some(Delta::append(batch))),
+                Some(ReadPoll::Changes(delta)) => return Ok(Some(delta)),
+                Some(ReadPoll::Fetching { retry_at }) => retry_at,
                 Some(ReadPoll::End) => {
                     self.reader = None;
                     continue;
@@ -214,7 +235,11 @@ impl Reading {
             bad_rows: &mut bad_rows,
         };
         let answer = reader.poll(&mut context)?;
-        let rows = if let ReadPoll::Batch(batch) = &answer { batch.num_rows() as u64 } else { 0 };
+        let rows = match &answer {
+            ReadPoll::Batch(batch) => batch.num_rows() as u64,
+            ReadPoll::Changes(delta) => delta.rows() as u64,
+            ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End => 0,
+        };
         self.notes.add(rows, bad_rows);
         Ok(Some(answer))
     }

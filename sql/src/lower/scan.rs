@@ -38,10 +38,12 @@ impl Lowering<'_> {
                 };
                 let request = ScanRequest { columns: columns.iter().enumerate().map(column).collect() };
                 let opened = self.opener.source(relation, &request)?;
-                let schema = opened.schema();
+                let mut rel = Rel::new(NodeId(0), opened.schema());
+                rel.changelog = opened.changelog();
+                rel.stream_key = opened.stream_key();
                 let table = relation.name.clone();
                 let spec = SourceSpec { table, source: opened, steps: Vec::new(), watermark: None };
-                Ok(self.node(OperatorSpec::Source(spec), Vec::new(), Rel::new(NodeId(0), schema)))
+                Ok(self.node(OperatorSpec::Source(spec), Vec::new(), rel))
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
                 let mut rel = Rel::new(NodeId(0), Arc::clone(&source.schema));

@@ -206,6 +206,11 @@ impl CsvDecoder {
         }
     }
 
+    /// Forgets all rows from `rows` on.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.row.truncate(rows);
+    }
+
     /// Whether the record is an empty line, which means a row only where there is one column.
     fn is_blank(&self) -> bool {
         let blank = matches!(self.spans.as_slice(), [span] if span.start == span.end && !span.quoted);

@@ -10,44 +10,44 @@ use crate::formats::fault::{Fault, shown};
 const DEPTH_MAX: u32 = 128;
 
 /// The result of a step.
-pub(super) type Step<T> = Result<T, Box<Fault>>;
+pub(in crate::formats) type Step<T> = Result<T, Box<Fault>>;
 
 /// A place in a JSON text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(in crate::formats) struct Cursor<'a> {
     bytes: &'a [u8],
     /// Bytes behind us.
-    pub(super) at: usize,
+    pub(in crate::formats) at: usize,
 }
 
 /// A string as it stands in the text, without its quotes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RawString<'a> {
+pub(in crate::formats) struct RawString<'a> {
     /// The bytes between the quotes.
-    pub(super) raw: &'a [u8],
+    pub(in crate::formats) raw: &'a [u8],
     /// Whether a backslash is among them.
-    pub(super) escaped: bool,
+    pub(in crate::formats) escaped: bool,
 }
 
 impl<'a> Cursor<'a> {
     /// At the start of a text.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::formats) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// What is left of the text.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(in crate::formats) fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// The bytes from `start` to here.
-    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+    pub(in crate::formats) fn since(&self, start: usize) -> &'a [u8] {
         self.bytes.get(start..self.at).unwrap_or_default()
     }
 
     /// The next byte that is not white space; it is not passed.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(in crate::formats) fn peek(&mut self) -> Option<u8> {
         loop {
             match self.bytes.get(self.at) {
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes `byte`, which must come next.
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8) -> Step<()> {
+    pub(in crate::formats) fn expect(&mut self, byte: u8) -> Step<()> {
         if self.peek() == Some(byte) {
             self.at += 1;
             Ok(())
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The fault that `wanted` should have come here.
-    pub(super) fn unexpected(&self, wanted: &str) -> Box<Fault> {
+    pub(in crate::formats) fn unexpected(&self, wanted: &str) -> Box<Fault> {
         let rest = self.rest();
         if rest.is_empty() {
             return Fault::syntax(self.at, format!("invalid JSON: expected {wanted}, found the end of the line"));
@@ -80,7 +80,7 @@ impl<'a> Cursor<'a> {
 
     /// A string; the opening quote comes next.
     #[inline]
-    pub(super) fn string(&mut self) -> Step<RawString<'a>> {
+    pub(in crate::formats) fn string(&mut self) -> Step<RawString<'a>> {
         self.expect(b'"')?;
         let start = self.at;
         let mut escaped = false;
@@ -105,7 +105,7 @@ impl<'a> Cursor<'a> {
 
     /// The bytes of a number, `true`, `false`, `null` or of whatever stands in their place.
     #[inline]
-    pub(super) fn word(&mut self) -> &'a [u8] {
+    pub(in crate::formats) fn word(&mut self) -> &'a [u8] {
         let start = self.at;
         while let Some(byte) = self.bytes.get(self.at) {
             if matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | b':' | b'"' | b'{' | b'[') {
@@ -117,7 +117,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes one value of any kind.
-    pub(super) fn skip_value(&mut self) -> Step<()> {
+    pub(in crate::formats) fn skip_value(&mut self) -> Step<()> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
@@ -181,13 +181,13 @@ fn is_scalar_word(word: &[u8]) -> bool {
 }
 
 /// Whether `word` is made of a number's characters.
-pub(super) fn is_number(word: &[u8]) -> bool {
+pub(in crate::formats) fn is_number(word: &[u8]) -> bool {
     word.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
         && word.iter().any(u8::is_ascii_digit)
 }
 
 /// Appends the text of a string with its escapes resolved. `None` where an escape is not JSON's.
-pub(super) fn unescape(raw: &[u8], into: &mut Vec<u8>) -> Option<()> {
+pub(in crate::formats) fn unescape(raw: &[u8], into: &mut Vec<u8>) -> Option<()> {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         into.extend_from_slice(rest.get(..at)?);

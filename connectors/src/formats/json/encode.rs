@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Fields};
 use millstream_engine::error::{EngineError, Result};
 
 use crate::formats::RecordEncoder;
+use crate::formats::message::Messages;
 use crate::formats::print::Printer;
 
 use super::JsonFormat;
@@ -32,6 +33,29 @@ impl JsonEncoder {
     /// An encoder with the format's options.
     pub(crate) fn new(format: JsonFormat) -> Self {
         Self { format }
+    }
+}
+
+impl JsonEncoder {
+    /// Appends each row as a message of its own, between the texts that `around` gives for the row.
+    ///
+    /// # Errors
+    /// Where a value cannot be written.
+    pub(crate) fn messages<'t>(
+        &self,
+        batch: &RecordBatch,
+        around: impl Fn(usize) -> (&'t str, &'t str),
+        into: &mut Messages,
+    ) -> Result<()> {
+        let row = RowWriter::new(batch.schema_ref().fields(), batch.columns())?;
+        for index in 0..batch.num_rows() {
+            let (before, behind) = around(index);
+            into.data.extend_from_slice(before.as_bytes());
+            row.write(index, self.format, &mut into.data);
+            into.data.extend_from_slice(behind.as_bytes());
+            into.close();
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@
 //! timestamps are read with a blank or a `T`, with or without `Z`, whatever `json.timestamp-format.standard` says (it
 //! decides how they are written).
 
-mod cursor;
+pub(crate) mod cursor;
 mod decode;
 mod encode;
 #[cfg(test)]
@@ -120,8 +120,13 @@ impl JsonDecoder {
         Ok(Self { row, schema: Arc::new(Schema::new(fields)), policy })
     }
 
+    /// Forgets all rows from `rows` on.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.row.truncate(rows);
+    }
+
     /// Appends one object. True where a value of it became null for want of a fit. After a fault no row is left of it.
-    fn record(&mut self, text: &[u8]) -> Result<bool, Box<Fault>> {
+    pub(crate) fn record(&mut self, text: &[u8]) -> Result<bool, Box<Fault>> {
         let rows = self.row.rows();
         self.policy.nulled = false;
         let mut cursor = Cursor::new(text);
