@@ -49,7 +49,7 @@ const WINDOWS: [(&str, &str); 8] = [
 ];
 
 /// Further queries.
-const OTHERS: [(&str, &str); 8] = [
+const OTHERS: [(&str, &str); 13] = [
     (
         "legacy tumble",
         "SELECT item, TUMBLE_START(ts, INTERVAL '10' SECOND), TUMBLE_END(ts, INTERVAL '10' SECOND),
@@ -97,6 +97,34 @@ const OTHERS: [(&str, &str); 8] = [
            (SELECT window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '1' SECOND))
             WHERE price < 40 GROUP BY window_start, window_end) b
          ON a.window_start = b.window_start AND a.window_end = b.window_end",
+    ),
+    (
+        "interval join",
+        "SELECT a.id, b.id, a.price - b.price FROM bid a JOIN bid b
+         ON a.item = b.item AND a.ts BETWEEN b.ts - INTERVAL '2' SECOND AND b.ts + INTERVAL '1' SECOND",
+    ),
+    (
+        "interval left join",
+        "SELECT a.id, b.id FROM bid a LEFT JOIN bid b
+         ON a.item = b.item AND b.ts > a.ts AND b.ts <= a.ts + INTERVAL '0.2' SECOND AND b.price > a.price",
+    ),
+    (
+        "interval full join",
+        "SELECT a.id, b.id FROM (SELECT * FROM bid WHERE price > 60) a FULL JOIN (SELECT * FROM bid WHERE price < 30) b
+         ON a.item = b.item AND a.ts - b.ts >= INTERVAL '0' SECOND AND a.ts BETWEEN b.ts AND b.ts + INTERVAL '1' SECOND",
+    ),
+    (
+        "window over an interval join",
+        "SELECT window_start, COUNT(*), SUM(gain) FROM TABLE(TUMBLE(
+           TABLE (SELECT a.ts, a.price - b.price AS gain FROM bid a JOIN bid b
+                  ON a.item = b.item AND a.ts BETWEEN b.ts AND b.ts + INTERVAL '1' SECOND),
+           DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end",
+    ),
+    (
+        "running totals",
+        "SELECT id, SUM(price) OVER (PARTITION BY item ORDER BY ts RANGE BETWEEN INTERVAL '2' SECOND PRECEDING AND CURRENT ROW),
+                COUNT(*) OVER (PARTITION BY item ORDER BY ts RANGE BETWEEN INTERVAL '2' SECOND PRECEDING AND CURRENT ROW)
+         FROM bid",
     ),
     ("no window", "SELECT item, COUNT(*), SUM(price), MIN(ts), MAX(ts) FROM bid GROUP BY item"),
     (

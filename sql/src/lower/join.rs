@@ -64,6 +64,9 @@ impl Lowering<'_> {
             return Ok(rel);
         }
         let keyed = keyed(&sided, left, right)?;
+        if let Some(rel) = self.interval_join(&sided, &keyed)? {
+            return Ok(rel);
+        }
         self.regular_join(&sided, keyed)
     }
 

@@ -10,6 +10,7 @@ mod calls;
 mod chain;
 mod columns;
 mod grouping_sets;
+mod interval;
 mod join;
 mod optimise;
 mod over;
