@@ -187,3 +187,59 @@ fn text_of(value: &[u8]) -> Option<String> {
     unescape(raw, &mut text)?;
     String::from_utf8(text).ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use super::*;
+
+    /// The changes of a message, `-` before a row that went; or what is wrong with it.
+    fn told(of: fn(&Envelope<'_>) -> Vec<String>, message: &str) -> Vec<String> {
+        of(&Envelope::parse(message.as_bytes(), message.contains("payload")).unwrap())
+    }
+
+    fn shown(changes: Result<Vec<Change<'_>>, Box<Fault>>) -> Vec<String> {
+        match changes {
+            Ok(changes) => {
+                let one = |change: Change<'_>| {
+                    let sign = if change.retract { "-" } else { "+" };
+                    format!("{sign}{}", String::from_utf8_lossy(&change.row))
+                };
+                changes.into_iter().map(one).collect()
+            }
+            Err(fault) => vec![fault.what],
+        }
+    }
+
+    #[test]
+    fn debezium_messages() {
+        let of = |message| told(|envelope| shown(debezium(envelope)), message);
+        assert_eq!(of(r#"{"before":null,"after":{"a":1},"op":"c"}"#), [r#"+{"a":1}"#]);
+        assert_eq!(of(r#"{"op":"u","before":{"a":1},"after":{"a":2}}"#), [r#"-{"a":1}"#, r#"+{"a":2}"#]);
+        assert_eq!(of(r#"{"schema":{},"payload":{"op":"d","before":{"a":1}}}"#), [r#"-{"a":1}"#]);
+        assert!(of(r#"{"op":"u","before":null,"after":{}}"#).concat().contains("REPLICA IDENTITY"));
+        assert_eq!(of(r#"{"op":"x"}"#), [r#"unknown operation "x""#]);
+        assert_eq!(of("{}"), [r#"the message has no field "op""#]);
+    }
+
+    #[test]
+    fn canal_and_maxwell_messages() {
+        let of = |message| told(|envelope| shown(canal(envelope)), message);
+        let update = r#"{"type":"UPDATE","data":[{"a":1,"b":2}, {"a":3}],"old":[{"b":9},{}]}"#;
+        assert_eq!(of(update), [r#"-{"a":1,"b":2,"b":9}"#, r#"+{"a":1,"b":2}"#, r#"-{"a":3}"#, r#"+{"a":3}"#]);
+        assert_eq!(of(r#"{"type":"CREATE","data":null}"#), [""; 0]);
+        assert_eq!(of(r#"{"type":"DELETE","data":[{"a":1}]}"#), [r#"-{"a":1}"#]);
+        let of = |message| told(|envelope| shown(maxwell(envelope)), message);
+        assert_eq!(of(r#"{"type":"insert","data":{"a":1}}"#), [r#"+{"a":1}"#]);
+        assert_eq!(of(r#"{"type":"update","data":{"a":1}}"#), [r#"an update has no field "old""#]);
+        assert_eq!(of(r#"{"type":"alter","data":{}}"#), [r#"unknown type "alter""#]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_a_fault() {
+        for bad in ["", "[]", "{", r#"{"a":1"#, r#"{"a":1} x"#, r#"{"op" "c"}"#, "{\"a\":[}"] {
+            assert!(Envelope::parse(bad.as_bytes(), false).is_err(), "{bad}");
+        }
+        assert!(Envelope::parse(b"{}", true).is_err(), "no payload");
+    }
+}

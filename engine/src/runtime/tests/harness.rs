@@ -194,6 +194,9 @@ pub(super) fn view_watermark(snapshot: &GlobalSnapshot, relation: u64) -> EventT
 /// What a reader of [`Live`] gives next.
 pub(super) enum Next {
     Rows(RecordBatch),
+    Changes(Delta),
+    /// Rows are on their way; the reader wakes its shard at once.
+    Fetch,
     Fail,
     Panic,
     End,
@@ -273,6 +276,11 @@ impl SplitReader for LiveReader {
         Ok(match self.0.queue.lock().pop_front() {
             None => ReadPoll::Pending { retry_at: None },
             Some(Next::Rows(batch)) => ReadPoll::Batch(batch),
+            Some(Next::Changes(delta)) => ReadPoll::Changes(delta),
+            Some(Next::Fetch) => {
+                context.wake.wake();
+                ReadPoll::Fetching { retry_at: None }
+            }
             Some(Next::Fail) => {
                 return Err(EngineError::BadRow { message: "row 7 is bad".into(), hint: Some("mend it".into()) });
             }

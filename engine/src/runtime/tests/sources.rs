@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::harness::*;
-use crate::message::Epoch;
+use crate::message::{Delta, Epoch};
 use crate::plan::Partitioning;
 use crate::runtime::{JobState, Simulation};
 use crate::time::EventTime;
@@ -73,6 +73,32 @@ fn flush_makes_what_a_live_source_has_visible() {
             assert_eq!(keys(&engine.snapshot(), 1), (0..(round + 1) * 3).collect::<Vec<_>>());
         }
     }
+}
+
+#[test]
+fn a_flush_waits_for_rows_that_are_on_their_way() {
+    for shards in [1, 2] {
+        let engine = engine(shards);
+        let live = Live::new(2);
+        for _ in 0..3 {
+            live.push(1, Next::Fetch);
+        }
+        live.rows(1, [1, 2]);
+        engine.submit(Plan::default().source(live.source()).view(1, by_key()).job("live")).unwrap();
+        block_on(engine.flush()).unwrap();
+        assert_eq!(keys(&engine.snapshot(), 1), [1, 2], "{shards} shards");
+    }
+}
+
+#[test]
+fn a_source_may_retract() {
+    let mut simulation = simulation(2, 1);
+    let live = Live::new(1);
+    simulation.submit(&Plan::default().source(live.source()).view(1, by_key()).job("live")).unwrap();
+    live.rows(0, [1, 2]);
+    live.push(0, Next::Changes(Delta::signed(batch([1, 3]), vec![true, false].into())));
+    simulation.flush().unwrap();
+    assert_eq!(keys(&simulation.snapshot(), 1), [2, 3]);
 }
 
 #[test]
