@@ -4,11 +4,17 @@
 
 mod arithmetic;
 mod calendar;
+mod charset;
 mod clock;
+mod coding;
 mod convert;
 mod format;
+mod moments;
 mod pattern;
+mod regexes;
 mod support;
+mod url;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -45,6 +51,11 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
             registry.scalar.insert(name.to_owned(), Arc::clone(&function));
         }
     }
+    for (alias, name) in ALIASES {
+        if let Some(function) = registry.scalar.get(name) {
+            registry.scalar.insert(alias.to_owned(), Arc::clone(function));
+        }
+    }
     for function in SessionStateDefaults::default_higher_order_functions() {
         registry.higher_order.insert(function.name().to_owned(), function);
     }
@@ -61,12 +72,33 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     registry
 });
 
+/// Flink's names of functions that DataFusion has under another.
+const ALIASES: [(&str, &str); 12] = [
+    ("array_remove", "array_remove_all"),
+    ("ceiling", "ceil"),
+    ("collection_size", "cardinality"),
+    ("localtime", "current_time"),
+    ("localtimestamp", "now"),
+    ("map_from_arrays", "map"),
+    ("rand", "random"),
+    ("regexp", "regexp_like"),
+    ("sign", "signum"),
+    ("truncate", "trunc"),
+    ("character_length", "char_length"),
+    ("lcase", "lower"),
+];
+
 /// The functions of Millstream's own, which come before DataFusion's of the same name.
 fn ours() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![clock::proctime(), arithmetic::modulo()];
     functions.extend(calendar::functions());
+    functions.extend(coding::functions());
     functions.extend(convert::functions());
+    functions.extend(moments::functions());
     functions.extend(pattern::functions());
+    functions.extend(regexes::functions());
+    functions.extend(url::functions());
+    functions.extend(words::functions());
     functions
 }
 
