@@ -9,9 +9,13 @@ mod clock;
 mod coding;
 mod convert;
 mod format;
+mod json;
+mod listing;
 mod moments;
 mod pattern;
+mod printf;
 mod regexes;
+mod special;
 mod support;
 mod url;
 mod words;
@@ -25,6 +29,8 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
+pub use listing::{ListedFunction, functions_page, listed_functions};
+pub(crate) use special::replaced;
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {
@@ -73,12 +79,10 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 /// Flink's names of functions that DataFusion has under another.
-const ALIASES: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 10] = [
     ("array_remove", "array_remove_all"),
     ("ceiling", "ceil"),
     ("collection_size", "cardinality"),
-    ("localtime", "current_time"),
-    ("localtimestamp", "now"),
     ("map_from_arrays", "map"),
     ("rand", "random"),
     ("regexp", "regexp_like"),
@@ -94,9 +98,12 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(calendar::functions());
     functions.extend(coding::functions());
     functions.extend(convert::functions());
+    functions.extend(json::functions());
     functions.extend(moments::functions());
     functions.extend(pattern::functions());
     functions.extend(regexes::functions());
+    functions.extend(special::functions());
+    functions.push(printf::function());
     functions.extend(url::functions());
     functions.extend(words::functions());
     functions
@@ -124,5 +131,7 @@ pub(crate) fn names() -> Vec<String> {
     scalar.chain(registry.aggregate.keys()).chain(registry.window.keys()).cloned().collect()
 }
 
+#[cfg(test)]
+mod listing_tests;
 #[cfg(test)]
 mod tests;
