@@ -8,6 +8,7 @@ mod charset;
 mod clock;
 mod coding;
 mod convert;
+mod flink;
 mod format;
 mod json;
 mod listing;
@@ -29,6 +30,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
+pub(crate) use flink::in_flink;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub(crate) use special::replaced;
 

@@ -88,13 +88,16 @@ fn out_of_range() -> DataFusionError {
 
 fn add_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
-        [unit, number, at] if is_text(unit) && is_whole(number) => match at {
-            DataType::Timestamp(..) => Some((at.clone(), vec![DataType::Utf8, DataType::Int64, MICROS])),
-            // Only a unit of days or more leaves a date a date, and the types do not see the unit.
-            DataType::Date32 => Some((millis(), vec![DataType::Utf8, DataType::Int64, MICROS])),
-            text if is_text(text) => Some((millis(), vec![DataType::Utf8, DataType::Int64, MICROS])),
-            _ => None,
-        },
+        [unit, number, at] if is_text(unit) && is_whole(number) => {
+            let (given, returns) = match at {
+                DataType::Timestamp(..) => (at.clone(), at.clone()),
+                // Only a unit of days or more leaves a date a date, and the types do not see the unit.
+                DataType::Date32 => (at.clone(), millis()),
+                text if is_text(text) => (millis(), millis()),
+                _ => return None,
+            };
+            Some((returns, vec![DataType::Utf8, DataType::Int64, given]))
+        }
         _ => None,
     }
 }
@@ -104,7 +107,7 @@ fn millis() -> DataType {
 }
 
 fn add(args: &Args) -> Result<ArrayRef> {
-    let (unit, numbers, column) = (unit_of(args)?, args.wholes(1)?, args.column(2)?);
+    let (unit, numbers, column) = (unit_of(args)?, args.wholes(1)?, cast(&args.column(2)?, &MICROS)?);
     let times = column.as_primitive::<TimestampMicrosecondType>();
     let moved = (0..args.rows).map(|row| {
         let (true, Some(number)) = (times.is_valid(row), numbers.get(row)) else { return Ok(None) };
@@ -152,11 +155,10 @@ fn months_between(from: i64, to: i64) -> Option<i64> {
 fn floor_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
         [unit, at] if is_text(unit) => match at {
-            DataType::Timestamp(..) | DataType::Date32 => Some((at.clone(), vec![DataType::Utf8, MICROS])),
-            DataType::Time32(_) | DataType::Time64(_) => {
-                Some((at.clone(), vec![DataType::Utf8, DataType::Time64(TimeUnit::Microsecond)]))
+            DataType::Timestamp(..) | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) => {
+                Some((at.clone(), vec![DataType::Utf8, at.clone()]))
             }
-            text if is_text(text) => Some((millis(), vec![DataType::Utf8, MICROS])),
+            text if is_text(text) => Some((millis(), vec![DataType::Utf8, millis()])),
             _ => None,
         },
         _ => None,
@@ -166,8 +168,10 @@ fn floor_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
 /// The start of the unit that a moment is in, or of the next one where it is past the start.
 fn round(args: &Args, up: bool) -> Result<ArrayRef> {
     let (unit, column) = (unit_of(args)?, args.column(1)?);
-    let of_day = matches!(column.data_type(), DataType::Time64(_));
-    let column = if of_day { cast(&cast(&column, &DataType::Int64)?, &MICROS)? } else { column };
+    let of_day = matches!(column.data_type(), DataType::Time32(_) | DataType::Time64(_));
+    let time = DataType::Time64(TimeUnit::Microsecond);
+    let column = if of_day { cast(&cast(&column, &time)?, &DataType::Int64)? } else { column };
+    let column = cast(&column, &MICROS)?;
     let times = column.as_primitive::<TimestampMicrosecondType>();
     let rounded: TimestampMicrosecondArray = times.try_unary(|at| {
         let start = floor(unit, at).ok_or_else(out_of_range)?;
@@ -183,7 +187,7 @@ fn round(args: &Args, up: bool) -> Result<ArrayRef> {
     })?;
     if of_day {
         let micros = cast(&rounded, &DataType::Int64)?;
-        return Ok(cast(&cast(&micros, &DataType::Time64(TimeUnit::Microsecond))?, &args.returns)?);
+        return Ok(cast(&cast(&micros, &time)?, &args.returns)?);
     }
     Ok(cast(&rounded, &args.returns)?)
 }

@@ -46,7 +46,8 @@ fn directive<'t>(rest: &'t str, format: &str) -> Result<(Directive, &'t str)> {
         rest = behind;
     }
     let letter = rest.chars().next().ok_or_else(wrong)?;
-    let width = if width.is_empty() { 0 } else { width.parse().ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(wrong)? };
+    let width =
+        if width.is_empty() { 0 } else { width.parse().ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(wrong)? };
     let has = |flag: char| flags.contains(flag);
     let directive = Directive { left: has('-'), zeros: has('0'), plus: has('+'), width, precision, letter };
     Ok((directive, rest.get(letter.len_utf8()..).unwrap_or_default()))
@@ -109,7 +110,11 @@ fn printf(args: &Args) -> Result<ArrayRef> {
     let options = FormatOptions::default();
     let mut values = Vec::with_capacity(columns.len());
     for column in &columns {
-        values.push(if *column.data_type() == DataType::Null { None } else { Some(ArrayFormatter::try_new(column, &options)?) });
+        values.push(if *column.data_type() == DataType::Null {
+            None
+        } else {
+            Some(ArrayFormatter::try_new(column, &options)?)
+        });
     }
     args.try_write(|row, out| {
         let Some(format) = formats.get(row) else { return Ok(None) };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, UInt32Array};
 use arrow::compute::{cast as cast_array, take};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions::datetime::expr_fn::now;
 use datafusion::functions::math::expr_fn::{floor, random};
-use datafusion::functions_nested::expr_fn::{array_slice, array_sort};
-use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, when};
+use datafusion::functions_nested::expr_fn::array_sort;
+use datafusion::logical_expr::{Case, Expr, ScalarUDF, cast, lit, when};
 
 use super::support::{Args, function};
 use crate::types::flink_name;
@@ -18,10 +18,14 @@ use crate::types::flink_name;
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         function("if", &[], "IF(condition, a, b)", branches, unreplaced),
+        function("localtime", &[], "LOCALTIME", time, unreplaced),
+        function("localtimestamp", &[], "LOCALTIMESTAMP", timestamp, unreplaced),
         function("rand_integer", &[], "RAND_INTEGER(bound)", bound, unreplaced),
         function("typeof", &[], "TYPEOF(value)", any_to_text, unreplaced_type),
         function("element", &[], "ELEMENT(array)", element_types, element),
-        function("e", &[], "E()", no_arguments, |args| Ok(Arc::new(Float64Array::from(vec![std::f64::consts::E; args.rows])))),
+        function("e", &[], "E()", no_arguments, |args| {
+            Ok(Arc::new(Float64Array::from(vec![std::f64::consts::E; args.rows])))
+        }),
     ]
 }
 
@@ -29,11 +33,16 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
     Some(match (name, args) {
         ("if", [condition, then, otherwise]) => when(condition.clone(), then.clone()).otherwise(otherwise.clone()),
-        ("rand_integer", [bound]) => Ok(cast(floor(vec![random() * cast(bound.clone(), DataType::Float64)]), DataType::Int32)),
-        ("unix_timestamp", []) => Ok(cast(cast(now(), super::calendar::MICROS), DataType::Int64) / lit(1_000_000_i64)),
-        ("array_slice", [array, from]) => {
-            Ok(array_slice(array.clone(), from.clone(), lit(i64::from(i32::MAX)), None))
+        ("rand_integer", [bound]) => {
+            Ok(cast(floor(random() * cast(bound.clone(), DataType::Float64)), DataType::Int32))
         }
+        ("unix_timestamp", []) => Ok(cast(cast(now(), super::calendar::MICROS), DataType::Int64) / lit(1_000_000_i64)),
+        ("current_date", []) => Ok(cast(now(), DataType::Date32)),
+        ("current_time" | "localtime", []) => {
+            Ok(cast(cast(now(), super::calendar::MICROS), DataType::Time64(TimeUnit::Microsecond)))
+        }
+        ("localtimestamp", []) => Ok(cast(now(), DataType::Timestamp(TimeUnit::Millisecond, None))),
+        ("coalesce" | "nvl", [first, rest @ ..]) => Ok(first_of(first, rest)),
         ("array_sort", [array, Expr::Literal(ScalarValue::Boolean(Some(up)), _)]) => Ok(sorted(array, *up, *up)),
         (
             "array_sort",
@@ -45,6 +54,18 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
         ) => Ok(sorted(array, *up, *nulls_first)),
         _ => return None,
     })
+}
+
+/// The first that is not null, as conditions: the engine evaluates no `coalesce`.
+fn first_of(first: &Expr, rest: &[Expr]) -> Expr {
+    let conditions = |value: &Expr| (Box::new(value.clone().is_not_null()), Box::new(value.clone()));
+    match rest.split_last() {
+        None => first.clone(),
+        Some((last, middle)) => {
+            let branches = std::iter::once(first).chain(middle).map(conditions).collect();
+            Expr::Case(Case::new(None, branches, Some(Box::new(last.clone()))))
+        }
+    }
 }
 
 fn sorted(array: &Expr, up: bool, nulls_first: bool) -> Expr {
@@ -61,6 +82,14 @@ fn branches(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
         }
         _ => None,
     }
+}
+
+fn time(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    types.is_empty().then(|| (DataType::Time64(TimeUnit::Microsecond), Vec::new()))
+}
+
+fn timestamp(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    types.is_empty().then(|| (DataType::Timestamp(TimeUnit::Millisecond, None), Vec::new()))
 }
 
 fn bound(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
@@ -89,9 +118,7 @@ fn no_arguments(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
 
 fn element_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
-        [DataType::List(item)] => {
-            Some((item.data_type().clone(), vec![DataType::List(Arc::clone(item))]))
-        }
+        [DataType::List(item)] => Some((item.data_type().clone(), vec![DataType::List(Arc::clone(item))])),
         _ => None,
     }
 }

@@ -35,9 +35,14 @@ pub(super) fn push_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Also for columns of type NULL, which have no bits for it.
+fn is_null(array: &dyn Array, row: usize) -> bool {
+    *array.data_type() == DataType::Null || array.is_null(row)
+}
+
 /// Appends the value of a row.
 fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
-    if array.is_null(row) {
+    if is_null(array, row) {
         out.push_str("null");
         return Ok(());
     }
@@ -115,7 +120,7 @@ fn push_map(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
 pub(super) fn string(args: &Args) -> Result<ArrayRef> {
     let column = args.column(0)?;
     args.try_write(|row, out| {
-        if column.is_null(row) {
+        if is_null(&column, row) {
             return Ok(None);
         }
         push(out, &column, row).map(Some)
@@ -151,7 +156,7 @@ pub(super) fn array(args: &Args) -> Result<ArrayRef> {
     args.try_write(|row, out| {
         out.push('[');
         for (index, column) in columns.iter().enumerate() {
-            if plan.absent && column.is_null(row) {
+            if plan.absent && is_null(column, row) {
                 continue;
             }
             if out.len() > 1 {
@@ -172,10 +177,10 @@ pub(super) fn object(args: &Args) -> Result<ArrayRef> {
         out.push('{');
         for (index, pair) in columns.chunks(2).enumerate() {
             let [keys, values] = pair else { return Err(failed("JSON_OBJECT needs a value for each key")) };
-            if keys.is_null(row) {
+            if is_null(keys, row) {
                 return Err(failed("a key of JSON_OBJECT is null"));
             }
-            if plan.absent && values.is_null(row) {
+            if plan.absent && is_null(values, row) {
                 continue;
             }
             if out.len() > 1 {
