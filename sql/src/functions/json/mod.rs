@@ -150,11 +150,12 @@ fn query(args: &Args) -> Result<ArrayRef> {
             Found::Wrong => (&wrong, "JSON_QUERY: the JSON or its path is wrong"),
         };
         match mode.get(row) {
-            Some("ERROR") => Err(failed(error)),
-            Some("EMPTY ARRAY") => Ok(Some(out.push_str("[]"))),
-            Some("EMPTY OBJECT") => Ok(Some(out.push_str("{}"))),
-            _ => Ok(None),
+            Some("ERROR") => return Err(failed(error)),
+            Some("EMPTY ARRAY") => out.push_str("[]"),
+            Some("EMPTY OBJECT") => out.push_str("{}"),
+            _ => return Ok(None),
         }
+        Ok(Some(()))
     })
 }
 
