@@ -22,5 +22,6 @@ pub mod types;
 
 pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
 pub use error::{Result, SqlError, SqlState};
+pub use functions::{ListedFunction, functions_page, listed_functions};
 pub use query::execution_error;
 pub use relation_source::RelationSource;

@@ -90,6 +90,8 @@ fn to_timestamp_ltz(args: &Args) -> Result<ArrayRef> {
 
 fn unix_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
+        // Without arguments it is replaced by the clock (`special`).
+        [] => Some((DataType::Int64, Vec::new())),
         [value] if is_text(value) => Some((DataType::Int64, vec![DataType::Utf8])),
         [value, pattern] if is_text(value) && is_text(pattern) => Some((DataType::Int64, vec![DataType::Utf8; 2])),
         [DataType::Timestamp(..) | DataType::Date32] => Some((DataType::Int64, vec![MICROS])),

@@ -4,11 +4,22 @@
 
 mod arithmetic;
 mod calendar;
+mod charset;
 mod clock;
+mod coding;
 mod convert;
+mod flink;
 mod format;
+mod json;
+mod listing;
+mod moments;
 mod pattern;
+mod printf;
+mod regexes;
+mod special;
 mod support;
+mod url;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -19,6 +30,9 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
+pub(crate) use flink::in_flink;
+pub use listing::{ListedFunction, functions_page, listed_functions};
+pub(crate) use special::replaced;
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {
@@ -45,6 +59,11 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
             registry.scalar.insert(name.to_owned(), Arc::clone(&function));
         }
     }
+    for (alias, name) in ALIASES {
+        if let Some(function) = registry.scalar.get(name) {
+            registry.scalar.insert(alias.to_owned(), Arc::clone(function));
+        }
+    }
     for function in SessionStateDefaults::default_higher_order_functions() {
         registry.higher_order.insert(function.name().to_owned(), function);
     }
@@ -61,12 +80,34 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     registry
 });
 
+/// Flink's names of functions that DataFusion has under another.
+const ALIASES: [(&str, &str); 10] = [
+    ("array_remove", "array_remove_all"),
+    ("ceiling", "ceil"),
+    ("collection_size", "cardinality"),
+    ("map_from_arrays", "map"),
+    ("rand", "random"),
+    ("regexp", "regexp_like"),
+    ("sign", "signum"),
+    ("truncate", "trunc"),
+    ("character_length", "char_length"),
+    ("lcase", "lower"),
+];
+
 /// The functions of Millstream's own, which come before DataFusion's of the same name.
 fn ours() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![clock::proctime(), arithmetic::modulo()];
     functions.extend(calendar::functions());
+    functions.extend(coding::functions());
     functions.extend(convert::functions());
+    functions.extend(json::functions());
+    functions.extend(moments::functions());
     functions.extend(pattern::functions());
+    functions.extend(regexes::functions());
+    functions.extend(special::functions());
+    functions.push(printf::function());
+    functions.extend(url::functions());
+    functions.extend(words::functions());
     functions
 }
 
@@ -92,5 +133,7 @@ pub(crate) fn names() -> Vec<String> {
     scalar.chain(registry.aggregate.keys()).chain(registry.window.keys()).cloned().collect()
 }
 
+#[cfg(test)]
+mod listing_tests;
 #[cfg(test)]
 mod tests;

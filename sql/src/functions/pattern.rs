@@ -9,7 +9,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 use regex::{CaptureLocations, Regex};
 
-use super::support::{Args, function, is_text, is_whole};
+use super::support::{Args, Text, function, is_text, is_whole};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -96,6 +96,17 @@ fn regexp_extract(args: &Args) -> Result<ArrayRef> {
         Ok::<(), DataFusionError>(())
     })?;
     Ok(Arc::new(out.finish()))
+}
+
+/// Hands the rows of a function's regular expressions to `row`, compiled once for as long as they are the same. An
+/// expression that is none gives null, as Flink has it.
+pub(super) fn with_regex(regexes: &Text, rows: usize, mut visit: impl FnMut(usize, Option<&Regex>)) {
+    COMPILED.with_borrow_mut(|compiled| {
+        for row in 0..rows {
+            let regex = regexes.get(row).and_then(|regex| compile(compiled, regex).ok());
+            visit(row, regex.map(|(regex, _)| regex));
+        }
+    });
 }
 
 fn compile<'c>(

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
@@ -14,13 +14,94 @@ pub(super) type Types = fn(&[DataType]) -> Option<(DataType, Vec<DataType>)>;
 /// Computes a column from columns.
 pub(super) type Kernel = fn(&Args) -> Result<ArrayRef>;
 
+/// What an argument or a result is, after casts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    /// A whole number, as `BIGINT`.
+    Whole,
+    /// As `INT`: results only.
+    Int,
+    Truth,
+    Bytes,
+    /// Text or bytes, as bytes.
+    Raw,
+    /// Any timestamp or date, as microseconds without a zone.
+    Moment,
+    /// As `DATE`: results only.
+    Date,
+    /// Whatever comes, as it is.
+    Any,
+}
+
+/// The arguments of a function whose types do not depend on each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// What is taken. Where the call may have more, they are as the last.
+    pub(super) params: &'static [Kind],
+    /// How many must be there, and how many may.
+    pub(super) count: (usize, usize),
+    pub(super) returns: Kind,
+}
+
+impl Kind {
+    fn accepts(self, data_type: &DataType) -> bool {
+        match self {
+            Self::Text => is_text(data_type),
+            Self::Whole | Self::Int => is_whole(data_type),
+            Self::Truth => matches!(data_type, DataType::Boolean | DataType::Null),
+            Self::Bytes => data_type.is_binary() || *data_type == DataType::Null,
+            Self::Raw => data_type.is_binary() || is_text(data_type),
+            Self::Moment | Self::Date => {
+                matches!(data_type, DataType::Timestamp(..) | DataType::Date32) || is_text(data_type)
+            }
+            Self::Any => true,
+        }
+    }
+
+    fn arrow(self, given: &DataType) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Whole => DataType::Int64,
+            Self::Int => DataType::Int32,
+            Self::Truth => DataType::Boolean,
+            Self::Bytes | Self::Raw => DataType::Binary,
+            Self::Moment => super::calendar::MICROS,
+            Self::Date => DataType::Date32,
+            Self::Any => given.clone(),
+        }
+    }
+}
+
+impl Shape {
+    fn resolve(&self, types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+        let (least, most) = self.count;
+        if types.len() < least || types.len() > most {
+            return None;
+        }
+        let kind = |index: usize| self.params.get(index).or(self.params.last()).copied();
+        let mut wanted = Vec::with_capacity(types.len());
+        for (index, data_type) in types.iter().enumerate() {
+            let kind = kind(index).filter(|kind| kind.accepts(data_type))?;
+            wanted.push(kind.arrow(data_type));
+        }
+        Some((self.returns.arrow(&DataType::Null), wanted))
+    }
+}
+
+#[derive(Debug)]
+enum Typing {
+    By(Types),
+    Shape(Shape),
+}
+
 /// A function of columns.
 #[derive(Debug)]
 pub(super) struct Function {
     name: &'static str,
     /// How it is called, for errors.
     usage: &'static str,
-    types: Types,
+    types: Typing,
     kernel: Kernel,
     signature: Signature,
     aliases: Vec<String>,
@@ -68,6 +149,71 @@ impl Args {
         }
     }
 
+    /// A whole-number argument, as `BIGINT`.
+    ///
+    /// # Errors
+    /// As [`Self::column`].
+    pub(super) fn wholes(&self, index: usize) -> Result<Wholes> {
+        match self.constant(index) {
+            Some(ScalarValue::Int64(value)) => Ok(Wholes::Constant(*value)),
+            Some(_) | None => Ok(Wholes::Column(self.column(index)?.as_primitive::<Int64Type>().clone())),
+        }
+    }
+
+    /// A text argument where it is given.
+    ///
+    /// # Errors
+    /// As [`Self::column`].
+    pub(super) fn text_if_given(&self, index: usize, default: &str) -> Result<Text> {
+        if index < self.len() { self.text(index) } else { Ok(Text::Constant(Some(default.to_owned()))) }
+    }
+
+    /// A whole-number argument where it is given.
+    ///
+    /// # Errors
+    /// As [`Self::column`].
+    pub(super) fn wholes_if_given(&self, index: usize, default: i64) -> Result<Wholes> {
+        if index < self.len() { self.wholes(index) } else { Ok(Wholes::Constant(Some(default))) }
+    }
+
+    /// A text for each row, a part of what is there; null where there is none.
+    pub(super) fn pick<'t>(&self, part: impl Fn(usize) -> Option<&'t str>) -> ArrayRef {
+        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 8);
+        (0..self.rows).for_each(|row| out.append_option(part(row)));
+        Arc::new(out.finish())
+    }
+
+    /// A text for each row, written into the empty buffer that is handed over; null where nothing comes back.
+    pub(super) fn write(&self, mut write: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
+        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
+        let mut text = String::new();
+        for row in 0..self.rows {
+            text.clear();
+            let written = write(row, &mut text);
+            out.append_option(written.map(|()| text.as_str()));
+        }
+        Arc::new(out.finish())
+    }
+
+    /// As [`Self::write`], for what may fail.
+    ///
+    /// # Errors
+    /// The first that is met.
+    pub(super) fn try_write(
+        &self,
+        mut write: impl FnMut(usize, &mut String) -> Result<Option<()>>,
+    ) -> Result<ArrayRef> {
+        let mut failed = None;
+        let column = self.write(|row, out| match &failed {
+            Some(_) => None,
+            None => write(row, out).unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            }),
+        });
+        failed.map_or(Ok(column), Err)
+    }
+
     fn value(&self, index: usize) -> Result<&ColumnarValue> {
         self.values.get(index).ok_or_else(|| DataFusionError::Internal("an argument is missing".into()))
     }
@@ -91,12 +237,60 @@ impl Text {
     }
 }
 
+/// Whole numbers, one for all rows or one a row.
+pub(super) enum Wholes {
+    /// The same for all rows.
+    Constant(Option<i64>),
+    /// One a row.
+    Column(Int64Array),
+}
+
+impl Wholes {
+    /// The number of a row.
+    pub(super) fn get(&self, row: usize) -> Option<i64> {
+        match self {
+            Self::Constant(number) => *number,
+            Self::Column(column) => column.is_valid(row).then(|| column.value(row)),
+        }
+    }
+}
+
 /// A registered function that depends on its arguments only.
 pub(super) fn function(
     name: &'static str,
     aliases: &[&str],
     usage: &'static str,
     types: Types,
+    kernel: Kernel,
+) -> Arc<ScalarUDF> {
+    registered(name, aliases, usage, Typing::By(types), kernel)
+}
+
+/// A registered function whose arguments each have a type of their own.
+pub(super) fn shaped(name: &'static str, usage: &'static str, shape: Shape, kernel: Kernel) -> Arc<ScalarUDF> {
+    registered(name, &[], usage, Typing::Shape(shape), kernel)
+}
+
+/// Arguments that must all be there.
+pub(super) const fn all(params: &'static [Kind], returns: Kind) -> Shape {
+    Shape { params, count: (params.len(), params.len()), returns }
+}
+
+/// Arguments of which only so many must be there.
+pub(super) const fn some(least: usize, params: &'static [Kind], returns: Kind) -> Shape {
+    Shape { params, count: (least, params.len()), returns }
+}
+
+/// Arguments of which the last may be repeated.
+pub(super) const fn many(least: usize, params: &'static [Kind], returns: Kind) -> Shape {
+    Shape { params, count: (least, usize::MAX), returns }
+}
+
+fn registered(
+    name: &'static str,
+    aliases: &[&str],
+    usage: &'static str,
+    types: Typing,
     kernel: Kernel,
 ) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
@@ -120,7 +314,11 @@ impl Hash for Function {
 
 impl Function {
     fn resolve(&self, types: &[DataType]) -> Result<(DataType, Vec<DataType>)> {
-        (self.types)(types).ok_or_else(|| {
+        let resolved = match &self.types {
+            Typing::By(resolve) => resolve(types),
+            Typing::Shape(shape) => shape.resolve(types),
+        };
+        resolved.ok_or_else(|| {
             let given: Vec<String> = types.iter().map(ToString::to_string).collect();
             DataFusionError::Plan(format!(
                 "no function matches {}({}); it is called as {}",

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::types;
 
-use super::prefix;
+use super::{json, prefix};
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -75,6 +75,9 @@ impl Dialect for StreamDialect {
     }
 
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if let Some(test) = json::is_json(parser, expr) {
+            return Some(Ok(test));
+        }
         parser.consume_token(&Token::DoubleColon).then(|| {
             let data_type = types::parse(parser)?;
             let expr = Box::new(expr.clone());

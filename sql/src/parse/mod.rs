@@ -9,6 +9,8 @@ mod create_view;
 mod cursor;
 mod dialect;
 mod fail;
+mod forms;
+mod json;
 mod limits;
 mod normalise;
 pub(crate) mod place;

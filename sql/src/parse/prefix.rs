@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use crate::types;
 
 use super::dialect::StreamDialect;
-use super::words;
+use super::{forms, json, words};
 
 type Result<T, E = ParserError> = std::result::Result<T, E>;
 
@@ -60,8 +60,12 @@ pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
         ("NOT", ..) => Some(after(parser, Parser::parse_not)),
         ("EXISTS", true, _) => Some(after(parser, |parser| parser.parse_exists_expr(false))),
         ("EXTRACT", true, _) => Some(after(parser, Parser::parse_extract_expr)),
-        ("CEIL", true, _) => Some(after(parser, |parser| parser.parse_ceil_floor_expr(true))),
-        ("FLOOR", true, _) => Some(after(parser, |parser| parser.parse_ceil_floor_expr(false))),
+        ("CEIL" | "CEILING", true, _) => Some(after(parser, |parser| forms::round(parser, true))),
+        ("FLOOR", true, _) => Some(after(parser, |parser| forms::round(parser, false))),
+        ("TIMESTAMPADD" | "TIMESTAMPDIFF", true, _) => Some(forms::by_unit(parser)),
+        ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_OBJECT" | "JSON_ARRAY", true, _) => {
+            Some(json::call(parser))
+        }
         ("TRIM", true, _) => Some(after(parser, Parser::parse_trim_expr)),
         ("OVERLAY", true, _) => Some(after(parser, Parser::parse_overlay_expr)),
         ("SUBSTRING" | "SUBSTR", true, _) => Some(parser.parse_substring()),
@@ -248,7 +252,7 @@ fn map_of_pairs(parser: &mut Parser) -> Result<sp::Expr> {
 }
 
 /// A call with these arguments.
-fn call(name: sp::Ident, args: Vec<sp::Expr>) -> sp::Function {
+pub(super) fn call(name: sp::Ident, args: Vec<sp::Expr>) -> sp::Function {
     let args = args.into_iter().map(|arg| sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(arg))).collect();
     let list = sp::FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
     function(name, sp::FunctionArguments::List(list))

@@ -20,6 +20,7 @@ use super::{DEPTH_MAX, from_datafusion, text};
 use crate::bound::BindContext;
 use crate::catalog::SqlFunction;
 use crate::error::{Result, SqlError, SqlState};
+use crate::functions::replaced;
 
 /// Replaces the functions in all expressions of a plan.
 pub(super) fn expand(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -46,6 +47,9 @@ fn expand_expr(expr: Expr, depth: usize) -> PlanResult<Transformed<Expr>> {
         {
             let rest = BinaryExpr::new(Box::new(left.clone()), Operator::Modulo, Box::new(right.clone()));
             return Ok(Transformed::yes(Expr::BinaryExpr(rest)));
+        }
+        if let Some(expr) = replaced(call.name(), &call.args) {
+            return Ok(Transformed::yes(expr?));
         }
         let inner: &dyn Any = call.func.inner().as_ref();
         let Some(function) = inner.downcast_ref::<Placeholder>() else {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use super::from_datafusion;
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{checked, wrapping};
+use crate::functions::{checked, in_flink, wrapping};
 
 /// What whole numbers are averaged in, so that the mean has a scale of 16.
 const MEAN: DataType = DataType::Decimal128(38, 12);
@@ -140,6 +140,29 @@ fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResul
         })
         .collect();
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// Flink: functions that have another meaning there under the same name. Before the analyzer.
+pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    if semantics == Semantics::Postgres {
+        return Ok(plan);
+    }
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let mapped = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| match &expr {
+                Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
+                    Some(meant) => Ok(Transformed::yes(meant?)),
+                    None => Ok(Transformed::no(expr)),
+                },
+                _ => Ok(Transformed::no(expr)),
+            })?;
+            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
+        })?;
+        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
+    });
+    Ok(rewritten.map_err(from_datafusion)?.data)
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. After the analyzer, when both

@@ -306,7 +306,7 @@ fn expressions() {
         query SELECT CAST(a AS VARCHAR), CAST(b AS TIMESTAMP(3)), TRY_CAST(c AS BYTEA), d::TIMESTAMP(3) WITH TIME ZONE::STRUCT<a INT>
         query SELECT map(ARRAY['a', 'b'], ARRAY[1, 2]), ARRAY[1, 2], row(1, 2), interval, INTERVAL '1' DAY, timestamp, TIMESTAMP '2020-01-01'
         query SELECT x < -1, a[1], b.c.d, `q`.`r`, "s", DATE '2020-01-01', date(x), TIMESTAMP WITH TIME ZONE '2020-01-01 00:00:00'
-        query SELECT FLOOR(ts TO HOUR), EXTRACT(HOUR FROM ts), SUBSTRING(a FROM 1 FOR 2), TRIM(BOTH 'x' FROM a), POSITION('a' IN b)
+        query SELECT floor_to('HOUR', ts), EXTRACT(HOUR FROM ts), SUBSTRING(a FROM 1 FOR 2), TRIM(BOTH 'x' FROM a), POSITION('a' IN b)
         query SELECT $1, x IS NOT DISTINCT FROM y, E'\n', NOT a AND b, -1, a || b FROM t emit
         query SELECT * FROM TABLE(hop(data => (SELECT * FROM a.bid DISTRIBUTE BY x, y), timecol => descriptor(ts)))
         query SELECT count(*) FILTER (WHERE a > 1) OVER w FROM t WINDOW w AS (PARTITION BY b ORDER BY c)

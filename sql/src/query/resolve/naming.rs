@@ -14,7 +14,15 @@ fn name_of(expr: &sp::Expr) -> Option<String> {
         sp::Expr::CompoundIdentifier(path) => path.last().map(|ident| ident.value.clone()),
         sp::Expr::CompoundFieldAccess { root, access_chain } => field_name(access_chain).or_else(|| name_of(root)),
         sp::Expr::Function(function) => match function.name.0.last() {
-            Some(sp::ObjectNamePart::Identifier(ident)) => Some(ident.value.to_ascii_lowercase()),
+            Some(sp::ObjectNamePart::Identifier(ident)) => {
+                let name = ident.value.to_ascii_lowercase();
+                // `FLOOR(t TO unit)` is a call of a function of ours.
+                Some(
+                    name.strip_suffix("_to")
+                        .filter(|name| matches!(*name, "ceil" | "floor"))
+                        .map_or(name.clone(), str::to_owned),
+                )
+            }
             Some(sp::ObjectNamePart::Function(_)) | None => None,
         },
         sp::Expr::Nested(inner) | sp::Expr::Collate { expr: inner, .. } => name_of(inner),

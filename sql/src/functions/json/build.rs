@@ -1,0 +1,199 @@
+//! Values as JSON: `JSON_STRING`, `JSON_OBJECT`, `JSON_ARRAY`.
+
+use std::fmt::Write;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use datafusion::common::Result;
+
+use super::failed;
+use super::scan::compact;
+use crate::functions::support::Args;
+
+/// Appends a JSON string.
+pub(super) fn push_text(out: &mut String, text: &str) {
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            letter if letter < ' ' => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+}
+
+/// Also for columns of type NULL, which have no bits for it.
+fn is_null(array: &dyn Array, row: usize) -> bool {
+    *array.data_type() == DataType::Null || array.is_null(row)
+}
+
+/// Appends the value of a row.
+fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
+    if is_null(array, row) {
+        out.push_str("null");
+        return Ok(());
+    }
+    match array.data_type() {
+        DataType::Utf8 => push_text(out, array.as_string::<i32>().value(row)),
+        DataType::Utf8View => push_text(out, array.as_string_view().value(row)),
+        DataType::LargeUtf8 => push_text(out, array.as_string::<i64>().value(row)),
+        DataType::Binary => {
+            out.push('"');
+            STANDARD.encode_string(array.as_binary::<i32>().value(row), out);
+            out.push('"');
+        }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            push_list(out, items.len(), |out, item| push(out, &items, item))?;
+        }
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns();
+            out.push('{');
+            for (index, (field, column)) in fields.iter().zip(columns).enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_text(out, field.name());
+                out.push(':');
+                push(out, column, row)?;
+            }
+            out.push('}');
+        }
+        DataType::Map(..) => push_map(out, array, row)?,
+        data_type => {
+            let options = FormatOptions::default();
+            let text = ArrayFormatter::try_new(array, &options)?.value(row).try_to_string()?;
+            if data_type.is_numeric() || *data_type == DataType::Boolean {
+                out.push_str(&text);
+            } else {
+                push_text(out, &text.replace('T', " "));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn push_list(out: &mut String, length: usize, mut item: impl FnMut(&mut String, usize) -> Result<()>) -> Result<()> {
+    out.push('[');
+    for index in 0..length {
+        if index > 0 {
+            out.push(',');
+        }
+        item(out, index)?;
+    }
+    out.push(']');
+    Ok(())
+}
+
+fn push_map(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
+    let entries = array.as_map().value(row);
+    let [keys, values] = entries.columns() else { return Err(failed("a map without keys and values")) };
+    let options = FormatOptions::default();
+    let names = ArrayFormatter::try_new(keys, &options)?;
+    out.push('{');
+    for entry in 0..entries.len() {
+        if entry > 0 {
+            out.push(',');
+        }
+        push_text(out, &names.value(entry).try_to_string()?);
+        out.push(':');
+        push(out, values, entry)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// A value as JSON; null stays null.
+pub(super) fn string(args: &Args) -> Result<ArrayRef> {
+    let column = args.column(0)?;
+    args.try_write(|row, out| {
+        if is_null(&column, row) {
+            return Ok(None);
+        }
+        push(out, &column, row).map(Some)
+    })
+}
+
+/// The plan that the parser made (see `parse/json.rs`): whether nulls are left out, which values are JSON already.
+struct Plan {
+    absent: bool,
+    raw: Vec<bool>,
+}
+
+fn plan(args: &Args) -> Result<Plan> {
+    let plan = args.text(0)?;
+    let flags = plan.get(0).ok_or_else(|| failed("JSON_OBJECT and JSON_ARRAY need their plan"))?;
+    let raw = flags.bytes().skip(1).map(|flag| flag == b'J').collect();
+    Ok(Plan { absent: flags.starts_with('A'), raw })
+}
+
+fn push_value(out: &mut String, column: &ArrayRef, row: usize, raw: bool) -> Result<()> {
+    match column.as_string_opt::<i32>().filter(|column| raw && column.is_valid(row)) {
+        Some(json) => {
+            compact(json.value(row), out);
+            Ok(())
+        }
+        None => push(out, column, row),
+    }
+}
+
+pub(super) fn array(args: &Args) -> Result<ArrayRef> {
+    let plan = plan(args)?;
+    let columns = (1..args.len()).map(|index| args.column(index)).collect::<Result<Vec<_>>>()?;
+    args.try_write(|row, out| {
+        out.push('[');
+        for (index, column) in columns.iter().enumerate() {
+            if plan.absent && is_null(column, row) {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_value(out, column, row, plan.raw.get(index) == Some(&true))?;
+        }
+        out.push(']');
+        Ok(Some(()))
+    })
+}
+
+pub(super) fn object(args: &Args) -> Result<ArrayRef> {
+    let plan = plan(args)?;
+    let columns = (1..args.len()).map(|index| args.column(index)).collect::<Result<Vec<_>>>()?;
+    let options = FormatOptions::default();
+    args.try_write(|row, out| {
+        out.push('{');
+        for (index, pair) in columns.chunks(2).enumerate() {
+            let [keys, values] = pair else { return Err(failed("JSON_OBJECT needs a value for each key")) };
+            if is_null(keys, row) {
+                return Err(failed("a key of JSON_OBJECT is null"));
+            }
+            if plan.absent && is_null(values, row) {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(',');
+            }
+            match keys.as_string_opt::<i32>() {
+                Some(keys) => push_text(out, keys.value(row)),
+                None => push_text(out, &ArrayFormatter::try_new(keys, &options)?.value(row).try_to_string()?),
+            }
+            out.push(':');
+            push_value(out, values, row, plan.raw.get(index) == Some(&true))?;
+        }
+        out.push('}');
+        Ok(Some(()))
+    })
+}

@@ -1,0 +1,208 @@
+//! SQL's functions on JSON text. Documents are never built: paths are followed in the text itself, and what is found is a
+//! part of it. [`scan`] knows the grammar, [`path`] the paths, [`build`] turns values into JSON.
+
+mod build;
+mod path;
+mod scan;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::ScalarUDF;
+
+use super::support::Kind::{Any, Text, Truth};
+use super::support::{Args, all, many, shaped};
+use path::{Found, Path};
+use scan::{compact, kind, unquoted};
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        shaped("is_json", "text IS JSON", all(&[Text, Text], Truth), is_json),
+        shaped("json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), exists),
+        shaped("json_value", "JSON_VALUE(json, path)", all(&[Text, Text, Text, Text, Text, Text], Text), value),
+        shaped("json_query", "JSON_QUERY(json, path)", all(&[Text, Text, Text, Text, Text], Text), query),
+        shaped("json_string", "JSON_STRING(value)", all(&[Any], Text), build::string),
+        shaped("json_object", "JSON_OBJECT(key VALUE value, …)", many(1, &[Text, Any], Text), build::object),
+        shaped("json_array", "JSON_ARRAY(value, …)", many(1, &[Text, Any], Text), build::array),
+        shaped("json_quote", "JSON_QUOTE(text)", all(&[Text], Text), quote),
+        shaped("json_unquote", "JSON_UNQUOTE(text)", all(&[Text], Text), unquote),
+        shaped("json", "JSON(text)", all(&[Text], Text), |args| parse(args, true)),
+        shaped("parse_json", "PARSE_JSON(text)", all(&[Text], Text), |args| parse(args, true)),
+        shaped("try_parse_json", "TRY_PARSE_JSON(text)", all(&[Text], Text), |args| parse(args, false)),
+    ]
+}
+
+fn failed(what: &str) -> DataFusionError {
+    DataFusionError::Execution(what.to_owned())
+}
+
+/// False for null.
+fn is_json(args: &Args) -> Result<ArrayRef> {
+    let (texts, kinds) = (args.text(0)?, args.text(1)?);
+    let test = |row| {
+        let found = texts.get(row).and_then(kind);
+        found.is_some_and(|found| match kinds.get(row) {
+            Some("ARRAY") => found == scan::Kind::Array,
+            Some("OBJECT") => found == scan::Kind::Object,
+            Some("SCALAR") => !matches!(found, scan::Kind::Array | scan::Kind::Object),
+            _ => true,
+        })
+    };
+    Ok(Arc::new((0..args.rows).map(|row| Some(test(row))).collect::<BooleanArray>()))
+}
+
+/// Follows the paths of a call: one for each row, read once for as long as it is the same.
+struct Paths {
+    texts: super::support::Text,
+    last: Option<(String, Option<Path>)>,
+}
+
+impl Paths {
+    fn new(args: &Args) -> Result<Self> {
+        Ok(Self { texts: args.text(1)?, last: None })
+    }
+
+    /// What the path of a row leads to; `None` for a null path.
+    fn find<'j>(&mut self, row: usize, json: &'j str) -> Option<Found<'j>> {
+        let text = self.texts.get(row)?;
+        if self.last.as_ref().is_none_or(|(known, _)| known != text) {
+            self.last = Some((text.to_owned(), Path::parse(text)));
+        }
+        let path = self.last.as_ref().and_then(|(_, path)| path.as_ref());
+        Some(path.map_or(Found::Wrong, |path| path.find(json)))
+    }
+}
+
+fn exists(args: &Args) -> Result<ArrayRef> {
+    let (texts, modes, mut paths) = (args.text(0)?, args.text(2)?, Paths::new(args)?);
+    let rows = (0..args.rows).map(|row| {
+        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        Ok(match (found, modes.get(row)) {
+            (Found::One(_), _) => Some(true),
+            (Found::Many(found), _) => Some(!found.is_empty()),
+            (Found::Nothing, _) => Some(false),
+            (Found::Wrong, Some("TRUE")) => Some(true),
+            (Found::Wrong, Some("UNKNOWN")) => None,
+            (Found::Wrong, Some("ERROR")) => return Err(failed("JSON_EXISTS: the JSON or its path is wrong")),
+            (Found::Wrong, _) => Some(false),
+        })
+    });
+    Ok(Arc::new(rows.collect::<Result<BooleanArray>>()?))
+}
+
+fn value(args: &Args) -> Result<ArrayRef> {
+    let (texts, mut paths) = (args.text(0)?, Paths::new(args)?);
+    let empty = (args.text(2)?, args.text(3)?);
+    let wrong = (args.text(4)?, args.text(5)?);
+    args.try_write(|row, out| {
+        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        let (mode, error) = match found {
+            Found::One(part) => match kind(part) {
+                Some(scan::Kind::Array | scan::Kind::Object) | None => (&wrong, "JSON_VALUE: the value is no scalar"),
+                Some(scan::Kind::Null) => (&empty, "JSON_VALUE: the path leads to nothing"),
+                Some(scan::Kind::Text) => return Ok(unquoted(part, out)),
+                Some(scan::Kind::Number | scan::Kind::Truth) => {
+                    out.push_str(part);
+                    return Ok(Some(()));
+                }
+            },
+            Found::Nothing => (&empty, "JSON_VALUE: the path leads to nothing"),
+            Found::Many(_) | Found::Wrong => (&wrong, "JSON_VALUE: the JSON or its path is wrong"),
+        };
+        match mode.0.get(row) {
+            Some("ERROR") => Err(failed(error)),
+            Some("DEFAULT") => Ok(mode.1.get(row).map(|default| out.push_str(default))),
+            _ => Ok(None),
+        }
+    })
+}
+
+fn query(args: &Args) -> Result<ArrayRef> {
+    let (texts, mut paths) = (args.text(0)?, Paths::new(args)?);
+    let (wrappers, empty, wrong) = (args.text(2)?, args.text(3)?, args.text(4)?);
+    args.try_write(|row, out| {
+        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        let (mode, error) = match found {
+            Found::One(part) => {
+                let is_array = kind(part) == Some(scan::Kind::Array);
+                let scalar = !is_array && kind(part) != Some(scan::Kind::Object);
+                let wrap = match wrappers.get(row) {
+                    Some("UNCONDITIONAL") => true,
+                    Some("CONDITIONAL") => !is_array,
+                    _ => false,
+                };
+                if wrap || !scalar {
+                    write_all(&[part], wrap, out);
+                    return Ok(Some(()));
+                }
+                (&wrong, "JSON_QUERY: the value is a scalar")
+            }
+            Found::Many(parts) => {
+                write_all(&parts, true, out);
+                if wrappers.get(row) == Some("UNCONDITIONAL") {
+                    out.insert(0, '[');
+                    out.push(']');
+                }
+                return Ok(Some(()));
+            }
+            Found::Nothing => (&empty, "JSON_QUERY: the path leads to nothing"),
+            Found::Wrong => (&wrong, "JSON_QUERY: the JSON or its path is wrong"),
+        };
+        match mode.get(row) {
+            Some("ERROR") => return Err(failed(error)),
+            Some("EMPTY ARRAY") => out.push_str("[]"),
+            Some("EMPTY OBJECT") => out.push_str("{}"),
+            _ => return Ok(None),
+        }
+        Ok(Some(()))
+    })
+}
+
+fn write_all(parts: &[&str], wrap: bool, out: &mut String) {
+    if wrap {
+        out.push('[');
+    }
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        compact(part, out);
+    }
+    if wrap {
+        out.push(']');
+    }
+}
+
+fn quote(args: &Args) -> Result<ArrayRef> {
+    let texts = args.text(0)?;
+    Ok(args.write(|row, out| {
+        build::push_text(out, texts.get(row)?);
+        Some(())
+    }))
+}
+
+fn unquote(args: &Args) -> Result<ArrayRef> {
+    let texts = args.text(0)?;
+    Ok(args.write(|row, out| {
+        let text = texts.get(row)?;
+        if kind(text) != Some(scan::Kind::Text) || unquoted(text.trim(), out).is_none() {
+            out.clear();
+            out.push_str(text);
+        }
+        Some(())
+    }))
+}
+
+/// JSON without white space.
+fn parse(args: &Args, strict: bool) -> Result<ArrayRef> {
+    let texts = args.text(0)?;
+    args.try_write(|row, out| {
+        let Some(text) = texts.get(row) else { return Ok(None) };
+        if kind(text).is_some() {
+            compact(text, out);
+            return Ok(Some(()));
+        }
+        if strict { Err(failed("the text is no JSON")) } else { Ok(None) }
+    })
+}
