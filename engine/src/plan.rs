@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
-pub use self::join::{AsofMatch, IntervalJoinSpec, JoinKey, JoinSpec, TemporalJoinSpec};
+pub use self::join::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec, WindowJoinSpec};
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
 use crate::expr::Scalar;
@@ -347,40 +347,6 @@ pub struct SortKey {
     pub descending: bool,
     /// Nulls before all values, else after them.
     pub nulls_first: bool,
-}
-
-/// A join of rows with equal keys and equal windows. Output: the left columns, then the right.
-#[derive(Debug, Clone)]
-pub struct WindowJoinSpec {
-    /// Which rows come out.
-    pub kind: JoinKind,
-    /// Equal columns: left, right. Without the window's.
-    pub keys: Vec<(usize, usize)>,
-    /// Columns of the window's start: left, right.
-    pub window_start: (usize, usize),
-    /// Columns of the window's end: left, right.
-    pub window_end: (usize, usize),
-    /// A further condition over the left columns followed by the right.
-    pub residual: Option<Scalar>,
-}
-
-/// Which rows a join gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinKind {
-    /// Pairs.
-    Inner,
-    /// Pairs, and left rows without a partner.
-    Left,
-    /// Pairs, and right rows without a partner.
-    Right,
-    /// Pairs, and rows of either side without a partner.
-    Full,
-    /// Left rows with a partner; the output is the left columns.
-    Semi,
-    /// Left rows without a partner; the output is the left columns.
-    Anti,
-    /// Left rows with a boolean that tells whether they have a partner.
-    Mark,
 }
 
 /// Keeps rows as a readable view.

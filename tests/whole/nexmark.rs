@@ -62,7 +62,9 @@ pub(crate) async fn run(session: &mut Session, sql: &str) -> Vec<String> {
 
 /// The options of the generator.
 fn generated(events: u64) -> String {
-    format!("'connector' = 'nexmark', 'events.num' = '{events}', 'next-event.rate' = '1000', 'first-event.rate' = '1000'")
+    format!(
+        "'connector' = 'nexmark', 'events.num' = '{events}', 'next-event.rate' = '1000', 'first-event.rate' = '1000'"
+    )
 }
 
 /// The rows of queries, in batch or streaming.

@@ -14,6 +14,7 @@ mod collect;
 mod coordinator;
 mod deploy;
 mod engine;
+mod entry;
 mod epochs;
 mod exchange;
 mod flush;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::JobId;
+use super::entry::{Entry, EntryKind};
 use super::exchange::Inlet;
 use super::graph::{Channel, Graph, Node, NodeKind};
 use super::materialize::Materialize;
@@ -17,21 +18,6 @@ use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
 use crate::plan::RelationId;
 use crate::time::ProcessingTime;
-
-/// Where a part reads: a source, a view, a table or an exchange.
-struct Entry {
-    what: EntryKind,
-    /// The nodes that its rows reach on this shard.
-    nodes: Vec<usize>,
-    /// The forward channels that its rows pass.
-    channels: Vec<Channel>,
-}
-
-enum EntryKind {
-    /// The source or view of this node.
-    Node(usize),
-    Inlet(Inlet),
-}
 
 /// What a step came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -379,32 +365,6 @@ impl Drop for JobPart {
             if let NodeKind::View(view) = &node.kind {
                 view.close();
             }
-        }
-    }
-}
-
-impl Entry {
-    fn new(what: EntryKind, nodes: &[Node]) -> Self {
-        let mut entry = Self { what, nodes: Vec::new(), channels: Vec::new() };
-        let mut open = vec![entry.start()];
-        while let Some(index) = open.pop() {
-            if entry.nodes.contains(&index) {
-                continue;
-            }
-            entry.nodes.push(index);
-            for to in nodes.get(index).into_iter().flat_map(|node| &node.forwards) {
-                entry.channels.push(*to);
-                open.push(to.node);
-            }
-        }
-        entry
-    }
-
-    /// The node that its rows come to first.
-    fn start(&self) -> usize {
-        match &self.what {
-            EntryKind::Node(node) => *node,
-            EntryKind::Inlet(inlet) => inlet.node,
         }
     }
 }

@@ -107,9 +107,8 @@ fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
         if mark {
             // A window must not close between a row and its retraction.
             if matches!(case.times, Times::Closing(_)) {
-                for port in 0..case.inputs.len() {
-                    events.push(Event::Rows(port, std::mem::take(&mut pending[port])));
-                }
+                let undone = pending.iter_mut().enumerate().take(case.inputs.len());
+                events.extend(undone.map(|(port, rows)| Event::Rows(port, std::mem::take(rows))));
             }
             // Rows in time are two milliseconds after it: one for `<=`, one for a session that a row just touches.
             watermark = watermark.max(latest - DISORDER - 2);
