@@ -51,15 +51,14 @@ impl Binder<'_> {
         let (target, table) = self.changeable(&insert.table, "INSERT … ON CONFLICT")?;
         let key: Vec<&str> = table.primary_key.iter().map(|&index| table.schema.field(index).name().as_str()).collect();
         let named = |ident: &sp::Ident| key.iter().any(|name| name.eq_ignore_ascii_case(&ident.value));
-        if !on_conflict.columns.is_empty()
-            && !(on_conflict.columns.len() == key.len() && on_conflict.columns.iter().all(named))
-        {
+        let columns = &on_conflict.columns;
+        if !(columns.is_empty() || columns.len() == key.len() && columns.iter().all(named)) {
             let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
             return Err(SqlError::new(SqlState("42P10"), message).with_hint(format!("the key is ({})", key.join(", "))));
         }
         let given = self.given(target, &insert.columns)?;
         let (own, new) = (quoted(&target.name), quoted(EXCLUDED));
-        let value = |column: &Column| match given.iter().any(|name| *name == column.name) {
+        let value = |column: &Column| match given.contains(&column.name) {
             true => format!("CAST({new}.{} AS {})", quoted(&column.name), column.data_type.text),
             false => format!("CAST(NULL AS {})", column.data_type.text),
         };
