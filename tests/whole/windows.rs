@@ -152,7 +152,8 @@ fn next(seed: &mut u64) -> u64 {
 fn rows() -> Vec<Row> {
     let (mut seed, mut at_ms) = (7, 0);
     let row = |id| {
-        at_ms += if next(&mut seed).is_multiple_of(40) { 2_000 + next(&mut seed) % 9_000 } else { next(&mut seed) % 300 };
+        at_ms +=
+            if next(&mut seed).is_multiple_of(40) { 2_000 + next(&mut seed) % 9_000 } else { next(&mut seed) % 300 };
         let item = ["a", "b", "c", "d"][(next(&mut seed) % 4) as usize];
         let price = next(&mut seed) % 100;
         let (minute, second, milli) = (at_ms / 60_000, at_ms / 1_000 % 60, at_ms % 1_000);

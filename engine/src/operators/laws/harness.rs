@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
 use crate::error::Result;
-use crate::message::{Delta, Epoch};
+use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::build::build;
 use crate::operators::{Context, Emitted, Operator, Outbox};
 use crate::plan::{ChangelogMode, Edge, Node, NodeId, OperatorSpec};
@@ -167,6 +167,7 @@ impl Harness {
 
     fn observe(&mut self, delta: &Delta) {
         assert_eq!(delta.batch.schema_ref(), &self.node.edge.schema, "rows of another schema");
+        assert!(delta.rows() <= BATCH_ROWS, "a batch of {} rows", delta.rows());
         for (row, cells) in cells_of(&delta.batch).into_iter().enumerate() {
             // A retraction is as late as whoever takes the row back.
             if !delta.is_retract(row) {
@@ -174,10 +175,12 @@ impl Harness {
             }
             let (sign, change) = if delta.is_retract(row) { ('-', -1) } else { ('+', 1) };
             self.log.push(format!("{sign} {}", text_of(&cells)));
-            let count = self.folded.entry(cells).or_default();
-            *count += change;
-            assert!(*count >= 0, "law 5: a row was retracted more often than inserted");
-            self.folded.retain(|_, count| *count != 0);
+            let count = self.folded.get(&cells).copied().unwrap_or(0) + change;
+            assert!(count >= 0, "law 5: a row was retracted more often than inserted");
+            match count {
+                0 => self.folded.remove(&cells),
+                _ => self.folded.insert(cells, count),
+            };
         }
     }
 

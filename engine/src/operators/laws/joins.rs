@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::cases::{Case, rows};
-use super::harness::Times;
+use super::harness::{Cells, Harness, Times, delta_of};
 use super::oracle::scalar;
 use crate::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, OperatorSpec, TemporalJoinSpec};
 
@@ -73,7 +73,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         On::KeyAndFlag => (vec![key(0, true), key(3, false)], "(l.k IS NOT DISTINCT FROM r.k) AND l.b = r.b"),
     };
     let and = if residual { " AND l.v < r.v" } else { "" };
-    let any_order = retracts != (false, false);
+    let either = retracts != (false, false);
     Case {
         name: format!("join {kind:?} on {on:?} residual {residual} retracts {retracts:?}"),
         spec: OperatorSpec::Join(JoinSpec {
@@ -89,7 +89,7 @@ fn join(kind: JoinKind, on: On, residual: bool, retracts: (bool, bool)) -> Case 
         times: Times::None,
         result: query(kind, "t", "u", &(sql.to_owned() + and)),
         late: None,
-        retracts: any_order,
+        retracts: either,
     }
 }
 
@@ -225,4 +225,33 @@ pub(super) fn temporals() -> Vec<Case> {
 /// Every join.
 pub(super) fn all() -> impl Iterator<Item = Case> {
     [regular(), half_retracting(0), half_retracting(1), intervals(), temporals()].into_iter().flatten()
+}
+
+/// Enough rows that stores are compacted, batches are full and one key has many pairs.
+#[test]
+fn joins_of_many_rows_are_compacted_and_cut() {
+    for kind in [JoinKind::Full, JoinKind::Mark] {
+        let case = join(kind, On::Key, true, (true, true));
+        let mut harness = Harness::new(case.spec.clone(), &case.inputs, &case.output, case.times.clone());
+        // Rows of one key but for a few; each third stays. `v` is 0 or 1, and so 1 in 4 pairs is one.
+        let row = |id: i64, span: i64| vec![Some(i64::from(id % 50 == 0)), Some(id), Some(id / span % 2), Some(0)];
+        let (left, right): (Vec<Cells>, Vec<Cells>) =
+            ((0..3_000).map(|id| row(id, 1)).collect(), (0..20).map(|id| row(id, 2)).collect());
+        let signed = |rows: &[Cells], retract| rows.iter().cloned().map(|row| (retract, row)).collect::<Vec<_>>();
+        harness.delta(0, delta_of(&rows(), &signed(&left, false))).unwrap();
+        harness.barrier().unwrap();
+        harness.delta(1, delta_of(&rows(), &signed(&right, false))).unwrap();
+        harness.barrier().unwrap();
+        for gone in left.chunks(3).map(|three| &three[1..]).collect::<Vec<_>>().chunks(500) {
+            harness.delta(0, delta_of(&rows(), &signed(&gone.concat(), true))).unwrap();
+            harness.barrier().unwrap();
+        }
+        harness.restart().unwrap();
+        harness.delta(1, delta_of(&rows(), &signed(&right[10..], true))).unwrap();
+        harness.end().unwrap();
+        let numbered = |row: &Cells| [vec![Some(0)], row.clone(), vec![Some(0)]].concat();
+        let kept = left.chunks(3).map(|three| numbered(&three[0])).collect();
+        let tables = [kept, right[..10].iter().map(numbered).collect()];
+        assert!(harness.folded == super::oracle::query(&case.result, &tables), "{}", case.name);
+    }
 }

@@ -15,6 +15,7 @@ mod over_scripts;
 mod rank;
 mod rank_scripts;
 mod scripts;
+mod timed_join_scripts;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
