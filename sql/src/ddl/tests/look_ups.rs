@@ -73,9 +73,10 @@ fn look_ups() {
     world.check(
         "update bid set x = 1",
         &expect![[r#"
-        0A000: UPDATE is not supported
-        ▶update bid set x = 1
-    "#]],
+            0A000: UPDATE needs a primary key, which table "Bid" has not
+            update ▶bid set x = 1
+            hint: declare PRIMARY KEY (…) NOT ENFORCED on the table
+        "#]],
     );
     world.check(
         "alter table bid add column y int",
