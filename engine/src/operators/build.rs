@@ -26,7 +26,7 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
         inputs.get(port).ok_or_else(|| EngineError::Internal(format!("node {} has no input {port}", node.id.0)))
     };
     Ok(match &node.spec {
-        OperatorSpec::Stateless(spec) => Box::new(Stateless::new(spec)),
+        OperatorSpec::Stateless(spec) => Box::new(Stateless::new(spec, input(0)?)?),
         OperatorSpec::Union => Box::new(Union::new(output)),
         OperatorSpec::WindowAggregate(spec) => Box::new(WindowAggregate::new(spec, input(0)?, output)?),
         OperatorSpec::SessionAggregate(spec) => Box::new(SessionAggregate::new(spec, input(0)?, output)?),

@@ -19,6 +19,7 @@ mod rank;
 mod rel;
 mod row;
 mod scan;
+mod share;
 mod temporal;
 mod uses;
 mod window;
@@ -49,7 +50,7 @@ use crate::query::temporal::TemporalJoin;
 /// # Errors
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = optimise::optimise(&query.plan)?;
+    let plan = share::shared(optimise::optimise(&query.plan)?)?;
     let mut lowering =
         Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
     let rel = lowering.plan(&plan)?;

@@ -7,6 +7,7 @@
 
 mod error;
 mod expand;
+mod forms;
 mod insert;
 pub(crate) mod nodes;
 pub(crate) mod position;
@@ -98,6 +99,7 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
+    let plan = forms::written_out(plan)?;
     let plan = expand::expand(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
