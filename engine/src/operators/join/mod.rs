@@ -14,6 +14,8 @@ mod interval;
 mod keys;
 mod lookup;
 mod lookup_cache;
+#[cfg(test)]
+mod lookup_tests;
 mod pairs;
 mod regular;
 mod store;
