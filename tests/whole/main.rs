@@ -4,5 +4,6 @@
 mod generated;
 mod nexmark;
 mod slt;
+mod temporal;
 mod tidy;
 mod windows;
