@@ -249,6 +249,7 @@ impl Assembly<'_> {
             | OperatorSpec::Join(_)
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
+            | OperatorSpec::CurrentJoin(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

@@ -19,6 +19,7 @@ mod rel;
 mod row;
 mod scan;
 mod share;
+mod temporal;
 mod uses;
 mod window;
 mod window_join;
@@ -41,6 +42,7 @@ use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
 /// Turns a bound query into its dataflow.
 ///
@@ -86,6 +88,9 @@ impl Lowering<'_> {
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             return self.window_tvf(tvf);
+        }
+        if let Some(join) = TemporalJoin::of(plan) {
+            return self.temporal_join(join);
         }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),
