@@ -21,7 +21,7 @@ use crate::bound::BoundQuery;
 use crate::error::Result;
 use crate::functions::PROCTIME;
 use crate::query::from_datafusion;
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 
 /// The column of windows before it is unnested. Not to be met in user tables.
 const WINDOWS: &str = "__millstream_windows";
@@ -34,6 +34,9 @@ pub(crate) fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     let plan = query.plan.clone().transform_up_with_subqueries(|node| {
         if let Some(watermark) = Watermark::of(&node) {
             return Ok(Transformed::yes(watermark.input.as_ref().clone()));
+        }
+        if let Some(ttl) = StateTtl::of(&node) {
+            return Ok(Transformed::yes(ttl.input.as_ref().clone()));
         }
         match WindowTvf::of(&node) {
             Some(tvf) => Ok(Transformed::yes(windows(tvf)?)),
