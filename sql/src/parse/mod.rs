@@ -9,6 +9,7 @@ mod create_table;
 mod create_view;
 mod cursor;
 mod dialect;
+pub(crate) mod emit;
 mod fail;
 mod forms;
 mod json;
