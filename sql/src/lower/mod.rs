@@ -18,6 +18,8 @@ mod rank;
 mod rel;
 mod row;
 mod scan;
+mod share;
+mod temporal;
 mod uses;
 mod window;
 mod window_join;
@@ -40,13 +42,14 @@ use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
 /// Turns a bound query into its dataflow.
 ///
 /// # Errors
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = optimise::optimise(&query.plan)?;
+    let plan = share::shared(optimise::optimise(&query.plan)?)?;
     let mut lowering =
         Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
     let rel = lowering.plan(&plan)?;
@@ -85,6 +88,9 @@ impl Lowering<'_> {
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             return self.window_tvf(tvf);
+        }
+        if let Some(join) = TemporalJoin::of(plan) {
+            return self.temporal_join(join);
         }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),

@@ -2,7 +2,7 @@
 //!
 //! [`resolve`] gives every name the plan's spelling, DataFusion's planner makes the plan over our catalog ([`provider`],
 //! [`relation`], [`window`]), [`expand`] and [`semantics`] put our meaning in, DataFusion's analyzer adds the casts, and
-//! [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
+//! [`temporal`] makes nodes of temporal joins, [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
 //! a view keeps the meaning it was made with.
 
 mod error;
@@ -16,6 +16,7 @@ mod relation;
 mod resolve;
 mod row_cast;
 mod semantics;
+pub(crate) mod temporal;
 mod text;
 mod types;
 mod window;
@@ -89,6 +90,7 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     let plan = finish(plan, context)?;
     let (plan, depends_on) = put_tables_in(plan)?;
+    let plan = temporal::bind(plan)?;
     let plan = plain_text(plan)?;
     let schema = result_schema(&plan, columns);
     let boundedness = boundedness(&plan);
@@ -162,7 +164,7 @@ fn result_schema(plan: &LogicalPlan, columns: Columns) -> SchemaRef {
 }
 
 /// Whether reading the plan ends: the least bounded of its tables.
-fn boundedness(plan: &LogicalPlan) -> Boundedness {
+pub(crate) fn boundedness(plan: &LogicalPlan) -> Boundedness {
     let rank = |boundedness: Boundedness| match boundedness {
         Boundedness::Bounded => 0,
         Boundedness::Unbounded => 1,

@@ -11,6 +11,7 @@ mod legacy;
 mod naming;
 mod output;
 mod scope;
+mod temporal;
 pub(super) mod tvf;
 
 use std::cell::RefCell;
