@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use millstream_engine::ports::Connector;
 
+pub use filesystem::{Compression, PackedWriter, find_files, infer_csv, infer_json, partition_columns};
+
 /// All connectors by name.
 pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
     let connectors: Vec<Arc<dyn Connector>> = vec![

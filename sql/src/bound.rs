@@ -7,8 +7,8 @@ use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Boundedness;
 
-use crate::ast::{ObjectKind, Show};
-use crate::catalog::{CatalogSnapshot, Relation, Semantics, SqlFunction};
+use crate::ast::{CopyEnd, CopyOptions, ObjectKind, Show};
+use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 
 /// What binding depends on besides the text.
 #[derive(Debug, Clone)]
@@ -98,6 +98,30 @@ pub enum BoundStatement {
         query: BoundQuery,
         /// Which statement it is.
         kind: ChangeKind,
+    },
+    /// Reads once, and writes the rows to the client or to a file.
+    CopyTo {
+        /// The rows.
+        query: BoundQuery,
+        /// Where they go.
+        end: CopyEnd,
+        /// How.
+        options: CopyOptions,
+    },
+    /// Writes rows that the client sends, or that are in a file, to a table.
+    CopyFrom {
+        /// The target.
+        target: Arc<Relation>,
+        /// Its stored columns in order.
+        stored: Vec<Column>,
+        /// Those that are given, in the order in which they are given: indexes into `stored`.
+        given: Vec<usize>,
+        /// Where the rows come from.
+        end: CopyEnd,
+        /// Where the end stands in the text, from 1.
+        position: usize,
+        /// How they are written there.
+        options: CopyOptions,
     },
     /// Reads once.
     Query(BoundQuery),

@@ -120,7 +120,7 @@ impl Session {
     }
 
     async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
-        let plan = self.database.scans().resolve(batch_plan(query)?)?;
+        let plan = self.scans().resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
         let physical = self.database.batch().physical(&context, &plan).await?;
         Ok(physical_text(physical.as_ref()))

@@ -7,6 +7,7 @@
 mod database;
 mod ddl;
 mod explain;
+mod files;
 mod insert;
 mod internal_table;
 mod job;
@@ -41,13 +42,14 @@ pub struct Session {
     database: Database,
     settings: Settings,
     temporary: Relations,
+    files: files::FileTables,
     system: Option<SystemCatalog>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
         let settings = Settings::new(database.config());
-        Self { database, settings, temporary: Relations::new(), system: None }
+        Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None }
     }
 
     /// What all sessions share.
@@ -121,7 +123,7 @@ impl Session {
         if changes_catalog(&statement.ast) {
             return self.change_catalog(statement, parameters).await;
         }
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         match parameters::fill(bound, parameters)? {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
@@ -162,7 +164,7 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let catalog = Arc::clone(self.database.catalog());
         let guard = catalog.lock().await;
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         match parameters::fill(bound, parameters)? {
             BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists),
             BoundStatement::CreateView { relation, exists, replace } => {

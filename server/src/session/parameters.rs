@@ -30,7 +30,7 @@ impl Session {
     /// # Errors
     /// As binding it.
     pub async fn describe(&mut self, statement: &ParsedStatement) -> Result<Description, SqlError> {
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         let (query, columns) = match &bound {
             BoundStatement::Query(query) => (Some(query), Some(query.schema.clone())),
             BoundStatement::Subscribe(query) => (Some(query), Some(subscribe::schema(&query.schema))),

@@ -5,6 +5,7 @@
 //! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
 
 mod change;
+mod copy;
 mod drop;
 mod expressions;
 mod function;
@@ -54,6 +55,7 @@ impl Binder<'_> {
             Statement::Drop(drop) => self.drop(drop),
             Statement::Insert(insert) => self.insert(insert),
             Statement::Change(change) => self.change(change),
+            Statement::Copy(copy) => self.copy(copy),
             Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
                 Ok(BoundStatement::SystemCatalog)
             }
@@ -95,8 +97,18 @@ impl Binder<'_> {
     }
 
     fn insert(&self, insert: &Insert) -> Result<BoundStatement> {
-        let target = self.relation(&insert.table)?;
-        let refuse = |state, message| Err(self.at(SqlError::new(state, message), names::span(&insert.table)));
+        let target = self.writable(&insert.table)?;
+        if let Some(on_conflict) = &insert.on_conflict {
+            return self.upsert(insert, on_conflict);
+        }
+        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+    }
+
+    /// The table of a name, which must be one that rows can be added to.
+    fn writable(&self, name: &sp::ObjectName) -> Result<&Arc<Relation>> {
+        let target = self.relation(name)?;
+        let refuse = |state, message| Err(self.at(SqlError::new(state, message), names::span(name)));
         match &target.kind {
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
                 return refuse(SqlState::WRONG_OBJECT_TYPE, format!("cannot insert into view \"{}\"", target.name));
@@ -113,11 +125,7 @@ impl Binder<'_> {
             }
             RelationKind::InternalTable(_) => {}
         }
-        if let Some(on_conflict) = &insert.on_conflict {
-            return self.upsert(insert, on_conflict);
-        }
-        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
-        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+        Ok(target)
     }
 
     fn subscribe(&self, to: &SubscribeTo) -> Result<BoundStatement> {
@@ -141,6 +149,7 @@ impl Binder<'_> {
                 self.statement(statement)?
             }
             Statement::Change(_)
+            | Statement::Copy(_)
             | Statement::CreateTable(_)
             | Statement::CreateFunction(_)
             | Statement::Drop(_)

@@ -7,7 +7,7 @@ use crate::error::SqlError;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{create_table, create_view, rows, session};
+use super::{copy, create_table, create_view, rows, session};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -21,6 +21,7 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "INSERT" => rows::insert(cursor),
         "UPDATE" => rows::update(cursor),
         "DELETE" => rows::delete(cursor),
+        "COPY" => copy::copy(cursor),
         "SUBSCRIBE" => rows::subscribe(cursor),
         "EXPLAIN" => rows::explain(cursor),
         "SHOW" => session::show(cursor),
