@@ -3,7 +3,13 @@
 //! `sqlparser` parses expressions, types and queries; everything it cannot express stands here. Nothing outside this
 //! crate sees `sqlparser`'s types.
 
+mod alter;
+mod copy;
+
 use datafusion::sql::sqlparser::ast as sp;
+
+pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
+pub use copy::{Copy, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
 
 /// One statement of a script.
 #[derive(Debug, Clone)]
@@ -21,6 +27,10 @@ pub struct ParsedStatement {
 pub enum Statement {
     /// `CREATE TABLE`
     CreateTable(CreateTable),
+    /// `ALTER TABLE`
+    AlterTable(AlterTable),
+    /// `ALTER VIEW`
+    AlterView(AlterView),
     /// `CREATE VIEW` and `CREATE MATERIALIZED VIEW`
     CreateView(CreateView),
     /// `CREATE FUNCTION f(x T, …) RETURNS T RETURN expr`
@@ -90,6 +100,10 @@ pub struct CreateTable {
     pub partitioned_by: Vec<sp::Ident>,
     /// `WITH ('k' = 'v', …)`: key, value, and the character position of the key from 1. Empty: an internal table.
     pub options: Vec<(String, String, usize)>,
+    /// `LIKE other (…)`
+    pub like: Option<Like>,
+    /// `AS query`: columns and rows are the query's.
+    pub query: Option<Box<sp::Query>>,
 }
 
 /// `WATERMARK FOR column AS expr`
@@ -254,69 +268,6 @@ pub struct Change {
     pub delete: bool,
 }
 
-/// `COPY t [(columns)] | (query) FROM | TO end (options)`
-#[derive(Debug, Clone)]
-pub struct Copy {
-    /// What is read or written.
-    pub what: CopyWhat,
-    /// `TO`: from the table to the end; else from the end into the table.
-    pub to: bool,
-    /// Where the bytes are.
-    pub end: CopyEnd,
-    /// Where the end stands: characters from the start of the text, from 1.
-    pub position: usize,
-    /// How rows stand in the bytes.
-    pub options: CopyOptions,
-}
-
-/// What a `COPY` reads or writes.
-#[derive(Debug, Clone)]
-pub enum CopyWhat {
-    /// A table or view, and the columns that are meant; all where empty.
-    Table(sp::ObjectName, Vec<sp::Ident>),
-    /// The rows of a query.
-    Query(Box<sp::Query>),
-}
-
-/// Where the bytes of a `COPY` come from or go to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CopyEnd {
-    /// `STDIN`, `STDOUT`
-    Client,
-    /// A file of the server.
-    File(String),
-}
-
-/// How rows stand in the bytes of a `COPY`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopyOptions {
-    /// The format.
-    pub format: CopyFormat,
-    /// The first line names the columns.
-    pub header: bool,
-    /// Between two values.
-    pub delimiter: u8,
-    /// The text of null.
-    pub null: String,
-    /// Around values, in csv.
-    pub quote: u8,
-    /// Before a quote that is part of a value, in csv.
-    pub escape: u8,
-}
-
-/// The formats of `COPY`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyFormat {
-    /// PostgreSQL's own: values between tabs, with backslashes.
-    Text,
-    /// Comma-separated values.
-    Csv,
-    /// JSON, an object a line.
-    Json,
-    /// Parquet.
-    Parquet,
-}
-
 /// What `SUBSCRIBE` reads.
 #[derive(Debug, Clone)]
 pub enum SubscribeTo {
@@ -341,8 +292,18 @@ pub enum Show {
     Watermarks,
     /// `SHOW CONNECTORS`
     Connectors,
-    /// `SHOW FUNCTIONS`
+    /// `SHOW FORMATS`
+    Formats,
+    /// `SHOW FUNCTIONS`: those that were made, then the built-in ones.
     Functions,
+    /// `SHOW USER FUNCTIONS`
+    UserFunctions,
+    /// `SHOW CATALOGS`, `SHOW CURRENT CATALOG`
+    Catalogs,
+    /// `SHOW DATABASES`, `SHOW CURRENT DATABASE`
+    Databases,
+    /// `SHOW PARTITIONS t`
+    Partitions(sp::ObjectName),
     /// `SHOW COLUMNS FROM t`
     Columns(sp::ObjectName),
     /// `SHOW CREATE TABLE|VIEW|MATERIALIZED VIEW t`

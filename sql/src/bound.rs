@@ -46,6 +46,24 @@ pub enum BoundStatement {
         /// It exists already and `IF NOT EXISTS` was said: answer with a notice.
         exists: bool,
     },
+    /// Adds a table and fills it with the rows of a query.
+    CreateTableAs {
+        /// What is added.
+        relation: Relation,
+        /// As for tables.
+        exists: bool,
+        /// The rows, as an `INSERT` into the table has them.
+        query: BoundQuery,
+    },
+    /// Puts a relation in the place of an older form of it; the id is the same.
+    Alter {
+        /// The name of the older form.
+        old: String,
+        /// The new form.
+        relation: Relation,
+        /// The command tag to answer.
+        tag: &'static str,
+    },
     /// Adds a view.
     CreateView {
         /// What is added.
@@ -140,6 +158,8 @@ pub enum BoundStatement {
     Describe(Arc<Relation>),
     /// `SHOW CREATE`
     ShowCreate(Arc<Relation>),
+    /// `SHOW PARTITIONS` of a table that has them.
+    ShowPartitions(Arc<Relation>),
     /// Changes a setting of the session; `None`: to its default.
     Set {
         /// Which.

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{Visit, Visitor};
 
-use crate::ast::{Copy, CopyWhat, ParsedStatement, Statement, SubscribeTo};
+use crate::ast::{AlterView, Copy, CopyWhat, CreateTable, ParsedStatement, Statement, SubscribeTo};
 use crate::catalog::{CatalogSnapshot, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::position::{at, in_text};
@@ -177,13 +177,17 @@ impl Finder<'_> {
             Statement::Query(query) => self.query(query),
             Statement::CreateView(view) => self.query(&view.query),
             Statement::Insert(insert) => self.query(&insert.query),
+            Statement::CreateTable(CreateTable { query: Some(query), .. })
+            | Statement::AlterView(AlterView::Query { query, .. }) => self.query(query),
             Statement::Copy(Copy { what: CopyWhat::Query(query), .. }) => self.query(query),
             Statement::Copy(Copy { what: CopyWhat::Table(name, _), .. }) => self.view(name),
             Statement::Subscribe(SubscribeTo::Query(query)) => self.query(query),
             Statement::Subscribe(SubscribeTo::Relation(name)) => self.view(name),
             Statement::Explain { statement, .. } => self.statement(statement),
             Statement::Change(_)
-            | Statement::CreateTable(_)
+            | Statement::CreateTable(CreateTable { query: None, .. })
+            | Statement::AlterTable(_)
+            | Statement::AlterView(AlterView::Rename { .. })
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
             | Statement::Show(_)

@@ -48,6 +48,14 @@ pub(super) fn open(path: &Path, position: u64) -> io::Result<Box<dyn Read + Send
     Ok(unpacked)
 }
 
+/// Opens a file to read what it unpacks to.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open_file(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    open(path, 0)
+}
+
 /// Packs what is written, and ends the file when it is told to.
 pub enum PackedWriter<W: Write> {
     /// As it is.
@@ -71,15 +79,21 @@ impl<W: Write> PackedWriter<W> {
         })
     }
 
-    /// Writes the end and gives back what was written to.
+    /// Writes the end, once, and gives what was written to.
     ///
     /// # Errors
     /// Where that cannot be written.
-    pub fn finish(self) -> io::Result<W> {
+    pub fn finish(&mut self) -> io::Result<&mut W> {
         match self {
             Self::Plain(into) => Ok(into),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
+            Self::Gzip(encoder) => {
+                encoder.try_finish()?;
+                Ok(encoder.get_mut())
+            }
+            Self::Zstd(encoder) => {
+                encoder.do_finish()?;
+                Ok(encoder.get_mut())
+            }
         }
     }
 }

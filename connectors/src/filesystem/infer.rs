@@ -11,7 +11,7 @@ use arrow::csv::reader::Format as CsvShape;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use arrow::json::reader::infer_json_schema;
 use millstream_engine::error::{EngineError, Result};
-use millstream_engine::ports::OptionValues;
+use millstream_engine::ports::{OptionValues, TableSpec};
 
 use super::compressed;
 use super::listing::Location;
@@ -39,12 +39,15 @@ pub fn find_files(path: &str) -> Result<Option<Vec<PathBuf>>> {
 pub fn partition_columns(path: &str, files: &[PathBuf]) -> Fields {
     let mut values: BTreeMap<(usize, String), Vec<Option<String>>> = BTreeMap::new();
     let Ok(base) = table::local_path(path) else { return Fields::empty() };
-    let plain = |component: &std::path::Component<'_>| !component.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let plain =
+        |component: &std::path::Component<'_>| !component.as_os_str().to_string_lossy().contains(['*', '?', '[']);
     let above = base.components().take_while(plain).count();
     for file in files {
         let below = file.components().skip(above);
         for (place, component) in below.enumerate() {
-            let Some((name, _)) = component.as_os_str().to_str().and_then(|part| part.split_once('=')) else { continue };
+            let Some((name, _)) = component.as_os_str().to_str().and_then(|part| part.split_once('=')) else {
+                continue;
+            };
             if let Some(value) = partition::value(file, name, partition::HIVE_DEFAULT_NAME) {
                 values.entry((place, name.to_owned())).or_default().push(value);
             }
@@ -52,6 +55,27 @@ pub fn partition_columns(path: &str, files: &[PathBuf]) -> Fields {
     }
     let whole = values.into_iter().filter(|(_, found)| found.len() == files.len());
     whole.map(|((_, name), found)| Field::new(name, type_of(&found), true)).collect()
+}
+
+/// The partitions of a table of files that has some: the part of their directories that names them, in order.
+///
+/// # Errors
+/// Where the table's path cannot be read.
+pub fn partitions(spec: &TableSpec) -> Result<Vec<String>> {
+    let files = table::FileTable::new(spec)?.location.list_present()?;
+    let names: Vec<&str> = spec
+        .partitioned_by
+        .iter()
+        .filter_map(|index| spec.schema.fields().get(*index))
+        .map(|field| field.name().as_str())
+        .collect();
+    let of_file = |file: &Path| -> String {
+        let parts = file.components().filter_map(|component| component.as_os_str().to_str());
+        let named = parts.filter(|part| part.split_once('=').is_some_and(|(name, _)| names.contains(&name)));
+        named.collect::<Vec<_>>().join("/")
+    };
+    let found: std::collections::BTreeSet<String> = files.iter().map(|file| of_file(&file.path)).collect();
+    Ok(found.into_iter().filter(|partition| !partition.is_empty()).collect())
 }
 
 fn type_of(values: &[Option<String>]) -> DataType {

@@ -30,10 +30,10 @@ use millstream_engine::ports::{
 };
 use millstream_engine::time::{Clock, SystemClock};
 
-pub use compressed::{Compression, PackedWriter};
+pub use compressed::{Compression, PackedWriter, open_file};
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
-pub use infer::{find_files, infer_csv, infer_json, partition_columns};
+pub use infer::{find_files, infer_csv, infer_json, partition_columns, partitions};
 use scan::{FileScan, FileSource};
 use sink::{FileSink, SharedFileSink};
 use table::FileTable;

@@ -30,7 +30,8 @@ pub(super) fn directory<'a>(parts: impl Iterator<Item = (&'a str, Option<&'a str
 pub(super) fn value(path: &Path, name: &str, default_name: &str) -> Option<Option<String>> {
     path.parent()?.components().rev().find_map(|component| {
         let (key, value) = component.as_os_str().to_str()?.split_once('=')?;
-        (unescape(key) == name).then(|| if value == default_name || value == HIVE_DEFAULT_NAME { None } else { Some(unescape(value)) })
+        (unescape(key) == name)
+            .then(|| if value == default_name || value == HIVE_DEFAULT_NAME { None } else { Some(unescape(value)) })
     })
 }
 

@@ -49,13 +49,18 @@ impl Session {
             }
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
+            | BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
             | BoundStatement::Show(_)
             | BoundStatement::Describe(_)
             | BoundStatement::ShowCreate(_)
+            | BoundStatement::ShowPartitions(_)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
             | BoundStatement::CancelJob(_)

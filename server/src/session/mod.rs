@@ -4,10 +4,13 @@
 //! command, demo, bench and tests all go through it. A future that is dropped undoes what it began (a job that was
 //! started is cancelled), so that cancelling is dropping.
 
+mod alter;
+mod copy;
 mod database;
 mod ddl;
 mod explain;
 mod files;
+mod functions;
 mod insert;
 mod internal_table;
 mod job;
@@ -31,6 +34,7 @@ use millstream_sql::{SqlError, SqlState};
 use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
+pub use copy::{CopyIn, CopyOut};
 pub use database::Database;
 pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
@@ -85,7 +89,8 @@ impl Session {
         let mut outcome = outcome.map_err(|_| timed_out(limit))??;
         match &mut outcome.body {
             Body::Rows(rows) | Body::Subscription(rows) => limit_rows(rows, deadline, limit),
-            Body::Done(_) => (),
+            Body::CopyOut(copy) => limit_rows(&mut copy.rows, deadline, limit),
+            Body::CopyIn(_) | Body::Done(_) => (),
         }
         Ok(outcome)
     }
@@ -129,10 +134,15 @@ impl Session {
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
+            BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
+            BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
+                self.copy_in(copy::copy_in(target, stored, given, options), &end, position).await
+            }
             BoundStatement::Explain { statement, options } => self.explain(&statement, &options).await,
             BoundStatement::Show(show) => self.show(&show),
             BoundStatement::Describe(relation) => show::describe(&relation),
             BoundStatement::ShowCreate(relation) => show::create(&relation),
+            BoundStatement::ShowPartitions(relation) => show::partitions(&relation).await,
             BoundStatement::Set { name, value } => self.set(&name, value.as_deref()),
             BoundStatement::Reset(name) => {
                 self.settings.reset(name.as_deref())?;
@@ -146,6 +156,8 @@ impl Session {
             BoundStatement::Acknowledge(tag) => Ok(Outcome::done(tag)),
             BoundStatement::SystemCatalog => self.system_query(statement, parameters).await,
             BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }
@@ -167,6 +179,11 @@ impl Session {
         let bound = self.bind(statement).await?;
         match parameters::fill(bound, parameters)? {
             BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists),
+            BoundStatement::CreateTableAs { relation, exists, query } => {
+                self.create_table_as(guard, relation, exists, &query).await
+            }
+            BoundStatement::Alter { old, relation, tag } => self.alter(&guard, &old, relation, tag),
+            BoundStatement::Acknowledge(tag) => Ok(Outcome::done(tag)),
             BoundStatement::CreateView { relation, exists, replace } => {
                 self.create_view(&guard, relation, exists, replace)
             }
@@ -237,10 +254,14 @@ impl Drop for Session {
 
 fn changes_catalog(statement: &Statement) -> bool {
     match statement {
-        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateFunction(_) | Statement::Drop(_) => {
-            true
-        }
+        Statement::CreateTable(_)
+        | Statement::AlterTable(_)
+        | Statement::AlterView(_)
+        | Statement::CreateView(_)
+        | Statement::CreateFunction(_)
+        | Statement::Drop(_) => true,
         Statement::Insert(_)
+        | Statement::Copy(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

@@ -38,9 +38,14 @@ impl Session {
             BoundStatement::Explain { .. } => (None, Some(explain::schema())),
             BoundStatement::Show(what) => (None, Some(show::schema(what))),
             BoundStatement::Describe(_) => (None, Some(show::describe_schema())),
+            BoundStatement::ShowPartitions(_) => (None, Some(show::partitions_schema())),
             BoundStatement::ShowCreate(_) => (None, Some(show::create_schema())),
             BoundStatement::SystemCatalog => return self.system().describe(&statement.text).await,
-            BoundStatement::CreateTable { .. }
+            BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
+            | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }

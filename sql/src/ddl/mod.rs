@@ -4,11 +4,13 @@
 //! One file a statement: [`table`], [`view`], [`function`], [`drop`]. [`system`] tells the queries that are for
 //! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
 
+mod alter;
 mod change;
 mod copy;
 mod drop;
 mod expressions;
 mod function;
+mod like;
 mod names;
 mod options;
 mod queries;
@@ -50,6 +52,8 @@ impl Binder<'_> {
     fn statement(&self, statement: &Statement) -> Result<BoundStatement> {
         match statement {
             Statement::CreateTable(table) => self.create_table(table),
+            Statement::AlterTable(alter) => self.alter_table(alter),
+            Statement::AlterView(alter) => self.alter_view(alter),
             Statement::CreateView(view) => self.create_view(view),
             Statement::CreateFunction(function) => self.create_function(function),
             Statement::Drop(drop) => self.drop(drop),
@@ -150,6 +154,8 @@ impl Binder<'_> {
             }
             Statement::Change(_)
             | Statement::Copy(_)
+            | Statement::AlterTable(_)
+            | Statement::AlterView(_)
             | Statement::CreateTable(_)
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
@@ -174,8 +180,23 @@ impl Binder<'_> {
     fn show(&self, show: &Show) -> Result<BoundStatement> {
         match show {
             Show::Columns(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
+            Show::Partitions(name) => self.partitions(name),
             Show::Create(name) => Ok(BoundStatement::ShowCreate(Arc::clone(self.relation(name)?))),
             other => Ok(BoundStatement::Show(other.clone())),
+        }
+    }
+
+    fn partitions(&self, name: &sp::ObjectName) -> Result<BoundStatement> {
+        let relation = self.relation(name)?;
+        match &relation.kind {
+            RelationKind::ConnectorTable(table) if !table.spec.partitioned_by.is_empty() => {
+                Ok(BoundStatement::ShowPartitions(Arc::clone(relation)))
+            }
+            _ => {
+                let error =
+                    SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not partitioned", relation.name));
+                Err(self.at(error, names::span(name)))
+            }
         }
     }
 

@@ -182,7 +182,9 @@ impl Given {
             || (format != CopyFormat::Csv && (self.quote.is_some() || self.escape.is_some()))
         {
             let message = "COPY has an option that its format does not take";
-            return Err(SqlError::unsupported(message).with_hint("QUOTE and ESCAPE go with csv, the others with text too"));
+            return Err(
+                SqlError::unsupported(message).with_hint("QUOTE and ESCAPE go with csv, the others with text too")
+            );
         }
         let csv = format == CopyFormat::Csv;
         let quote = self.quote.unwrap_or(b'"');

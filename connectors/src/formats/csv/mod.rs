@@ -119,7 +119,15 @@ impl CsvDecoder {
         let row = RowColumn::record(columns.iter().map(AsRef::as_ref), wanted)?;
         let fields: Vec<_> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
         let targets = (0..columns.len()).map(|index| wanted.iter().position(|(column, _)| *column == index)).collect();
-        Ok(Self { format, row, schema: Arc::new(Schema::new(fields)), targets, absent: vec![], spans: vec![], scratch: vec![] })
+        Ok(Self {
+            format,
+            row,
+            schema: Arc::new(Schema::new(fields)),
+            targets,
+            absent: vec![],
+            spans: vec![],
+            scratch: vec![],
+        })
     }
 
     /// Appends the record whose fields are in `spans`. True where a field became null for want of a fit.

@@ -143,12 +143,8 @@ fn relation(
         options,
         primary_key: Vec::new(),
     };
-    let table = ConnectorTable {
-        connector: "filesystem".to_owned(),
-        spec,
-        watermark: None,
-        boundedness: Boundedness::Bounded,
-    };
+    let table =
+        ConnectorTable { connector: "filesystem".to_owned(), spec, watermark: None, boundedness: Boundedness::Bounded };
     Arc::new(Relation {
         id,
         name: scan.key.clone(),
