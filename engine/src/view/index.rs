@@ -109,6 +109,18 @@ impl Index {
         }
     }
 
+    /// Takes the newest row out whose key is that of row `row` of `fresh`.
+    pub(super) fn remove_equal(
+        &mut self,
+        chunks: &HashMap<u64, Chunk>,
+        id: u64,
+        fresh: &Chunk,
+        row: usize,
+    ) -> Option<Place> {
+        let key = fresh.keys.as_ref()?.bytes(row);
+        self.remove(chunks, id, fresh, key)
+    }
+
     /// Takes the newest row of a key out; tells where it stands. `None` where there is none.
     pub(super) fn remove(&mut self, chunks: &HashMap<u64, Chunk>, id: u64, fresh: &Chunk, key: &[u8]) -> Option<Place> {
         let base = xxh3_64(key);

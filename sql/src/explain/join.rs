@@ -1,6 +1,8 @@
 //! Joins as text, for `EXPLAIN`.
 
 use millstream_engine::expr::Scalar;
+
+use crate::query::nodes::span;
 use millstream_engine::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec};
 
 /// Names columns of an input.
@@ -56,9 +58,13 @@ fn conditions(
 
 /// What a join of whole inputs keeps.
 pub(super) fn state(spec: &JoinSpec) -> String {
+    let until = |ttl_us: Option<i64>| match ttl_us {
+        Some(ttl_us) => format!("dropped when they were idle for {}", span(ttl_us)),
+        None => "grows for ever: nothing bounds it (warning)".to_owned(),
+    };
     match spec.ttl_us {
-        (Some(_), Some(_)) => "the rows of both sides, dropped when they were idle for the state's time-to-live".into(),
-        _ => "the rows of both sides, grows for ever: nothing bounds it (warning)".into(),
+        (left, right) if left == right => format!("the rows of both sides, {}", until(left)),
+        (left, right) => format!("the rows of the left side, {}; of the right side, {}", until(left), until(right)),
     }
 }
 
