@@ -16,7 +16,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
-pub use self::join::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec, WindowJoinSpec};
+pub use self::join::{
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec, WindowJoinSpec,
+};
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
 pub use self::window::{
@@ -134,6 +136,8 @@ pub enum OperatorSpec {
     IntervalJoin(IntervalJoinSpec),
     /// Joins rows with the version of a table that is valid at their time.
     TemporalJoin(TemporalJoinSpec),
+    /// Joins rows with what a table holds when they arrive.
+    CurrentJoin(CurrentJoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.

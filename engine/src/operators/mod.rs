@@ -69,6 +69,14 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// A port has ended while others have not: no more rows come on it.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_port_end(&mut self, _port: usize, _context: &mut Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// All ports have ended, after a watermark of [`EventTime::MAX`]. What is still kept is emitted: windows of
     /// processing time, the last net change.
     ///

@@ -45,6 +45,7 @@ fn deletes(dataflow: &Dataflow, node: &Node) -> bool {
         | OperatorSpec::SessionAggregate(_)
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
+        | OperatorSpec::CurrentJoin(_)
         | OperatorSpec::WindowJoin(_)
         | OperatorSpec::Over(_)
         | OperatorSpec::Materialize(_)

@@ -87,6 +87,19 @@ fn forgets(spec: &OperatorSpec) -> bool {
         OperatorSpec::GroupAggregate(spec) => spec.ttl_us.is_some(),
         OperatorSpec::Rank(spec) => spec.ttl_us.is_some(),
         OperatorSpec::Join(spec) => spec.ttl_us != (None, None),
-        _ => false,
+        OperatorSpec::Source(_)
+        | OperatorSpec::ViewSource(_)
+        | OperatorSpec::Stateless(_)
+        | OperatorSpec::Union
+        | OperatorSpec::WindowAggregate(_)
+        | OperatorSpec::SessionAggregate(_)
+        | OperatorSpec::SessionAssign(_)
+        | OperatorSpec::IntervalJoin(_)
+        | OperatorSpec::TemporalJoin(_)
+        | OperatorSpec::CurrentJoin(_)
+        | OperatorSpec::WindowJoin(_)
+        | OperatorSpec::Over(_)
+        | OperatorSpec::Materialize(_)
+        | OperatorSpec::Sink(_) => false,
     }
 }

@@ -19,6 +19,8 @@ mod rank;
 mod rel;
 mod row;
 mod scan;
+mod share;
+mod temporal;
 mod uses;
 mod window;
 mod window_join;
@@ -39,13 +41,14 @@ use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
 /// Turns a bound query into its dataflow.
 ///
 /// # Errors
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = optimise::optimise(&query.plan)?;
+    let plan = share::shared(optimise::optimise(&query.plan)?)?;
     let state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
     let mut lowering =
         Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us };
@@ -85,6 +88,9 @@ impl Lowering<'_> {
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             return self.window_tvf(tvf);
+        }
+        if let Some(join) = TemporalJoin::of(plan) {
+            return self.temporal_join(join);
         }
         if let Some(ttl) = StateTtl::of(plan) {
             let rel = self.plan(&ttl.input)?;

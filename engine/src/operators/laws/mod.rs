@@ -240,6 +240,14 @@ fn every_temporal_join_keeps_the_laws() {
 }
 
 #[test]
+fn every_join_with_what_a_table_holds_keeps_the_laws() {
+    // The left input only inserts.
+    property_of(&joins::currents(), DISORDER, 16, |arrivals| {
+        arrivals.iter_mut().filter(|arrival| arrival.port == 0).for_each(|arrival| arrival.undone = false);
+    });
+}
+
+#[test]
 fn every_interval_join_keeps_the_laws() {
     property(&joins::intervals(), DISORDER, 8);
 }

@@ -35,7 +35,7 @@ pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) 
             },
             OperatorSpec::Rank(spec) => spec.ttl_us = Some(10_000),
             OperatorSpec::Join(spec) => spec.ttl_us = (Some(10_000), Some(10_000)),
-            OperatorSpec::TemporalJoin(spec) => spec.right_time = None,
+            OperatorSpec::CurrentJoin(spec) => spec.right_ends = false,
             other => panic!("{other:?} knows no clock"),
         }
     }

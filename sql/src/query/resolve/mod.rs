@@ -11,6 +11,7 @@ mod legacy;
 mod naming;
 mod output;
 mod scope;
+mod temporal;
 pub(super) mod tvf;
 
 use std::cell::RefCell;
@@ -131,12 +132,7 @@ impl<'a> Resolver<'a> {
         match body {
             sp::SetExpr::Select(select) => Ok(self.select(select, env)?.outputs),
             sp::SetExpr::Query(query) => self.query(query, env),
-            sp::SetExpr::SetOperation { op, set_quantifier, left, right, .. } => {
-                // The planner would keep every equal row of the left side, however many there are on the right.
-                if *set_quantifier == sp::SetQuantifier::All && *op != sp::SetOperator::Union {
-                    let error = SqlError::unsupported(format!("{op} ALL is not supported"));
-                    return Err(error.with_hint(format!("{op} without ALL gives each row once")));
-                }
+            sp::SetExpr::SetOperation { left, right, .. } => {
                 let columns = self.set_expr(left, env)?;
                 self.set_expr(right, env)?;
                 Ok(columns)
