@@ -1,15 +1,11 @@
 //! Joins as text, for `EXPLAIN`.
 
 use millstream_engine::expr::Scalar;
-<<<<<<< HEAD
-
-use crate::query::nodes::span;
-use millstream_engine::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec};
-=======
 use millstream_engine::plan::{
     AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec,
 };
->>>>>>> main
+
+use crate::query::nodes::span;
 
 /// Names columns of an input.
 type Names<'a> = &'a dyn Fn(&[usize]) -> String;
