@@ -17,6 +17,16 @@ use std::sync::Arc;
 
 use millstream_engine::ports::Connector;
 
+pub use filesystem::{
+    Compression, PackedWriter, find_files, infer_csv, infer_json, open_file, partition_columns, partitions,
+};
+
+/// The names of all formats, of files and of messages, in order.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    let all = formats::FORMATS.iter().chain(formats::message::MESSAGE_FORMATS);
+    all.copied().collect::<std::collections::BTreeSet<_>>().into_iter()
+}
+
 /// All connectors by name.
 pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
     let connectors: Vec<Arc<dyn Connector>> = vec![

@@ -11,6 +11,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::TypeName;
+use crate::bound::StreamingOptions;
 
 /// What exists at one moment.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct CatalogSnapshot {
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// SQL functions by lower-case name.
     pub functions: BTreeMap<String, Arc<SqlFunction>>,
+    /// The files that the statement reads as tables, by [`FileScan::key`](crate::FileScan::key).
+    pub files: BTreeMap<String, Arc<Relation>>,
     /// The connectors by name.
     pub connectors: BTreeMap<String, Arc<ConnectorDescriptor>>,
 }
@@ -133,6 +136,8 @@ pub enum RelationKind {
         query: String,
         /// The settings that its results depend on, as they were at creation.
         semantics: Semantics,
+        /// How it is kept up to date, as it was set at creation.
+        streaming: StreamingOptions,
         /// Columns that identify a row; `None`: the whole row, with multiplicity.
         stream_key: Option<Vec<usize>>,
         /// Whether rows are only ever added.

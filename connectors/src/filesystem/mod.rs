@@ -1,9 +1,11 @@
 //! The `filesystem` connector: tables over local files, read once or watched, and written in rolling part files.
 
 mod chunks;
+mod compressed;
 mod file_reader;
 mod format_offset;
 mod format_token;
+mod infer;
 mod listing;
 mod part_file;
 mod partition;
@@ -29,8 +31,10 @@ use millstream_engine::ports::{
 };
 use millstream_engine::time::{Clock, SystemClock};
 
+pub use compressed::{Compression, PackedWriter, open_file};
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
+pub use infer::{find_files, infer_csv, infer_json, partition_columns, partitions};
 use scan::{FileScan, FileSource};
 use sink::{FileSink, SharedFileSink};
 use table::FileTable;

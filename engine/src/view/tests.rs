@@ -100,6 +100,16 @@ fn equal_rows_count() {
 }
 
 #[test]
+fn a_new_row_of_a_key_may_come_before_the_old_one_goes() {
+    let mut store = store(Some(&[0]));
+    store.apply(&Delta::append(batch(&[1, 2], &[7, 8]))).unwrap();
+    store.apply(&signed(&[('+', 1, 9), ('+', 2, 6), ('-', 1, 7), ('+', 1, 5), ('-', 1, 9), ('-', 2, 8)])).unwrap();
+    assert_eq!(rows(&store.version().unwrap()), [(2, 6), (1, 5)]);
+    store.apply(&signed(&[('-', 1, 5), ('-', 2, 6)])).unwrap();
+    assert_eq!(rows(&store.version().unwrap()), []);
+}
+
+#[test]
 fn a_version_does_not_change() {
     let mut store = store(Some(&[0]));
     store.apply(&Delta::append(batch(&[1, 2], &[7, 8]))).unwrap();
@@ -107,4 +117,15 @@ fn a_version_does_not_change() {
     store.apply(&signed(&[('-', 1, 7)])).unwrap();
     assert_eq!(before.rows(), 2);
     assert_eq!(rows(&store.version().unwrap()), [(2, 8)]);
+}
+
+#[test]
+fn a_row_may_replace_the_one_of_its_key() {
+    let mut store = store(Some(&[0])).replacing(true);
+    assert!(store.apply(&Delta::append(batch(&[1, 2], &[10, 20]))).unwrap().is_none());
+    let replaced = store.apply(&Delta::append(batch(&[2, 3, 3], &[21, 30, 31]))).unwrap().unwrap();
+    assert_eq!((replaced.rows(), replaced.is_retract(0)), (2, true));
+    assert_eq!(rows(&store.version().unwrap()), [(1, 10), (2, 21), (3, 31)]);
+    assert!(store.apply(&signed(&[('-', 1, 10), ('+', 1, 11)])).unwrap().is_none());
+    assert_eq!(rows(&store.version().unwrap()), [(2, 21), (3, 31), (1, 11)]);
 }
