@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::ViewVersion;
@@ -101,24 +101,45 @@ impl ViewStore {
         let id = self.next_id();
         let Some(index) = &mut self.index else { return Ok(None) };
         let mut replaced = Vec::new();
-        let retracted = index.keys(&filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?)?;
+        let gone = filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?;
+        let retracted = index.keys(&gone)?;
+        let whole = self.key.len() == self.schema.fields().len();
         let (mut next_insert, mut next_retract) = (0, 0);
         for retract in retracts.iter() {
             if !retract {
-                if self.replaces
-                    && let Some(place) = index.remove_equal(&self.chunks, id, &fresh, next_insert)
-                {
-                    let chunk = if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
-                    if let Some(chunk) = chunk {
-                        chunk.kill(place.row as usize);
-                        replaced.push(chunk.batch.slice(place.row as usize, 1));
+                let row = next_insert;
+                let old = if self.replaces { index.replace(&self.chunks, id, &fresh, row) } else { None };
+                match old {
+                    None => index.insert(&self.chunks, id, &mut fresh, row),
+                    Some(place) => {
+                        let chunk =
+                            if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
+                        if let Some(chunk) = chunk {
+                            chunk.kill(place.row as usize);
+                        }
+                        replaced.push(place);
                     }
                 }
-                index.insert(&self.chunks, id, &mut fresh, next_insert);
                 next_insert += 1;
                 continue;
             }
-            let Some(place) = index.remove(&self.chunks, id, &fresh, retracted.bytes(next_retract)) else {
+            let key = retracted.bytes(next_retract);
+            let copies = index.copies(&self.chunks, id, &fresh, key);
+            // Within an epoch the new row of a key may come before its old one goes.
+            let ordinal = match copies {
+                0 | 1 => 0,
+                _ if whole => copies - 1,
+                _ => {
+                    let place = |ordinal| index.place(&self.chunks, (id, &fresh), key, ordinal);
+                    let row = (&gone, next_retract);
+                    let found = (0..copies).rev().find(|ordinal| {
+                        place(*ordinal).is_some_and(|place| same_row(&self.chunks, (id, &fresh), place, row))
+                    });
+                    found.unwrap_or(copies - 1)
+                }
+            };
+            let place = index.remove(&mut self.chunks, (id, &mut fresh), key, (ordinal, copies));
+            let Some(place) = place else {
                 return Err(EngineError::Internal("a retraction of a row that is not in the view".into()));
             };
             next_retract += 1;
@@ -127,11 +148,28 @@ impl ViewStore {
                 chunk.kill(place.row as usize);
             }
         }
+        let gone = self.gather(&replaced, (id, &fresh))?;
         self.add(id, fresh);
-        if replaced.is_empty() {
+        Ok(gone)
+    }
+
+    /// The rows at these places, as retractions.
+    fn gather(&self, places: &[Place], (id, fresh): (u64, &Chunk)) -> Result<Option<Delta>> {
+        if places.is_empty() {
             return Ok(None);
         }
-        let batch = concat_batches(&self.schema, &replaced)?;
+        let (mut numbers, mut batches) = (HashMap::new(), Vec::new());
+        let mut rows = Vec::with_capacity(places.len());
+        for place in places {
+            let chunk = if place.chunk == id { Some(fresh) } else { self.chunks.get(&place.chunk) };
+            let Some(chunk) = chunk else { return Err(EngineError::Internal("a row of no chunk".into())) };
+            let number = *numbers.entry(place.chunk).or_insert_with(|| {
+                batches.push(&chunk.batch);
+                batches.len() - 1
+            });
+            rows.push((number, place.row as usize));
+        }
+        let batch = interleave_record_batch(&batches, &rows)?;
         let all = BooleanBuffer::new_set(batch.num_rows());
         Ok(Some(Delta::signed(batch, all)))
     }
@@ -260,6 +298,18 @@ impl Chunk {
         let ordinal = |row| self.keys.as_ref().map_or(0, |keys| keys.ordinal(row));
         (0..self.batch.num_rows()).filter(is_live).map(move |row| (Place::new(id, row), ordinal(row)))
     }
+}
+
+/// Whether the row at a place has the same values as row `row` of a batch.
+fn same_row(
+    chunks: &HashMap<u64, Chunk>,
+    (id, fresh): (u64, &Chunk),
+    place: Place,
+    (batch, row): (&RecordBatch, usize),
+) -> bool {
+    let chunk = if place.chunk == id { Some(fresh) } else { chunks.get(&place.chunk) };
+    let same = |(left, right): (&ArrayRef, &ArrayRef)| left.slice(place.row as usize, 1) == right.slice(row, 1);
+    chunk.is_some_and(|chunk| chunk.batch.columns().iter().zip(batch.columns()).all(same))
 }
 
 /// The rows of all parts in buffers of their own size: what the parts were cut from can go.

@@ -46,6 +46,7 @@ fn deletes(dataflow: &Dataflow, node: &Node) -> bool {
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
         | OperatorSpec::CurrentJoin(_)
+        | OperatorSpec::LookupJoin(_)
         | OperatorSpec::WindowJoin(_)
         | OperatorSpec::Over(_)
         | OperatorSpec::Materialize(_)

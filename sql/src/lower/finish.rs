@@ -97,6 +97,7 @@ fn forgets(spec: &OperatorSpec) -> bool {
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
         | OperatorSpec::CurrentJoin(_)
+        | OperatorSpec::LookupJoin(_)
         | OperatorSpec::WindowJoin(_)
         | OperatorSpec::Over(_)
         | OperatorSpec::Materialize(_)

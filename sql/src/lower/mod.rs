@@ -13,6 +13,7 @@ mod finish;
 mod grouping_sets;
 mod interval;
 mod join;
+mod lookup;
 mod optimise;
 mod over;
 mod rank;
