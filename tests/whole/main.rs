@@ -5,4 +5,5 @@ mod generated;
 mod nexmark;
 mod slt;
 mod tidy;
+mod tpch;
 mod windows;
