@@ -29,8 +29,7 @@ pub(super) fn written_out(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// `DISTINCT ON` as the rows whose number among their equals is 1.
 fn first_rows(distinct: &DistinctOn) -> PlanResult<LogicalPlan> {
     let order = distinct.sort_expr.clone().unwrap_or_default();
-    let number =
-        row_number().partition_by(distinct.on_expr.clone()).order_by(order.clone()).build()?.alias(NUMBER);
+    let number = row_number().partition_by(distinct.on_expr.clone()).order_by(order.clone()).build()?.alias(NUMBER);
     let columns: Vec<Expr> = distinct
         .select_expr
         .iter()
@@ -68,13 +67,7 @@ fn numbered(join: &Join) -> PlanResult<LogicalPlan> {
     let number = Column::new_unqualified(NUMBER);
     let keys = |columns: &[Column]| columns.iter().cloned().chain([number.clone()]).collect::<Vec<_>>();
     LogicalPlanBuilder::from(left)
-        .join_detailed(
-            right,
-            join.join_type,
-            (keys(&columns), keys(&others)),
-            None,
-            NullEquality::NullEqualsNull,
-        )?
+        .join_detailed(right, join.join_type, (keys(&columns), keys(&others)), None, NullEquality::NullEqualsNull)?
         .project(columns.into_iter().map(Expr::Column))?
         .build()
 }

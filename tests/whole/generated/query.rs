@@ -79,14 +79,14 @@ impl<'a> Queries<'a> {
 
     fn named(&mut self, what: &str, columns: &[Column]) -> From {
         let name = self.name('r');
-        let columns = columns.iter().map(|column| Column { name: format!("{name}.{}", column.name), kind: column.kind });
+        let columns =
+            columns.iter().map(|column| Column { name: format!("{name}.{}", column.name), kind: column.kind });
         From { columns: columns.collect(), text: format!("{what} AS {name}") }
     }
 
     /// A select list under new names. Repeated columns are left out.
     fn list(&mut self, exprs: Vec<(String, Kind)>) -> (String, Vec<Column>) {
-        let columns: Vec<Column> =
-            exprs.iter().map(|&(_, kind)| Column { name: self.name('c'), kind }).collect();
+        let columns: Vec<Column> = exprs.iter().map(|&(_, kind)| Column { name: self.name('c'), kind }).collect();
         let items = exprs.iter().zip(&columns).map(|((expr, _), column)| format!("{expr} AS {}", column.name));
         (items.collect::<Vec<_>>().join(", "), columns)
     }

@@ -41,7 +41,8 @@ impl Queries<'_> {
             1 => format!("{place} BETWEEN 2 AND 3"),
             _ => format!("{place} <= {}", self.random.between(1, 3)),
         };
-        let inner = format!("SELECT {list}, {function}() OVER ({partition}ORDER BY {order}) AS {place} FROM {}", from.text);
+        let inner =
+            format!("SELECT {list}, {function}() OVER ({partition}ORDER BY {order}) AS {place} FROM {}", from.text);
         let mut columns = columns;
         if self.random.chance(50) {
             columns.push(Column { name: place, kind: Kind::Int });
