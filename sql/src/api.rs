@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{ScanRequest, Sink, Source};
+use millstream_engine::ports::{Lookup, LookupRequest, ScanRequest, Sink, Source};
 
 use crate::ast::ParsedStatement;
 use crate::bound::{BindContext, BoundQuery, BoundStatement};
@@ -34,6 +34,12 @@ pub trait Opener {
     /// # Errors
     /// Where the connector refuses.
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>>;
+
+    /// The table, opened for lookups by key; `None` where it is better read as a whole.
+    ///
+    /// # Errors
+    /// Where the connector refuses.
+    fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>>;
 }
 
 /// Where the rows of a dataflow go.
@@ -61,7 +67,8 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     crate::batch::batch_plan(query)
 }
 
-/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state.
-pub fn explain_dataflow(dataflow: &Dataflow, shards: usize) -> String {
-    crate::explain::dataflow(dataflow, shards)
+/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
+/// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
+pub fn explain_dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
+    crate::explain::dataflow(dataflow, shards, kinds)
 }

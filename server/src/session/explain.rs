@@ -49,13 +49,18 @@ impl Session {
             }
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
+            | BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
             | BoundStatement::Show(_)
             | BoundStatement::Describe(_)
             | BoundStatement::ShowCreate(_)
+            | BoundStatement::ShowPartitions(_)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
             | BoundStatement::CancelJob(_)
@@ -67,7 +72,8 @@ impl Session {
                 ));
             }
         };
-        let parts = self.parts(query, mode, target).await?;
+        let kinds = options.iter().any(|option| option == "CHANGELOG_MODE");
+        let parts = self.parts(query, mode, target, kinds).await?;
         let lines = parts.iter().enumerate().flat_map(|(index, part)| {
             let blank = (index > 0).then(String::new);
             let title = std::iter::once(format!("== {} ==", part.title));
@@ -93,7 +99,13 @@ impl Session {
         }
     }
 
-    async fn parts(&self, query: &BoundQuery, mode: Choice, target: Option<Target>) -> Result<Vec<Part>, SqlError> {
+    async fn parts(
+        &self,
+        query: &BoundQuery,
+        mode: Choice,
+        target: Option<Target>,
+        kinds: bool,
+    ) -> Result<Vec<Part>, SqlError> {
         let chosen = if mode.streaming { "streaming" } else { "batch" };
         let input = match query.boundedness {
             Boundedness::Bounded => "its input ends",
@@ -106,7 +118,7 @@ impl Session {
         ];
         if let Some(target) = target {
             let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
-                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards),
+                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards, kinds),
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),
                 Err(error) => return Err(error),
@@ -120,7 +132,7 @@ impl Session {
     }
 
     async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
-        let plan = self.database.scans().resolve(batch_plan(query)?)?;
+        let plan = self.scans().resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
         let physical = self.database.batch().physical(&context, &plan).await?;
         Ok(physical_text(physical.as_ref()))

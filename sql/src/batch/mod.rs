@@ -22,7 +22,7 @@ use crate::bound::BoundQuery;
 use crate::error::Result;
 use crate::functions::PROCTIME;
 use crate::query::from_datafusion;
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
 
 /// The column of windows before it is unnested. Not to be met in user tables.
@@ -39,6 +39,9 @@ pub(crate) fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
         }
         if let Some(join) = TemporalJoin::of(&node) {
             return Ok(Transformed::yes(asof::plan(join)?));
+        }
+        if let Some(ttl) = StateTtl::of(&node) {
+            return Ok(Transformed::yes(ttl.input.as_ref().clone()));
         }
         match WindowTvf::of(&node) {
             Some(tvf) => Ok(Transformed::yes(windows(tvf)?)),

@@ -1,5 +1,6 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod changelog;
 mod join;
 mod over;
 mod rank;
@@ -9,15 +10,15 @@ use std::fmt::Write;
 
 use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
-    PairStatistic, Partitioning, SortKey, Step, Window, WindowInput, WindowTime,
+    PairStatistic, Partitioning, SortKey, Step, Window, WindowEmit, WindowInput, WindowTime,
 };
 
-use crate::query::nodes::{describe_window, span};
+use crate::query::nodes::{describe_emit, describe_window, span};
 
 /// The dataflow, its last node first.
-pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
+pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
     let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
-    let mut printer = Printer { dataflow, shards, seen: HashSet::new(), out: &mut text };
+    let mut printer = Printer { dataflow, shards, kinds, seen: HashSet::new(), out: &mut text };
     if let Some(last) = dataflow.nodes.last() {
         printer.node(last.id, 0, None);
     }
@@ -27,6 +28,7 @@ pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
 struct Printer<'a> {
     dataflow: &'a Dataflow,
     shards: usize,
+    kinds: bool,
     seen: HashSet<NodeId>,
     out: &'a mut String,
 }
@@ -41,7 +43,8 @@ impl Printer<'_> {
             return;
         }
         let _ = writeln!(self.out, "{indent}#{} {}{edge}", id.0, headline(self.dataflow, node));
-        let _ = writeln!(self.out, "{indent}     {}", properties(node));
+        let kinds = if self.kinds { format!(" | {}", changelog::kinds(self.dataflow, node)) } else { String::new() };
+        let _ = writeln!(self.out, "{indent}     {}{kinds}", properties(node));
         if let Some(state) = state(node) {
             let _ = writeln!(self.out, "{indent}     state: {state}");
         }
@@ -109,7 +112,8 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
                 }
                 WindowInput::Attached { start, end } => format!("windows of ({})", of_input(&[start, end])),
             };
-            format!("WindowAggregate {window}{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
+            let grouping = grouping(&of_input(&spec.keys), &spec.calls, &of_input);
+            format!("WindowAggregate {window}{grouping}{}", emission(spec.emit))
         }
         OperatorSpec::SessionAggregate(spec) => {
             let window = describe_window(Window::Session { gap_us: spec.gap_us });
@@ -118,7 +122,8 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         }
         OperatorSpec::SessionAssign(spec) => {
             let window = describe_window(Window::Session { gap_us: spec.gap_us });
-            format!("SessionAssign {window} on {}{}", window_time(spec.time, &of_input), keys(&of_input(&spec.keys)))
+            let (time, keys) = (window_time(spec.time, &of_input), keys(&of_input(&spec.keys)));
+            format!("SessionAssign {window} on {time}{keys}{}", emission(spec.emit))
         }
         OperatorSpec::GroupAggregate(spec) => {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
@@ -126,6 +131,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::IntervalJoin(spec) => join::interval(spec, &of_input, &of_right),
         OperatorSpec::TemporalJoin(spec) => join::temporal(spec, &of_input, &of_right),
+        OperatorSpec::LookupJoin(spec) => join::lookup(spec, &of_input),
         OperatorSpec::CurrentJoin(spec) => join::current(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
             let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
@@ -140,6 +146,11 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
         }
     }
+}
+
+/// When windows come out, where it is not at their close.
+fn emission(emit: WindowEmit) -> String {
+    if emit.updates() { format!(", {}", describe_emit(emit)) } else { String::new() }
 }
 
 fn window_time(time: WindowTime, names: &dyn Fn(&[usize]) -> String) -> String {
@@ -223,10 +234,21 @@ fn steps(steps: &[Step]) -> String {
     steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
+/// What the watermark does to a window that is no longer needed.
+fn dropping(emit: WindowEmit) -> String {
+    match emit.lateness_us {
+        0 => "closes them".to_owned(),
+        lateness => format!("is {} past their close", span(lateness)),
+    }
+}
+
 /// What an operator keeps, and until when.
 fn state(node: &Node) -> Option<String> {
     let forever = "grows for ever: nothing bounds it";
     Some(match &node.spec {
+        OperatorSpec::WindowAggregate(spec) if spec.emit.updates() => {
+            format!("groups of each window, dropped when the watermark {}", dropping(spec.emit))
+        }
         OperatorSpec::WindowAggregate(spec) => match spec.window {
             WindowInput::Assign { time: WindowTime::Processing, .. } => {
                 "groups of each slice, dropped when the clock closes its last window".into()
@@ -237,7 +259,9 @@ fn state(node: &Node) -> Option<String> {
             WindowInput::Attached { .. } => "groups of each window, dropped when the watermark closes it".into(),
         },
         OperatorSpec::SessionAggregate(_) => "one group a session, dropped when the watermark closes it".into(),
-        OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
+        OperatorSpec::SessionAssign(spec) => {
+            format!("rows of open sessions, dropped when the watermark {}", dropping(spec.emit))
+        }
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
         OperatorSpec::GroupAggregate(GroupAggregateSpec { ttl_us: Some(ttl_us), .. }) => {
             format!("one group a key, dropped when no row has touched it for {}", span(*ttl_us))
@@ -246,13 +270,14 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::IntervalJoin(_) => "rows of both sides until the watermark tells that no partner can come".into(),
         OperatorSpec::TemporalJoin(spec) => join::temporal_state(spec),
+        OperatorSpec::LookupJoin(spec) => join::lookup_state(spec),
         OperatorSpec::CurrentJoin(spec) => join::current_state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
         OperatorSpec::Over(spec) => over::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
-            ChangelogMode::Retract => "the rows of the view".into(),
+            ChangelogMode::Retract | ChangelogMode::Upsert => "the rows of the view".into(),
         },
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)

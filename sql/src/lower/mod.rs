@@ -9,9 +9,11 @@ mod aggregate;
 mod calls;
 mod chain;
 mod columns;
+mod finish;
 mod grouping_sets;
 mod interval;
 mod join;
+mod lookup;
 mod optimise;
 mod over;
 mod rank;
@@ -31,17 +33,15 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, SinkSpec,
-    StatelessSpec, Step,
+    ChangelogMode, Dataflow, Edge, Input, Node, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step,
 };
-use millstream_engine::ports::Accepts;
 
 use self::rel::{Rel, Spread};
 use self::uses::Uses;
 use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
 
 /// Turns a bound query into its dataflow.
@@ -50,8 +50,9 @@ use crate::query::temporal::TemporalJoin;
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
     let plan = share::shared(optimise::optimise(&query.plan)?)?;
+    let state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
     let mut lowering =
-        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us };
     let rel = lowering.plan(&plan)?;
     let rel = lowering.rename(rel, &query.schema);
     lowering.finish(rel, target)
@@ -91,6 +92,10 @@ impl Lowering<'_> {
         }
         if let Some(join) = TemporalJoin::of(plan) {
             return self.temporal_join(join);
+        }
+        if let Some(ttl) = StateTtl::of(plan) {
+            let rel = self.plan(&ttl.input)?;
+            return Ok(Rel { ttl_us: Some(ttl.ttl_us), ..rel });
         }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),
@@ -165,6 +170,11 @@ impl Lowering<'_> {
         rel
     }
 
+    /// How long state over rows is kept: what a hint says, else what the query says.
+    fn ttl_us(&self, rel: &Rel) -> Option<i64> {
+        rel.ttl_us.or(self.state_ttl_us).filter(|ttl| *ttl > 0)
+    }
+
     /// The node that gives the rows, with the steps on top of it done.
     fn settle(&mut self, mut rel: Rel) -> NodeId {
         if rel.steps.is_empty() {
@@ -203,26 +213,6 @@ impl Lowering<'_> {
             rel.schema = schema;
         }
         rel
-    }
-
-    /// Puts the target under the rows.
-    fn finish(mut self, rel: Rel, target: Target) -> Result<Dataflow> {
-        let done = rel.clone();
-        let inputs = vec![Input { from: self.settle(rel), partitioning: Partitioning::Forward }];
-        let spec = match target {
-            Target::View(relation, name) => OperatorSpec::Materialize(MaterializeSpec { relation, name }),
-            Target::Sink(table, sink) => {
-                if sink.accepts() == Accepts::Append && done.changelog == ChangelogMode::Retract {
-                    let message =
-                        format!("table \"{table}\" takes new rows only, but the query changes rows it has given");
-                    return Err(SqlError::unsupported(message)
-                        .with_hint("aggregate in windows, or keep the result as a materialized view"));
-                }
-                OperatorSpec::Sink(SinkSpec { table, sink })
-            }
-        };
-        self.node(spec, inputs, Rel { steps: Vec::new(), ..done });
-        Ok(Dataflow { nodes: self.nodes })
     }
 }
 

@@ -128,12 +128,12 @@ impl Lowering<'_> {
         let mut partition = partition.to_vec();
         partition.sort_unstable();
         partition.dedup();
-        let append = rel.changelog == ChangelogMode::Append;
+        let (append, ttl_us) = (rel.changelog == ChangelogMode::Append, self.ttl_us(&rel));
         let window_end = partition
             .iter()
             .copied()
             .find(|column| rel.window.end.contains(column))
-            .filter(|_| append && partition.iter().any(|column| rel.window.start.contains(column)));
+            .filter(|_| !rel.emit.updates() && partition.iter().any(|column| rel.window.start.contains(column)));
         let first = function == RankFunction::RowNumber && (from, to) == (1, 1);
         let emit = match (order.as_slice(), rel.time_column) {
             ([key], Some(time_column)) if append && first && !key.descending && key.column == time_column => {
@@ -148,9 +148,11 @@ impl Lowering<'_> {
         let mut out = rel.clone();
         out.steps = Vec::new();
         let changes = matches!(emit, RankEmit::NetChange | RankEmit::LastArrival);
-        if window_end.is_none() && changes {
+        if window_end.is_some() {
+            // Out of a window that has closed nothing is taken back.
+            out.changelog = ChangelogMode::Append;
+        } else if changes {
             out.changelog = ChangelogMode::Retract;
-            out.time_column = None;
         }
         out.stream_key = first.then(|| partition.clone()).or(out.stream_key);
         out.spread = spread(&partition);
@@ -159,18 +161,8 @@ impl Lowering<'_> {
             out.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         }
         let inputs = vec![self.exchange(rel, &partition)];
-        let spec = RankSpec {
-            function,
-            partition,
-            order,
-            from,
-            to,
-            rank_column,
-            retracts: !append,
-            ttl_us: self.state_ttl_us,
-            emit,
-            window_end,
-        };
+        let spec =
+            RankSpec { function, partition, order, from, to, rank_column, retracts: !append, ttl_us, emit, window_end };
         Ok(self.node(OperatorSpec::Rank(spec), inputs, out))
     }
 

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::types;
 
-use super::{json, prefix, words};
+use super::{emit, json, prefix, words};
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -158,6 +158,19 @@ impl Dialect for StreamDialect {
 
     fn supports_comment_on(&self) -> bool {
         true
+    }
+
+    /// Flink's hints, `SELECT /*+ STATE_TTL('a' = '1h') */ …`.
+    fn supports_comment_optimizer_hint(&self) -> bool {
+        true
+    }
+
+    fn is_select_item_alias(&self, explicit: bool, word: &Keyword, parser: &mut Parser) -> bool {
+        explicit || (self.is_column_alias(word, parser) && !emit::begun(parser))
+    }
+
+    fn is_table_factor_alias(&self, explicit: bool, word: &Keyword, parser: &mut Parser) -> bool {
+        explicit || (self.is_table_alias(word, parser) && !emit::begun(parser))
     }
 }
 

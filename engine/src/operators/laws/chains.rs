@@ -12,10 +12,9 @@ use super::harness::{Cells, Folded, cells_of, delta_of};
 use super::oracle::{query, scalar};
 use crate::expr::Scalar;
 use crate::plan::{
-    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Edge, Frame, FrameBound, FrameUnits,
-    GroupAggregateSpec, Input, JoinKey, JoinKind, JoinSpec, MaterializeSpec, Node, NodeId, OperatorSpec, OverCall,
-    OverEmit, OverFunction, OverSpec, Partitioning, RankEmit, RankFunction, RankSpec, RelationId, SortKey,
-    StatelessSpec, Step, ViewSourceSpec,
+    AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Edge, Frame, FrameBound, FrameUnits, GroupAggregateSpec,
+    Input, JoinKey, JoinKind, JoinSpec, MaterializeSpec, Node, NodeId, OperatorSpec, OverCall, OverEmit, OverFunction,
+    OverSpec, Partitioning, RankEmit, RankFunction, RankSpec, RelationId, SortKey, StatelessSpec, Step, ViewSourceSpec,
 };
 use crate::runtime::{EngineConfig, JobRequest, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
@@ -115,11 +114,8 @@ impl Chain {
             filter: None,
             output: Arc::new(rows().field(column).clone()),
         };
-        let calls = vec![
-            call(AggregateFunction::Max, 1),
-            call(AggregateFunction::Sum, 2),
-            call(AggregateFunction::BoolOr, 3),
-        ];
+        let calls =
+            vec![call(AggregateFunction::Max, 1), call(AggregateFunction::Sum, 2), call(AggregateFunction::BoolOr, 3)];
         let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, ttl_us: None };
         let inputs = self.from_last(&[0]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());

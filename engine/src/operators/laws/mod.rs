@@ -7,6 +7,8 @@
 
 mod cases;
 mod chains;
+mod emit;
+mod emit_scripts;
 mod harness;
 mod join_scripts;
 mod joins;
@@ -22,7 +24,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use self::cases::{Case, all, windowed};
-use self::harness::{Cells, Folded, Harness, Times, delta_of};
+use self::harness::{Cells, Folded, Harness, delta_of};
 
 /// Milliseconds that a row may come after a later one.
 const DISORDER: i64 = 12;
@@ -108,7 +110,7 @@ fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
         }
         if mark {
             // A window must not close between a row and its retraction.
-            if matches!(case.times, Times::Closing(_)) {
+            if case.closes() {
                 let undone = pending.iter_mut().enumerate().take(case.inputs.len());
                 events.extend(undone.map(|(port, rows)| Event::Rows(port, std::mem::take(rows))));
             }
@@ -205,6 +207,13 @@ fn property_of(cases: &[Case], behind: i64, runs: u32, change: impl Fn(&mut [Arr
 #[test]
 fn every_operator_keeps_the_laws() {
     property(&all(), DISORDER, 24);
+}
+
+#[test]
+fn windows_that_are_emitted_early_or_late_keep_the_laws() {
+    property(&emit::cases(), DISORDER, 8);
+    let counted: Vec<Case> = emit::cases().into_iter().filter(|case| case.late.is_some()).collect();
+    property(&counted, 3 * DISORDER, 8);
 }
 
 #[test]

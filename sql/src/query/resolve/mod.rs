@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use crate::catalog::CatalogSnapshot;
 use crate::error::{Result, SqlError};
+use crate::query::emit::TtlHint;
 use scope::{Clause, Env, Scope};
 use tvf::TvfCall;
 
@@ -57,6 +58,17 @@ pub(crate) struct Resolver<'a> {
 struct State {
     calls: Vec<TvfCall>,
     functions: BTreeSet<String>,
+    hints: Vec<TtlHint>,
+}
+
+/// What resolving found.
+pub(crate) struct Resolved {
+    /// The table functions that were taken out of the tree.
+    pub(crate) calls: Vec<TvfCall>,
+    /// The SQL functions that are called.
+    pub(crate) functions: BTreeSet<String>,
+    /// How long state is kept.
+    pub(super) hints: Vec<TtlHint>,
 }
 
 impl<'a> Resolver<'a> {
@@ -64,10 +76,10 @@ impl<'a> Resolver<'a> {
         Self { catalog, state: RefCell::default() }
     }
 
-    /// The table functions that were taken out of the tree, and the SQL functions that are called.
-    pub(crate) fn finish(self) -> (Vec<TvfCall>, BTreeSet<String>) {
-        let state = self.state.into_inner();
-        (state.calls, state.functions)
+    /// What was found besides names.
+    pub(crate) fn finish(self) -> Resolved {
+        let State { calls, functions, hints } = self.state.into_inner();
+        Resolved { calls, functions, hints }
     }
 
     /// Resolves a statement's query. Returns its columns.
