@@ -7,4 +7,5 @@ mod nexmark;
 mod slt;
 mod temporal;
 mod tidy;
+mod tpch;
 mod windows;
