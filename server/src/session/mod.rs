@@ -19,6 +19,7 @@ mod parameters;
 mod query;
 mod settings;
 mod show;
+mod statement_set;
 mod streaming;
 mod subscribe;
 
@@ -117,6 +118,7 @@ impl Session {
             catalog: Arc::new(self.database.catalog().snapshot(&self.temporary)),
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
+            streaming: self.settings.streaming(),
         }
     }
 
@@ -133,6 +135,7 @@ impl Session {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
+            BoundStatement::StatementSet(inserts) => self.statement_set(inserts).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
             BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
@@ -262,6 +265,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Drop(_) => true,
         Statement::Insert(_)
         | Statement::Copy(_)
+        | Statement::StatementSet(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

@@ -85,6 +85,7 @@ impl Session {
             numbers(jobs.iter().map(|job| job.metrics.rows_out)),
             numbers(jobs.iter().map(|job| job.metrics.late_rows)),
             numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
+            numbers(jobs.iter().map(|job| job.metrics.evicted_keys)),
             texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
             Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
         ]
@@ -143,6 +144,7 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
             number("rows_out"),
             number("late_rows"),
             number("bad_rows"),
+            number("evicted_keys"),
             text("watermark"),
             text("error"),
         ],

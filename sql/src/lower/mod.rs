@@ -18,6 +18,8 @@ mod rank;
 mod rel;
 mod row;
 mod scan;
+mod share;
+mod temporal;
 mod uses;
 mod window;
 mod window_join;
@@ -39,19 +41,25 @@ use self::uses::Uses;
 use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
-/// Turns a bound query into its dataflow.
+/// Turns bound queries into one dataflow with a target for each; what several of them read or compute is there once.
 ///
 /// # Errors
-/// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
-pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = optimise::optimise(&query.plan)?;
+/// Where the streaming runtime cannot do a part of it, or a target does not take what comes out.
+pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
+    let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
+    let plans = share::shared(plans)?;
     let mut lowering =
-        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
-    let rel = lowering.plan(&plan)?;
-    let rel = lowering.rename(rel, &query.schema);
-    lowering.finish(rel, target)
+        Lowering { opener, uses: Uses::of(&plans), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+    for ((query, target), plan) in queries.into_iter().zip(&plans) {
+        lowering.state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+        let rel = lowering.plan(plan)?;
+        let rel = lowering.rename(rel, &query.schema);
+        lowering.finish(rel, target)?;
+    }
+    Ok(Dataflow { nodes: lowering.nodes })
 }
 
 /// The dataflow in the making.
@@ -85,6 +93,13 @@ impl Lowering<'_> {
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             return self.window_tvf(tvf);
+        }
+        if let Some(join) = TemporalJoin::of(plan) {
+            return self.temporal_join(join);
+        }
+        if let Some(ttl) = StateTtl::of(plan) {
+            let rel = self.plan(&ttl.input)?;
+            return Ok(Rel { ttl_us: Some(ttl.ttl_us), ..rel });
         }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),
@@ -159,6 +174,11 @@ impl Lowering<'_> {
         rel
     }
 
+    /// How long state over rows is kept: what a hint says, else what the query says.
+    fn ttl_us(&self, rel: &Rel) -> Option<i64> {
+        rel.ttl_us.or(self.state_ttl_us).filter(|ttl| *ttl > 0)
+    }
+
     /// The node that gives the rows, with the steps on top of it done.
     fn settle(&mut self, mut rel: Rel) -> NodeId {
         if rel.steps.is_empty() {
@@ -200,7 +220,7 @@ impl Lowering<'_> {
     }
 
     /// Puts the target under the rows.
-    fn finish(mut self, rel: Rel, target: Target) -> Result<Dataflow> {
+    fn finish(&mut self, rel: Rel, target: Target) -> Result<()> {
         let done = rel.clone();
         let inputs = vec![Input { from: self.settle(rel), partitioning: Partitioning::Forward }];
         let spec = match target {
@@ -216,7 +236,7 @@ impl Lowering<'_> {
             }
         };
         self.node(spec, inputs, Rel { steps: Vec::new(), ..done });
-        Ok(Dataflow { nodes: self.nodes })
+        Ok(())
     }
 }
 

@@ -5,11 +5,13 @@
 //! and `rows` files parse one family each. Types stand in [`crate::types`]. Names are not resolved here.
 
 mod alter;
+mod asof;
 mod copy;
 mod create_table;
 mod create_view;
 mod cursor;
 mod dialect;
+pub(crate) mod emit;
 mod fail;
 mod forms;
 mod json;

@@ -6,6 +6,7 @@ use crate::error::Result;
 
 use super::dialect::StreamDialect;
 use super::fail::unreadable;
+use super::words::spells;
 
 /// One statement of a script.
 pub(super) struct Piece<'t> {
@@ -32,6 +33,7 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
     let mut open: Vec<TokenWithSpan> = Vec::new();
     for token in tokens(text)? {
         match &token.token {
+            Token::SemiColon if in_set(&open) => open.push(token),
             Token::SemiColon => pieces.extend(piece(&mut walk, std::mem::take(&mut open))),
             Token::Whitespace(_) if open.is_empty() => {}
             _ => open.push(token),
@@ -39,6 +41,17 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
     }
     pieces.extend(piece(&mut walk, open));
     Ok(pieces)
+}
+
+/// Whether the tokens of a statement so far are those of a statement set without its end: its statements are part of it.
+fn in_set(open: &[TokenWithSpan]) -> bool {
+    let mut words = open.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)));
+    let first = words.next();
+    let begins = first.is_some_and(|word| spells(word, "EXECUTE") || spells(word, "BEGIN"));
+    begins
+        && words.next().is_some_and(|word| spells(word, "STATEMENT"))
+        && words.next().is_some_and(|word| spells(word, "SET"))
+        && !words.last().is_some_and(|word| spells(word, "END"))
 }
 
 /// The statement that some tokens make; `None` where there are none.
