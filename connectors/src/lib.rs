@@ -7,7 +7,9 @@ mod datagen;
 mod filesystem;
 mod formats;
 mod kafka;
+mod lookup;
 mod nexmark;
+mod postgres;
 mod print;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
         Arc::new(kafka::Kafka::append()),
         Arc::new(kafka::Kafka::upsert()),
         Arc::new(nexmark::Nexmark::default()),
+        Arc::new(postgres::Postgres::new()),
+        Arc::new(postgres::Postgres::jdbc()),
         Arc::new(print::Print::default()),
     ];
     connectors.into_iter().map(|connector| (connector.descriptor().name, connector)).collect()

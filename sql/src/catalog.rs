@@ -176,6 +176,18 @@ impl InternalTable {
     pub fn is_updatable(&self) -> bool {
         !self.primary_key.is_empty() && self.watermark.is_none()
     }
+
+    /// Indexes in `schema` of the columns that no two rows agree in: the primary key; of a table with a watermark, whose rows
+    /// are versions, the key and the event time. Empty without a primary key. `columns`: those of the relation.
+    pub fn unique_columns(&self, columns: &[Column]) -> Vec<usize> {
+        let mut unique = self.primary_key.clone();
+        if let Some((time, _)) = &self.watermark
+            && !unique.is_empty()
+        {
+            unique.extend(columns.get(*time).and_then(|column| self.schema.index_of(&column.name).ok()));
+        }
+        unique
+    }
 }
 
 /// Whose rules decide where Flink and PostgreSQL disagree on a result.

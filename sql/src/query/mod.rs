@@ -93,10 +93,10 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let plan = finish(emit::times_to_live(plan, &hints)?, context)?;
     let clause = emit::clause(&settings, &planner)?;
     let (plan, mut depends_on) = put_tables_in(plan)?;
-    // Files are no objects of the catalog: nothing can depend on them.
-    depends_on.retain(|id| !context.catalog.files.values().any(|file| file.id == *id));
     let plan = temporal::bind(plan)?;
     let plan = emit::windows(plan, clause, context.streaming.emit)?;
+    // Files are no objects of the catalog: nothing can depend on them.
+    depends_on.retain(|id| !context.catalog.files.values().any(|file| file.id == *id));
     let plan = plain_text(plan)?;
     let schema = result_schema(&plan, columns);
     let boundedness = boundedness(&plan);
