@@ -75,7 +75,8 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     crate::batch::batch_plan(query)
 }
 
-/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state.
-pub fn explain_dataflow(dataflow: &Dataflow, shards: usize) -> String {
-    crate::explain::dataflow(dataflow, shards)
+/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
+/// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
+pub fn explain_dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
+    crate::explain::dataflow(dataflow, shards, kinds)
 }

@@ -163,8 +163,14 @@ fn rows_query(rows: RecordBatch) -> Result<BoundQuery, SqlError> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
     let (depends_on, functions) = (Vec::new(), Vec::new());
-    let streaming = StreamingOptions::default();
-    Ok(BoundQuery { plan, schema, boundedness: Boundedness::Bounded, depends_on, functions, streaming })
+    Ok(BoundQuery {
+        plan,
+        schema,
+        boundedness: Boundedness::Bounded,
+        depends_on,
+        functions,
+        streaming: StreamingOptions::default(),
+    })
 }
 
 /// The outcome of an `INSERT` as that of a `COPY`.

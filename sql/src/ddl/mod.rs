@@ -21,7 +21,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use options::IDLE_TIMEOUT;
+pub(crate) use options::{IDLE_TIMEOUT, check as check_options};
 
 use std::sync::Arc;
 

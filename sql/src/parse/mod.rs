@@ -14,6 +14,7 @@ mod dialect;
 pub(crate) mod emit;
 mod fail;
 mod forms;
+mod hint;
 mod json;
 mod limits;
 mod normalise;
@@ -37,6 +38,7 @@ use crate::ast::{ParsedStatement, Statement};
 use crate::error::{Result, SqlError};
 
 use cursor::Cursor;
+pub(crate) use hint::OPTIONS_MARK;
 use dialect::StreamDialect;
 use script::Piece;
 
