@@ -38,8 +38,8 @@ use crate::ast::{ParsedStatement, Statement};
 use crate::error::{Result, SqlError};
 
 use cursor::Cursor;
-pub(crate) use hint::OPTIONS_MARK;
 use dialect::StreamDialect;
+pub(crate) use hint::OPTIONS_MARK;
 use script::Piece;
 
 /// Cuts a script into statements and parses each. Statements without a token are dropped.

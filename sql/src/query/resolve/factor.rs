@@ -188,8 +188,7 @@ fn replace_by(relation: &Relation, name: sp::Ident, factor: &mut sp::TableFactor
         | sp::TableFactor::TableFunction { alias, .. } => alias.take(),
         _ => None,
     };
-    let alias =
-        alias.unwrap_or_else(|| sp::TableAlias { explicit: false, name, columns: Vec::new(), at: None });
+    let alias = alias.unwrap_or_else(|| sp::TableAlias { explicit: false, name, columns: Vec::new(), at: None });
     let columns = relation.columns.iter();
     let columns = columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
     push(scope, None, Some(&alias), Some(columns));
