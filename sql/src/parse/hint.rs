@@ -27,6 +27,11 @@ pub(super) fn marked(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     made
 }
 
+/// Whether a token is such a hint.
+pub(super) fn is_hint(token: &Token) -> bool {
+    inner(token).is_some()
+}
+
 /// What stands in the parentheses of an `OPTIONS` hint.
 fn inner(token: &Token) -> Option<&str> {
     let Token::Whitespace(Whitespace::MultiLineComment(text)) = token else { return None };

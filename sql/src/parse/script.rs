@@ -6,6 +6,7 @@ use crate::error::Result;
 
 use super::dialect::StreamDialect;
 use super::fail::unreadable;
+use super::hint::is_hint;
 use super::words::spells;
 
 /// One statement of a script.
@@ -56,7 +57,8 @@ fn in_set(open: &[TokenWithSpan]) -> bool {
 
 /// The statement that some tokens make; `None` where there are none.
 fn piece<'t>(walk: &mut Walk<'t>, mut tokens: Vec<TokenWithSpan>) -> Option<Piece<'t>> {
-    while matches!(tokens.last(), Some(TokenWithSpan { token: Token::Whitespace(_), .. })) {
+    // A hint is a comment that means something.
+    while tokens.last().is_some_and(|last| matches!(last.token, Token::Whitespace(_)) && !is_hint(&last.token)) {
         tokens.pop();
     }
     let start = tokens.first()?.span.start;
