@@ -19,6 +19,7 @@ mod parameters;
 mod query;
 mod settings;
 mod show;
+mod statement_set;
 mod streaming;
 mod subscribe;
 
@@ -135,6 +136,7 @@ impl Session {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
+            BoundStatement::StatementSet(inserts) => self.statement_set(inserts).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
             BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
@@ -264,6 +266,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Drop(_) => true,
         Statement::Insert(_)
         | Statement::Copy(_)
+        | Statement::StatementSet(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)
