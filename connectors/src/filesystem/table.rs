@@ -145,7 +145,7 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             kind: OptionType::String,
             required: true,
             default: None,
-            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed.",
+            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed. Files of text formats may be packed: .gz, .zst.",
         },
         OptionDescriptor {
             name: "format",

@@ -37,7 +37,8 @@ use json::{JsonDecoder, JsonEncoder, JsonFormat};
 use raw::{RawDecoder, RawEncoder};
 
 /// The names of all formats.
-pub(crate) const FORMATS: &[&str] = &["canal-json", "csv", "debezium-json", "json", "maxwell-json", "parquet", "raw"];
+pub(crate) const FORMATS: &[&str] =
+    &["avro", "canal-json", "csv", "debezium-json", "json", "maxwell-json", "parquet", "raw"];
 
 /// A column to read: its index among the columns of the file, and for a ROW the children (`None`: all).
 pub(crate) type WantedColumn = (usize, Option<Vec<usize>>);
@@ -103,6 +104,8 @@ pub(crate) trait RecordEncoder: Send {
 /// A format with its options.
 #[derive(Debug, Clone)]
 pub(crate) enum Format {
+    /// Avro's container files.
+    Avro,
     /// JSON lines.
     Json(JsonFormat),
     /// CSV.
@@ -122,6 +125,7 @@ impl Format {
     /// Where the format is missing or unknown, or its options contradict one another.
     pub(crate) fn from_options(table: &str, options: &OptionValues) -> Result<Self> {
         match options.get("format") {
+            Some("avro") => Ok(Self::Avro),
             Some("json") => Ok(Self::Json(JsonFormat::from_options(options)?)),
             Some("csv") => Ok(Self::Csv(CsvFormat::from_options(options)?)),
             Some("parquet") => Ok(Self::Parquet(ParquetFormat::from_options(options)?)),
@@ -144,6 +148,7 @@ impl Format {
     /// Where the format cannot carry a column.
     pub(crate) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Option<Box<dyn RecordDecoder>>> {
         match self {
+            Self::Avro => Ok(Some(Box::new(avro::AvroFileDecoder::new(columns, wanted)?))),
             Self::Json(format) => Ok(Some(Box::new(JsonDecoder::new(*format, columns, wanted)?))),
             Self::Csv(format) => Ok(Some(Box::new(CsvDecoder::new(format.clone(), columns, wanted)?))),
             Self::Parquet(_) => Ok(None),
@@ -155,6 +160,9 @@ impl Format {
     /// An encoder of `columns`; `None` for formats that are no stream of records.
     pub(crate) fn encoder(&self, columns: &Fields) -> Option<Box<dyn RecordEncoder>> {
         match self {
+            Self::Avro => {
+                avro::AvroFileEncoder::new(columns).ok().map(|encoder| -> Box<dyn RecordEncoder> { Box::new(encoder) })
+            }
             Self::Json(format) => Some(Box::new(JsonEncoder::new(*format))),
             Self::Csv(format) => Some(Box::new(CsvEncoder::new(format.clone(), columns))),
             Self::Parquet(_) => None,
@@ -166,6 +174,7 @@ impl Format {
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Avro => "avro",
             Self::Json(_) => "json",
             Self::Csv(_) => "csv",
             Self::Parquet(_) => "parquet",
@@ -177,7 +186,7 @@ impl Format {
     /// Whether it tells of changes in its own way.
     pub(crate) fn tells_changes(&self) -> bool {
         match self {
-            Self::Json(_) | Self::Csv(_) | Self::Parquet(_) | Self::Raw => false,
+            Self::Avro | Self::Json(_) | Self::Csv(_) | Self::Parquet(_) | Self::Raw => false,
             Self::Change(_) => true,
         }
     }
@@ -188,6 +197,7 @@ impl Format {
     /// Names the first column that it cannot carry.
     pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
         let carries: fn(&DataType) -> bool = match self {
+            Self::Avro => return avro::check(columns),
             Self::Json(_) | Self::Change(_) => is_json_type,
             Self::Csv(_) => is_text_scalar,
             Self::Parquet(_) => is_json_type,

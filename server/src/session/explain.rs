@@ -49,6 +49,7 @@ impl Session {
             }
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
+            | BoundStatement::StatementSet(_)
             | BoundStatement::CopyTo { .. }
             | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }

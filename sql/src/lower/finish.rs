@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_engine::plan::{
-    ChangelogMode, Dataflow, Input, MaterializeSpec, NodeId, OperatorSpec, Partitioning, SinkSpec, Step,
+    ChangelogMode, Input, MaterializeSpec, NodeId, OperatorSpec, Partitioning, SinkSpec, Step,
 };
 use millstream_engine::ports::{Accepts, Sink};
 
@@ -14,8 +14,8 @@ use crate::api::Target;
 use crate::error::{Result, SqlError};
 
 impl Lowering<'_> {
-    /// Puts the target under the rows.
-    pub(super) fn finish(mut self, rel: Rel, target: Target) -> Result<Dataflow> {
+    /// Puts the target under the rows. `alone`: no other query of the job can read what this one computes.
+    pub(super) fn finish(&mut self, rel: Rel, target: Target, alone: bool) -> Result<()> {
         let mut done = rel.clone();
         let from = self.settle(rel);
         let spec = match target {
@@ -32,7 +32,7 @@ impl Lowering<'_> {
                          materialized view",
                     ));
                 }
-                if is_upserted(&done, &sink) && self.leave_old_rows_out(from) {
+                if alone && is_upserted(&done, &sink) && self.leave_old_rows_out(from) {
                     done.changelog = ChangelogMode::Upsert;
                 }
                 OperatorSpec::Sink(SinkSpec { table, sink })
@@ -40,7 +40,7 @@ impl Lowering<'_> {
         };
         let inputs = vec![Input { from, partitioning: Partitioning::Forward }];
         self.node(spec, inputs, Rel { steps: Vec::new(), ..done });
-        Ok(Dataflow { nodes: self.nodes })
+        Ok(())
     }
 
     /// Has the aggregation that gives the rows of a node leave out those that it replaces, where nothing else reads them

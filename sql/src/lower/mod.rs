@@ -44,18 +44,23 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
 
-/// Turns a bound query into its dataflow.
+/// Turns bound queries into one dataflow with a target for each; what several of them read or compute is there once.
 ///
 /// # Errors
-/// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
-pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = share::shared(optimise::optimise(&query.plan)?)?;
-    let state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+/// Where the streaming runtime cannot do a part of it, or a target does not take what comes out.
+pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
+    let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
+    let plans = share::shared(plans)?;
+    let alone = plans.len() == 1;
     let mut lowering =
-        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us };
-    let rel = lowering.plan(&plan)?;
-    let rel = lowering.rename(rel, &query.schema);
-    lowering.finish(rel, target)
+        Lowering { opener, uses: Uses::of(&plans), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+    for ((query, target), plan) in queries.into_iter().zip(&plans) {
+        lowering.state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+        let rel = lowering.plan(plan)?;
+        let rel = lowering.rename(rel, &query.schema);
+        lowering.finish(rel, target, alone)?;
+    }
+    Ok(Dataflow { nodes: lowering.nodes })
 }
 
 /// The dataflow in the making.

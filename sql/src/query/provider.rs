@@ -64,6 +64,8 @@ pub(super) struct Provider<'a> {
     registry: &'static Registry,
     /// How many views deep the statement is.
     depth: usize,
+    /// Tables with options of their own.
+    tables: Vec<Arc<Relation>>,
 }
 
 impl<'a> Provider<'a> {
@@ -82,14 +84,22 @@ impl<'a> Provider<'a> {
             types: Arc::new(Types),
             registry: registry(),
             depth,
+            tables: Vec::new(),
         })
+    }
+
+    /// With tables that the catalog does not have under these names.
+    pub(super) fn with_tables(self, tables: Vec<Arc<Relation>>) -> Self {
+        Self { tables, ..self }
     }
 }
 
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
         let catalog = &self.context.catalog;
-        let Some(relation) = catalog.relations.get(name.table()).or_else(|| catalog.files.get(name.table())) else {
+        let own = self.tables.iter().find(|table| table.name == name.table());
+        let found = own.or_else(|| catalog.relations.get(name.table())).or_else(|| catalog.files.get(name.table()));
+        let Some(relation) = found else {
             return Err(DataFusionError::Plan(format!("relation \"{}\" does not exist", name.table())));
         };
         relation::source(relation, self.context, self.depth).map_err(external)

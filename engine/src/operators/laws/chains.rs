@@ -116,7 +116,7 @@ impl Chain {
         };
         let calls =
             vec![call(AggregateFunction::Max, 1), call(AggregateFunction::Sum, 2), call(AggregateFunction::BoolOr, 3)];
-        let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, upserts: false, ttl_us: None };
+        let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, ttl_us: None, upserts: false };
         let inputs = self.from_last(&[0]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
         format!("SELECT k, max(ts) AS ts, sum(v) AS v, max(b) AS b FROM ({inner}) GROUP BY k")
@@ -127,8 +127,8 @@ impl Chain {
             keys: vec![0, 1, 2, 3],
             calls: Vec::new(),
             retracts: true,
-            upserts: false,
             ttl_us: None,
+            upserts: false,
         };
         let inputs = self.from_last(&[0, 1, 2, 3]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
