@@ -61,9 +61,9 @@ fn a_key_that_was_forgotten_starts_anew_and_replaces_its_row() {
         assert_eq!(rows_of(&mut session, "counts").await, ["ann|1", "bob|3"], "ann was forgotten");
         assert_eq!(rows_of(&mut session, "kept").await, ["ann|3", "bob|3"]);
         assert_eq!(rows_of(&mut session, "total").await, ["4"], "who reads the view knows of the replaced row");
-        let jobs = run(&mut session, "SHOW JOBS").await;
-        let evicted: Vec<&str> = jobs.iter().filter_map(|line| line.split('|').nth(9)).collect();
-        assert!(evicted.contains(&"1"), "one key was evicted: {jobs:?}");
+        let evicted = "SELECT name, evicted_keys FROM millstream.jobs WHERE evicted_keys > 0";
+        let evicted = run(&mut session, evicted).await;
+        assert!(evicted.len() == 1 && evicted[0].ends_with("|1"), "one key was evicted: {evicted:?}");
         database.shutdown();
     });
 }
@@ -121,8 +121,7 @@ fn explain_tells_the_changelog_modes() {
         let modes = lines(&mut session, upsert, "changelogMode").await;
         let mode = |line: &String| line.split("changelogMode=").nth(1).unwrap().to_owned();
         let modes: Vec<String> = modes.iter().map(mode).collect();
-        assert_eq!(modes.first().map(String::as_str), Some("[NONE]"));
-        assert_eq!(modes.last().map(String::as_str), Some("[I]"));
+        assert!(modes.contains(&"[NONE]".to_owned()) && modes.contains(&"[I]".to_owned()), "{modes:?}");
         assert!(modes.contains(&"[I,UA]".to_owned()), "upsert-kafka needs no old rows: {modes:?}");
         let view =
             "EXPLAIN CHANGELOG_MODE CREATE MATERIALIZED VIEW v AS SELECT item, COUNT(*) AS n FROM orders GROUP BY item";

@@ -5,5 +5,7 @@ mod emit;
 mod generated;
 mod nexmark;
 mod slt;
+mod temporal;
 mod tidy;
+mod tpch;
 mod windows;

@@ -41,6 +41,7 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
+pub(crate) use show::jobs_batch;
 
 /// One client's state: settings and temporary relations. Dropping it drops the temporary relations.
 pub struct Session {

@@ -167,6 +167,11 @@ impl<'t> Cursor<'t> {
 
     /// A query that is nothing but one in parentheses: an `EMIT` stands within them.
     fn whole_in_parentheses(&mut self) -> Option<Box<sp::Query>> {
+        // A try that fails is work done twice at each level: it is made only where it may succeed.
+        let text = self.text.to_ascii_lowercase();
+        if !text.contains("emit") && !text.contains("lateness") {
+            return None;
+        }
         let before = self.parser.index();
         if self.take(&Token::LParen)
             && let Ok(query) = self.query()
