@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 mod demo;
+mod durable;
 pub mod encode;
 pub mod errors;
 pub mod http;

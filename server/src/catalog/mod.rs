@@ -2,7 +2,7 @@
 //!
 //! Readers take an immutable state without a lock; who changes it holds the [`DdlGuard`] from binding the statement to
 //! the end of it, so that a statement meets the catalog it was bound against. Temporary relations are the session's.
-//! In memory: nothing is kept over a restart.
+//! It is in memory; [`crate::durable`] keeps what makes it again after a restart.
 
 mod jobs;
 
@@ -15,7 +15,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Connector, ConnectorDescriptor};
 use millstream_sql::catalog::{CatalogSnapshot, Relation, SqlFunction};
 
-pub use jobs::{JobKind, JobRecord, JobRegistry};
+pub use jobs::{JobKind, JobRecord, JobRegistry, Supervision};
 
 /// Relations by their declared names.
 pub type Relations = BTreeMap<String, Arc<Relation>>;
@@ -71,6 +71,11 @@ impl Catalog {
     /// An id that no relation has had.
     pub fn next_id(&self) -> RelationId {
         RelationId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Gives no id up to this one to a new relation.
+    pub fn reserve_ids(&self, last: RelationId) {
+        self.next_id.fetch_max(last.0.saturating_add(1), Ordering::Relaxed);
     }
 
     /// The connector of that name.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use millstream_engine::plan::Dataflow;
-use millstream_engine::ports::{ScanRequest, Source};
+use millstream_engine::plan::{Dataflow, RelationId};
+use millstream_engine::ports::{ScanRequest, Sink, Source};
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
@@ -98,36 +98,115 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
     }
 }
 
-impl Database {
-    /// Lowers a query to `target` and runs it. Returns the job and its dataflow.
-    ///
-    /// # Errors
-    /// Where it cannot be lowered, or a source cannot be read.
-    pub(super) async fn start_job(
-        &self,
-        name: &str,
-        query: &BoundQuery,
-        target: Target,
-        record: JobRecord,
-    ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-        let (database, query, name) = (self.clone(), query.clone(), name.to_owned());
-        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-            let dataflow = Arc::new(lower(&query, target, &CatalogOpener(database.catalog()))?);
-            let job = database.engine().submit(JobRequest { name, dataflow: Arc::clone(&dataflow) })?;
-            database.jobs().add(job, record);
-            Ok((JobGuard { database, job, kept: false }, dataflow))
+/// What a job computes and where it goes: enough to start it, and to start it again.
+#[derive(Debug, Clone)]
+pub(super) struct JobPlan {
+    /// For people: the view's name, `insert into t`.
+    pub(super) name: String,
+    pub(super) query: BoundQuery,
+    pub(super) output: Output,
+    pub(super) record: JobRecord,
+}
+
+/// Where the rows of a job go.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    /// Into a view.
+    View(RelationId),
+    /// Into a connector table, which is opened for writing at each start.
+    Table(Arc<Relation>),
+    /// To whoever started the job.
+    Collected(Arc<dyn Sink>),
+}
+
+impl JobPlan {
+    /// The job of a materialised view.
+    pub(super) fn of_view(relation: &Relation, query: BoundQuery) -> Self {
+        let mut record = record(JobKind::View, &query, Some(relation));
+        record.makes = Some(relation.id);
+        Self { name: relation.name.clone(), query, output: Output::View(relation.id), record }
+    }
+
+    /// The job of an `INSERT` into a connector table.
+    pub(super) fn of_insert(target: &Relation, query: BoundQuery) -> Self {
+        let record = record(JobKind::Insert, &query, Some(target));
+        let name = format!("insert into {}", target.name);
+        Self { name, query, output: Output::Table(Arc::new(target.clone())), record }
+    }
+
+    /// A job whose rows somebody waits for.
+    pub(super) fn collected(kind: JobKind, name: &str, query: &BoundQuery, sink: Arc<dyn Sink>) -> Self {
+        let record = record(kind, query, None);
+        Self { name: name.to_owned(), query: query.clone(), output: Output::Collected(sink), record }
+    }
+
+    /// The dataflow, its tables opened.
+    fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
+        let target = match &self.output {
+            Output::View(relation) => Target::View(*relation, self.name.clone()),
+            Output::Table(relation) => Target::Sink(relation.name.clone(), open_sink(catalog, relation)?),
+            Output::Collected(sink) => Target::Sink("the client".to_owned(), Arc::clone(sink)),
         };
-        // Sources list files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
-        // dropped with the result and the job is cancelled.
-        tokio::task::spawn_blocking(start)
-            .await
-            .map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
+        lower(&self.query, target, &CatalogOpener(catalog))
     }
 }
 
+/// A connector table, opened for writing.
+pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
+    let RelationKind::ConnectorTable(table) = &relation.kind else {
+        let message = format!("relation \"{}\" is not a connector table", relation.name);
+        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+    };
+    let Some(connector) = catalog.connector(&table.connector) else {
+        let message = format!("connector \"{}\" does not exist", table.connector);
+        return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+    };
+    Ok(connector.sink(&table.spec)?)
+}
+
+impl Database {
+    /// Runs a job. Returns it and its dataflow.
+    ///
+    /// # Errors
+    /// Where it cannot be lowered, or a source cannot be read.
+    pub(super) async fn start_job(&self, plan: JobPlan) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+        let database = self.clone();
+        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            let job = database.engine().submit(JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            database.jobs().add(job, plan.record);
+            Ok((JobGuard { database, job, kept: false }, dataflow))
+        };
+        // Where the caller goes away meanwhile, the guard is dropped with the result and the job is cancelled.
+        off_thread(start).await
+    }
+
+    /// Runs a job under a number that it has had, in this process or before.
+    ///
+    /// # Errors
+    /// As [`Self::start_job`].
+    pub(super) async fn start_job_as(&self, job: JobId, plan: &JobPlan) -> Result<Arc<Dataflow>, SqlError> {
+        let (database, plan) = (self.clone(), plan.clone());
+        let start = move || -> Result<Arc<Dataflow>, SqlError> {
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            database.engine().submit_as(job, JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            Ok(dataflow)
+        };
+        off_thread(start).await
+    }
+}
+
+/// Sources list files: not on a thread that others wait for.
+async fn off_thread<T: Send + 'static>(
+    start: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+) -> Result<T, SqlError> {
+    let done = tokio::task::spawn_blocking(start).await;
+    done.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
+}
+
 /// A record of a job that reads what a query reads and writes `writes`.
-pub(super) fn record(kind: JobKind, query: &BoundQuery, writes: Option<&Relation>) -> JobRecord {
+fn record(kind: JobKind, query: &BoundQuery, writes: Option<&Relation>) -> JobRecord {
     let mut touches = query.depends_on.clone();
     touches.extend(writes.map(|relation| relation.id));
-    JobRecord { kind, touches }
+    JobRecord { kind, touches, makes: None }
 }

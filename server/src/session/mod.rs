@@ -10,13 +10,17 @@ mod explain;
 mod insert;
 mod internal_table;
 mod job;
+mod job_list;
 mod outcome;
 mod parameters;
 mod query;
+mod recovery;
+mod restart;
 mod settings;
 mod show;
 mod streaming;
 mod subscribe;
+mod supervise;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +32,7 @@ use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{SqlError, SqlState};
 
 use crate::catalog::Relations;
+use crate::durable::format_catalog::CatalogRecord;
 use crate::system::SystemCatalog;
 
 pub use database::Database;
@@ -35,6 +40,13 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
+
+/// How a statement was written, for those that are kept.
+pub(crate) struct Wording<'a> {
+    text: &'a str,
+    /// It has values that its text does not have.
+    parameters: bool,
+}
 
 /// One client's state: settings and temporary relations. Dropping it drops the temporary relations.
 pub struct Session {
@@ -122,10 +134,11 @@ impl Session {
             return self.change_catalog(statement, parameters).await;
         }
         let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let wording = Wording { text: &statement.text, parameters: !parameters.is_empty() };
         match parameters::fill(bound, parameters)? {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
-            BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
+            BoundStatement::Insert { target, query } => self.insert(&target, &query, &wording).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::Explain { statement, options } => self.explain(&statement, &options).await,
             BoundStatement::Show(show) => self.show(&show),
@@ -136,7 +149,7 @@ impl Session {
                 self.settings.reset(name.as_deref())?;
                 Ok(Outcome::done("RESET"))
             }
-            BoundStatement::CancelJob(id) => self.cancel_job(id),
+            BoundStatement::CancelJob(id) => self.cancel_job(id).await,
             BoundStatement::Flush => {
                 self.database.engine().flush().await?;
                 Ok(Outcome::done("FLUSH"))
@@ -163,15 +176,18 @@ impl Session {
         let catalog = Arc::clone(self.database.catalog());
         let guard = catalog.lock().await;
         let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let wording = Wording { text: &statement.text, parameters: !parameters.is_empty() };
         match parameters::fill(bound, parameters)? {
-            BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists),
+            BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists, &wording),
             BoundStatement::CreateView { relation, exists, replace } => {
-                self.create_view(&guard, relation, exists, replace)
+                self.create_view(&guard, relation, exists, replace, &wording)
             }
             BoundStatement::CreateMaterializedView { relation, exists, query } => {
-                self.create_materialized_view(&guard, relation, exists, query).await
+                self.create_materialized_view(&guard, relation, exists, query, &wording).await
             }
-            BoundStatement::CreateFunction { function, exists } => self.create_function(&guard, function, exists),
+            BoundStatement::CreateFunction { function, exists } => {
+                self.create_function(&guard, function, exists, &wording)
+            }
             BoundStatement::Drop { relations, functions, kind, notices } => {
                 self.drop_objects(&guard, &relations, &functions, kind, notices)
             }
@@ -187,14 +203,19 @@ impl Session {
         Ok(Outcome::done("SET"))
     }
 
-    fn cancel_job(&self, id: u64) -> Result<Outcome, SqlError> {
+    async fn cancel_job(&self, id: u64) -> Result<Outcome, SqlError> {
         let job = millstream_engine::runtime::JobId(id);
-        if self.database.engine().job(job).is_none() {
+        let _guard = self.database.catalog().lock().await;
+        let runs = self.database.engine().job(job).is_some();
+        if !runs && self.database.jobs().kind(job).is_none() {
             let error = SqlError::new(SqlState::UNDEFINED_OBJECT, format!("job {id} does not exist"));
             return Err(error.with_hint("SHOW JOBS lists the jobs."));
         }
-        self.database.engine().cancel(job)?;
+        self.database.write(|| CatalogRecord::JobEnded { job: id })?;
         self.database.jobs().ended(job);
+        if runs {
+            self.database.engine().cancel(job)?;
+        }
         Ok(Outcome::done("CANCEL JOB"))
     }
 

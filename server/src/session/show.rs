@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Outcome, Rows, Session};
-use crate::catalog::JobKind;
+use super::{Outcome, Rows, Session, job_list};
 use crate::errors::from_arrow;
 
 /// Word of the command tag.
@@ -21,7 +20,7 @@ impl Session {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
             Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
-            Show::Jobs => self.jobs(),
+            Show::Jobs => self.database.job_list(),
             Show::Watermarks => self.watermarks(),
             Show::Connectors => self.connectors(),
             Show::Functions => self.functions(),
@@ -60,30 +59,6 @@ impl Session {
         let catalog = self.database.catalog().snapshot(&self.temporary);
         let found = catalog.relations.values().filter(|relation| wanted(&relation.kind));
         vec![texts(found.map(|relation| relation.name.clone()))]
-    }
-
-    fn jobs(&self) -> Vec<ArrayRef> {
-        let jobs = self.database.engine().jobs();
-        let kind = |job| match self.database.jobs().kind(job) {
-            Some(JobKind::View) => Some("MATERIALIZED VIEW"),
-            Some(JobKind::Insert) => Some("INSERT"),
-            Some(JobKind::Subscribe) => Some("SUBSCRIBE"),
-            Some(JobKind::Query) => Some("SELECT"),
-            None => None,
-        };
-        vec![
-            numbers(jobs.iter().map(|job| job.id.0)),
-            texts(jobs.iter().map(|job| job.name.clone())),
-            Arc::new(jobs.iter().map(|job| kind(job.id)).collect::<StringArray>()),
-            texts(jobs.iter().map(|job| job.state.to_string())),
-            moments(jobs.iter().map(|job| Some(job.started.0))),
-            numbers(jobs.iter().map(|job| job.metrics.rows_in)),
-            numbers(jobs.iter().map(|job| job.metrics.rows_out)),
-            numbers(jobs.iter().map(|job| job.metrics.late_rows)),
-            numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
-            texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
-            Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
-        ]
     }
 
     fn watermarks(&self) -> Vec<ArrayRef> {
@@ -143,19 +118,7 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
     let fields = match what {
         Show::Tables => vec![text("name"), text("kind")],
         Show::Views | Show::MaterializedViews => vec![text("name")],
-        Show::Jobs => vec![
-            number("id"),
-            text("name"),
-            text("kind"),
-            text("state"),
-            Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-            number("rows_in"),
-            number("rows_out"),
-            number("late_rows"),
-            number("bad_rows"),
-            text("watermark"),
-            text("error"),
-        ],
+        Show::Jobs => return job_list::schema(),
         Show::Watermarks => {
             vec![number("job"), text("table"), text("split"), text("watermark"), flag("idle"), number("rows")]
         }
@@ -263,11 +226,11 @@ fn answer(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Outcome, SqlError
     Ok(Outcome::rows(Rows::from_batches(schema, vec![batch], COMMAND)))
 }
 
-fn text(name: &str) -> Field {
+pub(super) fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
 }
 
-fn number(name: &str) -> Field {
+pub(super) fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
@@ -275,14 +238,18 @@ fn flag(name: &str) -> Field {
     Field::new(name, DataType::Boolean, true)
 }
 
-fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
+pub(super) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(values.into_iter().map(Some).collect::<StringArray>())
 }
 
-fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+pub(super) fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
 }
 
-fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+pub(super) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect::<Int64Array>())
+}
+
+pub(super) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }
