@@ -78,7 +78,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<TableRecord, ArrowError> {
         Some(last) if last.name() == RETRACTED => batch.num_columns() - 1,
         _ => batch.num_columns(),
     };
-    let rows = batch.project(&(0..columns).collect::<Vec<_>>())?;
+    let schema = Schema::new(names.fields().iter().take(columns).cloned().collect::<Vec<_>>());
+    let rows = RecordBatch::try_new(Arc::new(schema), batch.columns().iter().take(columns).cloned().collect())?;
     let delta = match batch.columns().get(columns) {
         None => Delta::append(rows),
         Some(bits) if bits.data_type() == &DataType::Boolean && bits.null_count() == 0 => {

@@ -33,7 +33,11 @@ impl Database {
 
     /// Follows a job that could not be started, for this reason.
     pub(super) fn supervise_failed(&self, job: JobId, plan: JobPlan, strategy: RestartStrategy, error: &SqlError) {
-        tokio::spawn(self.followed(job, plan, strategy).follow(Some(error.to_string())));
+        let (name, why) = (plan.name.clone(), error.to_string());
+        let followed = self.followed(job, plan, strategy);
+        let waiting = Supervision::Waiting { name, why: why.clone(), next: None, attempt: 0 };
+        self.jobs().supervise(job, waiting);
+        tokio::spawn(followed.follow(Some(why)));
     }
 
     fn followed(&self, job: JobId, plan: JobPlan, strategy: RestartStrategy) -> Followed {
@@ -124,6 +128,15 @@ impl Followed {
             self.note(Supervision::Waiting { name, why: why.to_owned(), next: None, attempt: 0 })?;
             let mut producer = database.jobs().watch(waits_for)?;
             let mut own = database.jobs().watch(self.job)?;
+            match &*producer.borrow_and_update() {
+                // It was started between the two looks.
+                _ if database.runs(waits_for) => continue,
+                Supervision::GaveUp { .. } | Supervision::Stopped => {
+                    self.note(Supervision::GaveUp { name: self.plan.name.clone(), why: why.to_owned() })?;
+                    return None;
+                }
+                Supervision::None | Supervision::Waiting { .. } => (),
+            }
             drop(database);
             // The producer's task notes that it runs again only after it has started it.
             tokio::select! {
