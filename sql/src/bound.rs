@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
-use millstream_engine::plan::RelationId;
+use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
 
 use crate::ast::{ObjectKind, Show};
@@ -19,6 +19,17 @@ pub struct BindContext {
     pub semantics: Semantics,
     /// `table.local-time-zone` / `TimeZone`: an IANA name.
     pub time_zone: String,
+    /// How queries are kept up to date.
+    pub streaming: StreamingOptions,
+}
+
+/// How a query is kept up to date, where it says nothing itself. Stored with views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamingOptions {
+    /// `table.exec.state.ttl`: state that is not touched for so many microseconds is dropped. `None`: never.
+    pub state_ttl_us: Option<i64>,
+    /// `table.exec.emit.*`: when the results of windows come out.
+    pub emit: WindowEmit,
 }
 
 /// A statement that changes rows.
@@ -151,4 +162,6 @@ pub struct BoundQuery {
     pub depends_on: Vec<RelationId>,
     /// The SQL functions it calls, by lower-case name.
     pub functions: Vec<String>,
+    /// How it is kept up to date.
+    pub streaming: StreamingOptions,
 }

@@ -11,6 +11,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::TypeName;
+use crate::bound::StreamingOptions;
 
 /// What exists at one moment.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +134,8 @@ pub enum RelationKind {
         query: String,
         /// The settings that its results depend on, as they were at creation.
         semantics: Semantics,
+        /// How it is kept up to date, as it was set at creation.
+        streaming: StreamingOptions,
         /// Columns that identify a row; `None`: the whole row, with multiplicity.
         stream_key: Option<Vec<usize>>,
         /// Whether rows are only ever added.

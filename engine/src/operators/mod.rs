@@ -16,7 +16,9 @@ pub mod aggregate;
 pub mod build;
 pub mod event_time;
 pub mod group_aggregate;
+mod group_changes;
 pub mod group_table;
+mod held_watermark;
 mod idle_keys;
 pub mod join;
 pub mod key_group;
@@ -64,6 +66,14 @@ pub trait Operator: Send {
     /// # Errors
     /// As [`Self::on_delta`].
     fn on_timer(&mut self, _now: ProcessingTime, _context: &mut Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// A port has ended while others have not: no more rows come on it.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_port_end(&mut self, _port: usize, _context: &mut Context<'_>) -> Result<()> {
         Ok(())
     }
 

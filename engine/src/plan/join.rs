@@ -96,21 +96,40 @@ pub struct TemporalJoinSpec {
     pub kind: JoinKind,
     /// Equal columns.
     pub keys: Vec<JoinKey>,
-    /// Event-time column of the left input; unused in processing time.
+    /// Event-time column of the left input.
     pub left_time: usize,
-    /// Event time: the column from whose time on a version is valid. `None`: processing time, the version at arrival.
-    pub right_time: Option<usize>,
-    /// Which version of event time is meant. Unused in processing time.
+    /// The column of the right input from whose time on a version is valid.
+    pub right_time: usize,
+    /// Which version is meant.
     pub asof: AsofMatch,
     /// A further condition over the left columns followed by the right; it chooses no other version.
     pub residual: Option<Scalar>,
 }
 
-/// Which version of a table a row is joined with: that with the greatest time of those that are so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A join of append-only rows with what the other input holds when they arrive. Output: left columns, right columns.
+#[derive(Debug, Clone)]
+pub struct CurrentJoinSpec {
+    /// `Inner` or `Left`.
+    pub kind: JoinKind,
+    /// Equal columns.
+    pub keys: Vec<JoinKey>,
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+    /// Whether the right input retracts rows.
+    pub right_retracts: bool,
+    /// The right input ends, and is read to its end before left rows are joined.
+    pub right_ends: bool,
+}
+
+/// Which row of the right input a row is joined with: the one with the nearest time of those that are so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AsofMatch {
     /// `right_time <= left_time`: `FOR SYSTEM_TIME AS OF`.
     AtOrBefore,
     /// `right_time < left_time`.
     Before,
+    /// `right_time >= left_time`. The right input inserts only.
+    AtOrAfter,
+    /// `right_time > left_time`. The right input inserts only.
+    After,
 }

@@ -19,8 +19,9 @@ use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
 use crate::error::{EngineError, Result};
+use crate::expr::fused;
 use crate::operators::build::build;
-use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId};
+use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
 use crate::ports::{Accepts, SinkContext, Split};
 
 /// A job that is ready to run.
@@ -218,7 +219,8 @@ impl Assembly<'_> {
         Ok(match &node.spec {
             OperatorSpec::Source(spec) => {
                 let splits = self.splits.get(&node.id.0).and_then(|dealt| dealt.get(shard)).cloned();
-                NodeKind::Source(Box::new(SourceDriver::new(spec.clone(), splits.unwrap_or_default(), signal)))
+                let spec = SourceSpec { steps: fused(&spec.steps, &spec.source.schema())?, ..spec.clone() };
+                NodeKind::Source(Box::new(SourceDriver::new(spec, splits.unwrap_or_default(), signal)))
             }
             OperatorSpec::ViewSource(spec) => {
                 let feed = self.feeds.get(&node.id.0).and_then(|feeds| feeds.get(shard)).map(Arc::clone);
@@ -247,6 +249,7 @@ impl Assembly<'_> {
             | OperatorSpec::Join(_)
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
+            | OperatorSpec::CurrentJoin(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

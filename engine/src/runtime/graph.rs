@@ -224,6 +224,7 @@ impl Graph {
                     Step::Barrier(epoch) => {
                         operator.on_barrier(epoch, &mut context).map(|()| Some(Message::Barrier(epoch)))
                     }
+                    Step::PortEnd(port) => operator.on_port_end(port, &mut context).map(|()| None),
                     Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
                 }?;
                 self.collect(index)?;
@@ -242,7 +243,7 @@ impl Graph {
         match step {
             Step::Barrier(epoch) => return node.close_epoch(epoch),
             Step::End => node.ended = true,
-            Step::Delta(..) | Step::Watermark(_) | Step::Idle => {}
+            Step::Delta(..) | Step::Watermark(_) | Step::Idle | Step::PortEnd(_) => {}
         }
         match &mut node.kind {
             NodeKind::Materialize(view) => match step {
@@ -256,7 +257,7 @@ impl Graph {
                     Ok(())
                 }
                 Step::End => view.on_end(),
-                Step::Barrier(_) => Ok(()),
+                Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Sink(sink) => match step {
                 Step::Delta(_, delta) => sink.writer.write(&delta),
@@ -265,7 +266,7 @@ impl Graph {
                     sink.on_end();
                     Ok(())
                 }
-                Step::Idle | Step::Barrier(_) => Ok(()),
+                Step::Idle | Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
         }

@@ -122,6 +122,7 @@ impl Session {
             catalog: Arc::new(self.database.catalog().snapshot(&self.temporary)),
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
+            streaming: self.settings.streaming(),
         }
     }
 

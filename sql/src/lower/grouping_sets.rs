@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, lit};
 use millstream_engine::expr::Scalar;
-use millstream_engine::plan::{ChangelogMode, Input, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step};
+use millstream_engine::plan::{Input, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step};
 
 use super::aggregate::window_ends;
 use super::calls::{Part, Prepared, part_of, prepare};
@@ -35,7 +35,7 @@ impl Lowering<'_> {
             let of_part = |(has, of): (&bool, &Option<Part>)| *has && *of == Some(part);
             sets.iter().all(|set| set.has.iter().zip(&parts).any(of_part))
         };
-        let windowed = in_all(Part::Start) && in_all(Part::End) && rel.changelog == ChangelogMode::Append;
+        let windowed = in_all(Part::Start) && in_all(Part::End);
         // A part of the window that some sets leave out is a key as others.
         for (index, part) in parts.iter_mut().enumerate() {
             if !windowed || !sets.iter().all(|set| set.has.get(index) == Some(&true)) {
@@ -56,6 +56,7 @@ impl Lowering<'_> {
         let Prepared { rel, mut grouping, keys, calls, extra } = prepared;
         let width = rel.schema.fields().len();
         let (changelog, time_column, window) = (rel.changelog, rel.time_column, rel.window.clone());
+        let (emit, ttl_us) = (rel.emit, rel.ttl_us);
         let schema = Arc::clone(&rel.schema);
         let from = self.settle(rel);
         let mut fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
@@ -76,11 +77,11 @@ impl Lowering<'_> {
             exprs.push(constant(set.id.clone())?);
             let spec = StatelessSpec { steps: vec![Step::Project { exprs, schema: Arc::clone(&made) }] };
             let input = vec![Input { from, partitioning: Partitioning::Forward }];
-            let of_set = Rel { changelog, time_column, ..Rel::new(NodeId(0), Arc::clone(&made)) };
+            let of_set = Rel { changelog, time_column, emit, ttl_us, ..Rel::new(NodeId(0), Arc::clone(&made)) };
             let node = self.node(OperatorSpec::Stateless(spec), input, of_set).node;
             inputs.push(Input { from: node, partitioning: Partitioning::Forward });
         }
-        let mut out = Rel { changelog, time_column, ..Rel::new(NodeId(0), made) };
+        let mut out = Rel { changelog, time_column, emit, ttl_us, ..Rel::new(NodeId(0), made) };
         out.window = WindowColumns { start: window.start, end: window.end, time: window.time };
         let rel = self.node(OperatorSpec::Union, inputs, out);
         grouping.push(Ok(keys.len()));

@@ -13,7 +13,7 @@ use millstream_engine::plan::RelationId;
 use super::resolve::tvf::TvfCall;
 use super::types::Types;
 use super::window::WindowPlanner;
-use super::{DEPTH_MAX, expand, relation};
+use super::{DEPTH_MAX, expand, relation, temporal};
 use crate::bound::BindContext;
 use crate::catalog::Relation;
 use crate::error::{Result, SqlError};
@@ -105,6 +105,9 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if name == temporal::MARKER {
+            return Some(temporal::marker());
+        }
         if let Some(function) = self.context.catalog.functions.get(name) {
             return Some(expand::placeholder(function, self.context));
         }

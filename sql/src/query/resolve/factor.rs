@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use super::scope::{Clause, Env, Scope};
 use super::tvf::{self, TvfCall};
-use super::{Columns, Named, Resolver, renamed};
+use super::{Columns, Named, Resolver, renamed, temporal};
 use crate::catalog::LookupError;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::window_names;
@@ -22,11 +22,15 @@ impl Resolver<'_> {
     ) -> Result<()> {
         self.factor(&mut table.relation, scope, env)?;
         for join in &mut table.joins {
+            let version = self.version(join, scope, env)?;
             self.factor(&mut join.relation, scope, env)?;
             match constraint(&mut join.join_operator) {
                 Some(sp::JoinConstraint::On(condition)) => self.expr(condition, scope, Clause::Row, env)?,
                 Some(sp::JoinConstraint::Using(_) | sp::JoinConstraint::Natural) => scope.merged = true,
                 Some(sp::JoinConstraint::None) | None => {}
+            }
+            if let Some(version) = version {
+                self.mark(join, version, scope, env)?;
             }
         }
         Ok(())
@@ -36,7 +40,9 @@ impl Resolver<'_> {
         match factor {
             sp::TableFactor::Table { name, alias, args: None, version, .. } => {
                 if version.is_some() {
-                    return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported yet"));
+                    let error =
+                        SqlError::unsupported("FOR SYSTEM_TIME AS OF is supported for the right table of a join only");
+                    return Err(temporal::at_name(error, name));
                 }
                 let (name, columns) = self.relation(name, env)?;
                 push(scope, Some(name), alias.as_ref(), columns);
@@ -162,7 +168,7 @@ fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAli
     }
 }
 
-fn constraint(operator: &mut sp::JoinOperator) -> Option<&mut sp::JoinConstraint> {
+pub(super) fn constraint(operator: &mut sp::JoinOperator) -> Option<&mut sp::JoinConstraint> {
     match operator {
         sp::JoinOperator::Join(constraint)
         | sp::JoinOperator::Inner(constraint)
