@@ -3,6 +3,7 @@
 
 mod durable;
 mod generated;
+mod isolation;
 mod nexmark;
 mod slt;
 mod tidy;

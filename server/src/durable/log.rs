@@ -216,6 +216,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_told_and_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let (mut log, _) = RecordLog::open(&path, KIND).unwrap();
+        log.append(&[b"one".to_vec()]).unwrap();
+        // Every write to this device fails as on a full disk.
+        log.file = std::fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let error = millstream_sql::SqlError::from(log.append(&[b"two".to_vec()]).unwrap_err());
+        assert_eq!(error.parts().state.0, "53100", "{error}");
+        assert_eq!(texts(&RecordLog::open(&path, KIND).unwrap().1), ["one"]);
+    }
+
+    #[test]
     fn damage_names_the_file_and_the_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");

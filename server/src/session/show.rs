@@ -16,6 +16,15 @@ const COMMAND: &str = "SHOW";
 
 impl Session {
     pub(super) fn show(&self, what: &Show) -> Result<Outcome, SqlError> {
+        let (schema, columns) = self.shown(what)?;
+        answer(schema, columns)
+    }
+
+    /// The schema and the columns of a `SHOW`, as it is now.
+    ///
+    /// # Errors
+    /// Where there is no such setting.
+    pub(crate) fn shown(&self, what: &Show) -> Result<(SchemaRef, Vec<ArrayRef>), SqlError> {
         let columns = match what {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
@@ -34,7 +43,7 @@ impl Session {
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
         };
-        answer(self.show_schema(what), columns)
+        Ok((self.show_schema(what), columns))
     }
 
     /// The schema of a `SHOW`; that of one setting has the setting's canonical name.

@@ -1,4 +1,4 @@
-//! Which queries are for PostgreSQL's system catalog, which the server has a copy of: those of psql, of drivers, of tools.
+//! Which queries are for PostgreSQL's system catalog and for our own system tables (`millstream.…`), which the server has a copy of: those of psql, of drivers, of tools.
 
 use std::ops::ControlFlow;
 
@@ -55,7 +55,7 @@ pub(super) fn is_for_catalog<T: Visit>(statement: &T, catalog: &CatalogSnapshot)
 }
 
 fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool {
-    if in_schema(name, "pg_catalog") || in_schema(name, "information_schema") {
+    if ["pg_catalog", "information_schema", "millstream"].iter().any(|schema| in_schema(name, schema)) {
         return true;
     }
     let bare = name.0.len() == 1;
