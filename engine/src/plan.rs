@@ -17,7 +17,8 @@ use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
 pub use self::join::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec, WindowJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
+    WindowJoinSpec,
 };
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
@@ -134,6 +135,8 @@ pub enum OperatorSpec {
     TemporalJoin(TemporalJoinSpec),
     /// Joins rows with what a table holds when they arrive.
     CurrentJoin(CurrentJoinSpec),
+    /// Joins rows with those of a table outside.
+    LookupJoin(LookupJoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.

@@ -11,6 +11,7 @@ mod bench;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod copy;
 mod demo;
 mod durable;
 pub mod encode;

@@ -7,8 +7,8 @@ use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
 
-use crate::ast::{ObjectKind, Show};
-use crate::catalog::{CatalogSnapshot, Relation, Semantics, SqlFunction};
+use crate::ast::{CopyEnd, CopyOptions, ObjectKind, Show};
+use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 
 /// What binding depends on besides the text.
 #[derive(Debug, Clone)]
@@ -56,6 +56,24 @@ pub enum BoundStatement {
         relation: Relation,
         /// It exists already and `IF NOT EXISTS` was said: answer with a notice.
         exists: bool,
+    },
+    /// Adds a table and fills it with the rows of a query.
+    CreateTableAs {
+        /// What is added.
+        relation: Relation,
+        /// As for tables.
+        exists: bool,
+        /// The rows, as an `INSERT` into the table has them.
+        query: BoundQuery,
+    },
+    /// Puts a relation in the place of an older form of it; the id is the same.
+    Alter {
+        /// The name of the older form.
+        old: String,
+        /// The new form.
+        relation: Relation,
+        /// The command tag to answer.
+        tag: &'static str,
     },
     /// Adds a view.
     CreateView {
@@ -110,6 +128,30 @@ pub enum BoundStatement {
         /// Which statement it is.
         kind: ChangeKind,
     },
+    /// Reads once, and writes the rows to the client or to a file.
+    CopyTo {
+        /// The rows.
+        query: BoundQuery,
+        /// Where they go.
+        end: CopyEnd,
+        /// How.
+        options: CopyOptions,
+    },
+    /// Writes rows that the client sends, or that are in a file, to a table.
+    CopyFrom {
+        /// The target.
+        target: Arc<Relation>,
+        /// Its stored columns in order.
+        stored: Vec<Column>,
+        /// Those that are given, in the order in which they are given: indexes into `stored`.
+        given: Vec<usize>,
+        /// Where the rows come from.
+        end: CopyEnd,
+        /// Where the end stands in the text, from 1.
+        position: usize,
+        /// How they are written there.
+        options: CopyOptions,
+    },
     /// Reads once.
     Query(BoundQuery),
     /// Reads for ever.
@@ -127,6 +169,8 @@ pub enum BoundStatement {
     Describe(Arc<Relation>),
     /// `SHOW CREATE`
     ShowCreate(Arc<Relation>),
+    /// `SHOW PARTITIONS` of a table that has them.
+    ShowPartitions(Arc<Relation>),
     /// Changes a setting of the session; `None`: to its default.
     Set {
         /// Which.

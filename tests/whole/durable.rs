@@ -83,6 +83,8 @@ async fn everything_comes_back_without_a_client() {
     run(&mut session, SHOP).await;
     run(&mut session, "CREATE TABLE gone (a INT); INSERT INTO gone VALUES (1); DROP TABLE gone").await;
     run(&mut session, "CREATE TEMPORARY TABLE mine (a INT); INSERT INTO mine VALUES (1)").await;
+    run(&mut session, "CREATE TABLE copied AS SELECT id, name FROM items; CREATE TABLE alike (LIKE copied)").await;
+    run(&mut session, "INSERT INTO alike VALUES (7, 'x'); ALTER TABLE alike RENAME TO renamed").await;
     let jobs = rows(&mut session, "SHOW JOBS").await.unwrap().len();
     let refused = open_or_refuse(folder.path()).await.err().unwrap();
     assert!(refused.contains("in use by another server (process "), "{refused}");
@@ -97,7 +99,11 @@ async fn everything_comes_back_without_a_client() {
         becomes(&mut session, "SELECT * FROM twice", &["4"]).await;
         // Flink's average of whole numbers is a whole number: the setting was kept with the view.
         becomes(&mut session, "SELECT * FROM average", &["2"]).await;
-        assert_eq!(rows(&mut session, "SHOW TABLES").await.unwrap().len(), 6);
+        assert_eq!(rows(&mut session, "SHOW TABLES").await.unwrap().len(), 8);
+        assert_eq!(
+            rows(&mut session, "SELECT id FROM copied UNION ALL SELECT id FROM renamed").await.unwrap(),
+            ["1", "4", "7"]
+        );
         assert_eq!(rows(&mut session, "SHOW JOBS").await.unwrap().len(), jobs);
         let taken = session.execute_script("INSERT INTO items VALUES (4, 'x', 1, NULL)").await.unwrap_err();
         assert_eq!(taken.parts().state.0, "23505");

@@ -1,7 +1,7 @@
 //! Random numbers that depend on nothing but a seed, an event and a field, so that any event can be made by anybody.
 
-/// Letters that strings are cut from.
-const POOL_BYTES: usize = 1 << 20;
+/// Letters that strings are cut from: few enough to stay in a cache.
+const POOL_BYTES: usize = 1 << 17;
 
 /// The source of all randomness of one table.
 #[derive(Debug)]

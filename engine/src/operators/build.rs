@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
-use super::join::{CurrentJoin, ForwardJoin, IntervalJoin, Join, TemporalJoin, WindowJoin};
+use super::join::{CurrentJoin, ForwardJoin, IntervalJoin, Join, LookupJoin, TemporalJoin, WindowJoin};
 use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign, SessionRevise};
@@ -49,6 +49,7 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
                 AsofMatch::After => Box::new(ForwardJoin::new(spec, true, left, right, output)?),
             }
         }
+        OperatorSpec::LookupJoin(spec) => Box::new(LookupJoin::new(spec, input(0)?, output)?),
         OperatorSpec::CurrentJoin(spec) => Box::new(CurrentJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::WindowJoin(spec) => Box::new(WindowJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::Rank(spec) => rank::build(spec, input(0)?, output)?,

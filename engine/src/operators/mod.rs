@@ -123,6 +123,8 @@ pub struct Outbox {
     pub evicted_keys: u64,
     /// The earliest timer that was asked for.
     pub timer: Option<ProcessingTime>,
+    /// What the operator asked for last: to be given nothing until it is ready.
+    pub hold: Option<bool>,
 }
 
 /// What an operator emits.
@@ -160,6 +162,17 @@ impl<'a> Context<'a> {
     /// Counts keys whose state was dropped because no row had touched them for their time to live.
     pub fn count_evicted(&mut self, keys: usize) {
         self.out.evicted_keys += keys as u64;
+    }
+
+    /// Waits for something outside: the barrier or end that is being handled, and all that follows it on the inputs, stays
+    /// until [`Self::go_on`]. Timers go on.
+    pub fn hold(&mut self) {
+        self.out.hold = Some(true);
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn go_on(&mut self) {
+        self.out.hold = Some(false);
     }
 
     /// Asks for [`Operator::on_timer`] at `at` or soon after. The earliest one asked for counts.

@@ -1,6 +1,9 @@
 //! Joins: of inputs that are kept whole, within bounds of time, and against the versions of a table.
 
+use std::sync::Arc;
+
 use crate::expr::Scalar;
+use crate::ports::Lookup;
 
 /// A join of rows with equal keys and equal windows. Output: the left columns, then the right.
 #[derive(Debug, Clone)]
@@ -119,6 +122,22 @@ pub struct CurrentJoinSpec {
     pub right_retracts: bool,
     /// The right input ends, and is read to its end before left rows are joined.
     pub right_ends: bool,
+}
+
+/// A join of append-only rows with the rows of a table outside that is asked for their keys. Output: left columns, the
+/// columns of the answers.
+#[derive(Debug, Clone)]
+pub struct LookupJoinSpec {
+    /// `Inner` or `Left`.
+    pub kind: JoinKind,
+    /// Name of the table, for people.
+    pub table: String,
+    /// The opened table.
+    pub lookup: Arc<dyn Lookup>,
+    /// Equal columns, of the input and of the answers, in the order of the keys that the table was opened with.
+    pub keys: Vec<JoinKey>,
+    /// A further condition over the left columns followed by those of the answers.
+    pub residual: Option<Scalar>,
 }
 
 /// Which row of the right input a row is joined with: the one with the nearest time of those that are so.

@@ -1,9 +1,10 @@
-//! The ports that connectors implement: [`Source`], [`Sink`] and [`Connector`], and what they are told.
+//! The ports that connectors implement: [`Source`], [`Lookup`], [`Sink`] and [`Connector`], and what they are told.
 //!
 //! The engine and the SQL front end know connectors only through these traits and through
 //! [`ConnectorDescriptor`]; no connector is named here.
 
 mod connector;
+mod lookup;
 mod memory;
 pub mod option_value;
 mod sink;
@@ -12,6 +13,7 @@ mod source;
 pub use connector::{
     Capabilities, Connector, ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, TableSpec,
 };
+pub use lookup::{Answer, Lookup, LookupCache, LookupRequest};
 pub use memory::MemorySource;
 pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
 pub use source::{Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle};

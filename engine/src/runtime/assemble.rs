@@ -250,6 +250,7 @@ impl Assembly<'_> {
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
             | OperatorSpec::CurrentJoin(_)
+            | OperatorSpec::LookupJoin(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

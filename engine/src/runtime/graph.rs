@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::aligner::{Aligner, Step};
 use super::exchange::Outlet;
+use super::hold::Hold;
 use super::materialize::Materialize;
 use super::shared::{Counters, JobShared};
 use super::sink::SinkNode;
@@ -27,6 +28,8 @@ pub(super) struct Node {
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
     timer: Option<ProcessingTime>,
+    /// What waits while the operator does.
+    hold: Hold,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
@@ -66,6 +69,7 @@ impl Node {
             forwards: Vec::new(),
             outlets: Vec::new(),
             timer: None,
+            hold: Hold::default(),
             watermark: EventTime::MIN,
             passed: Epoch(0),
             ended: false,
@@ -93,7 +97,7 @@ impl Node {
                 true
             }
         };
-        kept && self.outlets.iter().all(Outlet::has_credit)
+        kept && self.hold.has_room() && self.outlets.iter().all(Outlet::has_credit)
     }
 
     /// Closes the epoch at a terminal node: makes the version, prepares the sink.
@@ -183,9 +187,21 @@ impl Graph {
                 operator.on_timer(now, &mut Context::new(now, &mut self.outbox))?;
             }
             self.collect(index)?;
+            self.resume(index, now)?;
             self.run(now)?;
         }
         Ok(fired)
+    }
+
+    /// Lets what waited for an operator go, as long as it does not wait again.
+    fn resume(&mut self, index: usize, now: ProcessingTime) -> Result<()> {
+        if let Some(message) = self.nodes.get_mut(index).and_then(|node| node.hold.kept()) {
+            self.route(index, message)?;
+        }
+        while let Some(step) = self.nodes.get_mut(index).and_then(|node| node.hold.next()) {
+            self.apply(index, step, now)?;
+        }
+        Ok(())
     }
 
     /// When the next timer is due.
@@ -214,6 +230,7 @@ impl Graph {
     /// Lets a node do what its inputs ask for.
     fn apply(&mut self, index: usize, step: Step, now: ProcessingTime) -> Result<()> {
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        let Some(step) = node.hold.pass(step) else { return Ok(()) };
         match &mut node.kind {
             NodeKind::Operator(operator) => {
                 let mut context = Context::new(now, &mut self.outbox);
@@ -228,6 +245,7 @@ impl Graph {
                     Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
                 }?;
                 self.collect(index)?;
+                let control = self.nodes.get_mut(index).and_then(|node| node.hold.keep(control));
                 control.map_or(Ok(()), |message| self.route(index, message))
             }
             NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step),
@@ -285,6 +303,9 @@ impl Graph {
             && let Some(counters) = self.counters()
         {
             counters.count_evicted(evicted);
+        }
+        if let (Some(hold), Some(node)) = (self.outbox.hold.take(), self.nodes.get_mut(index)) {
+            node.hold.set(hold);
         }
         if let (Some(at), Some(node)) = (self.outbox.timer.take(), self.nodes.get_mut(index)) {
             node.timer = Some(node.timer.map_or(at, |timer| timer.min(at)));

@@ -88,7 +88,7 @@ pub(crate) struct JobEntry {
 pub(crate) struct CatalogState {
     /// In the order in which they were made: a function may be used by every relation, and calls others.
     pub(crate) functions: Vec<FunctionEntry>,
-    /// In an order in which each reads only those before it.
+    /// In the order in which they were made: one that was changed later may read what was made after it.
     pub(crate) relations: Vec<RelationEntry>,
     /// In the order in which they were started.
     pub(crate) jobs: Vec<JobEntry>,
@@ -105,9 +105,12 @@ impl CatalogState {
             CatalogRecord::Relation(entry) => {
                 self.last_relation = self.last_relation.max(entry.id);
                 self.last_job = self.last_job.max(entry.job.unwrap_or(0));
-                // A view that is replaced may read what was made after it, and nothing reads it: it goes to the end.
-                self.relations.retain(|other| other.id != entry.id);
-                self.relations.push(entry);
+                match self.relations.iter_mut().find(|other| other.id == entry.id) {
+                    Some(other) => {
+                        *other = RelationEntry { job: entry.job.or(other.job), stopped: other.stopped, ..entry }
+                    }
+                    None => self.relations.push(entry),
+                }
             }
             CatalogRecord::Function(entry) => match self.functions.iter_mut().find(|other| other.name == entry.name) {
                 Some(other) => *other = entry,
@@ -207,10 +210,10 @@ mod tests {
     #[test]
     fn what_is_left_is_what_exists() {
         let state = folded(history());
-        assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
         assert_eq!(state.jobs.len(), 1);
-        assert!(state.relations[0].stopped);
+        assert!(state.relations[1].stopped);
         assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 4));
         assert_eq!(folded(state.records()), state);
     }

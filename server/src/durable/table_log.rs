@@ -41,9 +41,23 @@ pub(crate) type Visible = Pin<Box<dyn Future<Output = Result<(), EngineError>> +
 /// Hands a durable change to the engine.
 pub(crate) type Apply = Box<dyn Fn(RelationId, Delta) -> Result<Visible, EngineError> + Send>;
 
-/// The logs of all internal tables. Dropping it ends its thread.
+/// The logs of all internal tables. Dropping it waits until all changes are written.
 #[derive(Debug)]
-pub(crate) struct TableLogs(mpsc::Sender<Request>);
+pub(crate) struct TableLogs {
+    /// Taken when it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for TableLogs {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing more to write.
+            let _ = thread.join();
+        }
+    }
+}
 
 enum Request {
     Change { table: RelationId, delta: Delta, done: oneshot::Sender<Result<Visible, SqlError>> },
@@ -62,8 +76,8 @@ impl TableLogs {
         let writer = Writer { folder: folder.clone(), apply, open: HashMap::new() };
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("table-logs".to_owned()).spawn(move || writer.run(&receiver));
-        thread.map_err(|cause| DurableError::io("start a thread for", &folder, cause))?;
-        Ok(Self(sender))
+        let thread = thread.map_err(|cause| DurableError::io("start a thread for", &folder, cause))?;
+        Ok(Self { requests: Some(sender), thread: Some(thread) })
     }
 
     /// The rows of a table as they were when the server ended.
@@ -99,7 +113,7 @@ impl TableLogs {
 
     fn send(&self, request: Request) {
         // Where the thread has ended, whoever waits for an answer is told by the channel of the answer.
-        let _ = self.0.send(request);
+        let _ = self.requests.as_ref().map(|requests| requests.send(request));
     }
 }
 

@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// What only the connector can tell of a table: whether it can work, and whether reading it ends.
-    fn check_connector_table(&self, table: &mut ConnectorTable) -> Result<(), SqlError> {
+    pub(super) fn check_connector_table(&self, table: &mut ConnectorTable) -> Result<(), SqlError> {
         let Some(connector) = self.database.catalog().connector(&table.connector) else {
             let message = format!("connector \"{}\" does not exist", table.connector);
             return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
@@ -136,6 +136,7 @@ impl Session {
         let kept =
             doomed.iter().filter(|relation| !relation.temporary).map(|relation| relation.id.0).collect::<Vec<_>>();
         if !kept.is_empty() || !functions.is_empty() {
+            self.end_inserts(&doomed)?;
             self.database.write(|| CatalogRecord::Dropped { relations: kept, functions: functions.to_vec() })?;
         }
         for relation in &doomed {
@@ -157,6 +158,15 @@ impl Session {
         Ok(outcome)
     }
 
+    /// Ends for good the jobs of `INSERT`s that failed and read or wrote what is dropped.
+    fn end_inserts(&self, doomed: &[Arc<Relation>]) -> Result<(), SqlError> {
+        let jobs = doomed.iter().flat_map(|relation| self.database.jobs().touching(relation.id));
+        for (job, _) in jobs.filter(|(_, kind)| *kind == JobKind::Insert) {
+            self.database.write(|| CatalogRecord::JobEnded { job: job.0 })?;
+        }
+        Ok(())
+    }
+
     /// Refuses to drop what a running `INSERT` reads or writes: nobody would see that it stopped.
     fn check_no_insert(&self, relation: &Relation) -> Result<(), SqlError> {
         for (job, kind) in self.database.jobs().touching(relation.id) {
@@ -171,8 +181,9 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a relation that everything has been made ready for: durably, where it is kept.
-    fn put(
+    /// Adds a relation that everything has been made ready for, or puts it in the place of an older form: durably, where it is
+    /// kept.
+    pub(super) fn put(
         &mut self,
         guard: &DdlGuard<'_>,
         relation: Relation,
@@ -184,8 +195,13 @@ impl Session {
             self.temporary.insert(relation.name.clone(), relation);
             return Ok(());
         }
-        let (statement, settings) = self.kept_text(wording)?;
-        let (id, job) = (relation.id.0, job.map(|job| job.0));
+        let (_, mut settings) = self.kept_text(wording)?;
+        if wording.settings_as_before {
+            let kept = self.database.kept_catalog().relations;
+            settings =
+                kept.into_iter().find(|entry| entry.id == relation.id.0).map_or(settings, |entry| entry.settings);
+        }
+        let (id, statement, job) = (relation.id.0, relation.definition.clone(), job.map(|job| job.0));
         self.database
             .write(|| CatalogRecord::Relation(RelationEntry { id, statement, settings, job, stopped: false }))?;
         self.database.catalog().put_relation(guard, relation);
@@ -194,9 +210,8 @@ impl Session {
 
     /// What is kept of a statement: its text and the settings that it depends on.
     pub(super) fn kept_text(&self, wording: &Wording<'_>) -> Result<(String, StoredSettings), SqlError> {
-        if wording.parameters && self.database.is_durable() {
-            return Err(SqlError::unsupported("a statement that is kept over a restart cannot have parameters")
-                .with_hint("Write the values into its text."));
+        if let Some((lacks, hint)) = wording.lacks.filter(|_| self.database.is_durable()) {
+            return Err(SqlError::unsupported(lacks).with_hint(hint));
         }
         Ok((wording.text.to_owned(), self.settings.kept()))
     }

@@ -25,17 +25,15 @@ impl Database {
         self.catalog().reserve_ids(RelationId(kept.last_relation));
         self.engine().reserve_jobs(JobId(kept.last_job));
         let guard = self.catalog().lock().await;
-        self.recover_functions(&guard, kept.functions)?;
-        for entry in &kept.relations {
-            let mut session = self.session_under(&entry.settings)?;
-            session.recover_relation(&guard, entry).await.map_err(|error| not_recovered(error, &entry.statement))?;
-        }
+        let tables = kept.relations.iter().map(|entry| RelationId(entry.id)).collect();
+        self.recover_functions(&guard, kept.functions).await?;
+        self.recover_relations(&guard, kept.relations).await?;
         for entry in &kept.jobs {
-            let session = self.session_under(&entry.settings)?;
+            let mut session = self.session_under(&entry.settings)?;
             session.recover_insert(entry).await.map_err(|error| not_recovered(error, &entry.statement))?;
         }
         if let Some(logs) = self.table_logs() {
-            logs.retain(kept.relations.iter().map(|entry| RelationId(entry.id)).collect());
+            logs.retain(tables);
         }
         Ok(())
     }
@@ -49,14 +47,14 @@ impl Database {
     }
 
     /// Functions call functions; one that was replaced may call what was made after it. So each waits for those it calls.
-    fn recover_functions(&self, guard: &DdlGuard<'_>, mut open: Vec<FunctionEntry>) -> Result<(), SqlError> {
+    async fn recover_functions(&self, guard: &DdlGuard<'_>, mut open: Vec<FunctionEntry>) -> Result<(), SqlError> {
         while !open.is_empty() {
             let before = open.len();
             let mut refused = None;
             let mut waiting = Vec::new();
             for entry in open {
-                let session = self.session_under(&entry.settings)?;
-                match session.bound(&entry.statement) {
+                let mut session = self.session_under(&entry.settings)?;
+                match session.bound(&entry.statement).await {
                     Ok(BoundStatement::CreateFunction { function, .. }) => {
                         self.catalog().put_function(guard, function.into());
                     }
@@ -74,18 +72,49 @@ impl Database {
         }
         Ok(())
     }
+
+    /// Each relation waits for those it reads, as functions do.
+    async fn recover_relations(&self, guard: &DdlGuard<'_>, mut open: Vec<RelationEntry>) -> Result<(), SqlError> {
+        while !open.is_empty() {
+            let before = open.len();
+            let mut refused = None;
+            let mut waiting = Vec::new();
+            for entry in open {
+                let mut session = self.session_under(&entry.settings)?;
+                match session.bound(&entry.statement).await {
+                    Ok(bound) => {
+                        let recovered = session.recover_relation(guard, &entry, bound).await;
+                        recovered.map_err(|error| not_recovered(error, &entry.statement))?;
+                    }
+                    Err(error) => {
+                        refused.get_or_insert_with(|| not_recovered(error, &entry.statement));
+                        waiting.push(entry);
+                    }
+                }
+            }
+            open = waiting;
+            if let Some(error) = refused.filter(|_| open.len() == before) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Session {
     /// The statement of a text, bound against what exists.
-    fn bound(&self, text: &str) -> Result<BoundStatement, SqlError> {
+    async fn bound(&mut self, text: &str) -> Result<BoundStatement, SqlError> {
         let statements = millstream_sql::parse(text)?;
-        let statement = statements.first().ok_or_else(other_statement)?;
-        millstream_sql::bind(statement, &self.bind_context())
+        self.bind(statements.first().ok_or_else(other_statement)?).await
     }
 
-    async fn recover_relation(&mut self, guard: &DdlGuard<'_>, entry: &RelationEntry) -> Result<(), SqlError> {
-        let relation = match self.bound(&entry.statement)? {
+    async fn recover_relation(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        entry: &RelationEntry,
+        bound: BoundStatement,
+    ) -> Result<(), SqlError> {
+        let relation = match bound {
             BoundStatement::CreateTable { mut relation, .. } => {
                 relation.id = RelationId(entry.id);
                 self.recover_table(&mut relation).await?;
@@ -145,8 +174,8 @@ impl Session {
         }
     }
 
-    async fn recover_insert(&self, entry: &JobEntry) -> Result<(), SqlError> {
-        let BoundStatement::Insert { target, query } = self.bound(&entry.statement)? else {
+    async fn recover_insert(&mut self, entry: &JobEntry) -> Result<(), SqlError> {
+        let BoundStatement::Insert { target, query } = self.bound(&entry.statement).await? else {
             return Err(other_statement());
         };
         let (job, plan) = (JobId(entry.id), JobPlan::of_insert(&target, query));

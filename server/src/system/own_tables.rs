@@ -12,7 +12,7 @@ use millstream_sql::ast::Show;
 use crate::session::Database;
 
 /// The tables, and the `SHOW` that each is.
-const TABLES: [(&str, Show); 2] = [("jobs", Show::Jobs), ("watermarks", Show::Watermarks)];
+static TABLES: [(&str, Show); 2] = [("jobs", Show::Jobs), ("watermarks", Show::Watermarks)];
 
 /// `millstream.jobs` and its like.
 pub(super) struct OwnTables(Database);

@@ -40,10 +40,21 @@ fn in_event_time(node: &TemporalJoin, times: &Times) -> PlanResult<LogicalPlan> 
     let (left_type, right_type) = (packed(left).get_type(left.schema())?, packed(right).get_type(right.schema())?);
     let nothing = |data_type| Ok::<_, datafusion::common::DataFusionError>(lit(ScalarValue::try_new_null(data_type)?));
 
-    let mut of_left = vec![packed(left).alias(LEFT), nothing(&right_type)?.alias(RIGHT)];
-    of_left.push(call(TimeFunction::micros(), times.left.clone()).alias(TIME));
-    let mut of_right = vec![nothing(&left_type)?.alias(LEFT), packed(right).alias(RIGHT)];
-    of_right.push(call(TimeFunction::micros(), times.right.clone()).alias(TIME));
+    let earliest_first = matches!(times.asof, AsofMatch::AtOrBefore | AsofMatch::Before);
+    // Rows of one time: those that count stand before those that they count for. One number holds time and side, since a side
+    // that is the same for all rows of an input confuses DataFusion's orderings.
+    let place = |time: &Expr, is_second: bool| {
+        call(TimeFunction::micros(), time.clone()) * lit(2_i64) + lit(i64::from(is_second))
+    };
+    let left_is_second = matches!(times.asof, AsofMatch::AtOrBefore | AsofMatch::After);
+    let of_left =
+        [packed(left).alias(LEFT), nothing(&right_type)?.alias(RIGHT), place(&times.left, left_is_second).alias(TIME)];
+    let of_right = [
+        nothing(&left_type)?.alias(LEFT),
+        packed(right).alias(RIGHT),
+        place(&times.right, !left_is_second).alias(TIME),
+    ];
+    let (mut of_left, mut of_right) = (of_left.to_vec(), of_right.to_vec());
     for (number, (left_key, right_key)) in join.on.iter().enumerate() {
         let (key, data_type) = (format!("{KEY}{number}"), left_key.get_type(left.schema())?);
         of_left.push(left_key.clone().alias(&key));
@@ -56,11 +67,7 @@ fn in_event_time(node: &TemporalJoin, times: &Times) -> PlanResult<LogicalPlan> 
     let right_rows = has_key(LogicalPlanBuilder::from(right.clone()).project(of_right)?)?;
     let rows = LogicalPlanBuilder::from(left.clone()).project(of_left)?.union(right_rows.build()?)?;
 
-    let earliest_first = matches!(times.asof, AsofMatch::AtOrBefore | AsofMatch::Before);
-    let right_first = matches!(times.asof, AsofMatch::AtOrBefore | AsofMatch::AtOrAfter);
-    // Rows of one time: those that count stand before those that they count for.
-    let is_left = own(LEFT).is_not_null();
-    let order = vec![own(TIME).sort(earliest_first, false), is_left.sort(right_first, false)];
+    let order = vec![own(TIME).sort(earliest_first, false)];
     let until_here = WindowFrame::new_bounds(
         WindowFrameUnits::Rows,
         WindowFrameBound::Preceding(ScalarValue::UInt64(None)),

@@ -2,7 +2,7 @@
 
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
 };
 
 /// Names columns of an input.
@@ -46,6 +46,27 @@ pub(super) fn current(spec: &CurrentJoinSpec, left: Names<'_>, right: Names<'_>)
     let when = if spec.right_ends { "when the table is read to its end" } else { "as of processing time" };
     let on = conditions(&spec.keys, None, spec.residual.as_ref(), (left, right));
     format!("CurrentJoin {} {on}, {when}", kind(spec.kind))
+}
+
+/// What a join with a table outside does.
+pub(super) fn lookup(spec: &LookupJoinSpec, left: Names<'_>) -> String {
+    let schema = spec.lookup.schema();
+    let right = |columns: &[usize]| {
+        let names = columns.iter().filter_map(|column| schema.fields().get(*column));
+        names.map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let on = conditions(&spec.keys, None, spec.residual.as_ref(), (left, &right));
+    format!("LookupJoin {} {}, {} {on}", kind(spec.kind), spec.table, spec.lookup.describe())
+}
+
+/// What a join with a table outside keeps.
+pub(super) fn lookup_state(spec: &LookupJoinSpec) -> String {
+    let waiting = "rows that wait for an answer, none at the end of an epoch";
+    let Some(cache) = spec.lookup.cache() else { return waiting.to_owned() };
+    let most = cache.rows_max.map(|rows| format!(", at most {rows} rows")).unwrap_or_default();
+    let age = cache.expire_us.map(|us| format!(", for {}", super::span(us))).unwrap_or_default();
+    let bound = if cache.rows_max.is_none() && age.is_empty() { ", grows for ever (warning)" } else { "" };
+    format!("{waiting}; cached answers{most}{age}{bound}")
 }
 
 /// The condition of a join.

@@ -128,6 +128,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::IntervalJoin(spec) => join::interval(spec, &of_input, &of_right),
         OperatorSpec::TemporalJoin(spec) => join::temporal(spec, &of_input, &of_right),
+        OperatorSpec::LookupJoin(spec) => join::lookup(spec, &of_input),
         OperatorSpec::CurrentJoin(spec) => join::current(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
             let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
@@ -266,6 +267,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::IntervalJoin(_) => "rows of both sides until the watermark tells that no partner can come".into(),
         OperatorSpec::TemporalJoin(spec) => join::temporal_state(spec),
+        OperatorSpec::LookupJoin(spec) => join::lookup_state(spec),
         OperatorSpec::CurrentJoin(spec) => join::current_state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),

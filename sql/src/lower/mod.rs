@@ -12,6 +12,7 @@ mod columns;
 mod grouping_sets;
 mod interval;
 mod join;
+mod lookup;
 mod optimise;
 mod over;
 mod rank;

@@ -21,6 +21,9 @@ impl Lowering<'_> {
             JoinType::Left => JoinKind::Left,
             _ => return Err(broken("a temporal join that is neither inner nor left")),
         };
+        if let Some(rel) = self.lookup_join(node, kind)? {
+            return Ok(rel);
+        }
         let sided = Sided { kind, left: &join.left, right: &join.right, on: join.on.clone(), join };
         let (left, right) = (self.plan(&join.left)?, self.plan(&join.right)?);
         if left.changelog == ChangelogMode::Retract {
@@ -72,7 +75,7 @@ fn event_times(node: &TemporalJoin, times: &Times, left: &Rel, right: &Rel) -> R
     }
 }
 
-fn updating(side: &str) -> SqlError {
+pub(super) fn updating(side: &str) -> SqlError {
     let message = format!("the {side} side of this temporal join changes rows that it has given");
     SqlError::unsupported(message + ", which is not supported in a streaming query")
         .with_hint("join before aggregating, or aggregate in windows")

@@ -4,7 +4,9 @@
 //! Reading order: [`script`] cuts, [`statement`] tells statements apart by their first words, the `create_*`, `session`
 //! and `rows` files parse one family each. Types stand in [`crate::types`]. Names are not resolved here.
 
+mod alter;
 mod asof;
+mod copy;
 mod create_table;
 mod create_view;
 mod cursor;

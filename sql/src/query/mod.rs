@@ -43,7 +43,7 @@ use resolve::{Columns, Resolved, Resolver};
 
 pub use error::execution_error;
 pub(crate) use error::from_datafusion;
-pub(crate) use insert::bind_insert;
+pub(crate) use insert::{bind_insert, is_stored, named};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -92,9 +92,11 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     let plan = finish(emit::times_to_live(plan, &hints)?, context)?;
     let clause = emit::clause(&settings, &planner)?;
-    let (plan, depends_on) = put_tables_in(plan)?;
+    let (plan, mut depends_on) = put_tables_in(plan)?;
     let plan = temporal::bind(plan)?;
     let plan = emit::windows(plan, clause, context.streaming.emit)?;
+    // Files are no objects of the catalog: nothing can depend on them.
+    depends_on.retain(|id| !context.catalog.files.values().any(|file| file.id == *id));
     let plan = plain_text(plan)?;
     let schema = result_schema(&plan, columns);
     let boundedness = boundedness(&plan);

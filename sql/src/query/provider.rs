@@ -86,7 +86,8 @@ impl<'a> Provider<'a> {
 
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
-        let Some(relation) = self.context.catalog.relations.get(name.table()) else {
+        let catalog = &self.context.catalog;
+        let Some(relation) = catalog.relations.get(name.table()).or_else(|| catalog.files.get(name.table())) else {
             return Err(DataFusionError::Plan(format!("relation \"{}\" does not exist", name.table())));
         };
         relation::source(relation, self.context, self.depth).map_err(external)

@@ -31,7 +31,8 @@ pub(super) fn scalar(kind: Kind, scope: &[Column], depth: usize, random: &mut Ra
         (Kind::Time, _) => format!("({one} + INTERVAL '2' HOUR)"),
         (Kind::Date, _) => format!("({one} + INTERVAL '1' DAY)"),
         (Kind::Bool, _) => predicate(scope, depth - 1, random),
-        (Kind::Double, _) => format!("(-{one})"),
+        // A negated zero is a zero with another text.
+        (Kind::Double, _) => format!("(CAST(1 AS DOUBLE) - {one})"),
     }
 }
 

@@ -7,6 +7,7 @@ use super::tvf::{self, TvfCall};
 use super::{Columns, Named, Resolver, renamed, temporal};
 use crate::catalog::LookupError;
 use crate::error::{Result, SqlError, SqlState};
+use crate::files::{self, FileScan};
 use crate::query::nodes::window_names;
 use crate::query::position::at;
 
@@ -37,6 +38,9 @@ impl Resolver<'_> {
     }
 
     fn factor<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
+        if let Some(file) = files::of_factor(factor)? {
+            return self.file(&file, factor, scope);
+        }
         match factor {
             sp::TableFactor::Table { name, alias, args: None, version, .. } => {
                 if version.is_some() {
@@ -108,6 +112,35 @@ impl Resolver<'_> {
         });
         push(scope, table, alias.as_ref(), columns);
         *factor = tvf::placeholder(&mut self.state.borrow_mut().calls, call, alias);
+        Ok(())
+    }
+
+    /// A file: the table that the server made of it, under its own name where the query gives none.
+    fn file(&self, file: &FileScan, factor: &mut sp::TableFactor, scope: &mut Scope<'_>) -> Result<()> {
+        let alias = match factor {
+            sp::TableFactor::Table { alias, .. }
+            | sp::TableFactor::Function { alias, .. }
+            | sp::TableFactor::TableFunction { alias, .. } => alias.take(),
+            _ => None,
+        };
+        let Some(relation) = self.catalog.files.get(&file.key) else {
+            let message = format!("could not open file \"{}\"", file.path);
+            return Err(SqlError::new(SqlState::UNDEFINED_FILE, message));
+        };
+        let alias = alias.unwrap_or_else(|| sp::TableAlias {
+            explicit: false,
+            name: sp::Ident::with_quote('"', files::stem(&file.path)),
+            columns: Vec::new(),
+            at: None,
+        });
+        let columns = relation.columns.iter();
+        let columns = columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
+        push(scope, None, Some(&alias), Some(columns));
+        let mut table = tvf::table(sp::Ident::with_quote('"', &relation.name));
+        if let sp::TableFactor::Table { alias: into, .. } = &mut table {
+            *into = Some(alias);
+        }
+        *factor = table;
         Ok(())
     }
 
