@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod durable;
+mod emit;
 mod generated;
 mod isolation;
 mod nexmark;
 mod slt;
+mod temporal;
 mod tidy;
+mod tpch;
 mod windows;

@@ -56,7 +56,7 @@ impl PartFile {
                 Body::Text { file, encoder, buffer, written: 0 }
             }
             (Format::Parquet(parquet), None) => Body::Parquet(Box::new(parquet.writer(file, columns)?)),
-            (Format::Json(_) | Format::Csv(_) | Format::Raw, None) => {
+            (Format::Avro | Format::Json(_) | Format::Csv(_) | Format::Raw | Format::Change(_), None) => {
                 return Err(EngineError::Internal(format!("format {} has no encoder", format.name())));
             }
         };

@@ -97,7 +97,7 @@ pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assem
     let part = |shard| {
         let mut table = Node::new(NodeKind::Table, Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });
-        let view = Materialize::new(made.relation, Arc::clone(&made.schema), None);
+        let view = Materialize::new(made.relation, Arc::clone(&made.schema), None, false);
         let view = Node::new(NodeKind::Materialize(Box::new(view)), vec![0]);
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
@@ -229,7 +229,7 @@ impl Assembly<'_> {
             }
             OperatorSpec::Materialize(spec) => {
                 let (schema, key) = (Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());
-                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, schema, key)))
+                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, schema, key, spec.replaces)))
             }
             OperatorSpec::Sink(spec) => {
                 let context = SinkContext {

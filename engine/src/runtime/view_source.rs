@@ -57,6 +57,7 @@ pub(super) struct ViewReader {
     own: SourceWatermarks,
     /// How far the view has come.
     progress: Progress,
+    /// The barrier behind the rows of the start has passed.
     started: bool,
     ended: bool,
 }
@@ -77,10 +78,6 @@ impl ViewReader {
         shared: &JobShared,
         out: &mut Vec<Message>,
     ) -> Result<()> {
-        if !self.started {
-            self.started = true;
-            self.own.advance(out);
-        }
         if let Some(version) = self.feed.snapshot.lock().take() {
             self.chunks.extend(version.chunks.iter().cloned());
         }
@@ -142,7 +139,13 @@ impl ViewReader {
                 out.push(Message::Idle);
             }
             Message::Watermark(_) | Message::Idle => {}
-            Message::Barrier(epoch) => out.push(Message::Barrier(epoch)),
+            Message::Barrier(epoch) => {
+                // The rows of the start have passed. Had the reader been idle before, another input could have gone ahead of them.
+                if !std::mem::replace(&mut self.started, true) {
+                    self.own.advance(out);
+                }
+                out.push(Message::Barrier(epoch));
+            }
             Message::End => {
                 self.ended = true;
                 out.push(Message::Watermark(EventTime::MAX));
@@ -164,7 +167,7 @@ impl ViewReader {
         }
         self.own.quiet(0, now);
         let next = self.own.expire(now, shared);
-        if self.chunks.is_empty() && self.started {
+        if self.started {
             self.own.advance(out);
         }
         next

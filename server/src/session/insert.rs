@@ -5,11 +5,12 @@ use std::sync::Arc;
 use futures::StreamExt;
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::ports::{Boundedness, Sink, SinkContext, WakeHandle};
+use millstream_engine::runtime::JobId;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::job::{JobPlan, open_sink};
+use super::job::{JobGuard, JobPlan, open_sink};
 use super::{Notice, Outcome, RuntimeMode, Session, Wording};
 use crate::batch::ReadNotes;
 use crate::durable::format_catalog::{CatalogRecord, JobEntry};
@@ -61,18 +62,29 @@ impl Session {
                 Ok(outcome)
             }
             Boundedness::Unbounded | Boundedness::Endless => {
-                if !self.touches_temporary(&plan.record) {
-                    // What the job reads and writes must not be dropped before it is known that it does.
-                    let _guard = self.database.catalog().lock().await;
-                    let (statement, settings) = self.kept_text(wording)?;
-                    let entry = JobEntry { id: job.id().0, statement, settings };
-                    self.database.write(|| CatalogRecord::Job(entry))?;
-                }
-                let job = job.keep();
-                self.database.supervise(job, plan, self.settings.restart_strategy());
+                let job = self.keep_job(job, plan, wording).await?;
                 Ok(Outcome::done("INSERT 0 0").with_notice(Notice::info(format!("job {job} started"))))
             }
         }
+    }
+
+    /// Lets a job run on, now and after a restart.
+    pub(super) async fn keep_job(
+        &self,
+        job: JobGuard,
+        plan: JobPlan,
+        wording: &Wording<'_>,
+    ) -> Result<JobId, SqlError> {
+        if !self.touches_temporary(&plan.record) {
+            // What the job reads and writes must not be dropped before it is known that it does.
+            let _guard = self.database.catalog().lock().await;
+            let (statement, settings) = self.kept_text(wording)?;
+            let entry = JobEntry { id: job.id().0, statement, settings };
+            self.database.write(|| CatalogRecord::Job(entry))?;
+        }
+        let job = job.keep();
+        self.database.supervise(job, plan, self.settings.restart_strategy());
+        Ok(job)
     }
 
     /// Computes the rows in batch and hands them to one writer.

@@ -7,7 +7,7 @@ use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Si
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
-use millstream_sql::{Opener, SqlError, SqlState, Target, lower};
+use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
 use crate::catalog::{Catalog, JobKind, JobRecord};
@@ -116,16 +116,16 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
 pub(super) struct JobPlan {
     /// For people: the view's name, `insert into t`.
     pub(super) name: String,
-    pub(super) query: BoundQuery,
-    pub(super) output: Output,
+    /// More than one are a statement set.
+    pub(super) queries: Vec<(BoundQuery, Output)>,
     pub(super) record: JobRecord,
 }
 
-/// Where the rows of a job go.
+/// Where the rows of a query go.
 #[derive(Debug, Clone)]
 pub(super) enum Output {
     /// Into a view.
-    View(RelationId),
+    View(RelationId, String),
     /// Into a connector table, which is opened for writing at each start.
     Table(Arc<Relation>),
     /// To whoever started the job.
@@ -137,36 +137,52 @@ impl JobPlan {
     pub(super) fn of_view(relation: &Relation, query: BoundQuery) -> Self {
         let mut record = record(JobKind::View, &query, Some(relation));
         record.makes = Some(relation.id);
-        Self { name: relation.name.clone(), query, output: Output::View(relation.id), record }
+        let output = Output::View(relation.id, relation.name.clone());
+        Self { name: relation.name.clone(), queries: vec![(query, output)], record }
     }
 
     /// The job of an `INSERT` into a connector table.
     pub(super) fn of_insert(target: &Relation, query: BoundQuery) -> Self {
         let record = record(JobKind::Insert, &query, Some(target));
-        let name = format!("insert into {}", target.name);
-        Self { name, query, output: Output::Table(Arc::new(target.clone())), record }
+        let output = Output::Table(Arc::new(target.clone()));
+        Self { name: format!("insert into {}", target.name), queries: vec![(query, output)], record }
+    }
+
+    /// The job of a statement set.
+    pub(super) fn of_set(inserts: Vec<(Arc<Relation>, BoundQuery)>) -> Self {
+        let mut touches = Vec::new();
+        for (target, query) in &inserts {
+            touches.extend(query.depends_on.iter().copied().chain([target.id]));
+        }
+        let queries = inserts.into_iter().map(|(target, query)| (query, Output::Table(target))).collect();
+        let record = JobRecord { kind: JobKind::Insert, touches, makes: None };
+        Self { name: "statement set".to_owned(), queries, record }
     }
 
     /// A job whose rows somebody waits for.
     pub(super) fn collected(kind: JobKind, name: &str, query: &BoundQuery, sink: Arc<dyn Sink>) -> Self {
         let record = record(kind, query, None);
-        Self { name: name.to_owned(), query: query.clone(), output: Output::Collected(sink), record }
+        Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record }
     }
 
     /// The dataflow, its tables opened.
     fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
-        let target = match &self.output {
-            Output::View(relation) => Target::View(*relation, self.name.clone()),
-            Output::Table(relation) => Target::Sink(relation.name.clone(), open_sink(catalog, relation)?),
-            Output::Collected(sink) => Target::Sink("the client".to_owned(), Arc::clone(sink)),
-        };
-        lower(&self.query, target, &CatalogOpener(catalog))
+        let targets = self.queries.iter().map(|(query, output)| {
+            let target = match output {
+                Output::View(relation, name) => Target::View(*relation, name.clone()),
+                Output::Table(relation) => Target::Sink(relation.name.clone(), open_sink(catalog, relation)?),
+                Output::Collected(sink) => Target::Sink("the client".to_owned(), Arc::clone(sink)),
+            };
+            Ok((query, target))
+        });
+        lower_set(targets.collect::<Result<_, SqlError>>()?, &CatalogOpener(catalog))
     }
 }
 
 /// A connector table, opened for writing.
 pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
-    let (connector, table) = CatalogOpener(catalog).connector(relation)?;
+    let opener = CatalogOpener(catalog);
+    let (connector, table) = opener.connector(relation)?;
     Ok(connector.sink(&table.spec)?)
 }
 
@@ -183,8 +199,7 @@ impl Database {
             database.jobs().add(job, plan.record);
             Ok((JobGuard { database, job, kept: false }, dataflow))
         };
-        // Where the caller goes away meanwhile, the guard is dropped with the result and the job is cancelled.
-        off_thread(start).await
+        blocking(start).await
     }
 
     /// Runs a job under a number that it has had, in this process or before.
@@ -198,15 +213,16 @@ impl Database {
             database.engine().submit_as(job, JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
             Ok(dataflow)
         };
-        off_thread(start).await
+        blocking(start).await
     }
 }
 
-/// Sources list files: not on a thread that others wait for.
-async fn off_thread<T: Send + 'static>(
-    start: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+/// Runs what lists files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
+/// dropped with the result and the job is cancelled.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
 ) -> Result<T, SqlError> {
-    let done = tokio::task::spawn_blocking(start).await;
+    let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
 }
 

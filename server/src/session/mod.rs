@@ -22,6 +22,7 @@ mod recovery;
 mod restart;
 mod settings;
 mod show;
+mod statement_set;
 mod streaming;
 mod subscribe;
 mod supervise;
@@ -45,6 +46,7 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
+pub(crate) use show::jobs_batch;
 
 /// How a statement was written, for those that are kept.
 struct Wording<'a> {
@@ -160,6 +162,7 @@ impl Session {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query, &wording).await,
+            BoundStatement::StatementSet(inserts) => self.statement_set(inserts, &wording).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
             BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
@@ -297,6 +300,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Drop(_) => true,
         Statement::Insert(_)
         | Statement::Copy(_)
+        | Statement::StatementSet(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

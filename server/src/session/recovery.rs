@@ -12,7 +12,7 @@ use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::fill_view_properties;
-use super::job::{JobPlan, open_sink};
+use super::job::{JobPlan, Output, open_sink};
 use super::{Database, Session};
 use crate::catalog::DdlGuard;
 use crate::durable::format_catalog::{FunctionEntry, JobEntry, RelationEntry, StoredSettings};
@@ -175,14 +175,19 @@ impl Session {
     }
 
     async fn recover_insert(&mut self, entry: &JobEntry) -> Result<(), SqlError> {
-        let BoundStatement::Insert { target, query } = self.bound(&entry.statement).await? else {
-            return Err(other_statement());
+        let plan = match self.bound(&entry.statement).await? {
+            BoundStatement::Insert { target, query } => JobPlan::of_insert(&target, query),
+            BoundStatement::StatementSet(inserts) => JobPlan::of_set(inserts),
+            _ => return Err(other_statement()),
         };
-        let (job, plan) = (JobId(entry.id), JobPlan::of_insert(&target, query));
-        let guarantee = open_sink(self.database.catalog(), &target).map(|sink| sink.guarantee());
-        if let Ok(Guarantee::None | Guarantee::AtLeastOnce) = guarantee {
-            let table = &target.name;
-            tracing::warn!(job = entry.id, table, "a job starts over: rows that it wrote before are written again");
+        let job = JobId(entry.id);
+        for (_, output) in &plan.queries {
+            let Output::Table(target) = output else { continue };
+            let guarantee = open_sink(self.database.catalog(), target).map(|sink| sink.guarantee());
+            if let Ok(Guarantee::None | Guarantee::AtLeastOnce) = guarantee {
+                let table = &target.name;
+                tracing::warn!(job = entry.id, table, "a job starts over: rows that it wrote before are written again");
+            }
         }
         let strategy = self.settings.restart_strategy();
         match self.database.start_job_as(job, &plan).await {

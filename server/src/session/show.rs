@@ -8,7 +8,7 @@ use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Outcome, Rows, Session, functions, job_list};
+use super::{Database, Outcome, Rows, Session, functions, job_list};
 use crate::errors::from_arrow;
 
 /// Word of the command tag.
@@ -16,15 +16,6 @@ const COMMAND: &str = "SHOW";
 
 impl Session {
     pub(super) fn show(&self, what: &Show) -> Result<Outcome, SqlError> {
-        let (schema, columns) = self.shown(what)?;
-        answer(schema, columns)
-    }
-
-    /// The schema and the columns of a `SHOW`, as it is now.
-    ///
-    /// # Errors
-    /// Where there is no such setting.
-    pub(crate) fn shown(&self, what: &Show) -> Result<(SchemaRef, Vec<ArrayRef>), SqlError> {
         let columns = match what {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
@@ -47,7 +38,7 @@ impl Session {
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
         };
-        Ok((self.show_schema(what), columns))
+        answer(self.show_schema(what), columns)
     }
 
     /// The schema of a `SHOW`; that of one setting has the setting's canonical name.
@@ -110,6 +101,14 @@ impl Session {
             texts(lines.iter().map(|line| line.description.to_owned())),
         ]
     }
+}
+
+/// The jobs as `SHOW JOBS` tells them.
+///
+/// # Errors
+/// Where Arrow cannot make the batch.
+pub(crate) fn jobs_batch(database: &Database) -> Result<RecordBatch, SqlError> {
+    RecordBatch::try_new(job_list::schema(), database.job_list()).map_err(from_arrow)
 }
 
 /// The columns of a `SHOW`.

@@ -1,11 +1,11 @@
 //! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
 //!
-//! `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
+//! [`running`] tells of jobs. `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
 //! ours. One DataFusion context a session, made at its first use.
 
-mod own_tables;
 mod pg_catalog;
 mod relations;
+mod running;
 
 use std::sync::Arc;
 
@@ -27,15 +27,13 @@ use millstream_sql::{SqlError, SqlState};
 use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
-use own_tables::OwnTables;
 use pg_catalog::PgCatalog;
 use relations::RelationsSchema;
+use running::RunningSchema;
 
 /// The only database and its schema.
 const DATABASE: &str = "millstream";
 const SCHEMA: &str = "public";
-/// The schema of what the server knows of itself.
-const OWN_SCHEMA: &str = "millstream";
 
 /// What tools of PostgreSQL ask about the server.
 pub(crate) struct SystemCatalog {
@@ -60,11 +58,11 @@ impl SystemCatalog {
         let catalog = self.context.catalog(DATABASE).ok_or_else(|| internal("the default catalog is missing"))?;
         let relations = Arc::clone(&self.relations);
         catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
+        catalog.register_schema(running::NAME, Arc::new(RunningSchema::new(database))).map_err(from_datafusion)?;
         setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
         let inner = catalog.schema("pg_catalog").ok_or_else(|| internal("the system schema is missing"))?;
         let corrected = Arc::new(PgCatalog::new(inner, self.relations.shared()));
         catalog.register_schema("pg_catalog", corrected).map_err(from_datafusion)?;
-        catalog.register_schema(OWN_SCHEMA, Arc::new(OwnTables::new(database))).map_err(from_datafusion)?;
         let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
         let version =
             move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));

@@ -1,4 +1,4 @@
-//! Which queries are for PostgreSQL's system catalog and for our own system tables (`millstream.…`), which the server has a copy of: those of psql, of drivers, of tools.
+//! Which queries are for PostgreSQL's system catalog, which the server has a copy of: those of psql, of drivers, of tools.
 
 use std::ops::ControlFlow;
 
@@ -55,7 +55,11 @@ pub(super) fn is_for_catalog<T: Visit>(statement: &T, catalog: &CatalogSnapshot)
 }
 
 fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool {
-    if ["pg_catalog", "information_schema", "millstream"].iter().any(|schema| in_schema(name, schema)) {
+    if in_schema(name, "pg_catalog") || in_schema(name, "information_schema") {
+        return true;
+    }
+    let is_jobs = |part: &sp::ObjectNamePart| part.as_ident().is_some_and(|ident| ident.value == "jobs");
+    if in_schema(name, "millstream") && name.0.last().is_some_and(is_jobs) && catalog.relation("jobs").is_err() {
         return true;
     }
     let bare = name.0.len() == 1;
