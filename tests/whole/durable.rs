@@ -83,7 +83,8 @@ async fn everything_comes_back_without_a_client() {
     run(&mut session, SHOP).await;
     run(&mut session, "CREATE TABLE gone (a INT); INSERT INTO gone VALUES (1); DROP TABLE gone").await;
     run(&mut session, "CREATE TEMPORARY TABLE mine (a INT); INSERT INTO mine VALUES (1)").await;
-    run(&mut session, "CREATE TABLE copied AS SELECT id, name FROM items; CREATE TABLE alike (id INT, name STRING)").await;
+    run(&mut session, "CREATE TABLE copied AS SELECT id, name FROM items; CREATE TABLE alike (id INT, name STRING)")
+        .await;
     run(&mut session, "INSERT INTO alike VALUES (7, 'x'); ALTER TABLE alike RENAME TO renamed").await;
     let jobs = rows(&mut session, "SHOW JOBS").await.unwrap().len();
     let refused = open_or_refuse(folder.path()).await.err().unwrap();
