@@ -1,8 +1,10 @@
-//! The tests of the whole system in one binary: tidy, sqllogictest in process and over the wire, the oracle.
+//! The tests of the whole system in one binary: durability, tidy, sqllogictest in process and over the wire, the oracle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod durable;
 mod emit;
 mod generated;
+mod isolation;
 mod nexmark;
 mod slt;
 mod temporal;

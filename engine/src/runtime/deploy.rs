@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::assemble::Assembled;
+use super::assemble::{Assembled, Made};
 use super::coordinator::Coordinator;
 use super::epochs::Component;
 use super::job::{Job, Phase};
@@ -34,7 +34,12 @@ impl Coordinator {
                 attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed) });
             }
         }
-        if let Some(taken) = makes.iter().find(|made| self.relations.contains_key(&made.relation)) {
+        if self.jobs.get(&id).is_some_and(|job| !job.state().is_terminal()) {
+            return Err(EngineError::Internal(format!("job {id} runs already")));
+        }
+        // A job that is started again makes its views again.
+        let other = |made: &&Made| self.relations.get(&made.relation).is_some_and(|maker| *maker != id);
+        if let Some(taken) = makes.iter().find(other) {
             return Err(EngineError::Internal(format!("view \"{}\" is made twice", taken.name)));
         }
         let component = self.connect(&connected, id);

@@ -1,5 +1,6 @@
 //! [`Engine`]: the handle that the server holds, and the threads behind it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::thread;
 
@@ -68,6 +69,20 @@ impl Engine {
         self.inner.system.submit(&request)
     }
 
+    /// Runs a dataflow as [`Self::submit`] does, under a number that a job had that has ended, or that was reserved. What
+    /// the ended job published stays readable until the new one publishes.
+    ///
+    /// # Errors
+    /// As [`Self::submit`]; where the job of that number runs.
+    pub fn submit_as(&self, job: JobId, request: JobRequest) -> Result<()> {
+        self.inner.system.submit_as(job, &request)
+    }
+
+    /// Keeps the numbers of jobs up to this one for [`Self::submit_as`].
+    pub fn reserve_jobs(&self, last: JobId) {
+        self.inner.system.coordinator.lock().reserve_jobs(last);
+    }
+
     /// Stops a job; what it published stays.
     ///
     /// # Errors
@@ -126,7 +141,20 @@ impl Engine {
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
     pub async fn insert(&self, relation: RelationId, delta: Delta) -> Result<()> {
-        self.inner.system.insert(relation, delta)?.await
+        self.begin_insert(relation, delta)?.await
+    }
+
+    /// Changes the rows of an internal table: the change is behind all that were begun before. Gives what to await until it
+    /// is published, there and in every view that depends on it.
+    ///
+    /// # Errors
+    /// Where there is no such table, or the engine is shut down.
+    pub fn begin_insert(
+        &self,
+        relation: RelationId,
+        delta: Delta,
+    ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+        self.inner.system.insert(relation, delta)
     }
 
     /// Forgets a view or internal table and stops the job that fills it. Jobs that read it must be gone before.

@@ -67,9 +67,14 @@ impl System {
 
     pub(super) fn submit(self: &Arc<Self>, request: &JobRequest) -> Result<JobId> {
         let id = self.coordinator.lock().next_job();
-        let assembled = assemble(id, &request.name, &request.dataflow, &self.links)?;
-        self.with(|coordinator| coordinator.submit(assembled))?;
+        self.submit_as(id, request)?;
         Ok(id)
+    }
+
+    /// See [`Engine::submit_as`](super::Engine::submit_as).
+    pub(super) fn submit_as(self: &Arc<Self>, id: JobId, request: &JobRequest) -> Result<()> {
+        let assembled = assemble(id, &request.name, &request.dataflow, &self.links)?;
+        self.with(|coordinator| coordinator.submit(assembled))
     }
 
     pub(super) fn create_table(self: &Arc<Self>, relation: RelationId, name: &str, schema: SchemaRef) -> Result<()> {
@@ -83,7 +88,7 @@ impl System {
         self: &Arc<Self>,
         relation: RelationId,
         delta: Delta,
-    ) -> Result<impl Future<Output = Result<()>> + use<>> {
+    ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
         let (job, visible) = self.with(|coordinator| coordinator.insert(relation, delta))?;
         let system = Arc::clone(self);
         Ok(async move {
