@@ -11,3 +11,8 @@ mod temporal;
 mod tidy;
 mod tpch;
 mod windows;
+
+/// What the server runs statements on.
+fn runtime() -> tokio::runtime::Runtime {
+    millstream_server::cli::runtime().unwrap()
+}

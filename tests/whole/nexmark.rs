@@ -113,7 +113,7 @@ pub(crate) fn compare<N: std::fmt::Display>(want: &[(N, Vec<String>)], got: &[(N
 
 #[test]
 fn streaming_equals_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let generator = generated(EVENTS);
         let want = all(&QUERIES, 2, "batch", &generator).await;
@@ -135,7 +135,7 @@ fn streaming_equals_batch() {
 
 #[test]
 fn joins_and_ranks_equal_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let events = std::env::var("MILLSTREAM_NEXMARK_EVENTS").map_or(JOINS_EVENTS, |text| text.parse().unwrap());
         for (queries, events) in [(&JOINS[..], events), (&FAST_JOINS, EVENTS)] {

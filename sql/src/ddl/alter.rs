@@ -135,7 +135,7 @@ impl Binder<'_> {
                 }
                 if let Some(watermark) = watermark {
                     self.present("a watermark", *modify, table.watermark.is_some())?;
-                    table.watermark = Some(watermark.clone());
+                    table.watermark = Some(watermark.as_ref().clone());
                 }
                 if !primary_key.is_empty() {
                     self.present("a primary key", *modify, !table.primary_key.is_empty())?;
