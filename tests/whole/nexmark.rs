@@ -15,8 +15,9 @@ const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", 
 /// Queries with joins and ranks. `MILLSTREAM_NEXMARK_EVENTS` says how many events others than those of 100,000 get: a debug
 /// build takes long over them.
 const JOINS_EVENTS: u64 = 10_000;
-const JOINS: [&str; 6] = ["q4", "q6", "q6 as published", "q7", "q9", "q23"];
-const FAST_JOINS: [&str; 5] = ["q3", "q13", "q18", "q19", "q20"];
+const JOINS: [&str; 7] = ["q4", "q6", "q6 as published", "q7", "q9", "q19", "q23"];
+/// Without q19: among so many bids some have equal prices, and which of them has the better rank the query leaves open.
+const FAST_JOINS: [&str; 4] = ["q3", "q13", "q18", "q20"];
 
 /// q6 with the words of the benchmark. Which of two equal bids wins and which of two wins at one time comes first it leaves
 /// open; the generated events have neither.

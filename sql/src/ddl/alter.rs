@@ -104,7 +104,7 @@ impl Binder<'_> {
     /// The rows of an internal table are kept as they are: only its name can change.
     fn check_action(&self, old: &Relation, alter: &AlterTable, action: &AlterAction) -> Result<()> {
         if matches!(old.kind, RelationKind::InternalTable(_)) && !matches!(action, AlterAction::Rename(_)) {
-            let error = SqlError::unsupported("of an internal table ALTER TABLE changes the name only");
+            let error = SqlError::unsupported("ALTER TABLE can only rename an internal table");
             let hint = "create a table with the columns that are wanted and fill it with INSERT INTO … SELECT";
             return Err(self.at(error.with_hint(hint), span(&alter.name)));
         }
