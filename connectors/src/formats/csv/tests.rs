@@ -94,12 +94,16 @@ fn headers_name_the_columns() {
             +---+------+---------------------+
             bad 0"#]],
     );
-    check(&header, "t,a\n", &expect![[r#"
+    check(
+        &header,
+        "t,a\n",
+        &expect![[r#"
         +---+------+---+
         | a | name | t |
         +---+------+---+
         +---+------+---+
-        bad 0"#]]);
+        bad 0"#]],
+    );
 }
 
 proptest! {
