@@ -7,21 +7,25 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::JobId;
+use super::capture::DurablePlan;
 use super::exchange::{Inlet, Outlet};
 use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
 use super::part::JobPart;
-use super::protocol::Links;
+use super::protocol::{Links, Staged};
+use super::recover::{recover_sinks, restore, saved_splits};
 use super::ring::Ring;
 use super::shared::{JobShared, SplitProgress};
 use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
+use crate::checkpoint::archive::SavedJob;
 use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 use crate::operators::build::build;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId};
-use crate::ports::{Accepts, SinkContext, Split};
+use crate::ports::{Accepts, Guarantee, SinkContext, Split};
 
 /// A job that is ready to run.
 pub(super) struct Assembled {
@@ -35,6 +39,24 @@ pub(super) struct Assembled {
     pub(super) makes: Vec<Made>,
     /// Whether it is an internal table.
     pub(super) table: bool,
+    /// What checkpoints know of it, where it is part of them.
+    pub(super) durable: Option<Arc<DurablePlan>>,
+    /// It has a sink that commits with checkpoints.
+    pub(super) transactional: bool,
+    /// The epoch of the checkpoint that it continues from.
+    pub(super) restored: Option<Epoch>,
+    /// The views as of that checkpoint, by shard.
+    pub(super) staged: Vec<(usize, Staged)>,
+}
+
+/// What a job is assembled from.
+pub(super) struct Blueprint<'a> {
+    pub(super) name: &'a str,
+    pub(super) dataflow: &'a Dataflow,
+    /// Where it is part of checkpoints.
+    pub(super) durable: Option<&'a Arc<DurablePlan>>,
+    /// What it continues from.
+    pub(super) saved: Option<&'a SavedJob>,
 }
 
 /// A view that a job reads.
@@ -66,10 +88,12 @@ type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
 ///
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
-pub(super) fn assemble(id: JobId, name: &str, dataflow: &Dataflow, links: &Arc<Links>) -> Result<Assembled> {
+pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
+    let Blueprint { name, dataflow, durable, saved } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
-    let (splits, progress) = deal_splits(dataflow, signals.len())?;
+    let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved));
+    let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
     let shared = Arc::new(JobShared::new(id, signals, progress));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
     let mut feeds = HashMap::new();
@@ -84,10 +108,58 @@ pub(super) fn assemble(id: JobId, name: &str, dataflow: &Dataflow, links: &Arc<L
             makes.push(Made { relation: spec.relation, name: spec.name.clone(), schema });
         }
     }
-    let assembly =
-        Assembly { name, dataflow, shared: &shared, rings: lay_rings(dataflow, &shared.signals), splits, feeds };
+    let checkpointed = durable.is_some() && links.config.checkpoints.is_some();
+    if let Some(plan) = durable.filter(|_| checkpointed) {
+        recover_sinks(plan, saved)?;
+    }
+    let job = durable.map_or(name, |plan| plan.uid.as_str());
+    let rings = lay_rings(dataflow, &shared.signals);
+    let assembly = Assembly { job, checkpointed, dataflow, shared: &shared, rings, splits, feeds };
     let parts = (0..links.config.shards).map(|shard| assembly.part(shard, links)).collect::<Result<_>>()?;
-    Ok(Assembled { name: name.to_owned(), shared, parts, reads, makes, table: false })
+    let transactional = checkpointed && dataflow.nodes.iter().any(is_transactional);
+    let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
+    if let Some(plan) = durable {
+        assembled.remember(plan, saved)?;
+    }
+    Ok(assembled)
+}
+
+/// Whether a node is a sink that commits with checkpoints, where there are such.
+fn is_transactional(node: &plan::Node) -> bool {
+    match &node.spec {
+        OperatorSpec::Sink(spec) => spec.sink.guarantee() == Guarantee::ExactlyOnce,
+        _ => false,
+    }
+}
+
+impl Assembled {
+    fn new(name: &str, shared: Arc<JobShared>, parts: Vec<JobPart>) -> Self {
+        Self {
+            name: name.to_owned(),
+            shared,
+            parts,
+            reads: Vec::new(),
+            makes: Vec::new(),
+            table: false,
+            durable: None,
+            transactional: false,
+            restored: None,
+            staged: Vec::new(),
+        }
+    }
+
+    /// Makes it part of checkpoints, and lets it continue from one.
+    ///
+    /// # Errors
+    /// Where the checkpoint is not of this job.
+    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, saved: Option<&SavedJob>) -> Result<()> {
+        self.durable = Some(Arc::clone(plan));
+        if let Some(saved) = saved {
+            restore(self, plan, saved)?;
+            self.restored = Some(Epoch(saved.epoch));
+        }
+        Ok(())
+    }
 }
 
 /// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
@@ -101,7 +173,7 @@ pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assem
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
     let parts = (0..links.config.shards).map(part).collect();
-    Assembled { name: made.name.clone(), shared, parts, reads: Vec::new(), makes: vec![made], table: true }
+    Assembled { table: true, makes: vec![made.clone()], ..Assembled::new(&made.name, shared, parts) }
 }
 
 fn signals(links: &Links) -> Vec<Arc<Signal>> {
@@ -131,12 +203,14 @@ fn check(dataflow: &Dataflow) -> Result<()> {
 }
 
 /// Lists the splits of every source and deals them to the shards in turn, each source starting where the last stopped.
-fn deal_splits(dataflow: &Dataflow, shards: usize) -> Result<Dealt> {
+/// `known`: the splits of sources that are read on.
+fn deal_splits(dataflow: &Dataflow, shards: usize, known: &HashMap<usize, Vec<Split>>) -> Result<Dealt> {
     let (mut all, mut progress) = (HashMap::new(), Vec::new());
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        for split in spec.source.splits(shards)? {
+        let splits = known.get(&node.id.0).cloned().map_or_else(|| spec.source.splits(shards), Ok)?;
+        for split in splits {
             let place = progress.len();
             progress.push(SplitProgress::new(&spec.table, &split.id));
             if let Some(part) = dealt.get_mut(place % shards) {
@@ -173,7 +247,10 @@ fn lay_rings(dataflow: &Dataflow, signals: &[Arc<Signal>]) -> HashMap<(usize, us
 
 /// What the parts of a job are made from.
 struct Assembly<'a> {
-    name: &'a str,
+    /// What sinks know the job by.
+    job: &'a str,
+    /// Checkpoints are made of it.
+    checkpointed: bool,
     dataflow: &'a Dataflow,
     shared: &'a Arc<JobShared>,
     rings: HashMap<(usize, usize), Rings>,
@@ -231,12 +308,12 @@ impl Assembly<'_> {
             }
             OperatorSpec::Sink(spec) => {
                 let context = SinkContext {
-                    job: self.name.to_owned(),
+                    job: self.job.to_owned(),
                     shard,
                     shards: self.shared.signals.len(),
                     wake: signal.handle(),
                 };
-                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?))
+                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, self.checkpointed && is_transactional(node)))
             }
             OperatorSpec::Stateless(_)
             | OperatorSpec::Union

@@ -7,7 +7,9 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::system::System;
-use super::{EngineConfig, JobId, JobRequest, JobStatus, SplitStatus};
+use super::{
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus,
+};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -44,7 +46,9 @@ impl Engine {
         for (index, shard) in shards.into_iter().enumerate() {
             engine.spawn(format!("shard-{index}"), move || shard.run())?;
         }
+        let writer = Arc::clone(&system);
         engine.spawn("epochs".into(), move || system.run())?;
+        engine.spawn("checkpoints".into(), move || writer.run_writer())?;
         Ok(engine)
     }
 
@@ -66,6 +70,47 @@ impl Engine {
     /// Where a source cannot be listed, a sink cannot be opened, or a view it reads is gone.
     pub fn submit(&self, request: JobRequest) -> Result<JobId> {
         self.inner.system.submit(&request)
+    }
+
+    /// Runs jobs and internal tables that are part of checkpoints, all from the same moment on, and continues what
+    /// `restore` says. Members that read views of others stand after them. Blocks on sources, sinks and the store: call it
+    /// from a blocking thread. Says of each member whether it runs; a member takes the place of one of the same uid that
+    /// is over. The first call opens the store and shuts out engines that had opened it before.
+    ///
+    /// # Errors
+    /// Where the store does not answer, no checkpoint of a member can be read, or the engine is shut down.
+    pub fn deploy(&self, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
+        self.inner.system.deploy(members, restore)
+    }
+
+    /// Makes a checkpoint of a job and all that it is connected with; returns when it is complete. One that fails is
+    /// followed by the next.
+    ///
+    /// # Errors
+    /// Where no checkpoints are made of it, or it is over.
+    pub async fn checkpoint(&self, job: JobId) -> Result<()> {
+        self.inner.system.checkpoint(job)?.await
+    }
+
+    /// Makes a checkpoint as [`Self::checkpoint`] does and keeps it under a name until [`Restore::Savepoint`] asks for it,
+    /// whatever becomes of the job. Names are of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// As there, and where the name is taken or is none.
+    pub async fn savepoint(&self, job: JobId, name: &str) -> Result<()> {
+        self.checkpoint(job).await?;
+        self.inner.system.pin(job, name)
+    }
+
+    /// The last checkpoints of a job.
+    pub fn checkpoint_status(&self, job: JobId) -> Option<CheckpointStatus> {
+        self.inner.system.coordinator.lock().checkpoint_status(job)
+    }
+
+    /// The jobs and tables that a job shares its epochs and checkpoints with, itself among them: after a failure they
+    /// are cancelled and deployed together. Those that are over are among them too.
+    pub fn connected(&self, job: JobId) -> Vec<JobId> {
+        self.inner.system.coordinator.lock().connected(job)
     }
 
     /// Stops a job; what it published stays.
@@ -126,7 +171,16 @@ impl Engine {
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
     pub async fn insert(&self, relation: RelationId, delta: Delta) -> Result<()> {
-        self.inner.system.insert(relation, delta)?.await
+        self.insert_numbered(relation, delta, 0).await
+    }
+
+    /// As [`Self::insert`], with a number that grows from insert to insert of the table. After a restart
+    /// [`Deployed::inserted`] tells which inserts the checkpoint has.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub async fn insert_numbered(&self, relation: RelationId, delta: Delta, number: u64) -> Result<()> {
+        self.inner.system.insert(relation, delta, number)?.await
     }
 
     /// Forgets a view or internal table and stops the job that fills it. Jobs that read it must be gone before.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::aligner::{Aligner, Step};
+use super::capture::NodeCapture;
 use super::exchange::Outlet;
 use super::materialize::Materialize;
 use super::shared::{Counters, JobShared};
@@ -26,12 +27,12 @@ pub(super) struct Node {
     pub(super) forwards: Vec<Channel>,
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
-    timer: Option<ProcessingTime>,
+    pub(super) timer: Option<ProcessingTime>,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
     passed: Epoch,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// One way into a node.
@@ -97,11 +98,11 @@ impl Node {
     }
 
     /// Closes the epoch at a terminal node: makes the version, prepares the sink.
-    fn close_epoch(&mut self, epoch: Epoch) -> Result<()> {
+    fn close_epoch(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
         self.passed = self.passed.max(epoch);
         match &mut self.kind {
             NodeKind::Materialize(view) => view.on_barrier(epoch),
-            NodeKind::Sink(sink) => sink.prepare(epoch),
+            NodeKind::Sink(sink) => sink.prepare(epoch, checkpoint),
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
         }
     }
@@ -114,11 +115,13 @@ pub(super) struct Graph {
     outbox: Outbox,
     shared: Arc<JobShared>,
     shard: usize,
+    /// What nodes told at the barrier of a checkpoint that is not reported yet.
+    captured: Vec<(Epoch, NodeCapture)>,
 }
 
 impl Graph {
     pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
-        Self { nodes, work: VecDeque::new(), outbox: Outbox::default(), shared, shard }
+        Self { nodes, work: VecDeque::new(), outbox: Outbox::default(), shared, shard, captured: Vec::new() }
     }
 
     /// Whether nothing comes out of any node any more.
@@ -160,10 +163,52 @@ impl Graph {
     /// # Errors
     /// What a view or sink reports.
     pub(super) fn close_ended(&mut self, epoch: Epoch) -> Result<()> {
-        for node in self.nodes.iter_mut().filter(|node| node.ended && node.passed < epoch) {
-            node.close_epoch(epoch)?;
+        for index in 0..self.nodes.len() {
+            if self.nodes.get(index).is_some_and(|node| node.ended && node.passed < epoch && node.is_terminal()) {
+                self.close_epoch(index, epoch)?;
+            }
         }
         Ok(())
+    }
+
+    /// Closes the epoch at a terminal node, and notes its state at a checkpoint.
+    fn close_epoch(&mut self, index: usize, epoch: Epoch) -> Result<()> {
+        let checkpoint = self.shared.is_checkpoint(epoch);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.close_epoch(epoch, checkpoint)?;
+        }
+        self.capture(index, epoch)
+    }
+
+    /// Notes the state of a node that passes the barrier of a checkpoint.
+    fn capture(&mut self, index: usize, epoch: Epoch) -> Result<()> {
+        if self.shared.is_checkpoint(epoch)
+            && let Some(node) = self.nodes.get_mut(index)
+        {
+            self.captured.push((epoch, node.capture(index)?));
+        }
+        Ok(())
+    }
+
+    /// What the nodes told at the checkpoint of this epoch, which all have passed; `None` where it is none. Nodes that had
+    /// ended before tell it now.
+    ///
+    /// # Errors
+    /// Where an operator cannot tell its state.
+    pub(super) fn take_captured(&mut self, epoch: Epoch) -> Result<Option<Vec<NodeCapture>>> {
+        if !self.shared.is_checkpoint(epoch) {
+            self.captured.retain(|(of, _)| *of > epoch);
+            return Ok(None);
+        }
+        let all = std::mem::take(&mut self.captured);
+        let mut captured: Vec<NodeCapture> =
+            all.into_iter().filter(|(of, _)| *of == epoch).map(|(_, capture)| capture).collect();
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if captured.iter().all(|capture| capture.node != index) {
+                captured.push(node.capture(index)?);
+            }
+        }
+        Ok(Some(captured))
     }
 
     /// Fires the timers that are due. Gives whether there were any.
@@ -240,7 +285,7 @@ impl Graph {
         }
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
         match step {
-            Step::Barrier(epoch) => return node.close_epoch(epoch),
+            Step::Barrier(epoch) => return self.close_epoch(index, epoch),
             Step::End => node.ended = true,
             Step::Delta(..) | Step::Watermark(_) | Step::Idle => {}
         }
@@ -305,6 +350,9 @@ impl Graph {
 
     /// Sends what a node emits to all that read it.
     fn route(&mut self, from: usize, message: Message) -> Result<()> {
+        if let Message::Barrier(epoch) = &message {
+            self.capture(from, *epoch)?;
+        }
         let Some(node) = self.nodes.get_mut(from) else { return Ok(()) };
         match &message {
             Message::Watermark(watermark) => {
