@@ -7,7 +7,9 @@ mod datagen;
 mod filesystem;
 mod formats;
 mod kafka;
+mod lookup;
 mod nexmark;
+mod postgres;
 mod print;
 pub mod state_store;
 
@@ -15,6 +17,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_engine::ports::Connector;
+
+pub use filesystem::{
+    Compression, PackedWriter, find_files, infer_csv, infer_json, open_file, partition_columns, partitions,
+};
+
+/// The names of all formats, of files and of messages, in order.
+pub fn formats() -> impl Iterator<Item = &'static str> {
+    let all = formats::FORMATS.iter().chain(formats::message::MESSAGE_FORMATS);
+    all.copied().collect::<std::collections::BTreeSet<_>>().into_iter()
+}
 
 /// All connectors by name.
 pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
@@ -25,6 +37,8 @@ pub fn registry() -> BTreeMap<&'static str, Arc<dyn Connector>> {
         Arc::new(kafka::Kafka::append()),
         Arc::new(kafka::Kafka::upsert()),
         Arc::new(nexmark::Nexmark::default()),
+        Arc::new(postgres::Postgres::new()),
+        Arc::new(postgres::Postgres::jdbc()),
         Arc::new(print::Print::default()),
     ];
     connectors.into_iter().map(|connector| (connector.descriptor().name, connector)).collect()

@@ -8,6 +8,7 @@ mod aggregate;
 mod join;
 mod over;
 mod rank;
+mod window;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +16,16 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
-pub use self::join::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec, WindowJoinSpec};
+pub use self::join::{
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
+    WindowJoinSpec,
+};
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
+pub use self::window::{
+    EarlyEmit, SessionAggregateSpec, SessionAssignSpec, Window, WindowAggregateSpec, WindowEmit, WindowInput,
+    WindowTime,
+};
 use crate::expr::Scalar;
 use crate::ports::{Sink, Source};
 
@@ -111,7 +119,7 @@ pub enum OperatorSpec {
     Stateless(StatelessSpec),
     /// All rows of all inputs.
     Union,
-    /// Aggregates per key and aligned window; emits a window once, when the watermark closes it.
+    /// Aggregates per key and window; emits a window once, when the watermark closes it, or as its spec says.
     WindowAggregate(WindowAggregateSpec),
     /// Aggregates per key and session.
     SessionAggregate(SessionAggregateSpec),
@@ -125,6 +133,10 @@ pub enum OperatorSpec {
     IntervalJoin(IntervalJoinSpec),
     /// Joins rows with the version of a table that is valid at their time.
     TemporalJoin(TemporalJoinSpec),
+    /// Joins rows with what a table holds when they arrive.
+    CurrentJoin(CurrentJoinSpec),
+    /// Joins rows with those of a table outside.
+    LookupJoin(LookupJoinSpec),
     /// Joins rows of equal windows, when the watermark closes the window.
     WindowJoin(WindowJoinSpec),
     /// The first rows of each partition: Top-N, deduplication, `ORDER BY … LIMIT`.
@@ -219,109 +231,6 @@ pub struct GroupingSet {
     pub left_out: Vec<usize>,
     /// What the appended column has: tells the sets apart, even of equal columns.
     pub id: i64,
-}
-
-/// Where the time that places a row in a window comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowTime {
-    /// Event time: this column, a timestamp. Null is an error of the row.
-    Event(usize),
-    /// Processing time: the clock, when the row arrives at the operator.
-    Processing,
-}
-
-/// A window function. All spans in microseconds; `offset` shifts the boundaries, which else are multiples of the
-/// slide since 1970-01-01.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Window {
-    /// Windows `[n·size + offset, (n+1)·size + offset)`.
-    Tumble {
-        /// Length.
-        size_us: i64,
-        /// Shift.
-        offset_us: i64,
-    },
-    /// Windows of length `size` that start every `slide`.
-    Hop {
-        /// Distance of starts.
-        slide_us: i64,
-        /// Length.
-        size_us: i64,
-        /// Shift.
-        offset_us: i64,
-    },
-    /// Windows that start every `size` and end every `step` up to `size`.
-    Cumulate {
-        /// Distance of ends. Divides `size`.
-        step_us: i64,
-        /// Greatest length.
-        size_us: i64,
-        /// Shift.
-        offset_us: i64,
-    },
-    /// Rows of one key with no gap above `gap` between them. Ends `gap` after the last row.
-    Session {
-        /// The gap that closes the session.
-        gap_us: i64,
-    },
-}
-
-/// Where the windows of an aggregation come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowInput {
-    /// The operator places each row.
-    Assign {
-        /// The windows. Not a session.
-        window: Window,
-        /// Where the time of a row comes from.
-        time: WindowTime,
-    },
-    /// The rows carry their window already, in these timestamp columns.
-    Attached {
-        /// Column of the window's start.
-        start: usize,
-        /// Column of the window's end.
-        end: usize,
-    },
-}
-
-/// An aggregation per key and aligned window.
-///
-/// Output: the keys, the calls, then `window_start`, `window_end`, `window_time` (`TIMESTAMP(3)`).
-#[derive(Debug, Clone)]
-pub struct WindowAggregateSpec {
-    /// Where windows come from.
-    pub window: WindowInput,
-    /// Grouping columns, without the window's.
-    pub keys: Vec<usize>,
-    /// The aggregates.
-    pub calls: Vec<AggregateCall>,
-    /// The input retracts rows. Those of an open window may change; a window still comes out once.
-    pub retracts: bool,
-}
-
-/// An aggregation per key and session. Output as [`WindowAggregateSpec`].
-#[derive(Debug, Clone)]
-pub struct SessionAggregateSpec {
-    /// The gap that closes a session, in microseconds.
-    pub gap_us: i64,
-    /// Where the time of a row comes from.
-    pub time: WindowTime,
-    /// Grouping columns.
-    pub keys: Vec<usize>,
-    /// The aggregates.
-    pub calls: Vec<AggregateCall>,
-}
-
-/// Rows with their session. Output: the input columns, then `window_start`, `window_end`, `window_time`.
-#[derive(Debug, Clone)]
-pub struct SessionAssignSpec {
-    /// The gap that closes a session, in microseconds.
-    pub gap_us: i64,
-    /// Where the time of a row comes from.
-    pub time: WindowTime,
-    /// `PARTITION BY` columns.
-    pub keys: Vec<usize>,
 }
 
 /// An aggregation without a window. Output: the keys, then the calls. Without keys there is always one row.

@@ -11,6 +11,7 @@ mod bench;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod copy;
 mod demo;
 pub mod encode;
 pub mod errors;

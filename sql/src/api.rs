@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{ScanRequest, Sink, Source};
+use millstream_engine::ports::{Lookup, LookupRequest, ScanRequest, Sink, Source};
 
 use crate::ast::ParsedStatement;
 use crate::bound::{BindContext, BoundQuery, BoundStatement};
@@ -34,6 +34,12 @@ pub trait Opener {
     /// # Errors
     /// Where the connector refuses.
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>>;
+
+    /// The table, opened for lookups by key; `None` where it is better read as a whole.
+    ///
+    /// # Errors
+    /// Where the connector refuses.
+    fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>>;
 }
 
 /// Where the rows of a dataflow go.

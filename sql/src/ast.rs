@@ -3,7 +3,13 @@
 //! `sqlparser` parses expressions, types and queries; everything it cannot express stands here. Nothing outside this
 //! crate sees `sqlparser`'s types.
 
+mod alter;
+mod copy;
+
 use datafusion::sql::sqlparser::ast as sp;
+
+pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
+pub use copy::{Copy, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
 
 /// One statement of a script.
 #[derive(Debug, Clone)]
@@ -21,6 +27,10 @@ pub struct ParsedStatement {
 pub enum Statement {
     /// `CREATE TABLE`
     CreateTable(CreateTable),
+    /// `ALTER TABLE`
+    AlterTable(AlterTable),
+    /// `ALTER VIEW`
+    AlterView(AlterView),
     /// `CREATE VIEW` and `CREATE MATERIALIZED VIEW`
     CreateView(CreateView),
     /// `CREATE FUNCTION f(x T, …) RETURNS T RETURN expr`
@@ -31,6 +41,8 @@ pub enum Statement {
     Insert(Insert),
     /// `UPDATE`, `DELETE`
     Change(Change),
+    /// `COPY`
+    Copy(Copy),
     /// `SELECT`, `VALUES`, `WITH`, `TABLE t`
     Query(Box<sp::Query>),
     /// `SUBSCRIBE [TO] view | (query)`
@@ -88,6 +100,10 @@ pub struct CreateTable {
     pub partitioned_by: Vec<sp::Ident>,
     /// `WITH ('k' = 'v', …)`: key, value, and the character position of the key from 1. Empty: an internal table.
     pub options: Vec<(String, String, usize)>,
+    /// `LIKE other (…)`
+    pub like: Option<Like>,
+    /// `AS query`: columns and rows are the query's.
+    pub query: Option<Box<sp::Query>>,
 }
 
 /// `WATERMARK FOR column AS expr`
@@ -276,8 +292,18 @@ pub enum Show {
     Watermarks,
     /// `SHOW CONNECTORS`
     Connectors,
-    /// `SHOW FUNCTIONS`
+    /// `SHOW FORMATS`
+    Formats,
+    /// `SHOW FUNCTIONS`: those that were made, then the built-in ones.
     Functions,
+    /// `SHOW USER FUNCTIONS`
+    UserFunctions,
+    /// `SHOW CATALOGS`, `SHOW CURRENT CATALOG`
+    Catalogs,
+    /// `SHOW DATABASES`, `SHOW CURRENT DATABASE`
+    Databases,
+    /// `SHOW PARTITIONS t`
+    Partitions(sp::ObjectName),
     /// `SHOW COLUMNS FROM t`
     Columns(sp::ObjectName),
     /// `SHOW CREATE TABLE|VIEW|MATERIALIZED VIEW t`

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
-use millstream_engine::plan::RelationId;
+use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
 
-use crate::ast::{ObjectKind, Show};
-use crate::catalog::{CatalogSnapshot, Relation, Semantics, SqlFunction};
+use crate::ast::{CopyEnd, CopyOptions, ObjectKind, Show};
+use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 
 /// What binding depends on besides the text.
 #[derive(Debug, Clone)]
@@ -19,6 +19,17 @@ pub struct BindContext {
     pub semantics: Semantics,
     /// `table.local-time-zone` / `TimeZone`: an IANA name.
     pub time_zone: String,
+    /// How queries are kept up to date.
+    pub streaming: StreamingOptions,
+}
+
+/// How a query is kept up to date, where it says nothing itself. Stored with views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamingOptions {
+    /// `table.exec.state.ttl`: state that is not touched for so many microseconds is dropped. `None`: never.
+    pub state_ttl_us: Option<i64>,
+    /// `table.exec.emit.*`: when the results of windows come out.
+    pub emit: WindowEmit,
 }
 
 /// A statement that changes rows.
@@ -45,6 +56,24 @@ pub enum BoundStatement {
         relation: Relation,
         /// It exists already and `IF NOT EXISTS` was said: answer with a notice.
         exists: bool,
+    },
+    /// Adds a table and fills it with the rows of a query.
+    CreateTableAs {
+        /// What is added.
+        relation: Relation,
+        /// As for tables.
+        exists: bool,
+        /// The rows, as an `INSERT` into the table has them.
+        query: BoundQuery,
+    },
+    /// Puts a relation in the place of an older form of it; the id is the same.
+    Alter {
+        /// The name of the older form.
+        old: String,
+        /// The new form.
+        relation: Relation,
+        /// The command tag to answer.
+        tag: &'static str,
     },
     /// Adds a view.
     CreateView {
@@ -99,6 +128,30 @@ pub enum BoundStatement {
         /// Which statement it is.
         kind: ChangeKind,
     },
+    /// Reads once, and writes the rows to the client or to a file.
+    CopyTo {
+        /// The rows.
+        query: BoundQuery,
+        /// Where they go.
+        end: CopyEnd,
+        /// How.
+        options: CopyOptions,
+    },
+    /// Writes rows that the client sends, or that are in a file, to a table.
+    CopyFrom {
+        /// The target.
+        target: Arc<Relation>,
+        /// Its stored columns in order.
+        stored: Vec<Column>,
+        /// Those that are given, in the order in which they are given: indexes into `stored`.
+        given: Vec<usize>,
+        /// Where the rows come from.
+        end: CopyEnd,
+        /// Where the end stands in the text, from 1.
+        position: usize,
+        /// How they are written there.
+        options: CopyOptions,
+    },
     /// Reads once.
     Query(BoundQuery),
     /// Reads for ever.
@@ -116,6 +169,8 @@ pub enum BoundStatement {
     Describe(Arc<Relation>),
     /// `SHOW CREATE`
     ShowCreate(Arc<Relation>),
+    /// `SHOW PARTITIONS` of a table that has them.
+    ShowPartitions(Arc<Relation>),
     /// Changes a setting of the session; `None`: to its default.
     Set {
         /// Which.
@@ -151,4 +206,6 @@ pub struct BoundQuery {
     pub depends_on: Vec<RelationId>,
     /// The SQL functions it calls, by lower-case name.
     pub functions: Vec<String>,
+    /// How it is kept up to date.
+    pub streaming: StreamingOptions,
 }

@@ -11,6 +11,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::TypeName;
+use crate::bound::StreamingOptions;
 
 /// What exists at one moment.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct CatalogSnapshot {
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// SQL functions by lower-case name.
     pub functions: BTreeMap<String, Arc<SqlFunction>>,
+    /// The files that the statement reads as tables, by [`FileScan::key`](crate::FileScan::key).
+    pub files: BTreeMap<String, Arc<Relation>>,
     /// The connectors by name.
     pub connectors: BTreeMap<String, Arc<ConnectorDescriptor>>,
 }
@@ -133,6 +136,8 @@ pub enum RelationKind {
         query: String,
         /// The settings that its results depend on, as they were at creation.
         semantics: Semantics,
+        /// How it is kept up to date, as it was set at creation.
+        streaming: StreamingOptions,
         /// Columns that identify a row; `None`: the whole row, with multiplicity.
         stream_key: Option<Vec<usize>>,
         /// Whether rows are only ever added.
@@ -170,6 +175,18 @@ impl InternalTable {
     /// Whether its rows can be changed and deleted: it has a primary key, and no watermark that promises new rows only.
     pub fn is_updatable(&self) -> bool {
         !self.primary_key.is_empty() && self.watermark.is_none()
+    }
+
+    /// Indexes in `schema` of the columns that no two rows agree in: the primary key; of a table with a watermark, whose rows
+    /// are versions, the key and the event time. Empty without a primary key. `columns`: those of the relation.
+    pub fn unique_columns(&self, columns: &[Column]) -> Vec<usize> {
+        let mut unique = self.primary_key.clone();
+        if let Some((time, _)) = &self.watermark
+            && !unique.is_empty()
+        {
+            unique.extend(columns.get(*time).and_then(|column| self.schema.index_of(&column.name).ok()));
+        }
+        unique
     }
 }
 

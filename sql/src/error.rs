@@ -69,6 +69,8 @@ impl SqlState {
     pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
     /// `statement_too_complex`
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
+    /// `too_many_columns`
+    pub const TOO_MANY_COLUMNS: Self = Self("54011");
     /// `io_error`
     pub const IO_ERROR: Self = Self("58030");
     /// `undefined_file`

@@ -12,6 +12,7 @@ pub mod catalog;
 mod ddl;
 pub mod error;
 mod explain;
+mod files;
 mod functions;
 mod lower;
 mod parse;
@@ -22,6 +23,7 @@ pub mod types;
 
 pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
 pub use error::{Result, SqlError, SqlState};
+pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions};
 pub use query::execution_error;
 pub use relation_source::RelationSource;

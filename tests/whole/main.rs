@@ -1,6 +1,7 @@
 //! The tests of the whole system in one binary: tidy, sqllogictest in process and over the wire, the oracle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod generated;
 mod nexmark;
 mod slt;
 mod tidy;

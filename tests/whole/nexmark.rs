@@ -14,7 +14,7 @@ const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", 
 
 /// Queries with joins and ranks.
 const JOINS_EVENTS: u64 = 10_000;
-const JOINS: [&str; 9] = ["q3", "q4", "q6", "q7", "q9", "q18", "q19", "q20", "q23"];
+const JOINS: [&str; 10] = ["q3", "q4", "q6", "q7", "q9", "q13", "q18", "q19", "q20", "q23"];
 
 fn text(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/bench/nexmark");
@@ -31,16 +31,12 @@ fn events(name: &str, options: &str) -> String {
     )
 }
 
-/// The query of a file, without the table that it fills.
-fn query(name: &str) -> (Option<String>, String) {
-    let text = text(name);
-    let function = text.find("CREATE FUNCTION").map(|start| {
-        let rest = &text[start..];
-        rest[..rest.find(';').unwrap()].to_owned()
-    });
-    let insert = text.find("INSERT INTO").unwrap();
+/// What a file does before its query, and the query without the table that it fills.
+fn query(name: &str, output: &Path) -> (String, String) {
+    let text = text(name).replace("{output}", &output.display().to_string());
+    let insert = text.rfind("INSERT INTO").unwrap();
     let select = insert + text[insert..].find("SELECT").unwrap();
-    (function, text[select..].trim().trim_end_matches(';').to_owned())
+    (text[..insert].to_owned(), text[select..].trim().trim_end_matches(';').to_owned())
 }
 
 /// The rows of a statement, sorted; fails where it does.
@@ -74,12 +70,11 @@ async fn all(queries: &[&'static str], shards: usize, mode: &str, source: &str) 
     run(&mut session, &events("events", source)).await;
     run(&mut session, &text("views")).await;
     run(&mut session, &format!("SET 'execution.runtime-mode' = '{mode}'")).await;
+    let folder = tempfile::tempdir().unwrap();
     let mut results = Vec::new();
     for &name in queries {
-        let (function, query) = query(name);
-        if let Some(function) = function {
-            run(&mut session, &function).await;
-        }
+        let (before, query) = query(name, folder.path());
+        run(&mut session, &before).await;
         results.push((name, run(&mut session, &query).await));
     }
     database.shutdown();

@@ -1,8 +1,10 @@
 //! A file read from front to back in pieces, with room for a record that crosses the border of two.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fmt;
+use std::io::{self, Read};
 use std::path::Path;
+
+use super::compressed;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -11,9 +13,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 const RECORD_BYTES_MAX: usize = 256 << 20;
 
 /// The part of a file that is in memory.
-#[derive(Debug)]
 pub(super) struct Chunks {
-    file: File,
+    file: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -22,16 +23,19 @@ pub(super) struct Chunks {
     at_end: bool,
 }
 
+impl fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
 impl Chunks {
-    /// Opens a file at byte `position`. A byte order mark at its start is passed over.
+    /// Opens a file at byte `position` of what it unpacks to. A byte order mark at its start is passed over.
     ///
     /// # Errors
     /// Where it cannot be opened or read.
     pub(super) fn open(path: &Path, position: u64) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        if position > 0 {
-            file.seek(SeekFrom::Start(position))?;
-        }
+        let file = compressed::open(path, position)?;
         let mut chunks = Self { file, buffer: Vec::new(), start: 0, end: 0, position, at_end: false };
         if position == 0 {
             chunks.fill()?;

@@ -54,7 +54,11 @@ impl Location {
         Ok(self.find()?.unwrap_or_default())
     }
 
-    fn find(&self) -> Result<Option<Vec<Listed>>> {
+    /// As [`Self::list`]; `None` where nothing is there.
+    ///
+    /// # Errors
+    /// Where something cannot be read.
+    pub(super) fn find(&self) -> Result<Option<Vec<Listed>>> {
         let mut files = Vec::new();
         if self.path.exists() {
             walk(&self.path, &mut files)?;

@@ -1,9 +1,11 @@
 //! The `filesystem` connector: tables over local files, read once or watched, and written in rolling part files.
 
 mod chunks;
+mod compressed;
 mod file_reader;
 mod format_offset;
 mod format_token;
+mod infer;
 mod listing;
 mod part_file;
 mod partition;
@@ -24,15 +26,20 @@ use std::sync::Arc;
 
 use millstream_engine::error::Result;
 use millstream_engine::ports::{
-    Boundedness, Capabilities, Connector, ConnectorDescriptor, ScanRequest, Sink, Source, TableSpec,
+    Boundedness, Capabilities, Connector, ConnectorDescriptor, Lookup, LookupRequest, ScanColumn, ScanRequest, Sink,
+    Source, TableSpec,
 };
 use millstream_engine::time::{Clock, SystemClock};
 
+pub use compressed::{Compression, PackedWriter, open_file};
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
+pub use infer::{find_files, infer_csv, infer_json, partition_columns, partitions};
 use scan::{FileScan, FileSource};
 use sink::{FileSink, SharedFileSink};
 use table::FileTable;
+
+use crate::lookup::{self, LookupOptions, Scanned};
 
 /// See the module.
 pub(crate) struct Filesystem {
@@ -53,7 +60,7 @@ impl Default for Filesystem {
             descriptor: ConnectorDescriptor {
                 name: "filesystem",
                 doc: "Reads and writes files of a local directory.",
-                options: [table::options(), sink::options()].concat(),
+                options: [table::options(), sink::options(), lookup::descriptors()].concat(),
                 capabilities: Capabilities { source: true, sink: true, sink_retracts: false, partitioned: true },
                 metadata: scan::metadata(),
             },
@@ -69,6 +76,7 @@ impl Connector for Filesystem {
 
     fn validate(&self, spec: &TableSpec) -> Result<()> {
         FileTable::new(spec)?.check_columns(spec)?;
+        LookupOptions::new(&spec.options)?;
         sink::check(spec)
     }
 
@@ -76,6 +84,18 @@ impl Connector for Filesystem {
         let table = FileTable::new(spec)?;
         table.check_columns(spec)?;
         Ok(Arc::new(FileSource(Arc::new(FileScan::new(table, spec, request)?))))
+    }
+
+    fn lookup(&self, spec: &TableSpec, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>> {
+        let Some(options) = LookupOptions::new(&spec.options)? else { return Ok(None) };
+        // What is looked up is there now: nothing is watched.
+        let mut spec = spec.clone();
+        spec.options.0.remove("source.monitor-interval");
+        let columns = request.columns.iter().map(|&index| ScanColumn { index, children: None }).collect();
+        let source = self.source(&spec, &ScanRequest { columns })?;
+        let place = |key: &usize| request.columns.iter().position(|column| column == key);
+        let keys = request.keys.iter().filter_map(place).collect();
+        Ok(Some(Arc::new(Scanned::new(source, keys, options, Arc::clone(&self.clock))?)))
     }
 
     fn sink(&self, spec: &TableSpec) -> Result<Arc<dyn Sink>> {

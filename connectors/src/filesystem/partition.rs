@@ -6,6 +6,9 @@ use std::path::Path;
 /// Stands for null and for the empty text.
 pub(super) const DEFAULT_NAME: &str = "__DEFAULT_PARTITION__";
 
+/// The same in files that Hive and most others write.
+pub(super) const HIVE_DEFAULT_NAME: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// The directory of one partition, relative to the table's: `name=value` for each column, `None` for null.
 pub(super) fn directory<'a>(parts: impl Iterator<Item = (&'a str, Option<&'a str>)>, default_name: &str) -> String {
     let mut path = String::new();
@@ -27,7 +30,8 @@ pub(super) fn directory<'a>(parts: impl Iterator<Item = (&'a str, Option<&'a str
 pub(super) fn value(path: &Path, name: &str, default_name: &str) -> Option<Option<String>> {
     path.parent()?.components().rev().find_map(|component| {
         let (key, value) = component.as_os_str().to_str()?.split_once('=')?;
-        (unescape(key) == name).then(|| if value == default_name { None } else { Some(unescape(value)) })
+        (unescape(key) == name)
+            .then(|| if value == default_name || value == HIVE_DEFAULT_NAME { None } else { Some(unescape(value)) })
     })
 }
 

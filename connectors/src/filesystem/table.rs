@@ -94,7 +94,7 @@ impl FileTable {
 }
 
 /// The path of a `file:` URL or of plain text.
-fn local_path(text: &str) -> Result<PathBuf> {
+pub(super) fn local_path(text: &str) -> Result<PathBuf> {
     if text.trim().is_empty() {
         return Err(EngineError::config("option \"path\" is empty"));
     }

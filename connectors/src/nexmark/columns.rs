@@ -7,6 +7,7 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, TimeUnit};
 
 use super::config::{Config, FIRST_ID};
+use super::events::{Event, Events};
 use super::random::Random;
 
 /// What an event is.
@@ -69,18 +70,6 @@ pub(super) struct Columns {
 }
 
 impl Kind {
-    /// The kind of an event.
-    pub(super) fn of(config: &Config, event: u64) -> Self {
-        let offset = event % config.cycle();
-        if offset < config.persons {
-            Self::Person
-        } else if offset < config.persons + config.auctions {
-            Self::Auction
-        } else {
-            Self::Bid
-        }
-    }
-
     /// The value of `event_type`.
     pub(super) fn code(self) -> i32 {
         match self {
@@ -186,91 +175,84 @@ impl Columns {
         Self { config, random, base_ms, channels }
     }
 
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The event's time, milliseconds since 1970.
-    pub(super) fn time_ms(&self, event: u64) -> i64 {
-        let since = i64::try_from(self.config.since_start_us(event) / 1_000).unwrap_or(i64::MAX);
-        self.base_ms.saturating_add(since)
+    /// The facts of these events that their fields are made of.
+    pub(super) fn events(&self, numbers: &[u64]) -> Events {
+        Events::new(&self.config, self.base_ms, numbers)
     }
 
     /// One field of the events of a kind. Events of other kinds get zero or an empty string.
-    pub(super) fn column(&self, kind: Kind, field: Field, events: &[u64]) -> ArrayRef {
-        let here = |event: &u64| Kind::of(&self.config, *event) == kind;
+    pub(super) fn column(&self, kind: Kind, field: Field, events: &Events) -> ArrayRef {
         match field.data_type() {
-            DataType::Int64 => {
-                let value = |event: &u64| if here(event) { self.integer(kind, field, *event) } else { 0 };
-                Arc::new(Int64Array::from_iter_values(events.iter().map(value)))
-            }
+            DataType::Int64 => Arc::new(Int64Array::from(self.integers(kind, field, events))),
             DataType::Timestamp(_, _) => {
-                let value = |event: &u64| match field {
-                    Field::Expires if here(event) => self.expires(*event),
-                    _ => self.time_ms(*event),
+                let time = |event: &Event| match field {
+                    Field::Expires => self.expires(event),
+                    _ => event.time_ms,
                 };
-                Arc::new(TimestampMillisecondArray::from_iter_values(events.iter().map(value)))
+                Arc::new(TimestampMillisecondArray::from(events.fill(kind, time)))
             }
             _ => {
-                let mut text = Text::with_capacity(events.len());
-                for event in events {
-                    if here(event) {
-                        self.string(kind, field, *event, &mut text.bytes);
-                    }
+                let mut text = Text::with_capacity(events.len(), events.of(kind).len());
+                for event in events.of(kind) {
+                    text.skip_to(event.row);
+                    self.string(kind, field, event.number, &mut text.bytes);
                     text.close();
                 }
+                text.skip_to(events.len());
                 Arc::new(text.finish())
             }
         }
     }
 
-    fn integer(&self, kind: Kind, field: Field, event: u64) -> i64 {
+    fn integers(&self, kind: Kind, field: Field, events: &Events) -> Vec<i64> {
         let random = &self.random;
         match field {
-            Field::Id if kind == Kind::Person => id(self.config.last_person(event)),
-            Field::Id => id(self.config.last_auction(event)),
-            Field::InitialBid => random.price(event, draw::FIRST),
-            Field::Reserve => random.price(event, draw::FIRST).saturating_add(random.price(event, draw::SECOND)),
-            Field::Category => 10 + random.below(event, draw::THIRD, 5) as i64,
-            Field::Price => random.price(event, draw::FIRST),
-            Field::Seller => {
-                if random.below(event, draw::HOT, self.config.hot_sellers) > 0 {
-                    return id(self.config.last_person(event) / HOT_STEP * HOT_STEP);
+            Field::Id if kind == Kind::Person => events.fill(kind, |event| id(event.last_person)),
+            Field::Id => events.fill(kind, |event| id(event.last_auction)),
+            Field::InitialBid | Field::Price => events.fill(kind, |event| random.price(event.number, draw::FIRST)),
+            Field::Reserve => events.fill(kind, |event| {
+                let more = random.price(event.number, draw::SECOND);
+                random.price(event.number, draw::FIRST).saturating_add(more)
+            }),
+            Field::Category => events.fill(kind, |event| 10 + random.below(event.number, draw::THIRD, 5) as i64),
+            Field::Seller => events.fill(kind, |event| {
+                if random.below(event.number, draw::HOT, self.config.hot_sellers) > 0 {
+                    return id(event.last_person / HOT_STEP * HOT_STEP);
                 }
                 id(self.any_person(event))
-            }
-            Field::Bidder => {
-                if random.below(event, draw::HOT + 1, self.config.hot_bidders) > 0 {
-                    return id(self.config.last_person(event) / HOT_STEP * HOT_STEP + 1);
+            }),
+            Field::Bidder => events.fill(kind, |event| {
+                if random.below(event.number, draw::HOT + 1, self.config.hot_bidders) > 0 {
+                    return id(event.last_person / HOT_STEP * HOT_STEP + 1);
                 }
                 id(self.any_person(event))
-            }
-            Field::Auction => {
-                let newest = self.config.last_auction(event);
-                if random.below(event, draw::HOT, self.config.hot_auctions) > 0 {
+            }),
+            Field::Auction => events.fill(kind, |event| {
+                let newest = event.last_auction;
+                if random.below(event.number, draw::HOT, self.config.hot_auctions) > 0 {
                     return id(newest / HOT_STEP * HOT_STEP);
                 }
                 let oldest = newest.saturating_sub(self.config.auctions_in_flight);
-                id(oldest + random.below(event, draw::FOURTH, newest - oldest + 1 + LEAD))
-            }
-            _ => 0,
+                id(oldest + random.below(event.number, draw::FOURTH, newest - oldest + 1 + LEAD))
+            }),
+            _ => vec![0; events.len()],
         }
     }
 
     /// One of the people who are active, or about to come.
-    fn any_person(&self, event: u64) -> u64 {
-        let people = self.config.last_person(event) + 1;
+    fn any_person(&self, event: &Event) -> u64 {
+        let people = event.last_person + 1;
         let active = people.min(self.config.people_active);
-        people - active + self.random.below(event, draw::FIFTH, active + LEAD)
+        people - active + self.random.below(event.number, draw::FIFTH, active + LEAD)
     }
 
     /// When the auction is over: on average when as many auctions as are in flight have come.
-    fn expires(&self, event: u64) -> i64 {
+    fn expires(&self, event: &Event) -> i64 {
         let events = self.config.auctions_in_flight * self.config.cycle() / self.config.auctions;
-        let now = self.time_ms(event);
-        let horizon = u64::try_from(self.time_ms(event + events) - now).unwrap_or(0);
-        let length = 1 + self.random.below(event, draw::SIXTH, (2 * horizon).max(1));
-        now.saturating_add(i64::try_from(length).unwrap_or(i64::MAX))
+        let horizon = u64::try_from(self.config.time_ms(self.base_ms, event.number + events) - event.time_ms);
+        let horizon = horizon.unwrap_or(0);
+        let length = 1 + self.random.below(event.number, draw::SIXTH, (2 * horizon).max(1));
+        event.time_ms.saturating_add(i64::try_from(length).unwrap_or(i64::MAX))
     }
 
     fn string(&self, kind: Kind, field: Field, event: u64, out: &mut Vec<u8>) {
@@ -338,16 +320,26 @@ struct Text {
 }
 
 impl Text {
-    fn with_capacity(rows: usize) -> Self {
+    fn with_capacity(rows: usize, strings: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Self { bytes: Vec::with_capacity(rows * 64), offsets }
+        Self { bytes: Vec::with_capacity(strings * 72), offsets }
+    }
+
+    /// The rows before `row` that were not written are empty.
+    fn skip_to(&mut self, row: usize) {
+        let end = self.end();
+        self.offsets.resize(row + 1, end);
     }
 
     /// The string that was written ends here.
     fn close(&mut self) {
+        self.offsets.push(self.end());
+    }
+
+    fn end(&self) -> i32 {
         // A batch holds thousands of strings of at most 64 KiB.
-        self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+        i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)
     }
 
     fn finish(self) -> StringArray {

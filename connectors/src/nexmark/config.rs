@@ -5,6 +5,8 @@
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 use millstream_engine::{EngineError, Result};
 
+use super::columns::Kind;
+
 /// Ids begin here.
 pub(super) const FIRST_ID: i64 = 1_000;
 
@@ -131,24 +133,30 @@ impl Config {
         round.saturating_mul(2 * RATE_SECONDS * 1_000_000).saturating_add(within)
     }
 
-    /// Number of the newest person at an event, from 0.
-    pub(super) fn last_person(&self, event: u64) -> u64 {
-        let (round, offset) = (event / self.cycle(), event % self.cycle());
-        round * self.persons + offset.min(self.persons - 1)
+    /// The event's time, milliseconds since 1970.
+    pub(super) fn time_ms(&self, base_ms: i64, event: u64) -> i64 {
+        let since = i64::try_from(self.since_start_us(event) / 1_000).unwrap_or(i64::MAX);
+        base_ms.saturating_add(since)
     }
 
-    /// Number of the newest auction at an event, from 0; before the first there is none, which counts as 0.
-    pub(super) fn last_auction(&self, event: u64) -> u64 {
-        let (round, offset) = (event / self.cycle(), event % self.cycle());
+    /// The kind of the event at this place of the cycle.
+    pub(super) fn kind_at(&self, offset: u64) -> Kind {
         if offset < self.persons {
-            return (round * self.auctions).saturating_sub(1);
+            Kind::Person
+        } else if offset < self.persons + self.auctions {
+            Kind::Auction
+        } else {
+            Kind::Bid
         }
-        round * self.auctions + (offset - self.persons).min(self.auctions - 1)
     }
 }
 
 /// `value * by / over` without overflow on the way.
 fn scale(value: u64, by: u64, over: u64) -> u64 {
+    // Division of 128 bits is many times slower.
+    if let Some(product) = value.checked_mul(by) {
+        return product / over;
+    }
     u64::try_from(u128::from(value) * u128::from(by) / u128::from(over)).unwrap_or(u64::MAX)
 }
 

@@ -6,6 +6,7 @@
 
 mod columns;
 mod config;
+mod events;
 mod random;
 mod source;
 

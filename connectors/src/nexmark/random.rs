@@ -1,7 +1,7 @@
 //! Random numbers that depend on nothing but a seed, an event and a field, so that any event can be made by anybody.
 
-/// Letters that strings are cut from.
-const POOL_BYTES: usize = 1 << 20;
+/// Letters that strings are cut from: few enough to stay in a cache.
+const POOL_BYTES: usize = 1 << 17;
 
 /// The source of all randomness of one table.
 #[derive(Debug)]
@@ -41,7 +41,8 @@ impl Random {
     /// A price in cents: 100 to 100,000,000, equally likely in each power of ten.
     pub(super) fn price(&self, event: u64, field: u64) -> i64 {
         let unit = (self.bits(event, field) >> 11) as f64 / (1_u64 << 53) as f64;
-        (10_f64.powf(unit * 6.0) * 100.0).round() as i64
+        // Ten to the power of six units.
+        ((unit * 6.0 * std::f64::consts::LOG2_10).exp2() * 100.0).round() as i64
     }
 
     /// `length` letters.

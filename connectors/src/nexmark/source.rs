@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field as ArrowField, FieldRef, Schema, SchemaRef};
 use millstream_engine::ports::{
     Boundedness, ReadContext, ReadPoll, ScanRequest, Source, Split, SplitReader, TableSpec,
@@ -13,6 +12,7 @@ use millstream_engine::{EngineError, Result};
 
 use super::columns::{Columns, Field, Kind};
 use super::config::Config;
+use super::events::Events;
 use super::kind_of;
 
 /// Rows of a block at high rates.
@@ -189,16 +189,14 @@ impl NexmarkReader {
         (events, paced.then_some(retry))
     }
 
-    fn batch(&mut self, events: &[u64]) -> Result<RecordBatch> {
+    fn batch(&mut self, numbers: &[u64]) -> Result<RecordBatch> {
         let Some(made) = &self.made else { return Err(EngineError::Internal("an unopened generator".into())) };
+        let events = made.events(numbers);
         let mut output = Vec::with_capacity(self.schema.fields().len());
         for column in &self.layout {
             output.push(match column {
-                Column::EventType => {
-                    let codes = events.iter().map(|event| Kind::of(made.config(), *event).code());
-                    Arc::new(Int32Array::from_iter_values(codes)) as ArrayRef
-                }
-                Column::Row { kind, fields } => row_column(made, *kind, fields, events, &mut self.nulls)?,
+                Column::EventType => Arc::new(Int32Array::from(events.codes().to_vec())) as ArrayRef,
+                Column::Row { kind, fields } => row_column(made, *kind, fields, &events, &mut self.nulls)?,
             });
         }
         // Columns behind those of the schema were made for their cost only.
@@ -213,16 +211,15 @@ fn row_column(
     made: &Columns,
     kind: Kind,
     fields: &[RowField],
-    events: &[u64],
+    events: &Events,
     nulls: &mut Vec<(FieldRef, ArrayRef)>,
 ) -> Result<ArrayRef> {
-    let here: NullBuffer = events.iter().map(|event| Kind::of(made.config(), *event) == kind).collect();
     let children = fields.iter().map(|field| match field.wanted {
         true => made.column(kind, field.field, events),
         false => null_column(&field.arrow, events.len(), nulls),
     });
     let arrow = fields.iter().map(|field| Arc::clone(&field.arrow)).collect();
-    Ok(Arc::new(StructArray::try_new_with_length(arrow, children.collect(), Some(here), events.len())?))
+    Ok(Arc::new(StructArray::try_new_with_length(arrow, children.collect(), Some(events.rows_of(kind)), events.len())?))
 }
 
 /// Nulls in place of a column that nobody reads; made once.

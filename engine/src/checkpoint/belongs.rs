@@ -28,13 +28,15 @@ pub enum Belongs {
     Shared,
 }
 
-/// What the rows of a table belong to. `None`: the operator has no such table.
+/// What the rows of a table belong to. `None`: the operator has no such table, or it is one that cannot be cut: of windows
+/// whose results are replaced.
 pub fn belongs(spec: &OperatorSpec, table: &str) -> Option<Belongs> {
     match spec {
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)
         | OperatorSpec::Stateless(_)
         | OperatorSpec::Union
+        | OperatorSpec::LookupJoin(_)
         | OperatorSpec::Sink(_) => None,
         OperatorSpec::Materialize(_) => (table == "rows").then_some(Belongs::Rows(0)),
         OperatorSpec::GroupAggregate(spec) => match table {
@@ -47,6 +49,12 @@ pub fn belongs(spec: &OperatorSpec, table: &str) -> Option<Belongs> {
             "times" => Some(Belongs::Shared),
             _ => accumulated("", "sessions", table),
         },
+        // Sessions that are revised keep their rows alone.
+        OperatorSpec::SessionAssign(spec) if spec.retracts || spec.emit.updates() => match table {
+            "rows" => Some(Belongs::Rows(0)),
+            "times" => Some(Belongs::Shared),
+            _ => None,
+        },
         OperatorSpec::SessionAssign(spec) => match table {
             "sessions" => Some(Belongs::Key { port: 0, columns: spec.keys.clone() }),
             "times" => Some(Belongs::Shared),
@@ -57,6 +65,7 @@ pub fn belongs(spec: &OperatorSpec, table: &str) -> Option<Belongs> {
         OperatorSpec::Join(_)
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
+        | OperatorSpec::CurrentJoin(_)
         | OperatorSpec::WindowJoin(_) => joined(table),
         OperatorSpec::Rank(spec) => match table {
             "rows" => Some(Belongs::Rows(0)),
@@ -96,6 +105,9 @@ fn accumulated(prefix: &str, keys: &str, table: &str) -> Option<Belongs> {
 }
 
 fn windowed(spec: &crate::plan::WindowAggregateSpec, table: &str) -> Option<Belongs> {
+    if spec.emit.updates() {
+        return None;
+    }
     match table {
         "windows" => Some(Belongs::Prefixes(match spec.window {
             crate::plan::WindowInput::Assign { .. } => None,
@@ -115,7 +127,7 @@ fn joined(table: &str) -> Option<Belongs> {
         "right" => Some(Belongs::Rows(1)),
         "left_state" | "left_matched" | "left_deleted" => Some(Belongs::Beside("left".into())),
         "right_state" | "right_matched" | "right_deleted" => Some(Belongs::Beside("right".into())),
-        "times" => Some(Belongs::Shared),
+        "times" | "ended" => Some(Belongs::Shared),
         _ => None,
     }
 }

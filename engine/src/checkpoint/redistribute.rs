@@ -60,7 +60,7 @@ struct Cut<'a> {
 impl Cut<'_> {
     fn belongs(&self, table: &str) -> Result<Belongs> {
         belongs(self.placement.spec, table)
-            .ok_or_else(|| EngineError::Internal(format!("a state with a table \"{table}\" that its operator has not")))
+            .ok_or_else(|| EngineError::Unsupported(format!("the state \"{table}\" cannot move to another number of shards")))
     }
 
     fn table(&self, name: &str) -> Result<&RecordBatch> {
@@ -222,8 +222,11 @@ impl Joining<'_> {
     }
 }
 
-/// The greater of each pair of numbers.
+/// The greater of each pair of numbers. What are no numbers is the same on both sides.
 fn greatest(left: &RecordBatch, right: &RecordBatch) -> Result<RecordBatch> {
+    if left.columns().iter().any(|column| column.as_primitive_opt::<Int64Type>().is_none()) {
+        return Ok(left.clone());
+    }
     let column = |(left, right): (&ArrayRef, &ArrayRef)| -> Result<ArrayRef> {
         let ints = |column: &ArrayRef| column.as_primitive_opt::<Int64Type>().cloned().ok_or_else(not_of);
         let (left, right) = (ints(left)?, ints(right)?);

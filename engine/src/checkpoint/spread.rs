@@ -77,10 +77,14 @@ fn of_output(node: &Node, inputs: &[Spread], widths: &[usize]) -> Spread {
         OperatorSpec::SessionAggregate(spec) => through(&first(), |column| position(&spec.keys, column)),
         OperatorSpec::GroupAggregate(spec) => through(&first(), |column| position(&spec.keys, column)),
         // The columns of the input come first.
-        OperatorSpec::SessionAssign(_) | OperatorSpec::Rank(_) | OperatorSpec::Over(_) => first(),
+        OperatorSpec::SessionAssign(_)
+        | OperatorSpec::LookupJoin(_)
+        | OperatorSpec::Rank(_)
+        | OperatorSpec::Over(_) => first(),
         OperatorSpec::Join(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::IntervalJoin(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::TemporalJoin(spec) => of_join(spec.kind, inputs, widths),
+        OperatorSpec::CurrentJoin(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::WindowJoin(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::Materialize(_) | OperatorSpec::Sink(_) => first(),
     }

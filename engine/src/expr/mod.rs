@@ -4,6 +4,8 @@
 //! operators see columns and booleans only. `PROCTIME()`, `NOW()` and their like are not functions here: they
 //! compile to a hidden column that the evaluation fills from the injected clock.
 
+mod fused;
 mod scalar;
 
+pub use fused::fused;
 pub use scalar::{EvalContext, NOW_COLUMN, Scalar};

@@ -7,10 +7,10 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMillisec
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use datafusion::logical_expr::{Expr, Operator};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
 use crate::error::{EngineError, Result};
@@ -33,10 +33,10 @@ pub struct EvalContext {
 /// A compiled expression over the columns of one schema. Cheap to clone, shared by shards.
 #[derive(Clone)]
 pub struct Scalar {
-    expr: Arc<dyn PhysicalExpr>,
+    pub(super) expr: Arc<dyn PhysicalExpr>,
     /// The input schema with [`NOW_COLUMN`] appended, where the expression reads the clock.
-    with_now: Option<SchemaRef>,
-    text: String,
+    pub(super) with_now: Option<SchemaRef>,
+    pub(super) text: String,
 }
 
 impl Scalar {
@@ -62,7 +62,7 @@ impl Scalar {
             let expr = create_physical_expr(&replaced.data, schema, &props, &planning).map_err(evaluate_error)?;
             return Ok(Self { expr, with_now: None, text });
         }
-        let now = Field::new(NOW_COLUMN, now_type(), false);
+        let now = now_field();
         let extra = DFSchema::from_unqualified_fields(vec![now].into(), Default::default()).map_err(evaluate_error)?;
         let schema = schema.join(&extra).map_err(evaluate_error)?;
         let expr = create_physical_expr(&replaced.data, &schema, &props, &planning).map_err(evaluate_error)?;
@@ -83,6 +83,12 @@ impl Scalar {
     /// Whether the result depends on the clock.
     pub fn reads_clock(&self) -> bool {
         self.with_now.is_some()
+    }
+
+    /// Whether the result never falls while the timestamp column `index` rises, whatever the other columns hold: the
+    /// greatest value of the column then gives the greatest result.
+    pub fn rises_with(&self, index: usize) -> bool {
+        self.with_now.is_none() && rises_with(&self.expr, index)
     }
 
     /// The type of the result over `schema`.
@@ -141,11 +147,26 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// The type of `PROCTIME()`: `TIMESTAMP_LTZ(3)`.
-fn now_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+/// Whether an expression never falls while the column rises: the column, more or less a constant, in any unit of time.
+fn rises_with(expr: &Arc<dyn PhysicalExpr>, column: usize) -> bool {
+    if let Some(of) = expr.downcast_ref::<PhysicalColumn>() {
+        return of.index() == column;
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        return matches!(cast.cast_type(), DataType::Timestamp(_, _)) && rises_with(cast.expr(), column);
+    }
+    expr.downcast_ref::<BinaryExpr>().is_some_and(|binary| {
+        matches!(binary.op(), Operator::Plus | Operator::Minus)
+            && binary.right().downcast_ref::<Literal>().is_some()
+            && rises_with(binary.left(), column)
+    })
 }
 
-fn evaluate_error(error: datafusion::error::DataFusionError) -> EngineError {
+/// The hidden column of `PROCTIME()`, a `TIMESTAMP_LTZ(3)`.
+pub(super) fn now_field() -> Field {
+    Field::new(NOW_COLUMN, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), false)
+}
+
+pub(super) fn evaluate_error(error: datafusion::error::DataFusionError) -> EngineError {
     EngineError::Evaluate(error.strip_backtrace())
 }

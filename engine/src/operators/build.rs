@@ -6,15 +6,15 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
-use super::join::{IntervalJoin, Join, TemporalJoin, WindowJoin};
+use super::join::{CurrentJoin, ForwardJoin, IntervalJoin, Join, LookupJoin, TemporalJoin, WindowJoin};
 use super::over;
 use super::rank;
-use super::session::{SessionAggregate, SessionAssign};
+use super::session::{SessionAggregate, SessionAssign, SessionRevise};
 use super::stateless::Stateless;
 use super::union::Union;
-use super::window_aggregate::WindowAggregate;
+use super::window_aggregate::{WindowAggregate, WindowUpdates};
 use crate::error::{EngineError, Result};
-use crate::plan::{Node, OperatorSpec};
+use crate::plan::{AsofMatch, Node, OperatorSpec};
 
 /// The operator of a node on one shard. `inputs`: the schema of each port.
 ///
@@ -26,15 +26,31 @@ pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn 
         inputs.get(port).ok_or_else(|| EngineError::Internal(format!("node {} has no input {port}", node.id.0)))
     };
     Ok(match &node.spec {
-        OperatorSpec::Stateless(spec) => Box::new(Stateless::new(spec)),
+        OperatorSpec::Stateless(spec) => Box::new(Stateless::new(spec, input(0)?)?),
         OperatorSpec::Union => Box::new(Union::new(output)),
+        OperatorSpec::WindowAggregate(spec) if spec.emit.updates() => {
+            Box::new(WindowUpdates::new(spec, input(0)?, output)?)
+        }
         OperatorSpec::WindowAggregate(spec) => Box::new(WindowAggregate::new(spec, input(0)?, output)?),
         OperatorSpec::SessionAggregate(spec) => Box::new(SessionAggregate::new(spec, input(0)?, output)?),
+        OperatorSpec::SessionAssign(spec) if spec.retracts || spec.emit.updates() => {
+            Box::new(SessionRevise::new(spec, input(0)?, output)?)
+        }
         OperatorSpec::SessionAssign(spec) => Box::new(SessionAssign::new(spec, input(0)?, output)?),
         OperatorSpec::GroupAggregate(spec) => Box::new(GroupAggregate::new(spec, input(0)?, output, shard)?),
         OperatorSpec::Join(spec) => Box::new(Join::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::IntervalJoin(spec) => Box::new(IntervalJoin::new(spec, input(0)?, input(1)?, output)?),
-        OperatorSpec::TemporalJoin(spec) => Box::new(TemporalJoin::new(spec, input(0)?, input(1)?, output)?),
+        OperatorSpec::TemporalJoin(spec) => {
+            let (left, right) = (input(0)?, input(1)?);
+            match spec.asof {
+                AsofMatch::AtOrBefore => Box::new(TemporalJoin::new(spec, false, left, right, output)?),
+                AsofMatch::Before => Box::new(TemporalJoin::new(spec, true, left, right, output)?),
+                AsofMatch::AtOrAfter => Box::new(ForwardJoin::new(spec, false, left, right, output)?),
+                AsofMatch::After => Box::new(ForwardJoin::new(spec, true, left, right, output)?),
+            }
+        }
+        OperatorSpec::LookupJoin(spec) => Box::new(LookupJoin::new(spec, input(0)?, output)?),
+        OperatorSpec::CurrentJoin(spec) => Box::new(CurrentJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::WindowJoin(spec) => Box::new(WindowJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::Rank(spec) => rank::build(spec, input(0)?, output)?,
         OperatorSpec::Over(spec) => over::build(spec, input(0)?, output)?,

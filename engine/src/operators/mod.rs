@@ -16,7 +16,9 @@ pub mod aggregate;
 pub mod build;
 pub mod event_time;
 pub mod group_aggregate;
+mod group_changes;
 pub mod group_table;
+mod held_watermark;
 mod idle_keys;
 pub mod join;
 pub mod key_group;
@@ -67,6 +69,14 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// A port has ended while others have not: no more rows come on it.
+    ///
+    /// # Errors
+    /// As [`Self::on_delta`].
+    fn on_port_end(&mut self, _port: usize, _context: &mut Context<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// All ports have ended, after a watermark of [`EventTime::MAX`]. What is still kept is emitted: windows of
     /// processing time, the last net change.
     ///
@@ -113,6 +123,8 @@ pub struct Outbox {
     pub evicted_keys: u64,
     /// The earliest timer that was asked for.
     pub timer: Option<ProcessingTime>,
+    /// What the operator asked for last: to be given nothing until it is ready.
+    pub hold: Option<bool>,
 }
 
 /// What an operator emits.
@@ -150,6 +162,17 @@ impl<'a> Context<'a> {
     /// Counts keys whose state was dropped because no row had touched them for their time to live.
     pub fn count_evicted(&mut self, keys: usize) {
         self.out.evicted_keys += keys as u64;
+    }
+
+    /// Waits for something outside: the barrier or end that is being handled, and all that follows it on the inputs, stays
+    /// until [`Self::go_on`]. Timers go on.
+    pub fn hold(&mut self) {
+        self.out.hold = Some(true);
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn go_on(&mut self) {
+        self.out.hold = Some(false);
     }
 
     /// Asks for [`Operator::on_timer`] at `at` or soon after. The earliest one asked for counts.

@@ -12,7 +12,7 @@ use super::event_time::event_times;
 use super::windows::{windows_most, windows_of};
 use super::{Context, Operator, OperatorState};
 use crate::error::Result;
-use crate::expr::EvalContext;
+use crate::expr::{EvalContext, fused};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::plan::{GroupingSet, StatelessSpec, Step, Window, WindowTime};
 use crate::time::{EventTime, ProcessingTime};
@@ -23,9 +23,12 @@ pub struct Stateless {
 }
 
 impl Stateless {
-    /// The operator.
-    pub fn new(spec: &StatelessSpec) -> Self {
-        Self { steps: spec.steps.clone() }
+    /// The operator over rows of `input`.
+    ///
+    /// # Errors
+    /// Where an expression does not fit the columns.
+    pub fn new(spec: &StatelessSpec, input: &SchemaRef) -> Result<Self> {
+        Ok(Self { steps: fused(&spec.steps, input)? })
     }
 }
 
@@ -199,7 +202,7 @@ mod tests {
     /// The deltas that come of a delta.
     fn run(steps: Vec<Step>, delta: Delta) -> Vec<Delta> {
         let mut out = Outbox::default();
-        let mut operator = Stateless::new(&StatelessSpec { steps });
+        let mut operator = Stateless::new(&StatelessSpec { steps }, delta.batch.schema_ref()).unwrap();
         operator.on_delta(0, delta, &mut Context::new(ProcessingTime(0), &mut out)).unwrap();
         let delta = |item| match item {
             Emitted::Delta(delta) => delta,

@@ -1,6 +1,9 @@
 //! Joins: of inputs that are kept whole, within bounds of time, and against the versions of a table.
 
+use std::sync::Arc;
+
 use crate::expr::Scalar;
+use crate::ports::Lookup;
 
 /// A join of rows with equal keys and equal windows. Output: the left columns, then the right.
 #[derive(Debug, Clone)]
@@ -96,21 +99,56 @@ pub struct TemporalJoinSpec {
     pub kind: JoinKind,
     /// Equal columns.
     pub keys: Vec<JoinKey>,
-    /// Event-time column of the left input; unused in processing time.
+    /// Event-time column of the left input.
     pub left_time: usize,
-    /// Event time: the column from whose time on a version is valid. `None`: processing time, the version at arrival.
-    pub right_time: Option<usize>,
-    /// Which version of event time is meant. Unused in processing time.
+    /// The column of the right input from whose time on a version is valid.
+    pub right_time: usize,
+    /// Which version is meant.
     pub asof: AsofMatch,
     /// A further condition over the left columns followed by the right; it chooses no other version.
     pub residual: Option<Scalar>,
 }
 
-/// Which version of a table a row is joined with: that with the greatest time of those that are so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A join of append-only rows with what the other input holds when they arrive. Output: left columns, right columns.
+#[derive(Debug, Clone)]
+pub struct CurrentJoinSpec {
+    /// `Inner` or `Left`.
+    pub kind: JoinKind,
+    /// Equal columns.
+    pub keys: Vec<JoinKey>,
+    /// A further condition over the left columns followed by the right.
+    pub residual: Option<Scalar>,
+    /// Whether the right input retracts rows.
+    pub right_retracts: bool,
+    /// The right input ends, and is read to its end before left rows are joined.
+    pub right_ends: bool,
+}
+
+/// A join of append-only rows with the rows of a table outside that is asked for their keys. Output: left columns, the
+/// columns of the answers.
+#[derive(Debug, Clone)]
+pub struct LookupJoinSpec {
+    /// `Inner` or `Left`.
+    pub kind: JoinKind,
+    /// Name of the table, for people.
+    pub table: String,
+    /// The opened table.
+    pub lookup: Arc<dyn Lookup>,
+    /// Equal columns, of the input and of the answers, in the order of the keys that the table was opened with.
+    pub keys: Vec<JoinKey>,
+    /// A further condition over the left columns followed by those of the answers.
+    pub residual: Option<Scalar>,
+}
+
+/// Which row of the right input a row is joined with: the one with the nearest time of those that are so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AsofMatch {
     /// `right_time <= left_time`: `FOR SYSTEM_TIME AS OF`.
     AtOrBefore,
     /// `right_time < left_time`.
     Before,
+    /// `right_time >= left_time`. The right input inserts only.
+    AtOrAfter,
+    /// `right_time > left_time`. The right input inserts only.
+    After,
 }

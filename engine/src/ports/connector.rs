@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::{ScanRequest, Sink, Source};
+use super::{Lookup, LookupRequest, ScanRequest, Sink, Source};
 use crate::error::Result;
 
 /// The type of an option's text.
@@ -119,6 +119,14 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where this table cannot be read.
     fn source(&self, table: &TableSpec, request: &ScanRequest) -> Result<Arc<dyn Source>>;
+
+    /// Opens the table for lookups by key; `None` where it is better read as a whole, as [`Self::source`] does.
+    ///
+    /// # Errors
+    /// Where this table cannot be looked up.
+    fn lookup(&self, _table: &TableSpec, _request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>> {
+        Ok(None)
+    }
 
     /// Opens the table for writing.
     ///

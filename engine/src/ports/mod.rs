@@ -1,10 +1,11 @@
-//! The ports that connectors implement: [`Source`], [`Sink`] and [`Connector`], and what they are told; and where
+//! The ports that connectors implement: [`Source`], [`Lookup`], [`Sink`] and [`Connector`], and what they are told; and where
 //! checkpoints are kept: [`StateStore`].
 //!
 //! The engine and the SQL front end know connectors only through these traits and through
 //! [`ConnectorDescriptor`]; no connector is named here.
 
 mod connector;
+mod lookup;
 mod memory;
 pub mod option_value;
 mod sink;
@@ -14,6 +15,7 @@ mod state_store;
 pub use connector::{
     Capabilities, Connector, ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, TableSpec,
 };
+pub use lookup::{Answer, Lookup, LookupCache, LookupRequest};
 pub use memory::MemorySource;
 pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
 pub use source::{Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle};

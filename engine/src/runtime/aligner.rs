@@ -20,6 +20,8 @@ pub(super) enum Step {
     Idle,
     /// All channels have passed the barrier.
     Barrier(Epoch),
+    /// All channels of a port have ended; others have not.
+    PortEnd(usize),
     /// All channels have ended.
     End,
 }
@@ -111,6 +113,11 @@ impl Aligner {
                 Message::End => {
                     channel.ended = true;
                     channel.watermark = EventTime::MAX;
+                    let port = channel.port;
+                    let mut open = self.channels.iter().filter(|channel| !channel.ended).peekable();
+                    if open.peek().is_some() && open.all(|channel| channel.port != port) {
+                        steps.push(Step::PortEnd(port));
+                    }
                     self.advance(steps);
                 }
             }
@@ -182,6 +189,7 @@ mod tests {
                 Step::Watermark(at) => format!("watermark {} ", at.0),
                 Step::Idle => "idle ".to_owned(),
                 Step::Barrier(epoch) => format!("barrier {epoch} "),
+                Step::PortEnd(port) => format!("port {port} ends "),
                 Step::End => "end ".to_owned(),
             })
             .collect()
@@ -221,6 +229,15 @@ mod tests {
 
     #[test]
     fn all_ended_is_the_end() {
-        assert_eq!(run(vec![0, 1], vec![(0, Message::End), (1, Message::End)]), format!("watermark {} end ", i64::MAX));
+        assert_eq!(
+            run(vec![0, 1], vec![(0, Message::End), (1, Message::End)]),
+            format!("port 0 ends watermark {} end ", i64::MAX)
+        );
+    }
+
+    #[test]
+    fn a_port_ends_with_its_last_channel() {
+        let messages = vec![(1, Message::End), (0, Message::End), (2, Message::Watermark(EventTime(3)))];
+        assert_eq!(run(vec![0, 0, 1], messages), "port 0 ends watermark 3 ");
     }
 }

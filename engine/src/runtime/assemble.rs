@@ -13,7 +13,7 @@ use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
 use super::part::JobPart;
 use super::protocol::{Links, Staged};
-use super::recover::{recover_sinks, restore, saved_splits};
+use super::recover::{KnownSplits, recover_sinks, restore, saved_splits};
 use super::ring::Ring;
 use super::shared::{JobShared, SplitProgress};
 use super::signal::Signal;
@@ -22,9 +22,10 @@ use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
 use crate::checkpoint::archive::SavedJob;
 use crate::error::{EngineError, Result};
+use crate::expr::fused;
 use crate::message::Epoch;
 use crate::operators::build::build;
-use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId};
+use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
 use crate::ports::{Accepts, Guarantee, SinkContext, Split};
 
 /// A job that is ready to run.
@@ -63,6 +64,10 @@ pub(super) struct Blueprint<'a> {
 pub(super) struct Read {
     pub(super) relation: RelationId,
     pub(super) name: String,
+    /// The node that reads it.
+    pub(super) node: usize,
+    /// It continues after a restart, and had read the view to its end.
+    pub(super) ended: bool,
     /// One a shard.
     pub(super) feeds: Vec<Arc<Feed>>,
 }
@@ -92,7 +97,7 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
     let Blueprint { name, dataflow, durable, saved } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
-    let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved));
+    let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
     let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
     let shared = Arc::new(JobShared::new(id, signals, progress));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
@@ -101,7 +106,8 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
         if let OperatorSpec::ViewSource(spec) = &node.spec {
             let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
             feeds.insert(node.id.0, own.clone());
-            reads.push(Read { relation: spec.relation, name: spec.name.clone(), feeds: own });
+            let (relation, name) = (spec.relation, spec.name.clone());
+            reads.push(Read { relation, name, node: node.id.0, ended: false, feeds: own });
         }
         if let OperatorSpec::Materialize(spec) = &node.spec {
             let schema = Arc::clone(&node.edge.schema);
@@ -203,17 +209,18 @@ fn check(dataflow: &Dataflow) -> Result<()> {
 }
 
 /// Lists the splits of every source and deals them to the shards in turn, each source starting where the last stopped.
-/// `known`: the splits of sources that are read on.
-fn deal_splits(dataflow: &Dataflow, shards: usize, known: &HashMap<usize, Vec<Split>>) -> Result<Dealt> {
+/// `known`: the splits of sources that are read on, with the shards that had them.
+fn deal_splits(dataflow: &Dataflow, shards: usize, known: &KnownSplits) -> Result<Dealt> {
     let (mut all, mut progress) = (HashMap::new(), Vec::new());
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        let splits = known.get(&node.id.0).cloned().map_or_else(|| spec.source.splits(shards), Ok)?;
-        for split in splits {
+        let listed = || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
+        let splits: Vec<(Split, Option<usize>)> = known.get(&node.id.0).cloned().map_or_else(listed, Ok)?;
+        for (split, shard) in splits {
             let place = progress.len();
             progress.push(SplitProgress::new(&spec.table, &split.id));
-            if let Some(part) = dealt.get_mut(place % shards) {
+            if let Some(part) = dealt.get_mut(shard.unwrap_or(place % shards)) {
                 part.push((split, place));
             }
         }
@@ -295,7 +302,8 @@ impl Assembly<'_> {
         Ok(match &node.spec {
             OperatorSpec::Source(spec) => {
                 let splits = self.splits.get(&node.id.0).and_then(|dealt| dealt.get(shard)).cloned();
-                NodeKind::Source(Box::new(SourceDriver::new(spec.clone(), splits.unwrap_or_default(), signal)))
+                let spec = SourceSpec { steps: fused(&spec.steps, &spec.source.schema())?, ..spec.clone() };
+                NodeKind::Source(Box::new(SourceDriver::new(spec, splits.unwrap_or_default(), signal)))
             }
             OperatorSpec::ViewSource(spec) => {
                 let feed = self.feeds.get(&node.id.0).and_then(|feeds| feeds.get(shard)).map(Arc::clone);
@@ -324,6 +332,8 @@ impl Assembly<'_> {
             | OperatorSpec::Join(_)
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
+            | OperatorSpec::CurrentJoin(_)
+            | OperatorSpec::LookupJoin(_)
             | OperatorSpec::WindowJoin(_)
             | OperatorSpec::Rank(_)
             | OperatorSpec::Over(_) => {

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use super::graph::{Node, NodeKind};
+use super::graph::{Graph, Node, NodeKind};
 use crate::checkpoint::format_manifest::NodeRecord;
 use crate::checkpoint::identity::{operator_ids, plan_hash};
 use crate::checkpoint::spread::{Spread, of_input, spreads};
 use crate::error::Result;
+use crate::message::Epoch;
 use crate::operators::OperatorState;
 use crate::plan::Dataflow;
 use crate::view::ViewVersion;
@@ -96,5 +97,38 @@ impl Node {
             }
         };
         Ok(NodeCapture { node, record, state })
+    }
+}
+
+impl Graph {
+    /// Notes the state of a node that passes the barrier of a checkpoint.
+    pub(super) fn capture(&mut self, index: usize, epoch: Epoch) -> Result<()> {
+        if self.shared.is_checkpoint(epoch)
+            && let Some(node) = self.nodes.get_mut(index)
+        {
+            self.captured.push((epoch, node.capture(index)?));
+        }
+        Ok(())
+    }
+
+    /// What the nodes told at the checkpoint of this epoch, which all have passed; `None` where it is none. Nodes that had
+    /// ended before tell it now.
+    ///
+    /// # Errors
+    /// Where an operator cannot tell its state.
+    pub(super) fn take_captured(&mut self, epoch: Epoch) -> Result<Option<Vec<NodeCapture>>> {
+        if !self.shared.is_checkpoint(epoch) {
+            self.captured.retain(|(of, _)| *of > epoch);
+            return Ok(None);
+        }
+        let all = std::mem::take(&mut self.captured);
+        let mut captured: Vec<NodeCapture> =
+            all.into_iter().filter(|(of, _)| *of == epoch).map(|(_, capture)| capture).collect();
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            if captured.iter().all(|capture| capture.node != index) {
+                captured.push(node.capture(index)?);
+            }
+        }
+        Ok(Some(captured))
     }
 }

@@ -266,6 +266,9 @@ impl Coordinator {
             }
         }
         let jobs: Arc<[JobId]> = of.jobs.iter().copied().collect();
+        if of.dirty {
+            of.saves.moved();
+        }
         let saves = self.saves_with(&of, &ending, now);
         of.begin(epoch, ending, shards, now);
         if saves {

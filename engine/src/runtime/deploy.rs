@@ -55,7 +55,7 @@ impl Coordinator {
         let mut attaches: Vec<Vec<Attach>> = assembled.parts.iter().map(|_| Vec::new()).collect();
         let mut connected = BTreeSet::new();
         let restored = assembled.restored.is_some();
-        for read in &assembled.reads {
+        for read in assembled.reads.iter().filter(|read| !read.ended) {
             let (producer, state) = self.producer(read.relation, &read.name)?;
             if state == JobState::Finished {
                 publish::feed_finished(&self.links, read, restored)?;

@@ -114,9 +114,6 @@ impl Component {
             waiters: std::mem::take(&mut self.waiters),
         });
         self.began_at = Some(now);
-        if self.dirty {
-            self.saves.moved();
-        }
         self.dirty = false;
         self.wanted = false;
     }

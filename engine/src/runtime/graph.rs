@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::aligner::{Aligner, Step};
 use super::capture::NodeCapture;
 use super::exchange::Outlet;
+use super::hold::Hold;
 use super::materialize::Materialize;
 use super::shared::{Counters, JobShared};
 use super::sink::SinkNode;
@@ -28,6 +29,8 @@ pub(super) struct Node {
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
     pub(super) timer: Option<ProcessingTime>,
+    /// What waits while the operator does.
+    hold: Hold,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
@@ -67,6 +70,7 @@ impl Node {
             forwards: Vec::new(),
             outlets: Vec::new(),
             timer: None,
+            hold: Hold::default(),
             watermark: EventTime::MIN,
             passed: Epoch(0),
             ended: false,
@@ -94,7 +98,7 @@ impl Node {
                 true
             }
         };
-        kept && self.outlets.iter().all(Outlet::has_credit)
+        kept && self.hold.has_room() && self.outlets.iter().all(Outlet::has_credit)
     }
 
     /// Closes the epoch at a terminal node: makes the version, prepares the sink.
@@ -113,10 +117,10 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     work: VecDeque<(Channel, Message)>,
     outbox: Outbox,
-    shared: Arc<JobShared>,
+    pub(super) shared: Arc<JobShared>,
     shard: usize,
     /// What nodes told at the barrier of a checkpoint that is not reported yet.
-    captured: Vec<(Epoch, NodeCapture)>,
+    pub(super) captured: Vec<(Epoch, NodeCapture)>,
 }
 
 impl Graph {
@@ -180,37 +184,6 @@ impl Graph {
         self.capture(index, epoch)
     }
 
-    /// Notes the state of a node that passes the barrier of a checkpoint.
-    fn capture(&mut self, index: usize, epoch: Epoch) -> Result<()> {
-        if self.shared.is_checkpoint(epoch)
-            && let Some(node) = self.nodes.get_mut(index)
-        {
-            self.captured.push((epoch, node.capture(index)?));
-        }
-        Ok(())
-    }
-
-    /// What the nodes told at the checkpoint of this epoch, which all have passed; `None` where it is none. Nodes that had
-    /// ended before tell it now.
-    ///
-    /// # Errors
-    /// Where an operator cannot tell its state.
-    pub(super) fn take_captured(&mut self, epoch: Epoch) -> Result<Option<Vec<NodeCapture>>> {
-        if !self.shared.is_checkpoint(epoch) {
-            self.captured.retain(|(of, _)| *of > epoch);
-            return Ok(None);
-        }
-        let all = std::mem::take(&mut self.captured);
-        let mut captured: Vec<NodeCapture> =
-            all.into_iter().filter(|(of, _)| *of == epoch).map(|(_, capture)| capture).collect();
-        for (index, node) in self.nodes.iter_mut().enumerate() {
-            if captured.iter().all(|capture| capture.node != index) {
-                captured.push(node.capture(index)?);
-            }
-        }
-        Ok(Some(captured))
-    }
-
     /// Fires the timers that are due. Gives whether there were any.
     ///
     /// # Errors
@@ -228,9 +201,21 @@ impl Graph {
                 operator.on_timer(now, &mut Context::new(now, &mut self.outbox))?;
             }
             self.collect(index)?;
+            self.resume(index, now)?;
             self.run(now)?;
         }
         Ok(fired)
+    }
+
+    /// Lets what waited for an operator go, as long as it does not wait again.
+    fn resume(&mut self, index: usize, now: ProcessingTime) -> Result<()> {
+        if let Some(message) = self.nodes.get_mut(index).and_then(|node| node.hold.kept()) {
+            self.route(index, message)?;
+        }
+        while let Some(step) = self.nodes.get_mut(index).and_then(|node| node.hold.next()) {
+            self.apply(index, step, now)?;
+        }
+        Ok(())
     }
 
     /// When the next timer is due.
@@ -259,6 +244,7 @@ impl Graph {
     /// Lets a node do what its inputs ask for.
     fn apply(&mut self, index: usize, step: Step, now: ProcessingTime) -> Result<()> {
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
+        let Some(step) = node.hold.pass(step) else { return Ok(()) };
         match &mut node.kind {
             NodeKind::Operator(operator) => {
                 let mut context = Context::new(now, &mut self.outbox);
@@ -269,9 +255,11 @@ impl Graph {
                     Step::Barrier(epoch) => {
                         operator.on_barrier(epoch, &mut context).map(|()| Some(Message::Barrier(epoch)))
                     }
+                    Step::PortEnd(port) => operator.on_port_end(port, &mut context).map(|()| None),
                     Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
                 }?;
                 self.collect(index)?;
+                let control = self.nodes.get_mut(index).and_then(|node| node.hold.keep(control));
                 control.map_or(Ok(()), |message| self.route(index, message))
             }
             NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step),
@@ -287,7 +275,7 @@ impl Graph {
         match step {
             Step::Barrier(epoch) => return self.close_epoch(index, epoch),
             Step::End => node.ended = true,
-            Step::Delta(..) | Step::Watermark(_) | Step::Idle => {}
+            Step::Delta(..) | Step::Watermark(_) | Step::Idle | Step::PortEnd(_) => {}
         }
         match &mut node.kind {
             NodeKind::Materialize(view) => match step {
@@ -301,7 +289,7 @@ impl Graph {
                     Ok(())
                 }
                 Step::End => view.on_end(),
-                Step::Barrier(_) => Ok(()),
+                Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Sink(sink) => match step {
                 Step::Delta(_, delta) => sink.writer.write(&delta),
@@ -310,7 +298,7 @@ impl Graph {
                     sink.on_end();
                     Ok(())
                 }
-                Step::Idle | Step::Barrier(_) => Ok(()),
+                Step::Idle | Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
         }
@@ -329,6 +317,9 @@ impl Graph {
             && let Some(counters) = self.counters()
         {
             counters.count_evicted(evicted);
+        }
+        if let (Some(hold), Some(node)) = (self.outbox.hold.take(), self.nodes.get_mut(index)) {
+            node.hold.set(hold);
         }
         if let (Some(at), Some(node)) = (self.outbox.timer.take(), self.nodes.get_mut(index)) {
             node.timer = Some(node.timer.map_or(at, |timer| timer.min(at)));

@@ -21,6 +21,7 @@ mod epochs;
 mod exchange;
 mod flush;
 mod graph;
+mod hold;
 mod job;
 mod materialize;
 mod part;

@@ -58,9 +58,17 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &Sav
                 let parts = states.iter().map(|state| part_of(state, placement, shard, shards));
                 join(&parts.collect::<Result<Vec<_>>>()?, &node.spec)?
             };
-            let staged = NodeRestore { records: &records, shard, shards, state }.apply(part, index)?;
+            // A shard that goes on by itself goes on from what it told itself.
+            let own = records.iter().copied().filter(|record| shards != saved.shards || record.shard == shard);
+            let own: Vec<&NodeRecord> = own.collect();
+            let staged = NodeRestore { records: &own, all: &records, shard, shards, state }.apply(part, index)?;
             assembled.staged.extend(staged.map(|staged| (shard, staged)));
         }
+    }
+    for read in &mut assembled.reads {
+        let operator = plan.operators.get(read.node);
+        let mut records = saved.record.nodes.iter().filter(|record| Some(&record.operator) == operator).peekable();
+        read.ended = records.peek().is_some() && records.all(|record| record.ended);
     }
     if let Some(first) = assembled.parts.first_mut() {
         first.inserted = saved.record.inserted;
@@ -102,8 +110,10 @@ fn changed(base: &Section, changes: &[&Section], node: &Node) -> Result<RecordBa
 
 /// One node of one new shard, and what is known of it.
 struct NodeRestore<'a> {
-    /// What its shards told.
+    /// What the shards that it takes over told.
     records: &'a [&'a NodeRecord],
+    /// What all shards told.
+    all: &'a [&'a NodeRecord],
     shard: usize,
     shards: usize,
     state: OperatorState,
@@ -118,7 +128,7 @@ impl NodeRestore<'_> {
         node.timer = self.records.iter().filter_map(|record| record.timer_us).min().map(ProcessingTime);
         match &mut node.kind {
             NodeKind::Source(source) => {
-                let all: Vec<_> = self.records.iter().flat_map(|record| record.splits.iter().cloned()).collect();
+                let all: Vec<_> = self.all.iter().flat_map(|record| record.splits.iter().cloned()).collect();
                 source.restore(&all, &shared);
             }
             NodeKind::View(view) => view.restore(progress, self.records.iter().all(|record| record.ended)),
@@ -133,7 +143,7 @@ impl NodeRestore<'_> {
                 return view.restore(&rows, progress).map(Some);
             }
             NodeKind::Sink(sink) => {
-                let tokens = self.records.iter().flat_map(|record| &record.tokens).enumerate();
+                let tokens = self.all.iter().flat_map(|record| &record.tokens).enumerate();
                 let own = tokens.filter(|(place, _)| place % self.shards == self.shard);
                 sink.recommit(&own.map(|(_, token)| token.clone()).collect::<Vec<_>>())?;
             }
@@ -151,14 +161,20 @@ impl NodeRestore<'_> {
     }
 }
 
-/// The splits of each source of a job as of a checkpoint, by place in the dataflow: they are read on, whatever the source
-/// would list now.
-pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob) -> HashMap<usize, Vec<Split>> {
+/// The splits of sources by place in the dataflow, each with the shard that it belongs to, if it does.
+pub(super) type KnownSplits = HashMap<usize, Vec<(Split, Option<usize>)>>;
+
+/// The splits of each source of a job as of a checkpoint: they are read on, whatever the source would list now.
+pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) -> KnownSplits {
     let mut all = HashMap::new();
     for (index, operator) in plan.operators.iter().enumerate() {
         let records = saved.record.nodes.iter().filter(|record| record.operator == *operator);
-        let splits: Vec<Split> =
-            records.flat_map(|record| record.splits.iter().map(|split| Split { id: split.id.clone() })).collect();
+        // They stay on their shards where there are as many: what follows them on a shard has its own state.
+        let home = |record: &NodeRecord| (shards == saved.shards).then_some(record.shard);
+        let of = |record: &'_ NodeRecord| -> Vec<(Split, Option<usize>)> {
+            record.splits.iter().map(|split| (Split { id: split.id.clone() }, home(record))).collect()
+        };
+        let splits: Vec<(Split, Option<usize>)> = records.flat_map(of).collect();
         if !splits.is_empty() {
             all.insert(index, splits);
         }

@@ -19,6 +19,8 @@ use crate::time::{EventTime, ProcessingTime};
 /// The watermarks of the splits that one shard reads of one source.
 pub(super) struct SourceWatermarks {
     spec: Option<WatermarkSpec>,
+    /// The row with the greatest time has the greatest watermark.
+    rises: bool,
     splits: Vec<SplitWatermark>,
     last: EventTime,
     idle: bool,
@@ -52,14 +54,19 @@ impl SourceWatermarks {
             quiet_since: None,
             progress: Some(progress),
         };
-        Self { spec, splits: progress.map(split).collect(), last: EventTime::MIN, idle: false }
+        Self::of(spec, progress.map(split).collect())
     }
 
     /// For one split that holds nothing back before its first row.
     pub(super) fn idle(spec: Option<WatermarkSpec>) -> Self {
         let split =
             SplitWatermark { watermark: EventTime::MIN, state: SplitState::Idle, quiet_since: None, progress: None };
-        Self { spec, splits: vec![split], last: EventTime::MIN, idle: false }
+        Self::of(spec, vec![split])
+    }
+
+    fn of(spec: Option<WatermarkSpec>, splits: Vec<SplitWatermark>) -> Self {
+        let rises = spec.as_ref().is_some_and(|spec| spec.expr.rises_with(spec.time_column));
+        Self { spec, rises, splits, last: EventTime::MIN, idle: false }
     }
 
     /// How far a split has come, and whether it holds nothing back.
@@ -96,7 +103,7 @@ impl SourceWatermarks {
         state.quiet_since = None;
         state.state = SplitState::Active;
         if let Some(spec) = &self.spec
-            && let Some(highest) = highest(&spec.expr.evaluate(batch, EvalContext { now })?)?
+            && let Some(highest) = highest_watermark(spec, self.rises, batch, now)?
         {
             state.watermark = state.watermark.max(highest);
         }
@@ -185,6 +192,38 @@ impl SplitWatermark {
     fn progress<'a>(&self, shared: &'a JobShared) -> Option<&'a SplitProgress> {
         self.progress.and_then(|index| shared.splits.get(index))
     }
+}
+
+/// The highest watermark that a row stands for.
+fn highest_watermark(
+    spec: &WatermarkSpec,
+    rises: bool,
+    batch: &RecordBatch,
+    now: ProcessingTime,
+) -> Result<Option<EventTime>> {
+    let context = EvalContext { now };
+    if !rises {
+        return highest(&spec.expr.evaluate(batch, context)?);
+    }
+    let Some(row) = batch.columns().get(spec.time_column).map(latest).transpose()?.flatten() else { return Ok(None) };
+    highest(&spec.expr.evaluate(&batch.slice(row, 1), context)?)
+}
+
+/// The row with the greatest non-null value of a timestamp column.
+fn latest(column: &ArrayRef) -> Result<Option<usize>> {
+    fn of<T: ArrowPrimitiveType<Native = i64>>(column: &ArrayRef) -> Option<usize> {
+        let greatest = max::<T>(column)?;
+        let column = column.as_primitive::<T>();
+        let is_greatest = |row: &usize| column.is_valid(*row) && column.value(*row) == greatest;
+        (0..column.len()).find(is_greatest)
+    }
+    Ok(match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => of::<TimestampSecondType>(column),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => of::<TimestampMillisecondType>(column),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(column),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => of::<TimestampNanosecondType>(column),
+        other => return Err(EngineError::Internal(format!("an event time of type {other}"))),
+    })
 }
 
 /// The highest non-null value of a timestamp column, in microseconds.

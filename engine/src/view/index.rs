@@ -109,16 +109,55 @@ impl Index {
         }
     }
 
-    /// Takes the newest row of a key out; tells where it stands. `None` where there is none.
-    pub(super) fn remove(&mut self, chunks: &HashMap<u64, Chunk>, id: u64, fresh: &Chunk, key: &[u8]) -> Option<Place> {
-        let base = xxh3_64(key);
-        let known = Known { chunks, id, fresh };
-        let first = self.entries.find_mut(base, |entry| known.is(entry, base, key, 0))?;
-        let last = first.copies.saturating_sub(1);
-        first.copies = last;
-        let hash = hash(base, last);
-        let found = self.entries.find_entry(hash, |entry| known.is(entry, hash, key, last)).ok()?;
-        Some(found.remove().0.place)
+    /// Number of rows with a key.
+    pub(super) fn copies(&self, chunks: &HashMap<u64, Chunk>, id: u64, fresh: &Chunk, key: &[u8]) -> u32 {
+        let (base, known) = (xxh3_64(key), Known { chunks, id, fresh });
+        self.entries.find(base, |entry| known.is(entry, base, key, 0)).map_or(0, |first| first.copies)
+    }
+
+    /// Where the row of a key with this ordinal stands.
+    pub(super) fn place(
+        &self,
+        chunks: &HashMap<u64, Chunk>,
+        (id, fresh): (u64, &Chunk),
+        key: &[u8],
+        ordinal: u32,
+    ) -> Option<Place> {
+        let (hash, known) = (hash(xxh3_64(key), ordinal), Known { chunks, id, fresh });
+        self.entries.find(hash, |entry| known.is(entry, hash, key, ordinal)).map(|entry| entry.place)
+    }
+
+    /// Takes a row of a key out: the one with that ordinal, of so many; tells where it stands. The last one gets its
+    /// ordinal.
+    pub(super) fn remove(
+        &mut self,
+        chunks: &mut HashMap<u64, Chunk>,
+        (id, fresh): (u64, &mut Chunk),
+        key: &[u8],
+        (ordinal, copies): (u32, u32),
+    ) -> Option<Place> {
+        let (base, last) = (xxh3_64(key), copies.checked_sub(1)?);
+        let place = {
+            let known = Known { chunks, id, fresh };
+            self.entries.find_mut(base, |entry| known.is(entry, base, key, 0))?.copies = last;
+            let hash = hash(base, last);
+            self.entries.find_entry(hash, |entry| known.is(entry, hash, key, last)).ok()?.remove().0.place
+        };
+        if ordinal == last {
+            return Some(place);
+        }
+        let freed = {
+            let known = Known { chunks, id, fresh };
+            let hash = hash(base, ordinal);
+            let entry = self.entries.find_mut(hash, |entry| known.is(entry, hash, key, ordinal))?;
+            std::mem::replace(&mut entry.place, place)
+        };
+        let chunk = if place.chunk == id { Some(fresh) } else { chunks.get_mut(&place.chunk) };
+        let ordinals = chunk.and_then(|chunk| chunk.keys.as_mut()).map(|keys| &mut keys.ordinals);
+        if let Some(slot) = ordinals.and_then(|ordinals| ordinals.get_mut(place.row as usize)) {
+            *slot = ordinal;
+        }
+        Some(freed)
     }
 
     /// The row at `from` now is row `row` of chunk `id`.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
@@ -79,7 +79,9 @@ impl ViewStore {
         let mut fresh = self.chunk(inserted)?;
         let id = self.next_id();
         let Some(index) = &mut self.index else { return Ok(()) };
-        let retracted = index.keys(&filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?)?;
+        let gone = filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?;
+        let retracted = index.keys(&gone)?;
+        let whole = self.key.len() == self.schema.fields().len();
         let (mut next_insert, mut next_retract) = (0, 0);
         for retract in retracts.iter() {
             if !retract {
@@ -87,7 +89,23 @@ impl ViewStore {
                 next_insert += 1;
                 continue;
             }
-            let Some(place) = index.remove(&self.chunks, id, &fresh, retracted.bytes(next_retract)) else {
+            let key = retracted.bytes(next_retract);
+            let copies = index.copies(&self.chunks, id, &fresh, key);
+            // Within an epoch the new row of a key may come before its old one goes.
+            let ordinal = match copies {
+                0 | 1 => 0,
+                _ if whole => copies - 1,
+                _ => {
+                    let place = |ordinal| index.place(&self.chunks, (id, &fresh), key, ordinal);
+                    let row = (&gone, next_retract);
+                    let found = (0..copies).rev().find(|ordinal| {
+                        place(*ordinal).is_some_and(|place| same_row(&self.chunks, (id, &fresh), place, row))
+                    });
+                    found.unwrap_or(copies - 1)
+                }
+            };
+            let place = index.remove(&mut self.chunks, (id, &mut fresh), key, (ordinal, copies));
+            let Some(place) = place else {
                 return Err(EngineError::Internal("a retraction of a row that is not in the view".into()));
             };
             next_retract += 1;
@@ -224,6 +242,18 @@ impl Chunk {
         let ordinal = |row| self.keys.as_ref().map_or(0, |keys| keys.ordinal(row));
         (0..self.batch.num_rows()).filter(is_live).map(move |row| (Place::new(id, row), ordinal(row)))
     }
+}
+
+/// Whether the row at a place has the same values as row `row` of a batch.
+fn same_row(
+    chunks: &HashMap<u64, Chunk>,
+    (id, fresh): (u64, &Chunk),
+    place: Place,
+    (batch, row): (&RecordBatch, usize),
+) -> bool {
+    let chunk = if place.chunk == id { Some(fresh) } else { chunks.get(&place.chunk) };
+    let same = |(left, right): (&ArrayRef, &ArrayRef)| left.slice(place.row as usize, 1) == right.slice(row, 1);
+    chunk.is_some_and(|chunk| chunk.batch.columns().iter().zip(batch.columns()).all(same))
 }
 
 /// The rows of all parts in buffers of their own size: what the parts were cut from can go.

@@ -100,6 +100,16 @@ fn equal_rows_count() {
 }
 
 #[test]
+fn a_new_row_of_a_key_may_come_before_the_old_one_goes() {
+    let mut store = store(Some(&[0]));
+    store.apply(&Delta::append(batch(&[1, 2], &[7, 8]))).unwrap();
+    store.apply(&signed(&[('+', 1, 9), ('+', 2, 6), ('-', 1, 7), ('+', 1, 5), ('-', 1, 9), ('-', 2, 8)])).unwrap();
+    assert_eq!(rows(&store.version().unwrap()), [(2, 6), (1, 5)]);
+    store.apply(&signed(&[('-', 1, 5), ('-', 2, 6)])).unwrap();
+    assert_eq!(rows(&store.version().unwrap()), []);
+}
+
+#[test]
 fn a_version_does_not_change() {
     let mut store = store(Some(&[0]));
     store.apply(&Delta::append(batch(&[1, 2], &[7, 8]))).unwrap();

@@ -5,6 +5,7 @@
 
 mod connector_table;
 mod endless;
+pub mod files;
 mod fold;
 mod scan;
 mod view_table;

@@ -1,5 +1,6 @@
 //! From scans of catalog relations to tables that DataFusion can read.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
+use millstream_engine::plan::RelationId;
 use millstream_engine::time::Clock;
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::catalog::RelationKind;
@@ -29,6 +31,8 @@ pub struct Scans {
     pub snapshot: Arc<GlobalSnapshot>,
     /// The clock that readers are told.
     pub clock: Arc<dyn Clock>,
+    /// Files that stand for relations.
+    pub files: Arc<HashMap<RelationId, Arc<dyn TableProvider>>>,
     /// What the scans have to tell when the rows are out.
     pub notes: ReadNotes,
 }
@@ -89,6 +93,9 @@ impl Scans {
 
     fn table(&self, source: &RelationSource) -> Result<Arc<dyn TableProvider>, SqlError> {
         let relation = &source.relation;
+        if let Some(table) = self.files.get(&relation.id) {
+            return Ok(Arc::clone(table));
+        }
         match &relation.kind {
             RelationKind::ConnectorTable(table) => {
                 let Some(connector) = self.catalog.connector(&table.connector) else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -69,9 +69,15 @@ impl PartitionStream for ShardScan {
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let schema = Arc::clone(&self.schema);
         let batches: Vec<Result<RecordBatch>> = match self.version.scan(&self.columns) {
-            Ok(batches) => batches.into_iter().map(|batch| Ok(batch.with_schema(Arc::clone(&schema))?)).collect(),
+            Ok(batches) => batches.iter().map(|batch| renamed(batch, &schema)).collect(),
             Err(error) => vec![Err(DataFusionError::External(Box::new(error)))],
         };
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), futures::stream::iter(batches)))
     }
+}
+
+/// The columns of a batch under a schema that may know better which of them are never null.
+fn renamed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &rows)?)
 }

@@ -65,7 +65,12 @@ impl Catalog {
         let state = self.state.load();
         let mut relations = state.relations.clone();
         relations.extend(temporary.iter().map(|(name, relation)| (name.clone(), Arc::clone(relation))));
-        CatalogSnapshot { relations, functions: state.functions.clone(), connectors: self.descriptors.clone() }
+        CatalogSnapshot {
+            relations,
+            functions: state.functions.clone(),
+            files: BTreeMap::new(),
+            connectors: self.descriptors.clone(),
+        }
     }
 
     /// An id that no relation has had.

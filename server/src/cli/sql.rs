@@ -1,6 +1,6 @@
 //! `millstream sql`: statements in an engine of this process.
 
-use std::io::{self, Read, stdout};
+use std::io::{self, Read, Write, stdout};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::report::error_text;
 use super::server::stop_requested;
 use crate::config::Config;
-use crate::session::{Body, Database, Notice, Rows, Session};
+use crate::session::{Body, CopyIn, CopyOut, Database, Notice, Rows, Session};
 
 /// Runs SQL in this process, from -c, -f or standard input
 #[derive(Debug, Args)]
@@ -95,6 +95,8 @@ impl Runner {
             outcome.notices.iter().for_each(notify);
             match outcome.body {
                 Body::Done(tag) => eprintln!("{tag}"),
+                Body::CopyOut(copy) => self.copy_out(copy, text, offset).await?,
+                Body::CopyIn(copy) => self.copy_in(&copy, text, offset).await?,
                 Body::Rows(rows) => self.print(rows, false, text, offset).await?,
                 Body::Subscription(rows) => self.print(rows, true, text, offset).await?,
             }
@@ -124,6 +126,37 @@ impl Runner {
         Notice::after(&rows.notes).iter().for_each(notify);
         let count = printer.rows();
         eprintln!("({count} row{})", if count == 1 { "" } else { "s" });
+        Ok(())
+    }
+
+    /// Prints the bytes of a `COPY … TO STDOUT`.
+    async fn copy_out(&mut self, mut copy: CopyOut, text: &str, offset: usize) -> Result<(), Stopped> {
+        let mut out = io::BufWriter::new(stdout());
+        let (mut buffer, mut count) = (Vec::new(), 0);
+        copy.encoder.header(&copy.rows.schema, &mut buffer);
+        while let Some(batch) = self.progress.during(copy.rows.batches.next()).await {
+            let batch = batch.map_err(|error| tell(&error, text, offset))?;
+            (0..batch.num_rows()).for_each(|row| copy.encoder.row(&batch, row, &mut buffer));
+            count += batch.num_rows();
+            out.write_all(&buffer)?;
+            buffer.clear();
+        }
+        out.write_all(&buffer)?;
+        out.flush()?;
+        eprintln!("COPY {count}");
+        Ok(())
+    }
+
+    /// Reads the rows of a `COPY … FROM STDIN` from the standard input.
+    async fn copy_in(&mut self, copy: &CopyIn, text: &str, offset: usize) -> Result<(), Stopped> {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes)?;
+        let outcome = self.progress.during(self.session.copy_from(copy, bytes)).await;
+        let outcome = outcome.map_err(|error| tell(&error, text, offset))?;
+        outcome.notices.iter().for_each(notify);
+        if let Body::Done(tag) = outcome.body {
+            eprintln!("{tag}");
+        }
         Ok(())
     }
 

@@ -115,6 +115,6 @@ async fn rows(session: &mut Session, query: &str) -> Result<Vec<Vec<String>>, Sq
             }
             Ok(lines)
         }
-        Body::Subscription(_) | Body::Done(_) => Ok(Vec::new()),
+        Body::Subscription(_) | Body::CopyOut(_) | Body::CopyIn(_) | Body::Done(_) => Ok(Vec::new()),
     }
 }

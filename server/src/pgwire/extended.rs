@@ -244,6 +244,14 @@ impl Portal {
                     self.state = State::Done;
                     return Ok(Some(tag));
                 }
+                Body::CopyOut(copy) => {
+                    self.state = State::Done;
+                    return super::copy::send(wire, copy, cancel).await.map(Some);
+                }
+                Body::CopyIn(copy) => {
+                    self.state = State::Done;
+                    return super::copy::receive(wire, session, &copy, cancel).await.map(Some);
+                }
                 Body::Rows(rows) => (rows, false),
                 Body::Subscription(rows) => (rows, true),
             };
@@ -315,7 +323,7 @@ pub(super) async fn send_rows(
 }
 
 /// Sends what is waiting; a client that does not read can still cancel.
-async fn flush(wire: &mut Wire, cancel: Pin<&mut Notified<'_>>) -> Result<(), Stop> {
+pub(super) async fn flush(wire: &mut Wire, cancel: Pin<&mut Notified<'_>>) -> Result<(), Stop> {
     tokio::select! {
         biased;
         sent = wire.flush() => Ok(sent?),

@@ -8,6 +8,7 @@
 
 mod cancel;
 mod connection;
+mod copy;
 mod errors;
 mod extended;
 mod parameters;

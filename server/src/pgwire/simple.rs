@@ -63,6 +63,8 @@ async fn run(
     }
     let (rows, follows) = match outcome.body {
         Body::Done(tag) => return Ok(tag),
+        Body::CopyOut(copy) => return super::copy::send(wire, copy, requested).await,
+        Body::CopyIn(copy) => return super::copy::receive(wire, session, &copy, requested).await,
         Body::Rows(rows) => (rows, false),
         Body::Subscription(rows) => (rows, true),
     };

@@ -99,6 +99,7 @@ impl Database {
             catalog: Arc::clone(&self.0.catalog),
             snapshot: self.0.engine.snapshot(),
             clock: Arc::clone(&self.0.engine.config().clock),
+            files: Arc::default(),
             notes: ReadNotes::default(),
         }
     }

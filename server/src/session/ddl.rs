@@ -36,7 +36,7 @@ impl Session {
     }
 
     /// What only the connector can tell of a table: whether it can work, and whether reading it ends.
-    fn check_connector_table(&self, table: &mut ConnectorTable) -> Result<(), SqlError> {
+    pub(super) fn check_connector_table(&self, table: &mut ConnectorTable) -> Result<(), SqlError> {
         let Some(connector) = self.database.catalog().connector(&table.connector) else {
             let message = format!("connector \"{}\" does not exist", table.connector);
             return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
@@ -156,7 +156,7 @@ impl Session {
         Ok(())
     }
 
-    fn put(&mut self, guard: &DdlGuard<'_>, relation: Relation) {
+    pub(super) fn put(&mut self, guard: &DdlGuard<'_>, relation: Relation) {
         let relation = Arc::new(relation);
         if relation.temporary {
             self.temporary.insert(relation.name.clone(), relation);

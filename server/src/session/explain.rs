@@ -49,13 +49,18 @@ impl Session {
             }
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
+            | BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
             | BoundStatement::Show(_)
             | BoundStatement::Describe(_)
             | BoundStatement::ShowCreate(_)
+            | BoundStatement::ShowPartitions(_)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
             | BoundStatement::CancelJob(_)
@@ -120,7 +125,7 @@ impl Session {
     }
 
     async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
-        let plan = self.database.scans().resolve(batch_plan(query)?)?;
+        let plan = self.scans().resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
         let physical = self.database.batch().physical(&context, &plan).await?;
         Ok(physical_text(physical.as_ref()))

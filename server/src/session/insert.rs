@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// Computes the rows in batch and hands them to one writer.
-    async fn insert_batch(
+    pub(super) async fn insert_batch(
         &self,
         target: &Relation,
         sink: Arc<dyn Sink>,

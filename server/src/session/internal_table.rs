@@ -24,7 +24,7 @@ use crate::errors::from_arrow;
 /// Held while rows are checked against the keys of a table and inserted. The keys are read from the table once.
 pub(super) type TableGate = tokio::sync::Mutex<Option<Keys>>;
 
-/// The primary keys of all rows of a table, encoded.
+/// The unique columns of all rows of a table, encoded.
 pub(super) type Keys = HashSet<Box<[u8]>>;
 
 impl Session {
@@ -118,10 +118,10 @@ impl Session {
             ChangeKind::Upsert | ChangeKind::InsertNew => ("INSERT 0", new.num_rows()),
         };
         if old.num_rows() + new.num_rows() > 0 {
-            let converter = key_converter(table)?;
+            let converter = key_converter(table, &table.primary_key)?;
             let mut known = match keys.take() {
                 Some(known) => known,
-                None => self.read_keys(target, table, &converter)?,
+                None => self.read_keys(target, &table.primary_key, &converter)?,
             };
             for key in encoded(table, &converter, &old)? {
                 known.remove(&key);
@@ -147,13 +147,14 @@ impl Session {
         batch: &RecordBatch,
         known: &mut Option<Keys>,
     ) -> Result<Keys, SqlError> {
-        let converter = key_converter(table)?;
+        let unique = table.unique_columns(&target.columns);
+        let converter = key_converter(table, &unique)?;
         let known = match known {
             Some(known) => known,
-            None => known.insert(self.read_keys(target, table, &converter)?),
+            None => known.insert(self.read_keys(target, &unique, &converter)?),
         };
         let mut new = Keys::new();
-        let columns = batch.project(&table.primary_key).map_err(from_arrow)?;
+        let columns = batch.project(&unique).map_err(from_arrow)?;
         let rows = converter.convert_columns(columns.columns()).map_err(from_arrow)?;
         for (row, key) in rows.iter().enumerate() {
             if known.contains(key.as_ref()) || !new.insert(key.as_ref().into()) {
@@ -163,14 +164,14 @@ impl Session {
         Ok(new)
     }
 
-    fn read_keys(&self, target: &Relation, table: &InternalTable, converter: &RowConverter) -> Result<Keys, SqlError> {
+    fn read_keys(&self, target: &Relation, unique: &[usize], converter: &RowConverter) -> Result<Keys, SqlError> {
         let snapshot = self.database.engine().snapshot();
         let mut keys = Keys::new();
         let Some(view) = snapshot.views.get(&target.id) else {
             return Ok(keys);
         };
         for shard in &view.shards {
-            for batch in shard.scan(&table.primary_key)? {
+            for batch in shard.scan(unique)? {
                 let rows = converter.convert_columns(batch.columns()).map_err(from_arrow)?;
                 keys.extend(rows.iter().map(|key| Box::from(key.as_ref())));
             }
@@ -189,13 +190,13 @@ fn encoded(table: &InternalTable, converter: &RowConverter, rows: &RecordBatch) 
 /// The first of the rows of each key.
 fn first_of_each_key(table: &InternalTable, rows: &RecordBatch) -> Result<RecordBatch, SqlError> {
     let mut seen = Keys::new();
-    let keys = encoded(table, &key_converter(table)?, rows)?;
+    let keys = encoded(table, &key_converter(table, &table.primary_key)?, rows)?;
     let first: BooleanArray = keys.into_iter().map(|key| Some(seen.insert(key))).collect();
     filter_record_batch(rows, &first).map_err(from_arrow)
 }
 
-fn key_converter(table: &InternalTable) -> Result<RowConverter, SqlError> {
-    let schema = table.schema.project(&table.primary_key).map_err(from_arrow)?;
+fn key_converter(table: &InternalTable, unique: &[usize]) -> Result<RowConverter, SqlError> {
+    let schema = table.schema.project(unique).map_err(from_arrow)?;
     let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
     RowConverter::new(fields).map_err(from_arrow)
 }

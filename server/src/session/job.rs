@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::Dataflow;
-use millstream_engine::ports::{ScanRequest, Source};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Source};
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
-use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower};
 
 use super::Database;
@@ -18,6 +18,19 @@ pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
 
 impl Opener for CatalogOpener<'_> {
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
+        let (connector, table) = self.connector(relation)?;
+        Ok(connector.source(&table.spec, request)?)
+    }
+
+    fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
+        let (connector, table) = self.connector(relation)?;
+        Ok(connector.lookup(&table.spec, request)?)
+    }
+}
+
+impl CatalogOpener<'_> {
+    /// The connector of a table.
+    fn connector<'r>(&self, relation: &'r Relation) -> Result<(&Arc<dyn Connector>, &'r ConnectorTable), SqlError> {
         let RelationKind::ConnectorTable(table) = &relation.kind else {
             let message = format!("relation \"{}\" is not a connector table", relation.name);
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
@@ -26,7 +39,7 @@ impl Opener for CatalogOpener<'_> {
             let message = format!("connector \"{}\" does not exist", table.connector);
             return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
         };
-        Ok(connector.source(&table.spec, request)?)
+        Ok((connector, table))
     }
 }
 

@@ -4,9 +4,13 @@
 //! command, demo, bench and tests all go through it. A future that is dropped undoes what it began (a job that was
 //! started is cancelled), so that cancelling is dropping.
 
+mod alter;
+mod copy;
 mod database;
 mod ddl;
 mod explain;
+mod files;
+mod functions;
 mod insert;
 mod internal_table;
 mod job;
@@ -30,6 +34,7 @@ use millstream_sql::{SqlError, SqlState};
 use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
+pub use copy::{CopyIn, CopyOut};
 pub use database::Database;
 pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
@@ -41,13 +46,14 @@ pub struct Session {
     database: Database,
     settings: Settings,
     temporary: Relations,
+    files: files::FileTables,
     system: Option<SystemCatalog>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
         let settings = Settings::new(database.config());
-        Self { database, settings, temporary: Relations::new(), system: None }
+        Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None }
     }
 
     /// What all sessions share.
@@ -83,7 +89,8 @@ impl Session {
         let mut outcome = outcome.map_err(|_| timed_out(limit))??;
         match &mut outcome.body {
             Body::Rows(rows) | Body::Subscription(rows) => limit_rows(rows, deadline, limit),
-            Body::Done(_) => (),
+            Body::CopyOut(copy) => limit_rows(&mut copy.rows, deadline, limit),
+            Body::CopyIn(_) | Body::Done(_) => (),
         }
         Ok(outcome)
     }
@@ -110,6 +117,7 @@ impl Session {
             catalog: Arc::new(self.database.catalog().snapshot(&self.temporary)),
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
+            streaming: self.settings.streaming(),
         }
     }
 
@@ -121,16 +129,21 @@ impl Session {
         if changes_catalog(&statement.ast) {
             return self.change_catalog(statement, parameters).await;
         }
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         match parameters::fill(bound, parameters)? {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
+            BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
+            BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
+                self.copy_in(copy::copy_in(target, stored, given, options), &end, position).await
+            }
             BoundStatement::Explain { statement, options } => self.explain(&statement, &options).await,
             BoundStatement::Show(show) => self.show(&show),
             BoundStatement::Describe(relation) => show::describe(&relation),
             BoundStatement::ShowCreate(relation) => show::create(&relation),
+            BoundStatement::ShowPartitions(relation) => show::partitions(&relation).await,
             BoundStatement::Set { name, value } => self.set(&name, value.as_deref()),
             BoundStatement::Reset(name) => {
                 self.settings.reset(name.as_deref())?;
@@ -144,6 +157,8 @@ impl Session {
             BoundStatement::Acknowledge(tag) => Ok(Outcome::done(tag)),
             BoundStatement::SystemCatalog => self.system_query(statement, parameters).await,
             BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }
@@ -162,9 +177,14 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let catalog = Arc::clone(self.database.catalog());
         let guard = catalog.lock().await;
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         match parameters::fill(bound, parameters)? {
             BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists),
+            BoundStatement::CreateTableAs { relation, exists, query } => {
+                self.create_table_as(guard, relation, exists, &query).await
+            }
+            BoundStatement::Alter { old, relation, tag } => self.alter(&guard, &old, relation, tag),
+            BoundStatement::Acknowledge(tag) => Ok(Outcome::done(tag)),
             BoundStatement::CreateView { relation, exists, replace } => {
                 self.create_view(&guard, relation, exists, replace)
             }
@@ -235,10 +255,14 @@ impl Drop for Session {
 
 fn changes_catalog(statement: &Statement) -> bool {
     match statement {
-        Statement::CreateTable(_) | Statement::CreateView(_) | Statement::CreateFunction(_) | Statement::Drop(_) => {
-            true
-        }
+        Statement::CreateTable(_)
+        | Statement::AlterTable(_)
+        | Statement::AlterView(_)
+        | Statement::CreateView(_)
+        | Statement::CreateFunction(_)
+        | Statement::Drop(_) => true,
         Statement::Insert(_)
+        | Statement::Copy(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

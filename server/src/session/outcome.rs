@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use millstream_sql::{SqlError, SqlState};
 
+use super::copy::{CopyIn, CopyOut};
 use crate::batch::ReadNotes;
 
 /// What a statement gave.
@@ -28,6 +29,10 @@ pub enum Body {
     /// Rows that come for as long as the client wants: columns `epoch`, `sign`, then those of the query. Each batch is
     /// to be handed on at once. Dropping it ends the subscription.
     Subscription(Rows),
+    /// Bytes for the client of a `COPY … TO STDOUT`.
+    CopyOut(CopyOut),
+    /// A `COPY … FROM STDIN` waits for the bytes of the client.
+    CopyIn(Box<CopyIn>),
     /// It is done; the tag says what (`CREATE TABLE`, `INSERT 0 3`).
     Done(String),
 }

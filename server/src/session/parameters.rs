@@ -30,7 +30,7 @@ impl Session {
     /// # Errors
     /// As binding it.
     pub async fn describe(&mut self, statement: &ParsedStatement) -> Result<Description, SqlError> {
-        let bound = millstream_sql::bind(statement, &self.bind_context())?;
+        let bound = self.bind(statement).await?;
         let (query, columns) = match &bound {
             BoundStatement::Query(query) => (Some(query), Some(query.schema.clone())),
             BoundStatement::Subscribe(query) => (Some(query), Some(subscribe::schema(&query.schema))),
@@ -38,9 +38,14 @@ impl Session {
             BoundStatement::Explain { .. } => (None, Some(explain::schema())),
             BoundStatement::Show(what) => (None, Some(show::schema(what))),
             BoundStatement::Describe(_) => (None, Some(show::describe_schema())),
+            BoundStatement::ShowPartitions(_) => (None, Some(show::partitions_schema())),
             BoundStatement::ShowCreate(_) => (None, Some(show::create_schema())),
             BoundStatement::SystemCatalog => return self.system().describe(&statement.text).await,
-            BoundStatement::CreateTable { .. }
+            BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
+            | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }

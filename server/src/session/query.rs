@@ -51,7 +51,7 @@ impl Session {
         query: &BoundQuery,
         notes: &ReadNotes,
     ) -> Result<BoxStream<'static, Result<RecordBatch, SqlError>>, SqlError> {
-        let mut scans = self.database.scans();
+        let mut scans = self.scans();
         scans.notes = notes.clone();
         let plan = scans.resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);

@@ -8,7 +8,7 @@ use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Outcome, Rows, Session};
+use super::{Outcome, Rows, Session, functions};
 use crate::catalog::JobKind;
 use crate::errors::from_arrow;
 
@@ -24,13 +24,17 @@ impl Session {
             Show::Jobs => self.jobs(),
             Show::Watermarks => self.watermarks(),
             Show::Connectors => self.connectors(),
-            Show::Functions => self.functions(),
+            Show::Formats => vec![texts(millstream_connectors::formats().map(str::to_owned))],
+            Show::Functions => functions::all(&self.database.catalog().snapshot(&self.temporary)),
+            Show::UserFunctions => functions::own(&self.database.catalog().snapshot(&self.temporary)),
+            Show::Catalogs => vec![texts(["default_catalog".to_owned()])],
+            Show::Databases => vec![texts(["default_database".to_owned()])],
             Show::All => self.settings_columns(),
             Show::Setting(name) => {
                 let (_, value) = self.settings.show(name)?;
                 vec![texts([value])]
             }
-            Show::Columns(name) | Show::Create(name) => {
+            Show::Columns(name) | Show::Create(name) | Show::Partitions(name) => {
                 let message = format!("SHOW of \"{name}\" came unbound");
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
@@ -81,6 +85,7 @@ impl Session {
             numbers(jobs.iter().map(|job| job.metrics.rows_out)),
             numbers(jobs.iter().map(|job| job.metrics.late_rows)),
             numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
+            numbers(jobs.iter().map(|job| job.metrics.evicted_keys)),
             texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
             Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
         ]
@@ -113,20 +118,6 @@ impl Session {
         ]
     }
 
-    fn functions(&self) -> Vec<ArrayRef> {
-        let catalog = self.database.catalog().snapshot(&self.temporary);
-        let signature = |function: &millstream_sql::catalog::SqlFunction| {
-            let parameters = function.parameters.iter().map(|(name, kind)| format!("{name} {}", kind.text));
-            format!("({}) RETURNS {}", parameters.collect::<Vec<_>>().join(", "), function.returns.text)
-        };
-        let found: Vec<_> = catalog.functions.values().collect();
-        vec![
-            texts(found.iter().map(|function| function.name.clone())),
-            texts(found.iter().map(|function| signature(function))),
-            texts(found.iter().map(|function| function.body.clone())),
-        ]
-    }
-
     fn settings_columns(&self) -> Vec<ArrayRef> {
         let lines = self.settings.lines();
         vec![
@@ -153,6 +144,7 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
             number("rows_out"),
             number("late_rows"),
             number("bad_rows"),
+            number("evicted_keys"),
             text("watermark"),
             text("error"),
         ],
@@ -162,7 +154,11 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
         Show::Connectors => {
             vec![text("name"), flag("source"), flag("sink"), text("description"), text("options")]
         }
-        Show::Functions => vec![text("name"), text("signature"), text("body")],
+        Show::Functions | Show::UserFunctions => functions::fields(),
+        Show::Formats => vec![text("name")],
+        Show::Catalogs => vec![text("catalog name")],
+        Show::Databases => vec![text("database name")],
+        Show::Partitions(_) => return partitions_schema(),
         Show::Columns(_) => return describe_schema(),
         Show::Create(_) => return create_schema(),
         Show::All => vec![text("name"), text("setting"), text("source"), text("description")],
@@ -176,6 +172,11 @@ pub(super) fn describe_schema() -> SchemaRef {
     let fields =
         vec![text("name"), text("type"), flag("null"), text("key"), text("extras"), text("watermark"), text("comment")];
     Arc::new(Schema::new(fields))
+}
+
+/// The columns of `SHOW PARTITIONS`.
+pub(super) fn partitions_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![text("partition name")]))
 }
 
 /// The columns of `SHOW CREATE`.
@@ -215,6 +216,18 @@ pub(super) fn describe(relation: &Relation) -> Result<Outcome, SqlError> {
             Arc::new(columns.iter().map(|column| column.comment.clone()).collect::<StringArray>()),
         ],
     )
+}
+
+/// The partitions of a table as its directories are now: `dt=2024-01-01/kind=x`.
+pub(super) async fn partitions(relation: &Relation) -> Result<Outcome, SqlError> {
+    let RelationKind::ConnectorTable(table) = &relation.kind else {
+        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not partitioned", relation.name)));
+    };
+    let spec = table.spec.clone();
+    let found = tokio::task::spawn_blocking(move || millstream_connectors::partitions(&spec)).await;
+    let found =
+        found.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))??;
+    answer(partitions_schema(), vec![texts(found)])
 }
 
 pub(super) fn create(relation: &Relation) -> Result<Outcome, SqlError> {
@@ -263,7 +276,7 @@ fn answer(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<Outcome, SqlError
     Ok(Outcome::rows(Rows::from_batches(schema, vec![batch], COMMAND)))
 }
 
-fn text(name: &str) -> Field {
+pub(super) fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
 }
 
@@ -275,7 +288,7 @@ fn flag(name: &str) -> Field {
     Field::new(name, DataType::Boolean, true)
 }
 
-fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
+pub(super) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(values.into_iter().map(Some).collect::<StringArray>())
 }
 

@@ -1,8 +1,9 @@
 //! Batch plans: our extension nodes replaced by standard ones, so that DataFusion can run them.
 //!
 //! A watermark means nothing to a batch query and goes. TUMBLE, HOP and CUMULATE become a list of windows for each row and
-//! an unnest; SESSION becomes window functions over the rows of a key in order of time.
+//! an unnest; SESSION becomes window functions over the rows of a key in order of time, and so does a temporal join.
 
+mod asof;
 mod functions;
 mod session;
 
@@ -21,7 +22,8 @@ use crate::bound::BoundQuery;
 use crate::error::Result;
 use crate::functions::PROCTIME;
 use crate::query::from_datafusion;
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
 /// The column of windows before it is unnested. Not to be met in user tables.
 const WINDOWS: &str = "__millstream_windows";
@@ -34,6 +36,12 @@ pub(crate) fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     let plan = query.plan.clone().transform_up_with_subqueries(|node| {
         if let Some(watermark) = Watermark::of(&node) {
             return Ok(Transformed::yes(watermark.input.as_ref().clone()));
+        }
+        if let Some(join) = TemporalJoin::of(&node) {
+            return Ok(Transformed::yes(asof::plan(join)?));
+        }
+        if let Some(ttl) = StateTtl::of(&node) {
+            return Ok(Transformed::yes(ttl.input.as_ref().clone()));
         }
         match WindowTvf::of(&node) {
             Some(tvf) => Ok(Transformed::yes(windows(tvf)?)),

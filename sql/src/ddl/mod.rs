@@ -4,10 +4,13 @@
 //! One file a statement: [`table`], [`view`], [`function`], [`drop`]. [`system`] tells the queries that are for
 //! PostgreSQL's system catalog. Nothing is changed here: a [`BoundStatement`] says what the server is to do.
 
+mod alter;
 mod change;
+mod copy;
 mod drop;
 mod expressions;
 mod function;
+mod like;
 mod names;
 mod options;
 mod queries;
@@ -49,11 +52,14 @@ impl Binder<'_> {
     fn statement(&self, statement: &Statement) -> Result<BoundStatement> {
         match statement {
             Statement::CreateTable(table) => self.create_table(table),
+            Statement::AlterTable(alter) => self.alter_table(alter),
+            Statement::AlterView(alter) => self.alter_view(alter),
             Statement::CreateView(view) => self.create_view(view),
             Statement::CreateFunction(function) => self.create_function(function),
             Statement::Drop(drop) => self.drop(drop),
             Statement::Insert(insert) => self.insert(insert),
             Statement::Change(change) => self.change(change),
+            Statement::Copy(copy) => self.copy(copy),
             Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
                 Ok(BoundStatement::SystemCatalog)
             }
@@ -95,8 +101,18 @@ impl Binder<'_> {
     }
 
     fn insert(&self, insert: &Insert) -> Result<BoundStatement> {
-        let target = self.relation(&insert.table)?;
-        let refuse = |state, message| Err(self.at(SqlError::new(state, message), names::span(&insert.table)));
+        let target = self.writable(&insert.table)?;
+        if let Some(on_conflict) = &insert.on_conflict {
+            return self.upsert(insert, on_conflict);
+        }
+        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+    }
+
+    /// The table of a name, which must be one that rows can be added to.
+    fn writable(&self, name: &sp::ObjectName) -> Result<&Arc<Relation>> {
+        let target = self.relation(name)?;
+        let refuse = |state, message| Err(self.at(SqlError::new(state, message), names::span(name)));
         match &target.kind {
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
                 return refuse(SqlState::WRONG_OBJECT_TYPE, format!("cannot insert into view \"{}\"", target.name));
@@ -113,11 +129,7 @@ impl Binder<'_> {
             }
             RelationKind::InternalTable(_) => {}
         }
-        if let Some(on_conflict) = &insert.on_conflict {
-            return self.upsert(insert, on_conflict);
-        }
-        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
-        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+        Ok(target)
     }
 
     fn subscribe(&self, to: &SubscribeTo) -> Result<BoundStatement> {
@@ -141,6 +153,9 @@ impl Binder<'_> {
                 self.statement(statement)?
             }
             Statement::Change(_)
+            | Statement::Copy(_)
+            | Statement::AlterTable(_)
+            | Statement::AlterView(_)
             | Statement::CreateTable(_)
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
@@ -165,8 +180,23 @@ impl Binder<'_> {
     fn show(&self, show: &Show) -> Result<BoundStatement> {
         match show {
             Show::Columns(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
+            Show::Partitions(name) => self.partitions(name),
             Show::Create(name) => Ok(BoundStatement::ShowCreate(Arc::clone(self.relation(name)?))),
             other => Ok(BoundStatement::Show(other.clone())),
+        }
+    }
+
+    fn partitions(&self, name: &sp::ObjectName) -> Result<BoundStatement> {
+        let relation = self.relation(name)?;
+        match &relation.kind {
+            RelationKind::ConnectorTable(table) if !table.spec.partitioned_by.is_empty() => {
+                Ok(BoundStatement::ShowPartitions(Arc::clone(relation)))
+            }
+            _ => {
+                let error =
+                    SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not partitioned", relation.name));
+                Err(self.at(error, names::span(name)))
+            }
         }
     }
 

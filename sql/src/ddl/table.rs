@@ -25,6 +25,19 @@ impl Binder<'_> {
         if let Some(existing) = self.existing(&table.name, &name, table.temporary, table.if_not_exists)? {
             return Ok(BoundStatement::CreateTable { relation: existing.as_ref().clone(), exists: true });
         }
+        if let Some(query) = &table.query {
+            return self.create_table_as(table, query);
+        }
+        let relation = match &table.like {
+            Some(like) => self.table_relation(&self.like(table, like)?)?,
+            None => self.table_relation(table)?,
+        };
+        Ok(BoundStatement::CreateTable { relation, exists: false })
+    }
+
+    /// The relation of a table that says all its columns itself.
+    pub(super) fn table_relation(&self, table: &CreateTable) -> Result<Relation> {
+        let name = self.simple(&table.name)?;
         let catalog = &self.context.catalog;
         let connector = match table.options.is_empty() {
             true => None,
@@ -62,7 +75,7 @@ impl Binder<'_> {
             functions: functions_of_table(table, catalog).into_iter().collect(),
         };
         relation.definition = statement_text::create_table(&relation);
-        Ok(BoundStatement::CreateTable { relation, exists: false })
+        Ok(relation)
     }
 
     /// The relation that is in the way of a new one: an error, unless `IF NOT EXISTS` was said. A temporary relation is

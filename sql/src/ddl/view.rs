@@ -37,6 +37,7 @@ impl Binder<'_> {
             true => RelationKind::MaterializedView {
                 query: text,
                 semantics,
+                streaming: self.context.streaming,
                 stream_key: None,
                 append_only: false,
                 time_column: None,

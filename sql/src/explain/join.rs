@@ -1,7 +1,9 @@
 //! Joins as text, for `EXPLAIN`.
 
 use millstream_engine::expr::Scalar;
-use millstream_engine::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, TemporalJoinSpec};
+use millstream_engine::plan::{
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
+};
 
 /// Names columns of an input.
 type Names<'a> = &'a dyn Fn(&[usize]) -> String;
@@ -28,13 +30,43 @@ pub(super) fn interval(spec: &IntervalJoinSpec, left: Names<'_>, right: Names<'_
 
 /// What a join with the versions of a table does.
 pub(super) fn temporal(spec: &TemporalJoinSpec, left: Names<'_>, right: Names<'_>) -> String {
-    let version = match (spec.right_time, spec.asof) {
-        (None, _) => "as of processing time".to_owned(),
-        (Some(time), AsofMatch::AtOrBefore) => format!("{} <= {}", right(&[time]), left(&[spec.left_time])),
-        (Some(time), AsofMatch::Before) => format!("{} < {}", right(&[time]), left(&[spec.left_time])),
+    let (which, compared) = match spec.asof {
+        AsofMatch::AtOrBefore => ("last", "<="),
+        AsofMatch::Before => ("last", "<"),
+        AsofMatch::AtOrAfter => ("first", ">="),
+        AsofMatch::After => ("first", ">"),
     };
+    let version = format!("the {which} {} {compared} {}", right(&[spec.right_time]), left(&[spec.left_time]));
     let on = conditions(&spec.keys, Some(version), spec.residual.as_ref(), (left, right));
     format!("TemporalJoin {} {on}", kind(spec.kind))
+}
+
+/// What a join with what a table holds does.
+pub(super) fn current(spec: &CurrentJoinSpec, left: Names<'_>, right: Names<'_>) -> String {
+    let when = if spec.right_ends { "when the table is read to its end" } else { "as of processing time" };
+    let on = conditions(&spec.keys, None, spec.residual.as_ref(), (left, right));
+    format!("CurrentJoin {} {on}, {when}", kind(spec.kind))
+}
+
+/// What a join with a table outside does.
+pub(super) fn lookup(spec: &LookupJoinSpec, left: Names<'_>) -> String {
+    let schema = spec.lookup.schema();
+    let right = |columns: &[usize]| {
+        let names = columns.iter().filter_map(|column| schema.fields().get(*column));
+        names.map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let on = conditions(&spec.keys, None, spec.residual.as_ref(), (left, &right));
+    format!("LookupJoin {} {}, {} {on}", kind(spec.kind), spec.table, spec.lookup.describe())
+}
+
+/// What a join with a table outside keeps.
+pub(super) fn lookup_state(spec: &LookupJoinSpec) -> String {
+    let waiting = "rows that wait for an answer, none at the end of an epoch";
+    let Some(cache) = spec.lookup.cache() else { return waiting.to_owned() };
+    let most = cache.rows_max.map(|rows| format!(", at most {rows} rows")).unwrap_or_default();
+    let age = cache.expire_us.map(|us| format!(", for {}", super::span(us))).unwrap_or_default();
+    let bound = if cache.rows_max.is_none() && age.is_empty() { ", grows for ever (warning)" } else { "" };
+    format!("{waiting}; cached answers{most}{age}{bound}")
 }
 
 /// The condition of a join.
@@ -64,11 +96,23 @@ pub(super) fn state(spec: &JoinSpec) -> String {
 
 /// What a join with the versions of a table keeps.
 pub(super) fn temporal_state(spec: &TemporalJoinSpec) -> String {
-    match spec.right_time {
-        Some(_) => {
+    match spec.asof {
+        AsofMatch::AtOrBefore | AsofMatch::Before => {
             "rows until the watermark passes them; of each key the versions from the watermark on, one before it".into()
         }
-        None => "the last version of each key".into(),
+        AsofMatch::AtOrAfter | AsofMatch::After => {
+            "rows until the watermark passes the next row of their key, a key without one for ever; right rows until the \
+             watermark passes them"
+                .into()
+        }
+    }
+}
+
+/// What a join with what a table holds keeps.
+pub(super) fn current_state(spec: &CurrentJoinSpec) -> String {
+    match spec.right_ends {
+        true => "the table; rows until the table is read to its end".into(),
+        false => "the table; rows until the end of their epoch".into(),
     }
 }
 

@@ -9,10 +9,10 @@ use std::fmt::Write;
 
 use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
-    PairStatistic, Partitioning, SortKey, Step, Window, WindowInput, WindowTime,
+    PairStatistic, Partitioning, SortKey, Step, Window, WindowEmit, WindowInput, WindowTime,
 };
 
-use crate::query::nodes::{describe_window, span};
+use crate::query::nodes::{describe_emit, describe_window, span};
 
 /// The dataflow, its last node first.
 pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
@@ -109,7 +109,8 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
                 }
                 WindowInput::Attached { start, end } => format!("windows of ({})", of_input(&[start, end])),
             };
-            format!("WindowAggregate {window}{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
+            let grouping = grouping(&of_input(&spec.keys), &spec.calls, &of_input);
+            format!("WindowAggregate {window}{grouping}{}", emission(spec.emit))
         }
         OperatorSpec::SessionAggregate(spec) => {
             let window = describe_window(Window::Session { gap_us: spec.gap_us });
@@ -118,7 +119,8 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         }
         OperatorSpec::SessionAssign(spec) => {
             let window = describe_window(Window::Session { gap_us: spec.gap_us });
-            format!("SessionAssign {window} on {}{}", window_time(spec.time, &of_input), keys(&of_input(&spec.keys)))
+            let (time, keys) = (window_time(spec.time, &of_input), keys(&of_input(&spec.keys)));
+            format!("SessionAssign {window} on {time}{keys}{}", emission(spec.emit))
         }
         OperatorSpec::GroupAggregate(spec) => {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
@@ -126,6 +128,8 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
         OperatorSpec::IntervalJoin(spec) => join::interval(spec, &of_input, &of_right),
         OperatorSpec::TemporalJoin(spec) => join::temporal(spec, &of_input, &of_right),
+        OperatorSpec::LookupJoin(spec) => join::lookup(spec, &of_input),
+        OperatorSpec::CurrentJoin(spec) => join::current(spec, &of_input, &of_right),
         OperatorSpec::WindowJoin(spec) => {
             let pair = |(a, b): &(usize, usize)| format!("{} = {}", of_input(&[*a]), of_right(&[*b]));
             let on: Vec<String> = spec.keys.iter().chain([&spec.window_start, &spec.window_end]).map(pair).collect();
@@ -139,6 +143,11 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
         }
     }
+}
+
+/// When windows come out, where it is not at their close.
+fn emission(emit: WindowEmit) -> String {
+    if emit.updates() { format!(", {}", describe_emit(emit)) } else { String::new() }
 }
 
 fn window_time(time: WindowTime, names: &dyn Fn(&[usize]) -> String) -> String {
@@ -222,10 +231,21 @@ fn steps(steps: &[Step]) -> String {
     steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
+/// What the watermark does to a window that is no longer needed.
+fn dropping(emit: WindowEmit) -> String {
+    match emit.lateness_us {
+        0 => "closes them".to_owned(),
+        lateness => format!("is {} past their close", span(lateness)),
+    }
+}
+
 /// What an operator keeps, and until when.
 fn state(node: &Node) -> Option<String> {
     let forever = "grows for ever: nothing bounds it";
     Some(match &node.spec {
+        OperatorSpec::WindowAggregate(spec) if spec.emit.updates() => {
+            format!("groups of each window, dropped when the watermark {}", dropping(spec.emit))
+        }
         OperatorSpec::WindowAggregate(spec) => match spec.window {
             WindowInput::Assign { time: WindowTime::Processing, .. } => {
                 "groups of each slice, dropped when the clock closes its last window".into()
@@ -236,7 +256,9 @@ fn state(node: &Node) -> Option<String> {
             WindowInput::Attached { .. } => "groups of each window, dropped when the watermark closes it".into(),
         },
         OperatorSpec::SessionAggregate(_) => "one group a session, dropped when the watermark closes it".into(),
-        OperatorSpec::SessionAssign(_) => "rows of open sessions, dropped when the watermark closes them".into(),
+        OperatorSpec::SessionAssign(spec) => {
+            format!("rows of open sessions, dropped when the watermark {}", dropping(spec.emit))
+        }
         OperatorSpec::GroupAggregate(spec) if spec.keys.is_empty() => "one group".into(),
         OperatorSpec::GroupAggregate(GroupAggregateSpec { ttl_us: Some(ttl_us), .. }) => {
             format!("one group a key, dropped when no row has touched it for {}", span(*ttl_us))
@@ -245,6 +267,8 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::Join(spec) => join::state(spec),
         OperatorSpec::IntervalJoin(_) => "rows of both sides until the watermark tells that no partner can come".into(),
         OperatorSpec::TemporalJoin(spec) => join::temporal_state(spec),
+        OperatorSpec::LookupJoin(spec) => join::lookup_state(spec),
+        OperatorSpec::CurrentJoin(spec) => join::current_state(spec),
         OperatorSpec::WindowJoin(_) => "rows of both sides of each window, dropped when the watermark closes it".into(),
         OperatorSpec::Rank(spec) => rank::state(spec),
         OperatorSpec::Over(spec) => over::state(spec),

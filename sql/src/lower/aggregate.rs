@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
     ChangelogMode, GroupAggregateSpec, NodeId, OperatorSpec, SessionAggregateSpec, Step, Window, WindowAggregateSpec,
-    WindowInput, WindowTime,
+    WindowEmit, WindowInput, WindowTime,
 };
 
 use super::calls::{Grouping, Part, Prepared, part_of, prepare};
@@ -33,7 +33,7 @@ impl Lowering<'_> {
         let part = |expr: &Expr| column_of(expr, input).and_then(|column| part_of(&rel.window, column));
         let parts: Vec<Option<Part>> = aggregate.group_expr.iter().map(part).collect();
         let windowed = parts.contains(&Some(Part::Start)) && parts.contains(&Some(Part::End));
-        if !windowed || rel.changelog == ChangelogMode::Retract {
+        if !windowed {
             return self.group_aggregate(aggregate, rel);
         }
         let ends = window_ends(&rel)?;
@@ -47,8 +47,7 @@ impl Lowering<'_> {
         let [start, end] = prepared.extra[..] else { return Err(broken("a window without its columns")) };
         let together: Vec<usize> = if prepared.keys.is_empty() { vec![start, end] } else { prepared.keys.clone() };
         let window = WindowInput::Attached { start, end };
-        let spec =
-            WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone(), retracts: false };
+        let spec = self.window_spec(window, &prepared, prepared.rel.emit);
         self.emit_window(OperatorSpec::WindowAggregate(spec), prepared, &together, schema)
     }
 
@@ -93,7 +92,13 @@ impl Lowering<'_> {
             }
         }
         let mut rel = self.plan(&tvf.input)?;
+        let emit = tvf.emit.unwrap_or_default();
+        let revised = emit.updates() || rel.changelog == ChangelogMode::Retract;
+        if matches!(tvf.window, Window::Session { .. }) && revised {
+            return Ok(None);
+        }
         let time = window_time(tvf, &rel)?;
+        rel.emit = emit;
         for filter in &chain.filters {
             rel.steps.push(Step::Filter(Scalar::compile(filter, input)?));
         }
@@ -115,10 +120,35 @@ impl Lowering<'_> {
             }
             window @ (Window::Tumble { .. } | Window::Hop { .. } | Window::Cumulate { .. }) => {
                 let window = WindowInput::Assign { window, time };
-                OperatorSpec::WindowAggregate(WindowAggregateSpec { window, keys, calls, retracts: false })
+                OperatorSpec::WindowAggregate(self.window_spec(window, &prepared, emit))
             }
         };
         self.emit_window(spec, prepared, &together, &aggregate.schema).map(Some)
+    }
+
+    /// The aggregation of windows that come out as `emit` says.
+    fn window_spec(&mut self, window: WindowInput, prepared: &Prepared, emit: WindowEmit) -> WindowAggregateSpec {
+        if emit.lateness_us > 0 {
+            self.pass_watermark(prepared.rel.node);
+        }
+        let retracts = prepared.rel.changelog == ChangelogMode::Retract;
+        let emit = WindowEmit { holds_watermark: true, ..emit };
+        WindowAggregateSpec { window, keys: prepared.keys.clone(), calls: prepared.calls.clone(), retracts, emit }
+    }
+
+    /// Lets the window aggregation that gives these rows, if one does, pass its watermark on as it is: what is over it
+    /// takes late rows itself, and would wait for the lateness twice.
+    fn pass_watermark(&mut self, mut node: NodeId) {
+        while let Some(found) = self.nodes.get_mut(node.0) {
+            match (&mut found.spec, found.inputs.first()) {
+                (OperatorSpec::WindowAggregate(spec), _) => {
+                    spec.emit.holds_watermark = false;
+                    return;
+                }
+                (OperatorSpec::Stateless(_), Some(input)) => node = input.from,
+                _ => return,
+            }
+        }
     }
 
     /// Adds a windowed aggregation and puts its output in the order of the plan.
@@ -136,6 +166,7 @@ impl Lowering<'_> {
         fields.extend(WindowTvf::NAMES.map(|name| Arc::new(Field::new(name, WINDOW_TYPE, false))));
         let made: SchemaRef = Arc::new(Schema::new(fields));
         let by_keys = together == keys;
+        let emit = rel.emit;
         let inputs = vec![self.exchange(rel, together)];
         let mut out = Rel::new(NodeId(0), made);
         let all: Vec<usize> = (0..keys.len()).collect();
@@ -143,6 +174,10 @@ impl Lowering<'_> {
         out.window = WindowColumns { start: [first].into(), end: [first + 1].into(), time: [first + 2].into() };
         out.spread = if by_keys { spread(&all) } else { super::rel::Spread::Hash(vec![first, first + 1]) };
         out.time_column = Some(first + 2);
+        out.emit = emit;
+        if emit.updates() {
+            out.changelog = ChangelogMode::Retract;
+        }
         let out = self.node(spec, inputs, out);
         let place = |grouping: &Grouping| match grouping {
             Ok(key) => *key,
@@ -175,9 +210,10 @@ impl Lowering<'_> {
         }
         out.stream_key = Some(all.clone());
         out.spread = spread(&all);
+        let ttl_us = self.ttl_us(&rel);
         let inputs = vec![self.exchange(rel, &keys)];
         let (first, last) = (keys.len(), keys.len() + calls.len());
-        let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us: self.state_ttl_us };
+        let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us };
         let out = self.node(OperatorSpec::GroupAggregate(spec), inputs, out);
         let order: Vec<usize> = grouping.iter().map(|key| key.unwrap_or_default()).chain(first..last).collect();
         reordered(out, &order, schema)

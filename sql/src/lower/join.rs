@@ -77,6 +77,7 @@ impl Lowering<'_> {
         let right_at = left.rel.schema.fields().len();
         let updating = |rel: &Rel| rel.changelog == ChangelogMode::Retract;
         let retracts = (updating(&left.rel), updating(&right.rel));
+        let ttl_us = (self.ttl_us(&left.rel), self.ttl_us(&right.rel));
         let kind = sided.kind;
         let append = retracts == (false, false) && matches!(kind, JoinKind::Inner | JoinKind::Semi);
         let mut out = joined(&left.rel, &right.rel, kind);
@@ -93,7 +94,6 @@ impl Lowering<'_> {
             JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => spread,
             JoinKind::Right | JoinKind::Full => Spread::Any,
         };
-        let ttl_us = (self.state_ttl_us, self.state_ttl_us);
         let spec = JoinSpec { kind, keys, residual, retracts, null_aware, ttl_us };
         let out = self.node(OperatorSpec::Join(spec), inputs, out);
         Ok(shaped(out, widths, right_at, kind, sided.join))

@@ -12,12 +12,15 @@ mod columns;
 mod grouping_sets;
 mod interval;
 mod join;
+mod lookup;
 mod optimise;
 mod over;
 mod rank;
 mod rel;
 mod row;
 mod scan;
+mod share;
+mod temporal;
 mod uses;
 mod window;
 mod window_join;
@@ -39,16 +42,18 @@ use self::uses::Uses;
 use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
+use crate::query::temporal::TemporalJoin;
 
 /// Turns a bound query into its dataflow.
 ///
 /// # Errors
 /// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
 pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = optimise::optimise(&query.plan)?;
+    let plan = share::shared(optimise::optimise(&query.plan)?)?;
+    let state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
     let mut lowering =
-        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us };
     let rel = lowering.plan(&plan)?;
     let rel = lowering.rename(rel, &query.schema);
     lowering.finish(rel, target)
@@ -85,6 +90,13 @@ impl Lowering<'_> {
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             return self.window_tvf(tvf);
+        }
+        if let Some(join) = TemporalJoin::of(plan) {
+            return self.temporal_join(join);
+        }
+        if let Some(ttl) = StateTtl::of(plan) {
+            let rel = self.plan(&ttl.input)?;
+            return Ok(Rel { ttl_us: Some(ttl.ttl_us), ..rel });
         }
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(plan, scan),
@@ -157,6 +169,11 @@ impl Lowering<'_> {
         rel.node = id;
         self.nodes.push(Node { id, spec, inputs, edge: rel.edge() });
         rel
+    }
+
+    /// How long state over rows is kept: what a hint says, else what the query says.
+    fn ttl_us(&self, rel: &Rel) -> Option<i64> {
+        rel.ttl_us.or(self.state_ttl_us).filter(|ttl| *ttl > 0)
     }
 
     /// The node that gives the rows, with the steps on top of it done.

@@ -1,17 +1,13 @@
 //! The rules that a plan is optimised with before it is lowered.
 //!
 //! A chosen list of DataFusion's: those that only batch engines profit from, and those that make nodes that we cannot
-//! lower (`SingleDistinctToGroupBy`, Top-K), are left out. `DISTINCT ON` becomes the first row of a numbering before them,
-//! since theirs makes ordered aggregates of it.
+//! lower (`SingleDistinctToGroupBy`, Top-K), are left out.
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{
-    Distinct, DistinctOn, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, lit,
-};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -32,15 +28,8 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use crate::error::Result;
 use crate::query::from_datafusion;
 
-/// The column of `DISTINCT ON`'s numbering. Not to be met in user tables.
-const NUMBER: &str = "__millstream_number";
-
 /// The plan, made cheaper.
 pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
-    let plan = plan.clone().transform_up_with_subqueries(|node| match &node {
-        LogicalPlan::Distinct(Distinct::On(distinct)) => Ok(Transformed::yes(first_rows(distinct)?)),
-        _ => Ok(Transformed::no(node)),
-    });
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(RewriteSetComparison::new()),
@@ -62,9 +51,8 @@ pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
     // A dataflow has no subqueries that are run by themselves: they are joins.
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let context = OptimizerContext::new_with_config_options(Arc::new(options));
-    let plan = plan.map_err(from_datafusion)?.data;
-    one_row_each(&plan)?;
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| ()).map_err(from_datafusion)
+    one_row_each(plan)?;
+    Optimizer::with_rules(rules).optimize(plan.clone(), &context, |_, _| ()).map_err(from_datafusion)
 }
 
 /// Refuses subqueries in expressions that may give more than a row: as joins they would multiply rows.
@@ -88,24 +76,4 @@ fn one_row_each(plan: &LogicalPlan) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// `DISTINCT ON` as the rows whose number among their equals is 1.
-fn first_rows(distinct: &DistinctOn) -> datafusion::common::Result<LogicalPlan> {
-    let number = row_number()
-        .partition_by(distinct.on_expr.clone())
-        .order_by(distinct.sort_expr.clone().unwrap_or_default())
-        .build()?
-        .alias(NUMBER);
-    let columns: Vec<Expr> = distinct
-        .select_expr
-        .iter()
-        .zip(distinct.schema.iter())
-        .map(|(expr, (qualifier, field))| expr.clone().unalias().alias_qualified(qualifier.cloned(), field.name()))
-        .collect();
-    LogicalPlanBuilder::from(distinct.input.as_ref().clone())
-        .window([number])?
-        .filter(col(NUMBER).eq(lit(1_u64)))?
-        .project(columns)?
-        .build()
 }

@@ -128,7 +128,7 @@ impl Lowering<'_> {
         let mut partition = partition.to_vec();
         partition.sort_unstable();
         partition.dedup();
-        let append = rel.changelog == ChangelogMode::Append;
+        let (append, ttl_us) = (rel.changelog == ChangelogMode::Append, self.ttl_us(&rel));
         let window_end = partition
             .iter()
             .copied()
@@ -150,7 +150,6 @@ impl Lowering<'_> {
         let changes = matches!(emit, RankEmit::NetChange | RankEmit::LastArrival);
         if window_end.is_none() && changes {
             out.changelog = ChangelogMode::Retract;
-            out.time_column = None;
         }
         out.stream_key = first.then(|| partition.clone()).or(out.stream_key);
         out.spread = spread(&partition);
@@ -159,18 +158,8 @@ impl Lowering<'_> {
             out.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         }
         let inputs = vec![self.exchange(rel, &partition)];
-        let spec = RankSpec {
-            function,
-            partition,
-            order,
-            from,
-            to,
-            rank_column,
-            retracts: !append,
-            ttl_us: self.state_ttl_us,
-            emit,
-            window_end,
-        };
+        let spec =
+            RankSpec { function, partition, order, from, to, rank_column, retracts: !append, ttl_us, emit, window_end };
         Ok(self.node(OperatorSpec::Rank(spec), inputs, out))
     }
 

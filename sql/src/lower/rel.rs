@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use arrow::datatypes::SchemaRef;
-use millstream_engine::plan::{ChangelogMode, NodeId, Step};
+use millstream_engine::plan::{ChangelogMode, NodeId, Step, WindowEmit};
 
 /// The rows of a node with steps on top of it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub(super) struct Rel {
     pub(super) proctime: BTreeSet<usize>,
     /// Columns of the window that the rows are of.
     pub(super) window: WindowColumns,
+    /// When the results of those windows come out.
+    pub(super) emit: WindowEmit,
+    /// How long state over the rows is kept, where a hint says it.
+    pub(super) ttl_us: Option<i64>,
     pub(super) spread: Spread,
 }
 
@@ -57,6 +61,8 @@ impl Rel {
             time_column: None,
             proctime: BTreeSet::new(),
             window: WindowColumns::default(),
+            emit: WindowEmit::default(),
+            ttl_us: None,
             spread: Spread::Any,
         }
     }

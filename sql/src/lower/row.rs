@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::Expr;
 use millstream_engine::expr::Scalar;
@@ -14,7 +15,9 @@ use crate::error::Result;
 /// Rows of these expressions over `input`.
 pub(super) fn project(rel: Rel, exprs: &[Expr], input: &DFSchema, output: &DFSchemaRef) -> Result<Rel> {
     let from: Vec<Option<usize>> = exprs.iter().map(|expr| column_of(expr, input)).collect();
-    let schema = Arc::clone(output.inner());
+    // What the plan says is never null may be null here: a rank that nobody reads.
+    let fields = output.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let identity = from.len() == rel.schema.fields().len()
         && from.iter().enumerate().all(|(to, of)| *of == Some(to))
         && rel.schema.fields().iter().zip(schema.fields()).all(|(have, want)| have.name() == want.name());

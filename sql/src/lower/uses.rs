@@ -7,7 +7,7 @@ use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::column_of;
-use crate::query::nodes::{Watermark, WindowTvf};
+use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 
 /// What is read of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,9 @@ impl Uses {
             let schema = watermark.input.schema();
             [&watermark.column, &watermark.expr].iter().for_each(|expr| read(expr, schema, &mut input));
             return self.visit(&watermark.input, input);
+        }
+        if let Some(ttl) = StateTtl::of(plan) {
+            return self.visit(&ttl.input, output);
         }
         if let Some(tvf) = WindowTvf::of(plan) {
             let schema = tvf.input.schema();

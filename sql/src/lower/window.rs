@@ -26,15 +26,22 @@ impl Lowering<'_> {
         out.window =
             super::rel::WindowColumns { start: [width].into(), end: [width + 1].into(), time: [width + 2].into() };
         out.stream_key = None;
+        out.emit = tvf.emit.unwrap_or_default();
         match tvf.window {
             Window::Session { gap_us } => {
                 let keys = columns(&tvf.partition_by, tvf)?;
+                let (retracts, emit) = (rel.changelog == ChangelogMode::Retract, out.emit);
+                if emit.updates() && time == WindowTime::Processing {
+                    return Err(refuse("EMIT for sessions of processing time", None));
+                }
+                // A session that comes out at its close, and not after it, comes out once.
+                out.changelog = if emit.updates() { ChangelogMode::Retract } else { ChangelogMode::Append };
                 let mut input = rel;
                 input.steps = steps;
                 let inputs = vec![self.exchange(input, &keys)];
                 out.steps = Vec::new();
                 out.spread = spread(&keys);
-                let spec = OperatorSpec::SessionAssign(SessionAssignSpec { gap_us, time, keys });
+                let spec = OperatorSpec::SessionAssign(SessionAssignSpec { gap_us, time, keys, retracts, emit });
                 Ok(self.node(spec, inputs, out))
             }
             window @ (Window::Tumble { .. } | Window::Hop { .. } | Window::Cumulate { .. }) => {
@@ -53,13 +60,14 @@ pub(super) fn spread(keys: &[usize]) -> super::rel::Spread {
 
 /// Where the time of a row comes from.
 pub(super) fn window_time(tvf: &WindowTvf, rel: &Rel) -> Result<WindowTime> {
-    if rel.changelog == ChangelogMode::Retract {
-        return Err(refuse("a window over rows that change", None));
-    }
     let Some(column) = column_of(&tvf.time, tvf.input.schema()) else {
         return Err(broken("the time of a window is no column"));
     };
     if rel.proctime.contains(&column) {
+        if rel.changelog == ChangelogMode::Retract {
+            // What takes a row back comes at another time than the row.
+            return Err(refuse("a window of processing time over rows that change", None));
+        }
         return Ok(WindowTime::Processing);
     }
     if rel.time_column == Some(column) || rel.window.time.contains(&column) {

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::ast::{ColumnDef, ColumnKind, CreateTable, Statement, Watermark};
+use crate::ast::{ColumnDef, ColumnKind, CreateTable, Like, LikeFeature, LikeStrategy, Statement, Watermark};
 use crate::error::{SqlError, SqlState};
 
 use super::cursor::Cursor;
@@ -14,24 +14,17 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<S
     cursor.expect(&["TABLE"])?;
     let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name()?;
-    refuse_derived(cursor)?;
-    let mut table = CreateTable {
-        name,
-        temporary,
-        if_not_exists,
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: Vec::new(),
-        comment: None,
-        partitioned_by: Vec::new(),
-        options: Vec::new(),
-    };
-    cursor.need(&Token::LParen)?;
-    element(cursor, &mut table)?;
-    while cursor.take(&Token::Comma) {
+    let mut table = CreateTable { name, temporary, if_not_exists, ..empty() };
+    // A table that is like another, or holds the rows of a query, needs no columns of its own.
+    let derived = ["AS", "LIKE", "WITH", "COMMENT", "PARTITIONED"].iter().any(|word| cursor.ahead(&[word]));
+    if !derived {
+        cursor.need(&Token::LParen)?;
         element(cursor, &mut table)?;
+        while cursor.take(&Token::Comma) {
+            element(cursor, &mut table)?;
+        }
+        cursor.need(&Token::RParen)?;
     }
-    cursor.need(&Token::RParen)?;
     if cursor.accept(&["COMMENT"]) {
         table.comment = Some(cursor.string()?);
     }
@@ -41,25 +34,81 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<S
     if cursor.accept(&["WITH"]) {
         table.options = cursor.list(option)?;
     }
-    refuse_derived(cursor)?;
+    if cursor.ahead(&["LIKE"]) {
+        table.like = Some(like(cursor)?);
+    } else if cursor.accept(&["AS"]) {
+        if !table.columns.is_empty() {
+            let error = SqlError::unsupported("CREATE TABLE … AS takes the columns of its query");
+            return cursor.refused(error.with_hint("give the columns names and types in the SELECT list"));
+        }
+        table.query = Some(cursor.query()?);
+    } else if table.columns.is_empty() && derived {
+        return cursor.unexpected("LIKE or AS");
+    }
     Ok(Statement::CreateTable(table))
 }
 
-/// `CREATE TABLE t AS SELECT` and `CREATE TABLE t LIKE u` are understood and refused.
-fn refuse_derived(cursor: &Cursor<'_>) -> Result<()> {
-    if cursor.ahead(&["AS"]) {
-        let error = SqlError::unsupported("CREATE TABLE … AS is not supported");
-        return cursor
-            .refused(error.with_hint("use CREATE TABLE, then INSERT INTO … SELECT, or CREATE MATERIALIZED VIEW"));
+/// A table of which nothing is said yet.
+pub(super) fn empty() -> CreateTable {
+    CreateTable {
+        name: sp::ObjectName(Vec::new()),
+        temporary: false,
+        if_not_exists: false,
+        columns: Vec::new(),
+        watermark: None,
+        primary_key: Vec::new(),
+        comment: None,
+        partitioned_by: Vec::new(),
+        options: Vec::new(),
+        like: None,
+        query: None,
     }
-    if cursor.ahead(&["LIKE"]) {
-        return cursor.refused(SqlError::unsupported("CREATE TABLE … LIKE is not supported"));
+}
+
+/// `LIKE t [(INCLUDING ALL EXCLUDING OPTIONS …)]`
+fn like(cursor: &mut Cursor<'_>) -> Result<Like> {
+    cursor.expect(&["LIKE"])?;
+    let table = cursor.name()?;
+    let mut options = Vec::new();
+    if cursor.take(&Token::LParen) {
+        while !cursor.take(&Token::RParen) {
+            let strategy = if cursor.accept(&["INCLUDING"]) {
+                LikeStrategy::Including
+            } else if cursor.accept(&["EXCLUDING"]) {
+                LikeStrategy::Excluding
+            } else if cursor.accept(&["OVERWRITING"]) {
+                LikeStrategy::Overwriting
+            } else {
+                return cursor.unexpected("INCLUDING, EXCLUDING or OVERWRITING");
+            };
+            options.push((strategy, feature(cursor, strategy)?));
+        }
     }
-    Ok(())
+    Ok(Like { table, options })
+}
+
+/// What a strategy of `LIKE` is for. All, keys and partitions cannot be overwritten.
+fn feature(cursor: &mut Cursor<'_>, strategy: LikeStrategy) -> Result<LikeFeature> {
+    let features = [
+        ("GENERATED", LikeFeature::Generated),
+        ("OPTIONS", LikeFeature::Options),
+        ("WATERMARKS", LikeFeature::Watermarks),
+        ("METADATA", LikeFeature::Metadata),
+        ("ALL", LikeFeature::All),
+        ("CONSTRAINTS", LikeFeature::Constraints),
+        ("PARTITIONS", LikeFeature::Partitions),
+    ];
+    let known = if strategy == LikeStrategy::Overwriting { 4 } else { features.len() };
+    for (word, feature) in features.into_iter().take(known) {
+        if cursor.accept(&[word]) {
+            return Ok(feature);
+        }
+    }
+    cursor.unexpected("GENERATED, OPTIONS, WATERMARKS, METADATA, ALL, CONSTRAINTS or PARTITIONS")
 }
 
 /// `'key' = 'value'`, with the position of the key.
-fn option(cursor: &mut Cursor<'_>) -> Result<(String, String, usize)> {
+pub(super) fn option(cursor: &mut Cursor<'_>) -> Result<(String, String, usize)> {
     let position = cursor.position();
     let key = cursor.string()?;
     cursor.need(&Token::Eq)?;
@@ -67,7 +116,7 @@ fn option(cursor: &mut Cursor<'_>) -> Result<(String, String, usize)> {
 }
 
 /// One element between the parentheses: a column, a watermark or a constraint.
-fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
+pub(super) fn element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
     if cursor.accept(&["WATERMARK", "FOR"]) {
         return watermark(cursor, table);
     }

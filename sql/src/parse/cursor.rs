@@ -11,7 +11,7 @@ use crate::types;
 use super::dialect::StreamDialect;
 use super::fail::{Fail, Result};
 use super::limits::DEPTH_MAX;
-use super::{place, words};
+use super::{asof, emit, place, words};
 
 /// A place in the tokens of one statement.
 pub(super) struct Cursor<'t> {
@@ -24,7 +24,8 @@ pub(super) struct Cursor<'t> {
 impl<'t> Cursor<'t> {
     /// At the start of a statement.
     pub(super) fn new(text: &'t str, tokens: Vec<TokenWithSpan>, dialect: &'t StreamDialect) -> Self {
-        let parser = Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
+        let parser =
+            Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(asof::marked(tokens));
         Self { text, parser }
     }
 
@@ -156,7 +157,28 @@ impl<'t> Cursor<'t> {
             let name = self.name()?;
             return Ok(Box::new(super::prefix::select_all(name, Vec::new())));
         }
-        Ok(self.parser.parse_query()?)
+        if let Some(query) = self.whole_in_parentheses() {
+            return Ok(query);
+        }
+        let mut query = self.parser.parse_query()?;
+        emit::clause(self, &mut query)?;
+        Ok(query)
+    }
+
+    /// A query that is nothing but one in parentheses: an `EMIT` stands within them.
+    fn whole_in_parentheses(&mut self) -> Option<Box<sp::Query>> {
+        let before = self.parser.index();
+        if self.take(&Token::LParen)
+            && let Ok(query) = self.query()
+            && query.settings.is_some()
+            && self.take(&Token::RParen)
+        {
+            return Some(query);
+        }
+        while self.parser.index() > before {
+            self.parser.prev_token();
+        }
+        None
     }
 
     /// `( item, … )` with at least one item.

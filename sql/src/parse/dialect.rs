@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::types;
 
-use super::{json, prefix};
+use super::{emit, json, prefix, words};
 
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 
@@ -74,9 +74,12 @@ impl Dialect for StreamDialect {
         if self.step() { prefix::prefix(parser) } else { Some(Err(ParserError::RecursionLimitExceeded)) }
     }
 
-    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
         if let Some(test) = json::is_json(parser, expr) {
             return Some(Ok(test));
+        }
+        if let Some(test) = distinct_from(parser, expr, precedence) {
+            return Some(test);
         }
         parser.consume_token(&Token::DoubleColon).then(|| {
             let data_type = types::parse(parser)?;
@@ -156,4 +159,29 @@ impl Dialect for StreamDialect {
     fn supports_comment_on(&self) -> bool {
         true
     }
+
+    /// Flink's hints, `SELECT /*+ STATE_TTL('a' = '1h') */ …`.
+    fn supports_comment_optimizer_hint(&self) -> bool {
+        true
+    }
+
+    fn is_select_item_alias(&self, explicit: bool, word: &Keyword, parser: &mut Parser) -> bool {
+        explicit || (self.is_column_alias(word, parser) && !emit::begun(parser))
+    }
+
+    fn is_table_factor_alias(&self, explicit: bool, word: &Keyword, parser: &mut Parser) -> bool {
+        explicit || (self.is_table_alias(word, parser) && !emit::begun(parser))
+    }
+}
+
+/// `IS [NOT] DISTINCT FROM`. Its right side ends where that of other operators of its precedence does; `sqlparser` would
+/// take `AND` and what follows into it.
+fn distinct_from(parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+    let not = words::accept(parser, &["IS", "NOT", "DISTINCT", "FROM"]);
+    if !not && !words::accept(parser, &["IS", "DISTINCT", "FROM"]) {
+        return None;
+    }
+    let test = if not { Expr::IsNotDistinctFrom } else { Expr::IsDistinctFrom };
+    let left = Box::new(expr.clone());
+    Some(parser.parse_subexpr(precedence).map(|right| test(left, Box::new(right))))
 }

@@ -4,10 +4,14 @@
 //! Reading order: [`script`] cuts, [`statement`] tells statements apart by their first words, the `create_*`, `session`
 //! and `rows` files parse one family each. Types stand in [`crate::types`]. Names are not resolved here.
 
+mod alter;
+mod asof;
+mod copy;
 mod create_table;
 mod create_view;
 mod cursor;
 mod dialect;
+pub(crate) mod emit;
 mod fail;
 mod forms;
 mod json;

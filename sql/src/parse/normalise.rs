@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
-use crate::ast::{Statement, SubscribeTo};
+use crate::ast::{AlterView, Copy, CopyWhat, CreateTable, Statement, SubscribeTo};
 
 use super::prefix::select_all;
 
@@ -19,10 +19,16 @@ pub(super) fn statement(statement_: &mut Statement) {
         Statement::CreateView(view) => query(&mut view.query),
         Statement::Insert(insert) => query(&mut insert.query),
         Statement::Subscribe(SubscribeTo::Query(found)) => query(found),
+        Statement::CreateTable(CreateTable { query: Some(found), .. })
+        | Statement::AlterView(AlterView::Query { query: found, .. }) => query(found),
+        Statement::Copy(Copy { what: CopyWhat::Query(found), .. }) => query(found),
         Statement::Explain { statement: inner, .. } => statement(inner),
         Statement::Subscribe(SubscribeTo::Relation(_))
         | Statement::Change(_)
-        | Statement::CreateTable(_)
+        | Statement::AlterTable(_)
+        | Statement::AlterView(AlterView::Rename { .. })
+        | Statement::Copy(_)
+        | Statement::CreateTable(CreateTable { query: None, .. })
         | Statement::CreateFunction(_)
         | Statement::Drop(_)
         | Statement::Show(_)

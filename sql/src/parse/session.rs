@@ -100,8 +100,13 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (&["JOBS"], Show::Jobs),
         (&["WATERMARKS"], Show::Watermarks),
         (&["CONNECTORS"], Show::Connectors),
+        (&["FORMATS"], Show::Formats),
         (&["FUNCTIONS"], Show::Functions),
-        (&["USER", "FUNCTIONS"], Show::Functions),
+        (&["USER", "FUNCTIONS"], Show::UserFunctions),
+        (&["CATALOGS"], Show::Catalogs),
+        (&["CURRENT", "CATALOG"], Show::Catalogs),
+        (&["DATABASES"], Show::Databases),
+        (&["CURRENT", "DATABASE"], Show::Databases),
         (&["ALL"], Show::All),
     ];
     for (words, show) in lists {
@@ -114,6 +119,9 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
             cursor.expect(&["FROM"])?;
         }
         return Ok(Statement::Show(Show::Columns(cursor.name()?)));
+    }
+    if cursor.accept(&["PARTITIONS"]) {
+        return Ok(Statement::Show(Show::Partitions(cursor.name()?)));
     }
     if cursor.accept(&["CREATE"]) {
         if !cursor.accept(&["TABLE"]) && !cursor.accept(&["VIEW"]) {

@@ -7,7 +7,7 @@ use crate::error::SqlError;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{create_table, create_view, rows, session};
+use super::{alter, copy, create_table, create_view, rows, session};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -17,10 +17,12 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let Token::Word(word) = cursor.peek(0) else { return cursor.unexpected("an SQL statement") };
     match word.value.to_ascii_uppercase().as_str() {
         "CREATE" => create(cursor),
+        "ALTER" if cursor.ahead(&["ALTER", "TABLE"]) || cursor.ahead(&["ALTER", "VIEW"]) => alter::alter(cursor),
         "DROP" => drop_or_other(cursor),
         "INSERT" => rows::insert(cursor),
         "UPDATE" => rows::update(cursor),
         "DELETE" => rows::delete(cursor),
+        "COPY" => copy::copy(cursor),
         "SUBSCRIBE" => rows::subscribe(cursor),
         "EXPLAIN" => rows::explain(cursor),
         "SHOW" => session::show(cursor),

@@ -65,7 +65,8 @@ pub(crate) fn bind_insert(
     Ok(BoundQuery { plan, schema: Arc::new(Schema::new(fields)), ..bound })
 }
 
-fn is_stored(column: &Column) -> bool {
+/// Whether an `INSERT` gives a column: it is neither computed nor told by the connector alone.
+pub(crate) fn is_stored(column: &Column) -> bool {
     match column.origin {
         ColumnOrigin::Physical => true,
         ColumnOrigin::Computed(_) => false,
@@ -74,7 +75,7 @@ fn is_stored(column: &Column) -> bool {
 }
 
 /// The target's columns of a column list.
-fn named<'t>(target: &Relation, stored: &[&'t Column], columns: &[sp::Ident]) -> Result<Vec<&'t Column>> {
+pub(crate) fn named<'t>(target: &Relation, stored: &[&'t Column], columns: &[sp::Ident]) -> Result<Vec<&'t Column>> {
     let mut found: Vec<&Column> = Vec::with_capacity(columns.len());
     for ident in columns {
         let exact = stored.iter().find(|column| column.name == ident.value);

@@ -2,11 +2,13 @@
 //!
 //! [`resolve`] gives every name the plan's spelling, DataFusion's planner makes the plan over our catalog ([`provider`],
 //! [`relation`], [`window`]), [`expand`] and [`semantics`] put our meaning in, DataFusion's analyzer adds the casts, and
-//! [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
+//! [`temporal`] makes nodes of temporal joins, [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
 //! a view keeps the meaning it was made with.
 
+mod emit;
 mod error;
 mod expand;
+mod forms;
 mod insert;
 pub(crate) mod nodes;
 pub(crate) mod position;
@@ -15,6 +17,7 @@ mod relation;
 mod resolve;
 mod row_cast;
 mod semantics;
+pub(crate) mod temporal;
 mod text;
 mod types;
 mod window;
@@ -36,11 +39,11 @@ use crate::catalog::RelationKind;
 use crate::error::Result;
 use crate::relation_source::RelationSource;
 use provider::{PlanSource, Provider, options};
-use resolve::{Columns, Resolver};
+use resolve::{Columns, Resolved, Resolver};
 
 pub use error::execution_error;
 pub(crate) use error::from_datafusion;
-pub(crate) use insert::bind_insert;
+pub(crate) use insert::{bind_insert, is_stored, named};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -80,22 +83,30 @@ fn project_expression(expr: &sp::Expr, input: &LogicalPlan, context: &BindContex
 
 fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<BoundQuery> {
     let mut query = query.clone();
+    let settings = emit::take(&mut query);
     let resolver = Resolver::new(&context.catalog);
     let columns = resolver.statement(&mut query)?;
-    let (calls, functions) = resolver.finish();
+    let Resolved { calls, functions, hints } = resolver.finish();
     let provider = Provider::new(context, calls, depth)?;
     let planner = SqlToRel::new_with_options(&provider, options());
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
-    let plan = finish(plan, context)?;
-    let (plan, depends_on) = put_tables_in(plan)?;
+    let plan = finish(emit::times_to_live(plan, &hints)?, context)?;
+    let clause = emit::clause(&settings, &planner)?;
+    let (plan, mut depends_on) = put_tables_in(plan)?;
+    let plan = temporal::bind(plan)?;
+    let plan = emit::windows(plan, clause, context.streaming.emit)?;
+    // Files are no objects of the catalog: nothing can depend on them.
+    depends_on.retain(|id| !context.catalog.files.values().any(|file| file.id == *id));
     let plan = plain_text(plan)?;
     let schema = result_schema(&plan, columns);
     let boundedness = boundedness(&plan);
-    Ok(BoundQuery { plan, schema, boundedness, depends_on, functions: functions.into_iter().collect() })
+    let (functions, streaming) = (functions.into_iter().collect(), context.streaming);
+    Ok(BoundQuery { plan, schema, boundedness, depends_on, functions, streaming })
 }
 
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
+    let plan = forms::written_out(plan)?;
     let plan = expand::expand(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
@@ -160,7 +171,7 @@ fn result_schema(plan: &LogicalPlan, columns: Columns) -> SchemaRef {
 }
 
 /// Whether reading the plan ends: the least bounded of its tables.
-fn boundedness(plan: &LogicalPlan) -> Boundedness {
+pub(crate) fn boundedness(plan: &LogicalPlan) -> Boundedness {
     let rank = |boundedness: Boundedness| match boundedness {
         Boundedness::Bounded => 0,
         Boundedness::Unbounded => 1,

@@ -1,4 +1,4 @@
-//! The two plan nodes that DataFusion does not have: [`Watermark`] and [`WindowTvf`].
+//! The plan nodes that DataFusion does not have: [`Watermark`], [`WindowTvf`] and [`StateTtl`].
 //!
 //! They live in bound plans. The streaming path lowers them to operators, the batch path replaces them by standard
 //! nodes; no physical planner ever sees them.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result, TableReference};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
-use millstream_engine::plan::Window;
+use millstream_engine::plan::{EarlyEmit, Window, WindowEmit};
 
 /// The type of `window_start`, `window_end` and `window_time`: `TIMESTAMP(3)`.
 pub(crate) const WINDOW_TYPE: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -77,6 +77,67 @@ impl UserDefinedLogicalNodeCore for Watermark {
     }
 }
 
+/// `STATE_TTL`: how long state over the rows of a table is kept. Passes its rows on as they are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) struct StateTtl {
+    /// The rows.
+    pub(crate) input: Arc<LogicalPlan>,
+    /// Microseconds without a touch; 0 is for ever.
+    pub(crate) ttl_us: i64,
+}
+
+impl StateTtl {
+    /// The node as a plan.
+    pub(crate) fn plan(input: LogicalPlan, ttl_us: i64) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { input: Arc::new(input), ttl_us }) })
+    }
+
+    /// The node of a plan, where it is one.
+    pub(crate) fn of(plan: &LogicalPlan) -> Option<&Self> {
+        match plan {
+            LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StateTtl {
+    fn name(&self) -> &str {
+        "StateTtl"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        self.input.schema()
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        HashSet::new()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateTtl: {}", span(self.ttl_us))
+    }
+
+    fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let Ok([input]) = <[LogicalPlan; 1]>::try_from(inputs) else {
+            return Err(DataFusionError::Internal("a time to live has one input".into()));
+        };
+        Ok(Self { input: Arc::new(input), ttl_us: self.ttl_us })
+    }
+
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![output_columns.to_vec()])
+    }
+}
+
 /// A windowing table function: every row of its input once for each of its windows, with the columns
 /// `window_start`, `window_end` and `window_time` appended.
 #[derive(Debug, Clone)]
@@ -89,6 +150,8 @@ pub(crate) struct WindowTvf {
     pub(crate) time: Expr,
     /// `PARTITION BY` of a session.
     pub(crate) partition_by: Vec<Expr>,
+    /// When results come out, where it is said.
+    pub(crate) emit: Option<WindowEmit>,
     /// Names of the three appended columns.
     names: [String; 3],
     schema: DFSchemaRef,
@@ -117,7 +180,7 @@ impl WindowTvf {
             .chain(appended)
             .collect();
         let schema = Arc::new(DFSchema::new_with_metadata(fields, HashMap::new())?);
-        Ok(Self { input: Arc::new(input), window, time, partition_by, names, schema })
+        Ok(Self { input: Arc::new(input), window, time, partition_by, emit: None, names, schema })
     }
 
     /// The node as a plan.
@@ -131,6 +194,12 @@ impl WindowTvf {
             LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
             _ => None,
         }
+    }
+
+    /// The same windows, whose results come out as `emit` says.
+    pub(crate) fn emitting(mut self, emit: WindowEmit) -> Self {
+        self.emit = Some(emit);
+        self
     }
 
     /// Names of the three appended columns.
@@ -160,6 +229,7 @@ impl PartialEq for WindowTvf {
         self.window == other.window
             && self.time == other.time
             && self.partition_by == other.partition_by
+            && self.emit == other.emit
             && self.names == other.names
             && self.input == other.input
     }
@@ -215,7 +285,10 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
             let keys: Vec<String> = self.partition_by.iter().map(ToString::to_string).collect();
             write!(f, " partition by {}", keys.join(", "))?;
         }
-        Ok(())
+        match self.emit {
+            Some(emit) => write!(f, " {}", describe_emit(emit)),
+            None => Ok(()),
+        }
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
@@ -223,7 +296,8 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
         let (Some(time), Ok([input])) = (exprs.next(), <[LogicalPlan; 1]>::try_from(inputs)) else {
             return Err(DataFusionError::Internal("a window function has one input and a time column".into()));
         };
-        Self::try_new(input, self.window, time, exprs.collect(), self.names.clone())
+        let made = Self::try_new(input, self.window, time, exprs.collect(), self.names.clone())?;
+        Ok(Self { emit: self.emit, ..made })
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -244,6 +318,19 @@ pub(crate) fn describe_window(window: Window) -> String {
             format!("CUMULATE(step {}, size {}{})", span(step_us), span(size_us), offset(offset_us))
         }
         Window::Session { gap_us } => format!("SESSION(gap {})", span(gap_us)),
+    }
+}
+
+/// When the results of windows come out, as `EXPLAIN` shows it.
+pub(crate) fn describe_emit(emit: WindowEmit) -> String {
+    let early = match emit.early {
+        EarlyEmit::Never => "emit on window close".to_owned(),
+        EarlyEmit::EachEpoch => "emit on update".to_owned(),
+        EarlyEmit::Every(every) => format!("emit every {}", span(every)),
+    };
+    match emit.lateness_us {
+        0 => early,
+        lateness => format!("{early}, allow lateness {}", span(lateness)),
     }
 }
 

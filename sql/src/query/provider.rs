@@ -13,7 +13,7 @@ use millstream_engine::plan::RelationId;
 use super::resolve::tvf::TvfCall;
 use super::types::Types;
 use super::window::WindowPlanner;
-use super::{DEPTH_MAX, expand, relation};
+use super::{DEPTH_MAX, expand, relation, temporal};
 use crate::bound::BindContext;
 use crate::catalog::Relation;
 use crate::error::{Result, SqlError};
@@ -86,7 +86,8 @@ impl<'a> Provider<'a> {
 
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
-        let Some(relation) = self.context.catalog.relations.get(name.table()) else {
+        let catalog = &self.context.catalog;
+        let Some(relation) = catalog.relations.get(name.table()).or_else(|| catalog.files.get(name.table())) else {
             return Err(DataFusionError::Plan(format!("relation \"{}\" does not exist", name.table())));
         };
         relation::source(relation, self.context, self.depth).map_err(external)
@@ -105,6 +106,9 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if name == temporal::MARKER {
+            return Some(temporal::marker());
+        }
         if let Some(function) = self.context.catalog.functions.get(name) {
             return Some(expand::placeholder(function, self.context));
         }

@@ -7,6 +7,7 @@ use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast as sp;
+use datafusion::sql::sqlparser::tokenizer::Span;
 use millstream_engine::plan::Window;
 
 use super::nodes::{WindowTvf, span, window_names};
@@ -53,7 +54,7 @@ impl RelationPlanner for WindowPlanner {
             spans.push(match interval {
                 Some(interval) => {
                     let value = context.sql_to_expr(interval.clone(), &DFSchema::empty())?;
-                    Some(micros(call, &value).map_err(external)?)
+                    Some(interval_micros(call.kind.name(), call.span, &value).map_err(external)?)
                 }
                 None => None,
             });
@@ -82,25 +83,29 @@ fn check_time(call: &TvfCall, time: &Expr, schema: &DFSchema) -> Result<()> {
     Err(at(error.with_hint("name a TIMESTAMP(3) column with a watermark, or a PROCTIME() column"), call.span))
 }
 
-/// A constant interval in microseconds.
-fn micros(call: &TvfCall, value: &Expr) -> Result<i64> {
-    let wrong = |message: String| at(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message), call.span);
-    let overflow = || wrong(format!("an interval of {} is too long", call.kind.name()));
+/// A constant interval in microseconds. `of`: what takes it, which stands at `span`.
+///
+/// # Errors
+/// Where it is not constant, has months or is too long.
+pub(super) fn interval_micros(of: &str, span: Span, value: &Expr) -> Result<i64> {
+    let wrong = |message: String| at(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message), span);
+    let overflow = || wrong(format!("an interval of {of} is too long"));
     match value {
-        Expr::Negative(inner) => micros(call, inner)?.checked_neg().ok_or_else(overflow),
+        Expr::Negative(inner) => interval_micros(of, span, inner)?.checked_neg().ok_or_else(overflow),
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
             if interval.months != 0 {
-                let message = format!("intervals of months or years cannot be used in {}", call.kind.name());
-                return Err(at(SqlError::unsupported(message).with_hint("give the interval in days"), call.span));
+                let message = format!("intervals of months or years cannot be used in {of}");
+                return Err(at(SqlError::unsupported(message).with_hint("give the interval in days"), span));
             }
             let days = i64::from(interval.days).checked_mul(86_400_000_000).ok_or_else(overflow)?;
             if interval.nanoseconds % 1_000_000 != 0 {
-                return Err(wrong(format!("an interval of {} must be whole milliseconds", call.kind.name())));
+                return Err(wrong(format!("an interval of {of} must be whole milliseconds")));
             }
             days.checked_add(interval.nanoseconds / 1_000).ok_or_else(overflow)
         }
-        other => Err(wrong(format!("{} needs constant intervals, not {other}", call.kind.name()))
-            .with_hint("write INTERVAL '10' SECOND")),
+        other => {
+            Err(wrong(format!("{of} needs constant intervals, not {other}")).with_hint("write INTERVAL '10' SECOND"))
+        }
     }
 }
 

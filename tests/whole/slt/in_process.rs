@@ -25,6 +25,7 @@ impl AsyncDB for InProcess {
         let Some(outcome) = self.0.execute_script(sql).await? else { return Ok(Output::StatementComplete(0)) };
         let rows = match outcome.body {
             Body::Done(tag) => return Ok(Output::StatementComplete(count(&tag))),
+            Body::CopyOut(_) | Body::CopyIn(_) => return Ok(Output::StatementComplete(0)),
             Body::Rows(rows) | Body::Subscription(rows) => rows,
         };
         Ok(texts(rows, &self.0).await?)

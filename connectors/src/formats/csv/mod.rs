@@ -104,6 +104,8 @@ pub(crate) struct CsvDecoder {
     schema: SchemaRef,
     /// For each field of a record the column it goes to.
     targets: Vec<Option<usize>>,
+    /// Columns that the header does not name.
+    absent: Vec<usize>,
     spans: Vec<Span>,
     scratch: Vec<u8>,
 }
@@ -117,7 +119,15 @@ impl CsvDecoder {
         let row = RowColumn::record(columns.iter().map(AsRef::as_ref), wanted)?;
         let fields: Vec<_> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
         let targets = (0..columns.len()).map(|index| wanted.iter().position(|(column, _)| *column == index)).collect();
-        Ok(Self { format, row, schema: Arc::new(Schema::new(fields)), targets, spans: vec![], scratch: vec![] })
+        Ok(Self {
+            format,
+            row,
+            schema: Arc::new(Schema::new(fields)),
+            targets,
+            absent: vec![],
+            spans: vec![],
+            scratch: vec![],
+        })
     }
 
     /// Appends the record whose fields are in `spans`. True where a field became null for want of a fit.
@@ -162,6 +172,11 @@ impl CsvDecoder {
                 return Err(Fault::value(span.start, "null in a NOT NULL column").inside(&field.name));
             }
         }
+        for slot in &self.absent {
+            if let Some(field) = self.row.fields.get_mut(*slot) {
+                field.column.push_null();
+            }
+        }
         self.row.end();
         Ok(nulled)
     }
@@ -194,13 +209,15 @@ impl CsvDecoder {
                 None => {}
             }
         }
-        match self.row.fields.iter().zip(&taken).find(|(_, taken)| !**taken) {
+        // What the file does not have is null, as in other formats.
+        match self.row.fields.iter().zip(&taken).find(|(field, taken)| !**taken && !field.nullable) {
             Some((field, _)) => Err(EngineError::BadRow {
                 message: format!("{place}: the header does not name column \"{}\"", field.name),
                 hint: Some("without 'csv.header' columns are taken by position".to_owned()),
             }),
             None => {
                 self.targets = targets;
+                self.absent = taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(slot, _)| slot).collect();
                 Ok(())
             }
         }

@@ -1,10 +1,9 @@
 //! [`TemporalJoin`]: joins rows with the version of a table that is valid at their time.
 //!
-//! In event time a left row waits until the watermark has passed it: then no older version can come. It is joined with the
+//! A left row waits until the watermark has passed it: then no older version can come. It is joined with the
 //! version of its key that has the greatest time up to its own, and comes out once; a later correction of the table does
-//! not change it. Late left rows are counted and dropped; late versions still count for the rows that wait. In processing time a
-//! left row is joined when it arrives. Versions of a table with a key come as updates, those of a stream as
-//! insertions; two of the same key and time: the last one counts.
+//! not change it. Late left rows are counted and dropped; late versions still count for the rows that wait. Versions of a table
+//! with a key come as updates, those of a stream as insertions; two of the same key and time: the last one counts.
 //!
 //! The watermark passes unchanged: it speaks of the left time.
 
@@ -23,47 +22,43 @@ use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::{Context, Operator, OperatorState};
-use crate::plan::{AsofMatch, JoinKind, TemporalJoinSpec};
+use crate::plan::{JoinKind, TemporalJoinSpec};
 use crate::time::EventTime;
 
 /// See the module. Port 0: the rows; port 1: the table.
 pub struct TemporalJoin {
     /// Rows without a version come out too.
     outer: bool,
-    event_time: bool,
-    asof: AsofMatch,
+    /// A version at the row's own time does not count.
+    strict: bool,
     keys: Keys,
     waiting: TimedStore,
     versions: Versions,
     residual: Residual,
     output: Output,
-    left: SchemaRef,
     watermark: i64,
 }
 
 impl TemporalJoin {
-    /// The operator on one shard.
+    /// The operator on one shard. `strict`: a version is earlier than the row.
     ///
     /// # Errors
     /// Where keys are not of equal types; for a kind other than `Inner` and `Left`.
-    pub fn new(spec: &TemporalJoinSpec, left: &SchemaRef, right: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let outer = match spec.kind {
-            JoinKind::Inner => false,
-            JoinKind::Left => true,
-            JoinKind::Right | JoinKind::Full | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => {
-                return Err(EngineError::Unsupported("a temporal join other than INNER and LEFT".into()));
-            }
-        };
+    pub fn new(
+        spec: &TemporalJoinSpec,
+        strict: bool,
+        left: &SchemaRef,
+        right: &SchemaRef,
+        output: SchemaRef,
+    ) -> Result<Self> {
         Ok(Self {
-            outer,
-            event_time: spec.right_time.is_some(),
-            asof: spec.asof,
+            outer: is_outer(spec.kind)?,
+            strict,
             keys: Keys::new(&spec.keys, [left, right], false)?,
             waiting: TimedStore::new(left, spec.left_time),
             versions: Versions::new(right, spec.right_time),
             residual: Residual::new(spec.residual.clone(), [left, right]),
             output: Output::new(spec.kind, output),
-            left: Arc::clone(left),
             watermark: i64::MIN,
         })
     }
@@ -84,27 +79,11 @@ impl TemporalJoin {
         Ok(())
     }
 
-    /// Emits rows at once, with the versions of now.
-    fn join_now(&mut self, delta: Delta, slots: &[u32], context: &mut Context<'_>) -> Result<()> {
-        let rows: Vec<u32> = (0..).take(delta.rows()).collect();
-        let versions: Vec<u32> = slots.iter().map(|&slot| self.versions.valid_at(slot, 0)).collect();
-        let mut left = Chunks::new(Arc::clone(&self.left));
-        left.push(delta.batch)?;
-        for (rows, versions) in rows.chunks(BATCH_ROWS).zip(versions.chunks(BATCH_ROWS)) {
-            self.put_out(&left, rows, versions, context)?;
-        }
-        self.forget_keys(slots.iter().copied().filter(|slot| *slot != NONE).collect());
-        Ok(())
-    }
-
     /// Emits the rows that the watermark has passed.
     fn pass(&mut self, watermark: i64, context: &mut Context<'_>) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
-        // A version at the row's own time does not count for `Before`, so that it need not be waited for.
-        let horizon = match self.asof {
-            AsofMatch::AtOrBefore => self.watermark,
-            AsofMatch::Before => self.watermark.saturating_add(1),
-        };
+        // What does not count need not be waited for.
+        let horizon = self.watermark.saturating_add(i64::from(self.strict));
         let mut emptied = Vec::new();
         loop {
             let (mut rows, mut versions) = (Vec::new(), Vec::new());
@@ -112,10 +91,7 @@ impl TemporalJoin {
                 && let Some(row) = self.waiting.pop_before(horizon)
             {
                 let time = self.waiting.times[row as usize];
-                let upto = match self.asof {
-                    AsofMatch::AtOrBefore => time,
-                    AsofMatch::Before => time.saturating_sub(1),
-                };
+                let upto = time.saturating_sub(i64::from(self.strict));
                 versions.push(self.versions.valid_at(self.waiting.store.slot(row), upto));
                 rows.push(row);
             }
@@ -138,6 +114,20 @@ impl TemporalJoin {
     }
 }
 
+/// Whether rows without a partner come out of a join with the versions of a table.
+///
+/// # Errors
+/// For a kind other than `Inner` and `Left`.
+pub(super) fn is_outer(kind: JoinKind) -> Result<bool> {
+    match kind {
+        JoinKind::Inner => Ok(false),
+        JoinKind::Left => Ok(true),
+        JoinKind::Right | JoinKind::Full | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => {
+            Err(EngineError::Unsupported("a temporal join other than INNER and LEFT".into()))
+        }
+    }
+}
+
 impl Operator for TemporalJoin {
     fn on_delta(&mut self, port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
         if port == 1 {
@@ -152,19 +142,13 @@ impl Operator for TemporalJoin {
         if delta.sign != Sign::AppendOnly {
             return Err(EngineError::Unsupported("a temporal join of an updating left input".into()));
         }
-        if !self.event_time {
-            let (delta, slots) = self.keys.keyed(0, delta, self.outer)?;
-            return self.join_now(delta, &slots, context);
-        }
         let delta = self.waiting.in_time(delta, self.watermark, context)?;
         let (delta, slots) = self.keys.keyed(0, delta, self.outer)?;
         self.waiting.add(delta.batch, &slots)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
-        if self.event_time {
-            self.pass(watermark.0, context)?;
-        }
+        self.pass(watermark.0, context)?;
         context.emit_watermark(watermark);
         Ok(())
     }
@@ -177,7 +161,7 @@ impl Operator for TemporalJoin {
     }
 
     fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
-        if self.event_time { self.pass(i64::MAX, context) } else { Ok(()) }
+        self.pass(i64::MAX, context)
     }
 
     fn snapshot(&self) -> Result<OperatorState> {

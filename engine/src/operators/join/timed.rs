@@ -67,6 +67,17 @@ impl TimedStore {
         None
     }
 
+    /// The time of the earliest live row that is in the calendar.
+    pub(super) fn earliest(&mut self) -> Option<i64> {
+        while let Some(&Reverse((time, row))) = self.calendar.peek() {
+            if self.store.is_live(row) {
+                return Some(time);
+            }
+            self.calendar.pop();
+        }
+        None
+    }
+
     /// As [`Store::compact`].
     ///
     /// # Errors

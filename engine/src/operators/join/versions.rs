@@ -15,13 +15,13 @@ use crate::message::{Delta, Sign};
 use crate::operators::aggregate::table_of;
 use crate::operators::event_time::event_times;
 
-/// The versions of each key. Without a time column only the last one is known, under the time 0.
+/// The versions of each key.
 ///
 /// A retraction names a version. Where a version of the key is inserted after it in the same epoch, that was an update:
 /// the old version stays what was valid before. Else the key is deleted from the time of that version on.
 pub(super) struct Versions {
     pub(super) store: Store,
-    time_column: Option<usize>,
+    time_column: usize,
     by_time: BTreeMap<(u32, i64), Version>,
     /// Versions by time, the earliest first. When one is behind the watermark, older ones of its key are not needed.
     expiry: BinaryHeap<Reverse<(i64, u32)>>,
@@ -46,7 +46,7 @@ enum Validity {
 }
 
 impl Versions {
-    pub(super) fn new(schema: &SchemaRef, time_column: Option<usize>) -> Self {
+    pub(super) fn new(schema: &SchemaRef, time_column: usize) -> Self {
         Self {
             store: Store::new(Arc::clone(schema)),
             time_column,
@@ -62,7 +62,7 @@ impl Versions {
     /// # Errors
     /// Where an event time is null.
     pub(super) fn fold(&mut self, delta: &Delta, slots: &[u32], emptied: &mut Vec<u32>) -> Result<()> {
-        let times = self.times(&delta.batch)?;
+        let times = event_times(&delta.batch, self.time_column)?;
         let first = self.store.len();
         match &delta.sign {
             Sign::AppendOnly => self.store.add(delta.batch.clone(), slots)?,
@@ -76,7 +76,7 @@ impl Versions {
         // The rows do not change while the versions do, but the store as a whole does.
         let mut gone = Vec::new();
         let mut stored = RowComparison::new(&delta.batch, &self.store.rows);
-        for (row, (&slot, &time)) in slots.iter().zip(&times).enumerate() {
+        for (row, (&slot, &time)) in slots.iter().zip(times.iter()).enumerate() {
             if delta.is_retract(row) {
                 let at = (slot, time);
                 if let Some(version) = self.by_time.get_mut(&at)
@@ -100,20 +100,11 @@ impl Versions {
                 {
                     before.validity = Validity::Valid;
                 }
-                if self.time_column.is_some() {
-                    self.expiry.push(Reverse((time, slot)));
-                }
+                self.expiry.push(Reverse((time, slot)));
             }
         }
         gone.into_iter().for_each(|row| emptied.extend(self.store.remove(row)));
         Ok(())
-    }
-
-    fn times(&self, batch: &RecordBatch) -> Result<Vec<i64>> {
-        match self.time_column {
-            Some(column) => Ok(event_times(batch, column)?.to_vec()),
-            None => Ok(vec![0; batch.num_rows()]),
-        }
     }
 
     /// The last version of a key of those up to `time`, or [`NONE`].
@@ -132,7 +123,7 @@ impl Versions {
                 && version.validity == Validity::Retracted
             {
                 version.validity = Validity::Deleted;
-                if at.1 < self.watermark || self.time_column.is_none() {
+                if at.1 < self.watermark {
                     self.forget_deleted(at, emptied);
                 }
             }
@@ -213,8 +204,9 @@ impl Versions {
         let deleted =
             deleted.ok_or_else(|| EngineError::Internal("the state of a temporal join does not fit".into()))?;
         self.fold(&Delta::append(rows.clone()), slots, &mut Vec::new())?;
-        let times = self.times(&rows)?;
-        for ((&slot, &time), _) in slots.iter().zip(&times).zip(deleted.values().iter()).filter(|(_, deleted)| *deleted)
+        let times = event_times(&rows, self.time_column)?;
+        for ((&slot, &time), _) in
+            slots.iter().zip(times.iter()).zip(deleted.values().iter()).filter(|(_, deleted)| *deleted)
         {
             self.by_time.entry((slot, time)).and_modify(|version| version.validity = Validity::Deleted);
         }

@@ -8,8 +8,8 @@ use super::harness::Times;
 use super::oracle::{scalar, sessions, windows};
 use crate::plan::{
     AggregateCall, AggregateFunction, GroupAggregateSpec, GroupingSet, JoinKind, OperatorSpec, PairStatistic,
-    SessionAggregateSpec, SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowInput,
-    WindowJoinSpec, WindowTime,
+    SessionAggregateSpec, SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowEmit,
+    WindowInput, WindowJoinSpec, WindowTime,
 };
 
 /// An operator and what is expected of it.
@@ -34,9 +34,16 @@ impl Case {
         match &self.spec {
             OperatorSpec::GroupAggregate(spec) => spec.retracts,
             OperatorSpec::WindowAggregate(spec) => spec.retracts,
+            OperatorSpec::SessionAssign(spec) => spec.retracts,
             OperatorSpec::Join(spec) => spec.retracts != (false, false),
             _ => false,
         }
+    }
+
+    /// The result depends on what has come when a watermark comes.
+    pub(super) fn closes(&self) -> bool {
+        let windows = matches!(&self.spec, OperatorSpec::WindowAggregate(_) | OperatorSpec::SessionAssign(_));
+        windows || matches!(self.times, Times::Closing(_))
     }
 }
 
@@ -64,12 +71,13 @@ fn millis(name: &str) -> Field {
 }
 
 /// Aggregates that can be taken back when a window slides.
-const INVERTIBLE: &str = "count(*), sum(v), count(*) FILTER (WHERE b = 1)";
+pub(super) const INVERTIBLE: &str = "count(*), sum(v), count(*) FILTER (WHERE b = 1)";
 /// Others too.
-const ALL: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
+pub(super) const ALL: &str =
+    "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1)";
 
 /// All whose result is a whole number.
-const WIDE: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1), \
+pub(super) const WIDE: &str = "count(*), sum(v), min(v), max(v), count(DISTINCT v), sum(DISTINCT v) FILTER (WHERE b = 1), \
     bool_and(b = 1), bool_or(b = 1), bit_and(v), bit_or(v), bit_xor(v), median(v), \
     first_value(v ORDER BY ts,v) FILTER (WHERE b = 1), last_value(v ORDER BY ts,v) FILTER (WHERE b = 1), \
     count(DISTINCT ts), regr_count(v:ts), approx_distinct(v)";
@@ -137,7 +145,7 @@ fn window_of(text: &str) -> Window {
     }
 }
 
-fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool, retracts: bool) -> Case {
+pub(super) fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool, retracts: bool) -> Case {
     let keys = if keyed { vec![0] } else { Vec::new() };
     let calls = calls(sql);
     let output = aggregated(&keys, &calls, true);
@@ -150,7 +158,13 @@ fn window_aggregate(window: &str, keyed: bool, sql: &str, attached: bool, retrac
     Case {
         name: format!("window aggregate {window} keyed {keyed} attached {attached} retracts {retracts}: {sql}"),
         times: Times::Closing(vec![output.fields().len() - 1]),
-        spec: OperatorSpec::WindowAggregate(WindowAggregateSpec { window: source, keys, calls, retracts }),
+        spec: OperatorSpec::WindowAggregate(WindowAggregateSpec {
+            window: source,
+            keys,
+            calls,
+            retracts,
+            emit: WindowEmit::default(),
+        }),
         inputs: vec![if attached { windowed() } else { rows() }],
         output,
         result: format!("SELECT {column}{}, ws, we, we - 1 FROM ({win}) WHERE we - 1 > w GROUP BY {by}", said(sql)),
@@ -186,7 +200,7 @@ fn session_aggregate(keyed: bool, sql: &str) -> Case {
     }
 }
 
-fn session_assign() -> Case {
+pub(super) fn session_assign() -> Case {
     let whole = "OVER (PARTITION BY k, s)";
     let sessions = sessions(5);
     Case {
@@ -196,6 +210,8 @@ fn session_assign() -> Case {
             gap_us: 5_000,
             time: WindowTime::Event(1),
             keys: vec![0],
+            retracts: false,
+            emit: WindowEmit::default(),
         }),
         inputs: vec![rows()],
         output: windowed(),

@@ -7,7 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::cases::{Case, rows};
 use super::harness::{Cells, Harness, Times, delta_of};
 use super::oracle::scalar;
-use crate::plan::{AsofMatch, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, OperatorSpec, TemporalJoinSpec};
+use crate::plan::{
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, OperatorSpec, TemporalJoinSpec,
+};
 
 /// All kinds.
 const KINDS: [JoinKind; 7] =
@@ -185,9 +187,15 @@ fn temporal(kind: JoinKind, asof: AsofMatch, residual: bool) -> Case {
     let compared = match asof {
         AsofMatch::AtOrBefore => "r.ts <= l.ts",
         AsofMatch::Before => "r.ts < l.ts",
+        AsofMatch::AtOrAfter => "r.ts >= l.ts",
+        AsofMatch::After => "r.ts > l.ts",
+    };
+    let nearest = match asof {
+        AsofMatch::AtOrBefore | AsofMatch::Before => "DESC",
+        AsofMatch::AtOrAfter | AsofMatch::After => "ASC",
     };
     let versions = format!(
-        "(SELECT * FROM (SELECT l.id AS lid, r.*, row_number() OVER (PARTITION BY l.id ORDER BY r.ts DESC, r.id DESC) AS n \
+        "(SELECT * FROM (SELECT l.id AS lid, r.*, row_number() OVER (PARTITION BY l.id ORDER BY r.ts {nearest}, r.id DESC) AS n \
          FROM t AS l JOIN u AS r ON l.k = r.k AND {compared}) WHERE n = 1)"
     );
     let and = if residual { " AND l.v < r.v" } else { "" };
@@ -197,7 +205,7 @@ fn temporal(kind: JoinKind, asof: AsofMatch, residual: bool) -> Case {
             kind,
             keys: vec![JoinKey { left: 0, right: 0, null_equal: false }],
             left_time: 1,
-            right_time: Some(1),
+            right_time: 1,
             asof,
             residual: residual.then(|| scalar("l_v < r_v", &pairs())),
         }),
@@ -214,7 +222,7 @@ fn temporal(kind: JoinKind, asof: AsofMatch, residual: bool) -> Case {
 pub(super) fn temporals() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [JoinKind::Inner, JoinKind::Left] {
-        for asof in [AsofMatch::AtOrBefore, AsofMatch::Before] {
+        for asof in [AsofMatch::AtOrBefore, AsofMatch::Before, AsofMatch::AtOrAfter, AsofMatch::After] {
             cases.push(temporal(kind, asof, false));
             cases.push(temporal(kind, asof, true));
         }
@@ -222,9 +230,42 @@ pub(super) fn temporals() -> Vec<Case> {
     cases
 }
 
+/// Each row of `t` with the rows of `u` of its key, once `u` has ended.
+fn current(kind: JoinKind, residual: bool, retracts: bool) -> Case {
+    let and = if residual { " AND l.v < r.v" } else { "" };
+    Case {
+        name: format!("current join {kind:?} residual {residual} retracts {retracts}"),
+        spec: OperatorSpec::CurrentJoin(CurrentJoinSpec {
+            kind,
+            keys: vec![JoinKey { left: 0, right: 0, null_equal: false }],
+            residual: residual.then(|| scalar("l_v < r_v", &pairs())),
+            right_retracts: retracts,
+            right_ends: true,
+        }),
+        inputs: vec![rows(), rows()],
+        output: output(kind),
+        times: Times::None,
+        result: query(kind, "t", "u", &format!("l.k = r.k{and}")),
+        late: None,
+        retracts,
+    }
+}
+
+/// Joins with what a table holds.
+pub(super) fn currents() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in [JoinKind::Inner, JoinKind::Left] {
+        for retracts in [false, true] {
+            cases.push(current(kind, false, retracts));
+            cases.push(current(kind, true, retracts));
+        }
+    }
+    cases
+}
+
 /// Every join.
 pub(super) fn all() -> impl Iterator<Item = Case> {
-    [regular(), half_retracting(0), half_retracting(1), intervals(), temporals()].into_iter().flatten()
+    [regular(), half_retracting(0), half_retracting(1), intervals(), temporals(), currents()].into_iter().flatten()
 }
 
 /// Enough rows that stores are compacted, batches are full and one key has many pairs.

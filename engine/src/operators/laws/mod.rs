@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod cases;
+mod emit;
+mod emit_scripts;
 mod harness;
 mod join_scripts;
 mod joins;
@@ -22,7 +24,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use self::cases::{Case, all, windowed};
-use self::harness::{Cells, Folded, Harness, Times, delta_of};
+use self::harness::{Cells, Folded, Harness, delta_of};
 
 /// Milliseconds that a row may come after a later one.
 const DISORDER: i64 = 12;
@@ -108,7 +110,7 @@ fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
         }
         if mark {
             // A window must not close between a row and its retraction.
-            if matches!(case.times, Times::Closing(_)) {
+            if case.closes() {
                 let undone = pending.iter_mut().enumerate().take(case.inputs.len());
                 events.extend(undone.map(|(port, rows)| Event::Rows(port, std::mem::take(rows))));
             }
@@ -208,6 +210,13 @@ fn every_operator_keeps_the_laws() {
 }
 
 #[test]
+fn windows_that_are_emitted_early_or_late_keep_the_laws() {
+    property(&emit::cases(), DISORDER, 8);
+    let counted: Vec<Case> = emit::cases().into_iter().filter(|case| case.late.is_some()).collect();
+    property(&counted, 3 * DISORDER, 8);
+}
+
+#[test]
 fn every_rank_keeps_the_laws() {
     property(&rank::cases(), DISORDER, 8);
 }
@@ -229,6 +238,14 @@ fn joins_of_one_input_that_retracts_keep_the_laws() {
 #[test]
 fn every_temporal_join_keeps_the_laws() {
     property(&joins::temporals(), DISORDER, 16);
+}
+
+#[test]
+fn every_join_with_what_a_table_holds_keeps_the_laws() {
+    // The left input only inserts.
+    property_of(&joins::currents(), DISORDER, 16, |arrivals| {
+        arrivals.iter_mut().filter(|arrival| arrival.port == 0).for_each(|arrival| arrival.undone = false);
+    });
 }
 
 #[test]

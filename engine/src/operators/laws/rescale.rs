@@ -8,6 +8,9 @@ use crate::plan::{JoinKey, OperatorSpec, WindowInput};
 
 /// The state after it was dealt to three shards, and from those to one.
 pub(super) fn dealt_and_gathered(state: &OperatorState, spec: &OperatorSpec) -> Result<OperatorState> {
+    if matches!(spec, OperatorSpec::WindowAggregate(spec) if spec.emit.updates()) {
+        return Ok(state.clone());
+    }
     let ports = ports(spec);
     let placement = Placement { spec, ports: &ports };
     let dealt = (0..3).map(|shard| part_of(state, placement, shard, 3)).collect::<Result<Vec<_>>>()?;
@@ -42,6 +45,7 @@ fn ports(spec: &OperatorSpec) -> Vec<Spread> {
         OperatorSpec::Join(spec) => of_join(pairs(&spec.keys)),
         OperatorSpec::IntervalJoin(spec) => of_join(pairs(&spec.keys)),
         OperatorSpec::TemporalJoin(spec) => of_join(pairs(&spec.keys)),
+        OperatorSpec::CurrentJoin(spec) => of_join(pairs(&spec.keys)),
         OperatorSpec::WindowJoin(spec) => of_join(spec.keys.clone()),
         OperatorSpec::Rank(spec) => vec![by(&spec.partition)],
         OperatorSpec::Over(spec) => vec![by(&spec.partition)],
@@ -49,6 +53,7 @@ fn ports(spec: &OperatorSpec) -> Vec<Spread> {
         | OperatorSpec::ViewSource(_)
         | OperatorSpec::Stateless(_)
         | OperatorSpec::Union
+        | OperatorSpec::LookupJoin(_)
         | OperatorSpec::Materialize(_)
         | OperatorSpec::Sink(_) => vec![Spread::Any; 2],
     }

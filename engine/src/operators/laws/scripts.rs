@@ -18,6 +18,7 @@ use crate::plan::{OperatorSpec, WindowInput, WindowTime};
 pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) {
     let mut case = all()
         .into_iter()
+        .chain(super::emit::cases())
         .chain(super::rank::cases())
         .chain(super::over::cases())
         .chain(super::joins::all())
@@ -34,7 +35,7 @@ pub(super) fn check(name: &str, by_clock: bool, script: &str, expected: Expect) 
             },
             OperatorSpec::Rank(spec) => spec.ttl_us = Some(10_000),
             OperatorSpec::Join(spec) => spec.ttl_us = (Some(10_000), Some(10_000)),
-            OperatorSpec::TemporalJoin(spec) => spec.right_time = None,
+            OperatorSpec::CurrentJoin(spec) => spec.right_ends = false,
             other => panic!("{other:?} knows no clock"),
         }
     }
@@ -328,7 +329,7 @@ fn a_null_event_time_and_a_retraction_are_errors() {
         0: 1 _ 1 0
           error: null event time in column "ts"
         0: 1 1 1 0, retract 1 1 1 0
-          error: a window over an updating input
+          error: internal error: retractions into a session over insertions
     "#]],
     );
 }

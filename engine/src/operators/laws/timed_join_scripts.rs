@@ -135,46 +135,114 @@ fn rows_meet_the_version_of_their_time() {
 }
 
 #[test]
-fn rows_meet_the_version_of_now() {
+fn rows_meet_what_the_table_holds_at_their_barrier() {
     check(
-        "temporal join Left AtOrBefore residual false",
+        "current join Left residual false retracts true",
         true,
         "0: 1 5 0 0, _ 5 0 0
-         1: 1 100 1 0
-         0: 1 5 0 0
-         1: retract 1 100 1 0, 1 50 2 0
-         0: 1 5 0 0
+         watermark 4
+         1: 1 100 1 0, 1 100 1 0, 1 90 7 0
          barrier
+         0: 1 6 0 0
+         1: retract 1 100 1 0, retract 1 90 7 0, 1 50 2 0
+         barrier
+         0: 1 7 0 0, 2 7 0 0
          restart
-         0: 1 5 0 0
-         1: retract 1 50 2 0
-         0: 1 5 0 0
+         1: retract 1 50 2 0, retract 1 100 1 0
+         0: 1 8 0 0
          barrier
          state",
         expect![[r#"
             0: 1 5 0 0, _ 5 0 0
-              + 1 5 0 0 _ _ _ _
-              + _ 5 0 0 _ _ _ _
-            1: 1 100 1 0
-            0: 1 5 0 0
+            watermark 4
+            1: 1 100 1 0, 1 100 1 0, 1 90 7 0
+            barrier
+              + 1 5 0 0 1 90 7 0
               + 1 5 0 0 1 100 1 0
-            1: retract 1 100 1 0, 1 50 2 0
-            0: 1 5 0 0
-              + 1 5 0 0 1 50 2 0
+              + 1 5 0 0 1 100 1 0
+              + _ 5 0 0 _ _ _ _
+            0: 1 6 0 0
+            1: retract 1 100 1 0, retract 1 90 7 0, 1 50 2 0
             barrier
+              + 1 6 0 0 1 50 2 0
+              + 1 6 0 0 1 100 1 0
+            0: 1 7 0 0, 2 7 0 0
             restart
-            0: 1 5 0 0
-              + 1 5 0 0 1 50 2 0
-            1: retract 1 50 2 0
-            0: 1 5 0 0
-              + 1 5 0 0 _ _ _ _
+              + 1 7 0 0 1 50 2 0
+              + 1 7 0 0 1 100 1 0
+              + 2 7 0 0 _ _ _ _
+            1: retract 1 50 2 0, retract 1 100 1 0
+            0: 1 8 0 0
             barrier
+              + 1 8 0 0 _ _ _ _
             state
-              left 0, right 0, right_deleted 0, times 1
+              left 0, right 0, right_state 0, ended 1
             = _ 5 0 0 _ _ _ _
-            = 1 5 0 0 _ _ _ _ x2
-            = 1 5 0 0 1 50 2 0 x2
-            = 1 5 0 0 1 100 1 0
+            = 1 5 0 0 1 90 7 0
+            = 1 5 0 0 1 100 1 0 x2
+            = 1 6 0 0 1 50 2 0
+            = 1 6 0 0 1 100 1 0
+            = 1 7 0 0 1 50 2 0
+            = 1 7 0 0 1 100 1 0
+            = 1 8 0 0 _ _ _ _
+            = 2 7 0 0 _ _ _ _
+        "#]],
+    );
+}
+
+#[test]
+fn rows_wait_for_the_next_row_of_their_key() {
+    check(
+        "temporal join Left AtOrAfter residual false",
+        false,
+        "0: 1 100 0 0, 1 105 0 0, 2 103 0 0, _ 101 0 0
+         1: 1 105 1 0, 1 107 2 0, 2 110 3 0, 1 99 4 0
+         watermark 103
+         state
+         watermark 106
+         state
+         restart
+         1: 2 104 5 0
+         watermark 120
+         0: 1 119 0 0, 1 121 0 0, 3 120 0 0
+         1: 1 125 6 0
+         watermark 126
+         state
+         end
+         state",
+        expect![[r#"
+            0: 1 100 0 0, 1 105 0 0, 2 103 0 0, _ 101 0 0
+              + _ 101 0 0 _ _ _ _
+            1: 1 105 1 0, 1 107 2 0, 2 110 3 0, 1 99 4 0
+            watermark 103
+            state
+              left 3, right 3, times 1
+            watermark 106
+              + 1 100 0 0 1 105 1 0
+              + 1 105 0 0 1 105 1 0
+            state
+              left 1, right 2, times 1
+            restart
+            1: 2 104 5 0
+            watermark 120
+              + 2 103 0 0 2 104 5 0
+            0: 1 119 0 0, 1 121 0 0, 3 120 0 0
+              late 1
+            1: 1 125 6 0
+            watermark 126
+              + 1 121 0 0 1 125 6 0
+            state
+              left 1, right 0, times 1
+            end
+              + 3 120 0 0 _ _ _ _
+            state
+              left 0, right 0, times 1
+            = _ 101 0 0 _ _ _ _
+            = 1 100 0 0 1 105 1 0
+            = 1 105 0 0 1 105 1 0
+            = 1 121 0 0 1 125 6 0
+            = 2 103 0 0 2 104 5 0
+            = 3 120 0 0 _ _ _ _
         "#]],
     );
 }

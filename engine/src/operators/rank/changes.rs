@@ -70,7 +70,7 @@ impl Changes {
                 (Some(old), Some(new), Identity::Number) => {
                     if rows(old, new).is_ne() {
                         push(&mut self.rows, slot, old, 1, true);
-                        push(&mut self.rows, slot, new, 1, false);
+                        push(&mut self.insertions, slot, new, 1, false);
                     }
                 }
                 (Some(old), Some(new), Identity::RowAndRank) if old.rank != new.rank => {

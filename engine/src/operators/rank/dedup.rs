@@ -16,6 +16,7 @@ use super::partitions::Shown;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::held_watermark::HeldWatermark;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{RankEmit, RankSpec};
 use crate::time::EventTime;
@@ -32,6 +33,7 @@ pub(super) struct Dedup {
     /// The slots that changed in this epoch, and their rows before.
     before: Vec<(u32, Option<Entry>)>,
     changes: Changes,
+    held: HeldWatermark,
     expiry: Option<Expiry>,
 }
 
@@ -51,6 +53,7 @@ impl Dedup {
             touched: Vec::new(),
             before: Vec::new(),
             changes: Changes::default(),
+            held: HeldWatermark::default(),
             expiry: spec.ttl_us.map(Expiry::new),
         })
     }
@@ -115,6 +118,7 @@ impl Dedup {
             expiry.touch(changed.iter().map(|(slot, _)| *slot), context.now);
             if expiry.is_due(context.now) {
                 let expired = expiry.expired(&self.store.table.live_slots(), context.now);
+                context.count_evicted(expired.len());
                 gone.extend(expired.iter().filter_map(|&slot| self.first[slot as usize].take()).map(|entry| entry.id));
                 self.store.table.remove(&expired);
             }
@@ -152,17 +156,21 @@ impl Operator for Dedup {
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
-        context.emit_watermark(watermark);
+    fn on_watermark(&mut self, watermark: EventTime, _context: &mut Context<'_>) -> Result<()> {
+        self.held.hold(watermark);
         Ok(())
     }
 
     fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
-        self.flush(context)
+        self.flush(context)?;
+        self.held.release(context);
+        Ok(())
     }
 
     fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
-        self.flush(context)
+        self.flush(context)?;
+        self.held.release(context);
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<OperatorState> {

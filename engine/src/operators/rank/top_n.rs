@@ -12,6 +12,7 @@ use super::touched::Touched;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::held_watermark::HeldWatermark;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{RankFunction, RankSpec};
 use crate::time::EventTime;
@@ -25,6 +26,7 @@ pub(super) struct TopN {
     retracts: bool,
     epoch: Touched,
     changes: Changes,
+    held: HeldWatermark,
     expiry: Option<Expiry>,
 }
 
@@ -49,6 +51,7 @@ impl TopN {
             retracts: spec.retracts,
             epoch: Touched::default(),
             changes: Changes::default(),
+            held: HeldWatermark::default(),
             expiry: spec.ttl_us.map(Expiry::new),
         })
     }
@@ -69,7 +72,9 @@ impl TopN {
             expiry.touch(epoch.iter().map(|(slot, _)| slot), context.now);
             if expiry.is_due(context.now) {
                 let expired = expiry.expired(&self.partitions.live_slots(), context.now);
+                let before = empty.len();
                 empty.extend(expired.into_iter().filter(|&slot| !self.partitions.is_empty(slot)));
+                context.count_evicted(empty.len() - before);
             }
         }
         self.epoch = epoch.cleared();
@@ -90,17 +95,21 @@ impl Operator for TopN {
         })
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
-        context.emit_watermark(watermark);
+    fn on_watermark(&mut self, watermark: EventTime, _context: &mut Context<'_>) -> Result<()> {
+        self.held.hold(watermark);
         Ok(())
     }
 
     fn on_barrier(&mut self, _epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
-        self.flush(context)
+        self.flush(context)?;
+        self.held.release(context);
+        Ok(())
     }
 
     fn on_end(&mut self, context: &mut Context<'_>) -> Result<()> {
-        self.flush(context)
+        self.flush(context)?;
+        self.held.release(context);
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<OperatorState> {

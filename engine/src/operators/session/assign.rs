@@ -112,7 +112,7 @@ impl SessionAssign {
 impl Operator for SessionAssign {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
         if delta.sign != Sign::AppendOnly {
-            return Err(EngineError::Unsupported("a window over an updating input".into()));
+            return Err(EngineError::Internal("retractions into a session over insertions".into()));
         }
         let times = times_of(self.time, &delta.batch, context.now)?;
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(delta.batch.column(key))).collect();

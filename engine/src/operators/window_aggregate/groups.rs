@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Sign};
 use crate::operators::OperatorState;
 use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
+use crate::operators::group_changes::GroupChanges;
 use crate::operators::group_table::GroupTable;
-use crate::plan::AggregateCall;
+use crate::plan::{AggregateCall, WindowAggregateSpec};
 
 /// How groups are made.
 pub(super) struct Template {
@@ -31,6 +33,17 @@ pub(super) struct Groups {
 }
 
 impl Template {
+    /// The groups of a window aggregation.
+    ///
+    /// # Errors
+    /// Where an aggregate is not defined for its argument's type.
+    pub(super) fn new(spec: &WindowAggregateSpec, input: &SchemaRef) -> Result<Self> {
+        let (keys, calls) = (spec.keys.clone(), spec.calls.clone());
+        let template = Self { input: Arc::clone(input), keys, calls, retracts: spec.retracts };
+        template.groups()?;
+        Ok(template)
+    }
+
     pub(super) fn groups(&self) -> Result<Groups> {
         let types: Vec<DataType> = self.keys.iter().map(|&key| self.input.field(key).data_type().clone()).collect();
         Ok(Groups {
@@ -46,12 +59,26 @@ impl Template {
 impl Groups {
     /// Adds the inserted rows and takes the retracted ones back; `arrival` tells their places among the rows of all groups.
     pub(super) fn update(&mut self, delta: &Delta, arrival: Arrival<'_>) -> Result<()> {
+        self.update_noting(delta, arrival, None)
+    }
+
+    /// As [`Self::update`]; notes in `changes` which groups are about to change.
+    pub(super) fn update_noting(
+        &mut self,
+        delta: &Delta,
+        arrival: Arrival<'_>,
+        changes: Option<&mut GroupChanges>,
+    ) -> Result<()> {
         let batch = &delta.batch;
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
         let mut slots = std::mem::take(&mut self.slots);
         slots.clear();
         self.table.intern(&keys, batch.num_rows(), &mut slots)?;
         self.grow();
+        if let Some(changes) = changes {
+            changes.resize(self.table.capacity_slots());
+            changes.touch(&slots, &self.set)?;
+        }
         let retracts = match &delta.sign {
             Sign::AppendOnly => {
                 slots.iter().for_each(|&slot| self.rows[slot as usize] += 1);
@@ -108,6 +135,28 @@ impl Groups {
         Ok((columns, slots.len()))
     }
 
+    /// The keys and results of the groups that changed, and which rows are retracted. Groups without rows are forgotten.
+    pub(super) fn changed(&mut self, changes: &mut GroupChanges) -> Result<Option<(Vec<ArrayRef>, BooleanBuffer)>> {
+        let rows = &self.rows;
+        let Some(changed) = changes.take(&self.set, |slot| rows[slot as usize] > 0)? else { return Ok(None) };
+        let mut columns = self.table.keys(&changed.slots)?;
+        columns.extend(changed.results);
+        let empty: Vec<u32> = changed.touched.into_iter().filter(|&slot| self.rows[slot as usize] == 0).collect();
+        self.set.clear(&empty);
+        self.table.remove(&empty);
+        Ok(Some((columns, changed.retracts)))
+    }
+
+    /// Whether no group has rows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// The slots of the groups in the order of [`Self::snapshot`].
+    pub(super) fn slots(&self) -> Vec<u32> {
+        self.table.live_slots()
+    }
+
     /// The other's slots, and the slots of the same keys here.
     fn matched(&mut self, other: &Self) -> Result<(Vec<u32>, Vec<u32>)> {
         let from = other.table.live_slots();
@@ -133,8 +182,8 @@ impl Groups {
         Ok(state)
     }
 
-    /// Adds what [`Self::snapshot`] told.
-    pub(super) fn restore(&mut self, prefix: &str, state: &OperatorState) -> Result<()> {
+    /// Adds what [`Self::snapshot`] told; gives the slots of its groups.
+    pub(super) fn restore(&mut self, prefix: &str, state: &OperatorState) -> Result<Vec<u32>> {
         let keys = find_table(state, &format!("{prefix}keys"))?;
         let width = self.keys.len();
         let rows = keys.columns().get(width).and_then(|column| column.as_primitive_opt::<Int64Type>());
@@ -145,6 +194,7 @@ impl Groups {
         for (&slot, &count) in slots.iter().zip(rows.values()) {
             self.rows[slot as usize] += count;
         }
-        self.set.restore(prefix, state, &slots)
+        self.set.restore(prefix, state, &slots)?;
+        Ok(slots)
     }
 }

@@ -1,4 +1,5 @@
-//! [`WindowAggregate`]: aggregation per key and aligned window; each window comes out once, when it closes.
+//! Aggregation per key and aligned window. [`WindowAggregate`]: each window comes out once, when it closes.
+//! [`WindowUpdates`]: results come out before that, or are replaced after it.
 //!
 //! Windows of one kind share slices (`slices`): a row is aggregated once, into its slice (`groups`), however many windows
 //! hold it. A closing window is read from a running table to which slices are added and from which, where every
@@ -6,6 +7,7 @@
 
 mod groups;
 mod slices;
+mod updates;
 
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -16,6 +18,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 
 use self::groups::{Groups, Template};
 use self::slices::{Slices, is_closed};
+pub use self::updates::WindowUpdates;
 use super::aggregate::{Arrival, find_table, table_of};
 use super::event_time::event_times;
 use super::key_group::take_rows;
@@ -67,13 +70,7 @@ impl WindowAggregate {
     /// # Errors
     /// Where an aggregate is not defined for its argument's type.
     pub fn new(spec: &WindowAggregateSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
-        let template = Template {
-            input: Arc::clone(input),
-            keys: spec.keys.clone(),
-            calls: spec.calls.clone(),
-            retracts: spec.retracts,
-        };
-        template.groups()?;
+        let template = Template::new(spec, input)?;
         let windows = match spec.window {
             WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced {
                 slices: Slices::new(window)?,
@@ -266,7 +263,7 @@ fn by_window(starts: &[i64], ends: &[i64]) -> BTreeMap<(i64, i64), Vec<u32>> {
 impl Operator for WindowAggregate {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
         if delta.sign != Sign::AppendOnly && !self.template.retracts {
-            return Err(EngineError::Unsupported("a window over an updating input".into()));
+            return Err(EngineError::Internal("retractions into a window over insertions".into()));
         }
         let arrived = self.arrived;
         self.arrived += delta.rows() as i64;

@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::operators::{Emitted, Outbox};
-use crate::plan::{AggregateCall, AggregateFunction};
+use crate::plan::{AggregateCall, AggregateFunction, WindowEmit};
 
 /// An operator with what it emitted, as lines; times in seconds.
 struct Bench {
@@ -95,7 +95,8 @@ fn operator(window: Window, time: WindowTime, keyed: bool, functions: &[Aggregat
     let mut fields: Vec<Field> = keys.iter().map(|_| Field::new("k", DataType::Utf8, true)).collect();
     fields.extend(calls.iter().map(|call| call.output.as_ref().clone()));
     fields.extend(["window_start", "window_end", "window_time"].map(millis));
-    let spec = WindowAggregateSpec { window: WindowInput::Assign { window, time }, keys, calls, retracts: false };
+    let (window, emit) = (WindowInput::Assign { window, time }, WindowEmit::default());
+    let spec = WindowAggregateSpec { window, keys, calls, retracts: false, emit };
     WindowAggregate::new(&spec, &batch(&[]).schema(), Arc::new(Schema::new(fields))).unwrap()
 }
 

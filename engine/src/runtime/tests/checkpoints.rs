@@ -182,7 +182,7 @@ impl SinkWriter for LedgerWriter {
 }
 
 fn counting(source: Arc<dyn crate::ports::Source>) -> Vec<Member> {
-    vec![member("counts", Plan::default().source(source).count_by_key().view(1, Partitioning::Forward))]
+    vec![member("counts", Plan::default().source(source).count_by_key().view(1, Partitioning::Forward).updating())]
 }
 
 #[test]

@@ -38,11 +38,11 @@ impl World {
     fn members(&self) -> Vec<Member> {
         let table = MemberKind::Table { relation: RelationId(9), name: "t".into(), schema: schema() };
         vec![
-            member("counts", Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward)),
+            member("counts", Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward).updating()),
             Member { uid: "t".into(), kind: table },
             // A view over a view, and over the table.
-            member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward)),
-            member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward)),
+            member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating()),
+            member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward).updating()),
             member("out", Plan::default().source(numbers()).sink(Arc::new(self.ledger.clone()), Partitioning::Forward)),
         ]
     }

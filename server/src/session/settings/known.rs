@@ -11,6 +11,11 @@ pub(super) const RUNTIME_MODE: &str = "execution.runtime-mode";
 pub(super) const SEMANTICS: &str = "sql.semantics";
 pub(super) const TIME_ZONE: &str = "TimeZone";
 pub(super) const STATEMENT_TIMEOUT: &str = "statement_timeout";
+pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
+pub(super) const EARLY_FIRE: &str = "table.exec.emit.early-fire.enabled";
+pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
+pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
+pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +65,11 @@ pub(super) static KNOWN: &[Known] = &[
     ),
     known(TIME_ZONE, "UTC", Kind::Zone, "The zone of TIMESTAMP_LTZ values; also table.local-time-zone."),
     known(STATEMENT_TIMEOUT, "0", Kind::Duration, "The time a statement may take; 0 is no limit."),
+    known(STATE_TTL, "0", Kind::Duration, "State that nothing has touched for so long is dropped; 0 is never."),
+    known(EARLY_FIRE, "false", Kind::Boolean, "Whether windows give results before their close; see EMIT."),
+    known(EARLY_FIRE_DELAY, "0", Kind::Duration, "The time between two early results; 0 is with each change."),
+    known(LATE_FIRE, "false", Kind::Boolean, "Whether late rows replace the results of closed windows; see EMIT."),
+    known(LATENESS, "0", Kind::Duration, "How late such rows may be; 0 is table.exec.state.ttl."),
     known("application_name", "", Kind::Text, "The name of the client program."),
     known("backslash_quote", "safe_encoding", Kind::Text, "Accepted for PostgreSQL's clients."),
     known("bytea_output", "hex", Kind::Choice(&["hex"]), "The text form of BYTES."),

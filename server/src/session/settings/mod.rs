@@ -9,6 +9,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use millstream_engine::plan::{EarlyEmit, WindowEmit};
+use millstream_sql::bound::StreamingOptions;
 use millstream_sql::catalog::{Semantics, nearest};
 use millstream_sql::{SqlError, SqlState};
 
@@ -145,6 +147,28 @@ impl Settings {
     /// The zone of the session.
     pub fn time_zone(&self) -> Tz {
         self.time_zone
+    }
+
+    /// How queries are kept up to date.
+    pub fn streaming(&self) -> StreamingOptions {
+        let span = |name: &str| {
+            let millis = self.text(name).and_then(crate::units::parse_duration_ms).unwrap_or(0);
+            i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000)
+        };
+        let is_on = |name: &str| self.text(name) == Some("on");
+        let ttl_us = span(known::STATE_TTL);
+        let early = match (is_on(known::EARLY_FIRE), span(known::EARLY_FIRE_DELAY)) {
+            (false, _) => EarlyEmit::Never,
+            (true, 0) => EarlyEmit::EachEpoch,
+            (true, delay_us) => EarlyEmit::Every(delay_us),
+        };
+        let lateness_us = match (is_on(known::LATE_FIRE), span(known::LATENESS)) {
+            (false, _) => 0,
+            (true, 0) => ttl_us,
+            (true, lateness_us) => lateness_us,
+        };
+        let emit = WindowEmit { early, lateness_us, holds_watermark: true };
+        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit }
     }
 
     /// How long a statement may take.

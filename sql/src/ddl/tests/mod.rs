@@ -12,7 +12,7 @@ use expect_test::Expect;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Capabilities, ConnectorDescriptor, OptionDescriptor, OptionType};
 
-use crate::bound::{BindContext, BoundStatement};
+use crate::bound::{BindContext, BoundStatement, StreamingOptions};
 use crate::catalog::{CatalogSnapshot, Relation, RelationKind, Semantics};
 
 /// A connector for tests.
@@ -57,8 +57,12 @@ impl World {
         for connector in [files(), generator()] {
             catalog.connectors.insert(connector.name.to_owned(), Arc::new(connector));
         }
-        let context =
-            BindContext { catalog: Arc::new(catalog), semantics: Semantics::Postgres, time_zone: "UTC".to_owned() };
+        let context = BindContext {
+            catalog: Arc::new(catalog),
+            semantics: Semantics::Postgres,
+            time_zone: "UTC".to_owned(),
+            streaming: StreamingOptions::default(),
+        };
         let mut world = Self { context, next: 1 };
         for statement in crate::parse(statements).unwrap() {
             let bound = super::bind(&statement, &world.context);

@@ -4,9 +4,10 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use super::scope::{Clause, Env, Scope};
 use super::tvf::{self, TvfCall};
-use super::{Columns, Named, Resolver, renamed};
+use super::{Columns, Named, Resolver, renamed, temporal};
 use crate::catalog::LookupError;
 use crate::error::{Result, SqlError, SqlState};
+use crate::files::{self, FileScan};
 use crate::query::nodes::window_names;
 use crate::query::position::at;
 
@@ -22,21 +23,30 @@ impl Resolver<'_> {
     ) -> Result<()> {
         self.factor(&mut table.relation, scope, env)?;
         for join in &mut table.joins {
+            let version = self.version(join, scope, env)?;
             self.factor(&mut join.relation, scope, env)?;
             match constraint(&mut join.join_operator) {
                 Some(sp::JoinConstraint::On(condition)) => self.expr(condition, scope, Clause::Row, env)?,
                 Some(sp::JoinConstraint::Using(_) | sp::JoinConstraint::Natural) => scope.merged = true,
                 Some(sp::JoinConstraint::None) | None => {}
             }
+            if let Some(version) = version {
+                self.mark(join, version, scope, env)?;
+            }
         }
         Ok(())
     }
 
     fn factor<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
+        if let Some(file) = files::of_factor(factor)? {
+            return self.file(&file, factor, scope);
+        }
         match factor {
             sp::TableFactor::Table { name, alias, args: None, version, .. } => {
                 if version.is_some() {
-                    return Err(SqlError::unsupported("FOR SYSTEM_TIME AS OF is not supported yet"));
+                    let error =
+                        SqlError::unsupported("FOR SYSTEM_TIME AS OF is supported for the right table of a join only");
+                    return Err(temporal::at_name(error, name));
                 }
                 let (name, columns) = self.relation(name, env)?;
                 push(scope, Some(name), alias.as_ref(), columns);
@@ -105,6 +115,35 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// A file: the table that the server made of it, under its own name where the query gives none.
+    fn file(&self, file: &FileScan, factor: &mut sp::TableFactor, scope: &mut Scope<'_>) -> Result<()> {
+        let alias = match factor {
+            sp::TableFactor::Table { alias, .. }
+            | sp::TableFactor::Function { alias, .. }
+            | sp::TableFactor::TableFunction { alias, .. } => alias.take(),
+            _ => None,
+        };
+        let Some(relation) = self.catalog.files.get(&file.key) else {
+            let message = format!("could not open file \"{}\"", file.path);
+            return Err(SqlError::new(SqlState::UNDEFINED_FILE, message));
+        };
+        let alias = alias.unwrap_or_else(|| sp::TableAlias {
+            explicit: false,
+            name: sp::Ident::with_quote('"', files::stem(&file.path)),
+            columns: Vec::new(),
+            at: None,
+        });
+        let columns = relation.columns.iter();
+        let columns = columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
+        push(scope, None, Some(&alias), Some(columns));
+        let mut table = tvf::table(sp::Ident::with_quote('"', &relation.name));
+        if let sp::TableFactor::Table { alias: into, .. } = &mut table {
+            *into = Some(alias);
+        }
+        *factor = table;
+        Ok(())
+    }
+
     /// A table, view or `WITH` query by name, in the plan's spelling.
     fn relation(&self, name: &mut sp::ObjectName, env: &Env<'_>) -> Result<(String, Columns)> {
         let parts: Vec<sp::Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
@@ -162,7 +201,7 @@ fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAli
     }
 }
 
-fn constraint(operator: &mut sp::JoinOperator) -> Option<&mut sp::JoinConstraint> {
+pub(super) fn constraint(operator: &mut sp::JoinOperator) -> Option<&mut sp::JoinConstraint> {
     match operator {
         sp::JoinOperator::Join(constraint)
         | sp::JoinOperator::Inner(constraint)

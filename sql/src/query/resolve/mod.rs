@@ -11,6 +11,7 @@ mod legacy;
 mod naming;
 mod output;
 mod scope;
+mod temporal;
 pub(super) mod tvf;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use crate::catalog::CatalogSnapshot;
 use crate::error::{Result, SqlError};
+use crate::query::emit::TtlHint;
 use scope::{Clause, Env, Scope};
 use tvf::TvfCall;
 
@@ -56,6 +58,17 @@ pub(crate) struct Resolver<'a> {
 struct State {
     calls: Vec<TvfCall>,
     functions: BTreeSet<String>,
+    hints: Vec<TtlHint>,
+}
+
+/// What resolving found.
+pub(crate) struct Resolved {
+    /// The table functions that were taken out of the tree.
+    pub(crate) calls: Vec<TvfCall>,
+    /// The SQL functions that are called.
+    pub(crate) functions: BTreeSet<String>,
+    /// How long state is kept.
+    pub(super) hints: Vec<TtlHint>,
 }
 
 impl<'a> Resolver<'a> {
@@ -63,10 +76,10 @@ impl<'a> Resolver<'a> {
         Self { catalog, state: RefCell::default() }
     }
 
-    /// The table functions that were taken out of the tree, and the SQL functions that are called.
-    pub(crate) fn finish(self) -> (Vec<TvfCall>, BTreeSet<String>) {
-        let state = self.state.into_inner();
-        (state.calls, state.functions)
+    /// What was found besides names.
+    pub(crate) fn finish(self) -> Resolved {
+        let State { calls, functions, hints } = self.state.into_inner();
+        Resolved { calls, functions, hints }
     }
 
     /// Resolves a statement's query. Returns its columns.
@@ -119,12 +132,7 @@ impl<'a> Resolver<'a> {
         match body {
             sp::SetExpr::Select(select) => Ok(self.select(select, env)?.outputs),
             sp::SetExpr::Query(query) => self.query(query, env),
-            sp::SetExpr::SetOperation { op, set_quantifier, left, right, .. } => {
-                // The planner would keep every equal row of the left side, however many there are on the right.
-                if *set_quantifier == sp::SetQuantifier::All && *op != sp::SetOperator::Union {
-                    let error = SqlError::unsupported(format!("{op} ALL is not supported"));
-                    return Err(error.with_hint(format!("{op} without ALL gives each row once")));
-                }
+            sp::SetExpr::SetOperation { left, right, .. } => {
                 let columns = self.set_expr(left, env)?;
                 self.set_expr(right, env)?;
                 Ok(columns)

@@ -18,8 +18,13 @@ pub(super) struct ResolvedSelect<'s> {
     pub(super) legacy: Option<LegacyWindow>,
 }
 
+/// Elements of a `CUBE`, as PostgreSQL limits them.
+const CUBE_MAX: usize = 12;
+
 impl Resolver<'_> {
     pub(super) fn select<'s>(&self, select: &mut sp::Select, env: &Env<'s>) -> Result<ResolvedSelect<'s>> {
+        let hints = crate::query::emit::hints(&std::mem::take(&mut select.optimizer_hints))?;
+        self.state.borrow_mut().hints.extend(hints);
         let mut scope = Scope::new(env.outer);
         for table in &mut select.from {
             self.table_with_joins(table, &mut scope, env)?;
@@ -38,6 +43,7 @@ impl Resolver<'_> {
             Some(sp::Distinct::All | sp::Distinct::Distinct) | None => &mut [],
         };
         for expr in group_by.iter_mut().chain(&mut select.having).chain(&mut select.qualify) {
+            check_cube(expr)?;
             self.expr(expr, &scope, Clause::Group(visible), env)?;
         }
         for expr in distinct_on {
@@ -210,4 +216,16 @@ fn qualified<'c>(
     }
     let message = format!("missing FROM-clause entry for table \"{}\"", ident.value);
     Err(at(SqlError::new(SqlState::UNDEFINED_TABLE, message), ident.span))
+}
+
+/// Each further element of a `CUBE` doubles the number of its sets.
+fn check_cube(expr: &sp::Expr) -> Result<()> {
+    match expr {
+        sp::Expr::Cube(elements) if elements.len() > CUBE_MAX => {
+            let message = format!("CUBE is limited to {CUBE_MAX} elements");
+            Err(SqlError::new(SqlState::TOO_MANY_COLUMNS, message))
+        }
+        sp::Expr::GroupingSets(sets) => sets.iter().flatten().try_for_each(check_cube),
+        _ => Ok(()),
+    }
 }

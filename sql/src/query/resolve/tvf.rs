@@ -240,10 +240,10 @@ pub(super) fn query_of(body: sp::SetExpr) -> sp::Query {
     }
 }
 
-/// `SELECT * FROM table`, with nothing else.
-pub(crate) fn select_all(table: sp::Ident) -> sp::Query {
-    let relation = sp::TableFactor::Table {
-        name: sp::ObjectName::from(vec![table]),
+/// A table by name, with nothing else.
+pub(super) fn table(name: sp::Ident) -> sp::TableFactor {
+    sp::TableFactor::Table {
+        name: sp::ObjectName::from(vec![name]),
         alias: None,
         args: None,
         with_hints: Vec::new(),
@@ -253,8 +253,12 @@ pub(crate) fn select_all(table: sp::Ident) -> sp::Query {
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
-    };
-    select_all_from(vec![sp::TableWithJoins { relation, joins: Vec::new() }], None)
+    }
+}
+
+/// `SELECT * FROM table`, with nothing else.
+pub(crate) fn select_all(name: sp::Ident) -> sp::Query {
+    select_all_from(vec![sp::TableWithJoins { relation: table(name), joins: Vec::new() }], None)
 }
 
 /// `SELECT * FROM … WHERE …`, with nothing else.

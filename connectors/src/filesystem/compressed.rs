@@ -1,0 +1,142 @@
+//! Compressed files of text formats: gzip and zstd, told by the ending of their names. Parquet and Avro compress inside.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// How a whole file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// `.gz`, `.gzip`
+    Gzip,
+    /// `.zst`, `.zstd`
+    Zstd,
+}
+
+impl Compression {
+    /// The compression that the name of a file tells.
+    pub fn of(path: &Path) -> Self {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match ending.as_str() {
+            "gz" | "gzip" => Self::Gzip,
+            "zst" | "zstd" => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Opens a file behind its first `position` bytes, which are counted as they are when it is unpacked.
+///
+/// # Errors
+/// Where it cannot be opened or does not hold what its name tells.
+pub(super) fn open(path: &Path, position: u64) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = File::open(path)?;
+    let mut unpacked: Box<dyn Read + Send> = match Compression::of(path) {
+        Compression::None => {
+            if position > 0 {
+                file.seek(SeekFrom::Start(position))?;
+            }
+            return Ok(Box::new(file));
+        }
+        // Files that were appended to one another unpack to their contents in order.
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+    };
+    io::copy(&mut unpacked.by_ref().take(position), &mut io::sink())?;
+    Ok(unpacked)
+}
+
+/// Opens a file to read what it unpacks to.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open_file(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    open(path, 0)
+}
+
+/// Packs what is written, and ends the file when it is told to.
+pub enum PackedWriter<W: Write> {
+    /// As it is.
+    Plain(W),
+    /// gzip.
+    Gzip(flate2::write::GzEncoder<W>),
+    /// zstd.
+    Zstd(zstd::stream::write::Encoder<'static, W>),
+}
+
+impl<W: Write> PackedWriter<W> {
+    /// Packs into `into` as `compression` says.
+    ///
+    /// # Errors
+    /// Where the compressor cannot be made.
+    pub fn new(into: W, compression: Compression) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::None => Self::Plain(into),
+            Compression::Gzip => Self::Gzip(flate2::write::GzEncoder::new(into, flate2::Compression::default())),
+            Compression::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(into, zstd::DEFAULT_COMPRESSION_LEVEL)?),
+        })
+    }
+
+    /// Writes the end, once, and gives what was written to.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    pub fn finish(&mut self) -> io::Result<&mut W> {
+        match self {
+            Self::Plain(into) => Ok(into),
+            Self::Gzip(encoder) => {
+                encoder.try_finish()?;
+                Ok(encoder.get_mut())
+            }
+            Self::Zstd(encoder) => {
+                encoder.do_finish()?;
+                Ok(encoder.get_mut())
+            }
+        }
+    }
+}
+
+impl<W: Write> Write for PackedWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(into) => into.write(bytes),
+            Self::Gzip(into) => into.write(bytes),
+            Self::Zstd(into) => into.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(into) => into.flush(),
+            Self::Gzip(into) => into.flush(),
+            Self::Zstd(into) => into.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn files_are_unpacked_from_any_position() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.csv", "a.csv.gz", "a.csv.zst"] {
+            let path = dir.path().join(name);
+            let mut writer = PackedWriter::new(File::create(&path).unwrap(), Compression::of(&path)).unwrap();
+            writer.write_all(b"0123456789").unwrap();
+            writer.finish().unwrap();
+            for position in [0, 4, 10, 11] {
+                let mut read = String::new();
+                open(&path, position).unwrap().read_to_string(&mut read).unwrap();
+                assert_eq!(read, "0123456789".get(position as usize..).unwrap_or_default(), "{name}");
+            }
+        }
+        let broken = dir.path().join("b.csv.gz");
+        std::fs::write(&broken, "no gzip").unwrap();
+        assert!(open(&broken, 0).unwrap().read_to_string(&mut String::new()).is_err());
+    }
+}

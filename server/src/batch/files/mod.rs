@@ -1,0 +1,182 @@
+//! Files that a query names as tables: from a [`FileScan`] to a relation for the binder, and for Parquet to a table of
+//! DataFusion's own, which prunes row groups and reads them in parallel.
+//!
+//! CSV and JSON are read by the `filesystem` connector, and so is everything where a dataflow reads the files.
+
+mod parquet;
+mod types;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{Fields, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::prelude::SessionContext;
+use millstream_engine::plan::RelationId;
+use millstream_engine::ports::{Boundedness, OptionValues, TableSpec};
+use millstream_sql::catalog::{Column, ColumnOrigin, ConnectorTable, Relation, RelationKind};
+use millstream_sql::types::from_arrow as type_name;
+use millstream_sql::{FileFormat, FileScan, SqlError, SqlState};
+
+/// Files that were looked at.
+#[derive(Debug, Clone)]
+pub struct OpenFiles {
+    /// The relation, under the key of the scan.
+    pub relation: Arc<Relation>,
+    /// What batch queries read; `None`: the connector.
+    pub table: Option<Arc<dyn TableProvider>>,
+}
+
+/// Looks at the files of a scan. The relation gets this id.
+///
+/// # Errors
+/// 58P01 where there is no file; where it cannot be read, or is not what its name says.
+pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> Result<OpenFiles, SqlError> {
+    let path = scan.path.clone();
+    let found = blocking(move || Ok(millstream_connectors::find_files(&path)?)).await?;
+    let files = found.filter(|files| !files.is_empty()).ok_or_else(|| missing(scan))?;
+    let format = match scan.format {
+        Some(format) => format,
+        None => files.first().and_then(|file| format_of(file)).ok_or_else(|| unknown_format(scan))?,
+    };
+    let partitions = millstream_connectors::partition_columns(&scan.path, &files);
+    match format {
+        FileFormat::Parquet => {
+            let table = parquet::table(context, &scan.path, &files, &partitions).await?;
+            let relation = relation(scan, id, table.schema(), &partitions, parquet::connector_options());
+            Ok(OpenFiles { relation, table: Some(table) })
+        }
+        FileFormat::Csv => {
+            let options = csv_options(scan);
+            let inferred = blocking(move || Ok(millstream_connectors::infer_csv(&files, &options)?)).await?;
+            let (columns, options) = inferred;
+            Ok(by_connector(scan, id, "csv", &columns, &partitions, options))
+        }
+        FileFormat::Json => {
+            let columns = blocking(move || Ok(millstream_connectors::infer_json(&files)?)).await?;
+            let mut options = OptionValues::default();
+            if let Some((_, value)) = scan.options.iter().find(|(name, _)| name == "ignore_errors") {
+                options.0.insert("json.ignore-parse-errors".to_owned(), value.clone());
+            }
+            Ok(by_connector(scan, id, "json", &columns, &partitions, options))
+        }
+    }
+}
+
+/// Runs what reads files on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+) -> Result<T, SqlError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
+}
+
+/// What the name of a file says, endings of compression not counted.
+fn format_of(file: &Path) -> Option<FileFormat> {
+    let name = file.file_name()?.to_str()?.to_ascii_lowercase();
+    let packed = [".gz", ".gzip", ".zst", ".zstd"].into_iter().find_map(|ending| name.strip_suffix(ending));
+    match (packed.unwrap_or(&name).rsplit('.').next()?, packed.is_some()) {
+        ("parquet" | "parq", false) => Some(FileFormat::Parquet),
+        ("csv" | "tsv", _) => Some(FileFormat::Csv),
+        ("json" | "jsonl" | "ndjson", _) => Some(FileFormat::Json),
+        _ => None,
+    }
+}
+
+/// The options of the connector that the arguments of `read_csv` stand for.
+fn csv_options(scan: &FileScan) -> OptionValues {
+    let mut options = OptionValues::default();
+    for (name, value) in &scan.options {
+        let key = match name.as_str() {
+            "header" => "csv.header",
+            "delimiter" => "csv.field-delimiter",
+            "quote" => "csv.quote-character",
+            "escape" => "csv.escape-character",
+            "null" => "csv.null-literal",
+            "comments" => "csv.allow-comments",
+            "ignore_errors" => "csv.ignore-parse-errors",
+            _ => continue,
+        };
+        options.0.insert(key.to_owned(), value.clone());
+    }
+    // Nothing between two delimiters is null in a file that nobody declared; `""` is the empty text.
+    options.0.entry("csv.null-literal".to_owned()).or_default();
+    options
+}
+
+fn by_connector(
+    scan: &FileScan,
+    id: RelationId,
+    format: &str,
+    columns: &Fields,
+    partitions: &Fields,
+    mut options: OptionValues,
+) -> OpenFiles {
+    options.0.insert("format".to_owned(), format.to_owned());
+    let columns = columns.iter().filter(|column| partitions.find(column.name()).is_none());
+    let schema = Schema::new(columns.chain(partitions.iter()).cloned().collect::<Vec<_>>());
+    OpenFiles { relation: relation(scan, id, Arc::new(schema), partitions, options), table: None }
+}
+
+/// The relation of files: a table of the `filesystem` connector whose last columns are the partitions.
+fn relation(
+    scan: &FileScan,
+    id: RelationId,
+    schema: SchemaRef,
+    partitions: &Fields,
+    mut options: OptionValues,
+) -> Arc<Relation> {
+    options.0.insert("path".to_owned(), scan.path.clone());
+    let columns = schema.fields().iter().map(|field| Column {
+        name: field.name().clone(),
+        data_type: type_name(field.data_type().clone()),
+        nullable: field.is_nullable(),
+        origin: ColumnOrigin::Physical,
+        comment: None,
+    });
+    let columns = columns.collect();
+    let stored = schema.fields().len() - partitions.len().min(schema.fields().len());
+    let spec = TableSpec {
+        name: scan.key.clone(),
+        partitioned_by: (stored..schema.fields().len()).collect(),
+        schema,
+        options,
+        primary_key: Vec::new(),
+    };
+    let table =
+        ConnectorTable { connector: "filesystem".to_owned(), spec, watermark: None, boundedness: Boundedness::Bounded };
+    Arc::new(Relation {
+        id,
+        name: scan.key.clone(),
+        temporary: true,
+        columns,
+        kind: RelationKind::ConnectorTable(table),
+        definition: String::new(),
+        comment: None,
+        depends_on: Vec::new(),
+        functions: Vec::new(),
+    })
+}
+
+fn placed(error: SqlError, scan: &FileScan) -> SqlError {
+    match scan.position {
+        Some(position) => error.at(position),
+        None => error,
+    }
+}
+
+fn missing(scan: &FileScan) -> SqlError {
+    let message = format!("could not open file \"{}\": no such file or directory", scan.path);
+    placed(SqlError::new(SqlState::UNDEFINED_FILE, message), scan)
+}
+
+fn unknown_format(scan: &FileScan) -> SqlError {
+    let message = format!("cannot tell the format of \"{}\" by its name", scan.path);
+    let hint = "names end in .parquet, .csv, .json, .jsonl or .ndjson; else use read_parquet, read_csv or read_json";
+    placed(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint(hint), scan)
+}
+
+/// Absolute, as tables are read wherever the server stands.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,71 @@
+//! `ALTER TABLE`, `ALTER VIEW` and `CREATE TABLE … AS`.
+
+use millstream_sql::bound::BoundQuery;
+use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::{SqlError, SqlState};
+
+use super::ddl::forget;
+use super::{Body, Outcome, Session};
+use crate::catalog::DdlGuard;
+
+impl Session {
+    /// Puts the new form of a relation in the place of the old one.
+    pub(super) fn alter(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        old: &str,
+        mut relation: Relation,
+        tag: &'static str,
+    ) -> Result<Outcome, SqlError> {
+        if let RelationKind::ConnectorTable(table) = &mut relation.kind {
+            self.check_connector_table(table)?;
+        }
+        if relation.name != *old {
+            if relation.temporary {
+                self.temporary.remove(old);
+            } else {
+                self.database.catalog().remove_relation(guard, relation.id);
+            }
+        }
+        self.put(guard, relation);
+        Ok(Outcome::done(tag))
+    }
+
+    /// Adds a table and fills it. Where filling fails, the table goes again.
+    pub(super) async fn create_table_as(
+        &mut self,
+        guard: DdlGuard<'_>,
+        relation: Relation,
+        exists: bool,
+        query: &BoundQuery,
+    ) -> Result<Outcome, SqlError> {
+        let (name, temporary) = (relation.name.clone(), relation.temporary);
+        let created = self.create_table(&guard, relation, exists)?;
+        if exists {
+            return Ok(created);
+        }
+        let snapshot = self.database.catalog().snapshot(&self.temporary);
+        let Some(relation) = snapshot.relations.get(&name).filter(|found| found.temporary == temporary) else {
+            return Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("table \"{name}\" is gone")));
+        };
+        // Filling may take long: others may change the catalog meanwhile.
+        drop(guard);
+        match self.insert(relation, query).await {
+            Ok(Outcome { notices, body }) => {
+                let body = match body {
+                    Body::Done(tag) => Body::Done(format!("SELECT {}", tag.rsplit(' ').next().unwrap_or("0"))),
+                    other => other,
+                };
+                Ok(Outcome { notices, body })
+            }
+            Err(error) => {
+                let catalog = std::sync::Arc::clone(self.database.catalog());
+                let guard = catalog.lock().await;
+                catalog.remove_relation(&guard, relation.id);
+                self.temporary.retain(|_, temporary| temporary.id != relation.id);
+                forget(&self.database, relation);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `COPY`.
+
+use datafusion::sql::sqlparser::ast as sp;
+
+/// `COPY t [(columns)] | (query) FROM | TO end (options)`
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// What is read or written.
+    pub what: CopyWhat,
+    /// `TO`: from the table to the end; else from the end into the table.
+    pub to: bool,
+    /// Where the bytes are.
+    pub end: CopyEnd,
+    /// Where the end stands: characters from the start of the text, from 1.
+    pub position: usize,
+    /// How rows stand in the bytes.
+    pub options: CopyOptions,
+}
+
+/// What a `COPY` reads or writes.
+#[derive(Debug, Clone)]
+pub enum CopyWhat {
+    /// A table or view, and the columns that are meant; all where empty.
+    Table(sp::ObjectName, Vec<sp::Ident>),
+    /// The rows of a query.
+    Query(Box<sp::Query>),
+}
+
+/// Where the bytes of a `COPY` come from or go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyEnd {
+    /// `STDIN`, `STDOUT`
+    Client,
+    /// A file of the server.
+    File(String),
+}
+
+/// How rows stand in the bytes of a `COPY`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyOptions {
+    /// The format.
+    pub format: CopyFormat,
+    /// The first line names the columns.
+    pub header: bool,
+    /// Between two values.
+    pub delimiter: u8,
+    /// The text of null.
+    pub null: String,
+    /// Around values, in csv.
+    pub quote: u8,
+    /// Before a quote that is part of a value, in csv.
+    pub escape: u8,
+}
+
+/// The formats of `COPY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyFormat {
+    /// PostgreSQL's own: values between tabs, with backslashes.
+    Text,
+    /// Comma-separated values.
+    Csv,
+    /// JSON, an object a line.
+    Json,
+    /// Parquet.
+    Parquet,
+}

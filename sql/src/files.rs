@@ -1,0 +1,254 @@
+//! Files that a query names as tables: `FROM 'trips/*.parquet'`, `read_csv('a.csv', header => true)`.
+//!
+//! This crate reads no file. [`file_scans`] tells which files a statement names; the server looks at them and hands their
+//! relations in with the catalog snapshot ([`CatalogSnapshot::files`]), where the binder finds them by
+//! [`FileScan::key`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast as sp;
+use datafusion::sql::sqlparser::ast::{Visit, Visitor};
+
+use crate::ast::{AlterView, Copy, CopyWhat, CreateTable, ParsedStatement, Statement, SubscribeTo};
+use crate::catalog::{CatalogSnapshot, RelationKind, nearest};
+use crate::error::{Result, SqlError, SqlState};
+use crate::query::position::{at, in_text};
+
+/// How rows stand in a file that a query names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// Parquet.
+    Parquet,
+    /// Comma-separated values.
+    Csv,
+    /// JSON, an object a line.
+    Json,
+}
+
+/// Files that a query reads as a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileScan {
+    /// The name under which [`CatalogSnapshot::files`] has its relation: the call as written.
+    pub key: String,
+    /// A file, a directory or a pattern, as written.
+    pub path: String,
+    /// What the files are; `None`: what their names end in tells.
+    pub format: Option<FileFormat>,
+    /// The named arguments in lower case, with their values as text.
+    pub options: Vec<(String, String)>,
+    /// Where the path stands: characters from the start of the statement's text, from 1.
+    pub position: Option<usize>,
+}
+
+/// The functions that read files, and the names of their arguments besides the path.
+const FUNCTIONS: [(&str, FileFormat, &[&str]); 4] = [
+    ("read_parquet", FileFormat::Parquet, &[]),
+    ("read_csv", FileFormat::Csv, &["header", "delimiter", "quote", "escape", "null", "comments", "ignore_errors"]),
+    ("read_json", FileFormat::Json, &["ignore_errors"]),
+    ("read_ndjson", FileFormat::Json, &["ignore_errors"]),
+];
+
+/// The files that a statement and the views it reads name, each once.
+///
+/// # Errors
+/// Where the arguments of a function that reads files are not what it takes.
+pub fn file_scans(statement: &ParsedStatement, catalog: &CatalogSnapshot) -> Result<Vec<FileScan>> {
+    let mut finder =
+        Finder { catalog, text: Some(&statement.text), found: BTreeMap::new(), views: BTreeSet::new(), failed: None };
+    finder.statement(&statement.ast);
+    match finder.failed {
+        Some(error) => Err(in_text(error, &statement.text)),
+        None => Ok(finder.found.into_values().collect()),
+    }
+}
+
+/// The files that an item of a `FROM` stands for; `None` where it is something else.
+///
+/// # Errors
+/// As [`file_scans`].
+pub(crate) fn of_factor(factor: &sp::TableFactor) -> Result<Option<FileScan>> {
+    match factor {
+        sp::TableFactor::Table { name, args: None, .. } => Ok(literal(name).map(|path| FileScan {
+            key: crate::statement_text::string(path),
+            path: path.to_owned(),
+            format: None,
+            options: Vec::new(),
+            position: None,
+        })),
+        sp::TableFactor::Table { name, args: Some(args), .. } => of_call(name, &args.args),
+        sp::TableFactor::Function { name, args, .. } => of_call(name, args),
+        sp::TableFactor::TableFunction { expr: sp::Expr::Function(function), .. } => match &function.args {
+            sp::FunctionArguments::List(list) => of_call(&function.name, &list.args),
+            sp::FunctionArguments::None | sp::FunctionArguments::Subquery(_) => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// What a file is called in a query that gives it no name: its own without directory and endings.
+pub(crate) fn stem(path: &str) -> &str {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
+    name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name)
+}
+
+/// The path, where a name is a string.
+fn literal(name: &sp::ObjectName) -> Option<&str> {
+    match name.0.as_slice() {
+        [sp::ObjectNamePart::Identifier(ident)] if ident.quote_style == Some('\'') => Some(&ident.value),
+        _ => None,
+    }
+}
+
+fn of_call(name: &sp::ObjectName, args: &[sp::FunctionArg]) -> Result<Option<FileScan>> {
+    let [sp::ObjectNamePart::Identifier(ident)] = name.0.as_slice() else { return Ok(None) };
+    let function = FUNCTIONS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(&ident.value));
+    let Some((function, format, known)) = function else { return Ok(None) };
+    let wrong = |message: String| at(SqlError::new(SqlState::SYNTAX_ERROR, message), ident.span);
+    let mut path = None;
+    let mut options = Vec::new();
+    for arg in args {
+        match argument(arg).ok_or_else(|| wrong(format!("{arg} cannot be an argument of {function}")))? {
+            (None, value) if path.is_none() => path = Some(value),
+            (None, _) => return Err(wrong(format!("{function} takes one path"))),
+            (Some(name), value) => {
+                let name = canonical(name.to_lowercase());
+                if !known.contains(&name.as_str()) {
+                    let error = wrong(format!("{function} has no argument \"{name}\""));
+                    return Err(match nearest(&name, known.iter().copied()) {
+                        Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
+                        None if known.is_empty() => error,
+                        None => error.with_hint(format!("its arguments are {}", known.join(", "))),
+                    });
+                }
+                options.push((name, value));
+            }
+        }
+    }
+    let path = path.ok_or_else(|| wrong(format!("{function} needs a path")))?;
+    let mut key = format!("{function}({}", crate::statement_text::string(&path));
+    for (name, value) in &options {
+        key += &format!(", {name} => {}", crate::statement_text::string(value));
+    }
+    key.push(')');
+    Ok(Some(FileScan { key, path, format: Some(*format), options, position: None }))
+}
+
+/// Other words for the same argument.
+fn canonical(name: String) -> String {
+    match name.as_str() {
+        "delim" | "sep" => "delimiter".to_owned(),
+        "nullstr" | "null_string" => "null".to_owned(),
+        _ => name,
+    }
+}
+
+/// Name and value of an argument that is a constant.
+fn argument(arg: &sp::FunctionArg) -> Option<(Option<&str>, String)> {
+    let (name, value) = match arg {
+        sp::FunctionArg::Unnamed(value) => (None, value),
+        sp::FunctionArg::Named { name, arg, .. } => (Some(name.value.as_str()), arg),
+        sp::FunctionArg::ExprNamed { name: sp::Expr::Identifier(name), arg, .. } => (Some(name.value.as_str()), arg),
+        sp::FunctionArg::ExprNamed { .. } => return None,
+    };
+    let sp::FunctionArgExpr::Expr(sp::Expr::Value(value)) = value else { return None };
+    let text = match &value.value {
+        sp::Value::SingleQuotedString(text) | sp::Value::EscapedStringLiteral(text) => text.clone(),
+        sp::Value::Boolean(flag) => flag.to_string(),
+        sp::Value::Number(number, _) => number.clone(),
+        _ => return None,
+    };
+    Some((name, text))
+}
+
+/// Walks over the queries of a statement and of the views that they read.
+struct Finder<'a> {
+    catalog: &'a CatalogSnapshot,
+    /// The text of the statement; `None` inside a view, whose text the user did not send.
+    text: Option<&'a str>,
+    found: BTreeMap<String, FileScan>,
+    views: BTreeSet<String>,
+    failed: Option<SqlError>,
+}
+
+impl Finder<'_> {
+    fn statement(&mut self, statement: &Statement) {
+        match statement {
+            Statement::Query(query) => self.query(query),
+            Statement::CreateView(view) => self.query(&view.query),
+            Statement::Insert(insert) => self.query(&insert.query),
+            Statement::CreateTable(CreateTable { query: Some(query), .. })
+            | Statement::AlterView(AlterView::Query { query, .. }) => self.query(query),
+            Statement::Copy(Copy { what: CopyWhat::Query(query), .. }) => self.query(query),
+            Statement::Copy(Copy { what: CopyWhat::Table(name, _), .. }) => self.view(name),
+            Statement::Subscribe(SubscribeTo::Query(query)) => self.query(query),
+            Statement::Subscribe(SubscribeTo::Relation(name)) => self.view(name),
+            Statement::Explain { statement, .. } => self.statement(statement),
+            Statement::Change(_)
+            | Statement::CreateTable(CreateTable { query: None, .. })
+            | Statement::AlterTable(_)
+            | Statement::AlterView(AlterView::Rename { .. })
+            | Statement::CreateFunction(_)
+            | Statement::Drop(_)
+            | Statement::Show(_)
+            | Statement::Describe(_)
+            | Statement::Set { .. }
+            | Statement::Reset(_)
+            | Statement::CancelJob(_)
+            | Statement::Flush
+            | Statement::Transaction(_)
+            | Statement::Acknowledge(_)
+            | Statement::Other(_) => (),
+        }
+    }
+
+    fn query(&mut self, query: &sp::Query) {
+        // Breaking off is told by the error that was kept.
+        let _ = query.visit(self);
+    }
+
+    /// Looks into the query of a view.
+    fn view(&mut self, name: &sp::ObjectName) {
+        let Some(ident) = name.0.last().and_then(|part| part.as_ident()) else { return };
+        let Ok(relation) = self.catalog.relation(&ident.value) else { return };
+        if let RelationKind::View { query, .. } = &relation.kind
+            && self.views.insert(relation.name.clone())
+            // A view was parsed when it was made.
+            && let Ok(query) = crate::parse::query(query)
+        {
+            let text = self.text.take();
+            self.query(&query);
+            self.text = text;
+        }
+    }
+
+    /// Where a path stands: the parser forgets where a string stood that it takes for a name.
+    fn position(&self, scan: &FileScan) -> Option<usize> {
+        let text = self.text?;
+        let byte = text.find(&crate::statement_text::string(&scan.path))?;
+        Some(text.get(..byte)?.chars().count() + 1)
+    }
+}
+
+impl Visitor for Finder<'_> {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &sp::TableFactor) -> ControlFlow<()> {
+        match of_factor(factor) {
+            Err(error) => {
+                self.failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            Ok(Some(mut scan)) => {
+                scan.position = self.position(&scan);
+                self.found.entry(scan.key.clone()).or_insert(scan);
+            }
+            Ok(None) => {
+                if let sp::TableFactor::Table { name, .. } = factor {
+                    self.view(name);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
