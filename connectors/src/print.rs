@@ -15,6 +15,8 @@ use millstream_engine::ports::{
 };
 use millstream_engine::{EngineError, Result};
 
+use crate::formats::change_column::mark;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Print {
@@ -133,17 +135,6 @@ fn lines(delta: &Delta, prefix: &str) -> Result<String> {
             .map_err(|_| EngineError::Evaluate("a value cannot be printed".into()))?;
     }
     Ok(text)
-}
-
-/// A retraction just before an insertion is an update.
-fn mark(delta: &Delta, row: usize) -> &'static str {
-    let retract = |row: usize| row < delta.rows() && delta.is_retract(row);
-    match (retract(row), row > 0 && retract(row - 1), row + 1 < delta.rows() && !retract(row + 1)) {
-        (true, _, true) => "-U",
-        (true, _, false) => "-D",
-        (false, true, _) => "+U",
-        (false, false, _) => "+I",
-    }
 }
 
 fn write_row(text: &mut String, prefix: &str, mark: &str, columns: &[ArrayFormatter<'_>], row: usize) -> fmt::Result {

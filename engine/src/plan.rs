@@ -97,6 +97,9 @@ pub enum ChangelogMode {
     Append,
     /// Insertions and retractions.
     Retract,
+    /// An insertion replaces the row of its stream key, if one is there; a retraction takes it away. Only before a sink
+    /// that replaces rows itself.
+    Upsert,
 }
 
 impl fmt::Display for ChangelogMode {
@@ -104,6 +107,7 @@ impl fmt::Display for ChangelogMode {
         f.write_str(match self {
             Self::Append => "append",
             Self::Retract => "retract",
+            Self::Upsert => "upsert",
         })
     }
 }
@@ -245,6 +249,8 @@ pub struct GroupAggregateSpec {
     /// A key that no row touches for so many microseconds of processing time is forgotten: its row stays as it was
     /// emitted last, and it starts anew with its next row. `None`: never.
     pub ttl_us: Option<i64>,
+    /// A new result of a key is not preceded by the retraction of the old one: see [`ChangelogMode::Upsert`].
+    pub upserts: bool,
 }
 
 /// A column that rows are ordered by.
@@ -265,6 +271,8 @@ pub struct MaterializeSpec {
     pub relation: RelationId,
     /// Its name, for people.
     pub name: String,
+    /// A row replaces the one of its stream key that is there: what made that one has forgotten it since.
+    pub replaces: bool,
 }
 
 /// Writes to a connector.

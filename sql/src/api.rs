@@ -56,7 +56,15 @@ pub enum Target {
 /// # Errors
 /// Where the streaming runtime cannot do it (yet), with a hint; where the sink refuses retractions.
 pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    crate::lower::lower(query, target, opener)
+    crate::lower::lower(vec![(query, target)], opener)
+}
+
+/// Turns the queries of a statement set into one dataflow, in which each table is read once.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_set(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
+    crate::lower::lower(queries, opener)
 }
 
 /// Turns a bound query into a plan of standard DataFusion nodes over [`RelationSource`](crate::RelationSource) scans.
@@ -67,7 +75,8 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     crate::batch::batch_plan(query)
 }
 
-/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state.
-pub fn explain_dataflow(dataflow: &Dataflow, shards: usize) -> String {
-    crate::explain::dataflow(dataflow, shards)
+/// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
+/// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
+pub fn explain_dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
+    crate::explain::dataflow(dataflow, shards, kinds)
 }

@@ -39,6 +39,8 @@ pub enum Statement {
     Drop(Drop),
     /// `INSERT INTO t [(columns)] query`
     Insert(Insert),
+    /// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`
+    StatementSet(Vec<Insert>),
     /// `UPDATE`, `DELETE`
     Change(Change),
     /// `COPY`

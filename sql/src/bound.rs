@@ -118,6 +118,8 @@ pub enum BoundStatement {
         /// The rows, in the order and the types of the target's stored (writable) columns.
         query: BoundQuery,
     },
+    /// Writes the rows of several queries to connector tables, as one job.
+    StatementSet(Vec<(Arc<Relation>, BoundQuery)>),
     /// Changes rows of an internal table that has a primary key.
     Change {
         /// The target.

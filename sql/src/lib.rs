@@ -21,7 +21,7 @@ mod relation_source;
 mod statement_text;
 pub mod types;
 
-pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, parse};
+pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, lower_set, parse};
 pub use error::{Result, SqlError, SqlState};
 pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions};

@@ -143,6 +143,44 @@ def with_psycopg(port, folder, windows):
         check("psycopg subscribes", sorted(r[2] for r in seen), sorted(a for a, _ in windows))
 
 
+def copies(port, folder):
+    """COPY with psql's \\copy and psycopg, in both directions."""
+    psql(port, "CREATE TABLE copied (id INT PRIMARY KEY NOT ENFORCED, name STRING, at TIMESTAMP(3))")
+    path = os.path.join(folder, "rows.csv")
+    with open(path, "w") as out:
+        out.write('id,name\n1,one\n2,"two, and\nmore"\n3,\n')
+    out = psql(port, f"\\copy copied (id, name) FROM '{path}' WITH (FORMAT csv, HEADER)")
+    check("\\copy FROM tells the rows", out, "COPY 3\n")
+    out = psql(port, "COPY (SELECT id, name FROM copied ORDER BY id) TO STDOUT")
+    check("COPY TO STDOUT is PostgreSQL's text", out, "1\tone\n2\ttwo, and\\nmore\n3\t\\N\n")
+    back = os.path.join(folder, "back.csv")
+    psql(port, f"\\copy (SELECT id, name FROM copied ORDER BY id) TO '{back}' CSV HEADER")
+    with open(back) as text:
+        check("\\copy TO gives the same file", text.read(), 'id,name\n1,one\n2,"two, and\nmore"\n3,\n')
+    with open(path, "w") as out:
+        out.write("4\tfour\n5\n")
+    out = psql(port, f"\\copy copied (id, name) FROM '{path}'", may_fail=True)
+    check("a short row is refused", "missing data for column" in out and "line 2" in out, True)
+    check("nothing of it is inserted", psql(port, "SELECT count(*) FROM copied"), "3\n")
+    with psycopg.connect(f"host=127.0.0.1 port={port} user=dev dbname=millstream", autocommit=True) as connection:
+        with connection.cursor() as cursor:
+            with cursor.copy("COPY copied (id, name, at) FROM STDIN") as copy:
+                for row in range(10, 1010):
+                    copy.write_row((row, f"row\t{row}" if row % 2 else None, datetime(2024, 1, 1, 0, 0, row % 60)))
+            cursor.execute("SELECT count(*), count(name), max(at) FROM copied WHERE id >= 10")
+            check("psycopg copies in", cursor.fetchone(), (1000, 500, datetime(2024, 1, 1, 0, 0, 59)))
+            with cursor.copy("COPY copied (id, name) TO STDOUT") as copy:
+                rows = sorted((int(number), name) for number, name in copy.rows())
+            check("psycopg copies out", (len(rows), rows[3], rows[4]), (1003, (10, None), (11, "row\t11")))
+            try:
+                with cursor.copy("COPY copied FROM STDIN") as copy:
+                    copy.write("1\t2\t3\t4\n")
+                check("too many values are refused", True, False)
+            except psycopg.errors.BadCopyFileFormat:
+                cursor.execute("SELECT 1")
+                check("the connection goes on after a COPY that failed", cursor.fetchone(), (1,))
+
+
 def wrong_input(port, folder):
     """Each wrong input is a clear error, or a counted skip where declared; the server goes on."""
     bad = tempfile.mkdtemp()
@@ -173,6 +211,8 @@ def main():
             wait_for(port, server)
             windows = write_bids(folder)
             with_psql(port, folder, windows)
+            with tempfile.TemporaryDirectory() as scratch:
+                copies(port, scratch)
             asyncio.run(asyncio.wait_for(with_asyncpg(port, folder, windows), 60))
             with_psycopg(port, folder, windows)
             wrong_input(port, folder)

@@ -123,7 +123,8 @@ def options(cluster, table, more=""):
 
 def reads(port, cluster):
     """A table as a whole, of every type, in batch and as a view."""
-    psql(port, "millstream", f"CREATE TABLE people ({COLUMNS}) {options(cluster, 'public.people')}")
+    retried = ", 'lookup.max-retries' = '100'"
+    psql(port, "millstream", f"CREATE TABLE people ({COLUMNS}) {options(cluster, 'public.people', retried)}")
     rows = psql(port, "millstream", "SELECT id, region, name, score, born, seen, at, ok, raw, ratio FROM people")
     check("a table of all types", rows, [
         "1|eu|ann|12.50|1990-01-02|2024-01-01 10:00:00+00|2024-01-01 00:00:00.123|t|\\x01ff|0.5",
@@ -133,14 +134,14 @@ def reads(port, cluster):
          "FLUSH")
     check("a view over a table", psql(port, "millstream", "SELECT * FROM copied"), ["eu|2", "us|1"])
     jdbc = (f"WITH ('connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{cluster.port}/postgres', "
-            "'username' = 'dev', 'table-name' = 'tags')")
+            "'username' = 'dev', 'table-name' = 'tags', 'lookup.max-retries' = '100')")
     psql(port, "millstream", f"CREATE TABLE tags (id STRING, tag STRING) {jdbc}")
     check("a table named as Flink does", psql(port, "millstream", "SELECT tag FROM tags"), ["first"])
 
 
 def lookups(port, cluster):
     """Lookups by one and by two keys; what changes is seen by later rows."""
-    cached = ", 'lookup.cache' = 'PARTIAL', 'lookup.cache.max-rows' = '1000'"
+    cached = ", 'lookup.max-retries' = '100', 'lookup.cache' = 'PARTIAL', 'lookup.cache.max-rows' = '1000'"
     psql(port, "millstream", f"CREATE TABLE cached ({COLUMNS}) {options(cluster, 'people', cached)}",
          "CREATE TABLE facts (k BIGINT, region STRING, tag STRING, at_ AS PROCTIME())",
          """CREATE MATERIALIZED VIEW by_one AS SELECT f.k, p.name FROM facts f

@@ -12,9 +12,25 @@ use millstream_server::session::{Body, Database, Rows, Session};
 const EVENTS: u64 = 100_000;
 const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", "q15", "q16", "q17", "q21", "q22"];
 
-/// Queries with joins and ranks.
+/// Queries with joins and ranks. `MILLSTREAM_NEXMARK_EVENTS` says how many events others than those of 100,000 get: a debug
+/// build takes long over them.
 const JOINS_EVENTS: u64 = 10_000;
-const JOINS: [&str; 10] = ["q3", "q4", "q6", "q7", "q9", "q13", "q18", "q19", "q20", "q23"];
+const JOINS: [&str; 6] = ["q4", "q6", "q6 as published", "q7", "q9", "q23"];
+const FAST_JOINS: [&str; 5] = ["q3", "q13", "q18", "q19", "q20"];
+
+/// q6 with the words of the benchmark. Which of two equal bids wins and which of two wins at one time comes first it leaves
+/// open; the generated events have neither.
+const Q6: &str = "SELECT Q.seller,
+  AVG(Q.final) OVER (PARTITION BY Q.seller ORDER BY Q.dateTime ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY id, seller ORDER BY final DESC) AS rownum
+  FROM (
+    SELECT A.id, A.seller, B.price AS final, B.dateTime
+    FROM auction AS A, bid AS B
+    WHERE A.id = B.auction AND B.dateTime BETWEEN A.dateTime AND A.expires
+  )
+) AS Q
+WHERE Q.rownum <= 1";
 
 fn text(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/bench/nexmark");
@@ -33,6 +49,9 @@ fn events(name: &str, options: &str) -> String {
 
 /// What a file does before its query, and the query without the table that it fills.
 fn query(name: &str, output: &Path) -> (String, String) {
+    if name == "q6 as published" {
+        return (String::new(), Q6.to_owned());
+    }
     let text = text(name).replace("{output}", &output.display().to_string());
     let insert = text.rfind("INSERT INTO").unwrap();
     let select = insert + text[insert..].find("SELECT").unwrap();
@@ -118,10 +137,13 @@ fn streaming_equals_batch() {
 fn joins_and_ranks_equal_batch() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let generator = generated(JOINS_EVENTS);
-        let want = all(&JOINS, 2, "batch", &generator).await;
-        for shards in [1, 4] {
-            compare(&want, &all(&JOINS, shards, "streaming", &generator).await, &format!("{shards} shards"));
+        let events = std::env::var("MILLSTREAM_NEXMARK_EVENTS").map_or(JOINS_EVENTS, |text| text.parse().unwrap());
+        for (queries, events) in [(&JOINS[..], events), (&FAST_JOINS, EVENTS)] {
+            let generator = generated(events);
+            let want = all(queries, 2, "batch", &generator).await;
+            for shards in [1, 4] {
+                compare(&want, &all(queries, shards, "streaming", &generator).await, &format!("{shards} shards"));
+            }
         }
     });
 }

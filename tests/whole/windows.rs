@@ -49,7 +49,31 @@ const WINDOWS: [(&str, &str); 8] = [
 ];
 
 /// Further queries.
-const OTHERS: [(&str, &str); 13] = [
+const OTHERS: [(&str, &str); 17] = [
+    (
+        "early results",
+        "SELECT item, window_start, COUNT(*), SUM(price), MAX(price)
+         FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY item, window_start, window_end
+         EMIT ON UPDATE",
+    ),
+    (
+        "early and late results",
+        "SELECT window_start, COUNT(DISTINCT item), MIN(price)
+         FROM TABLE(HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '4' SECOND, INTERVAL '10' SECOND))
+         GROUP BY window_start, window_end EMIT ON UPDATE ALLOW LATENESS INTERVAL '3' SECOND",
+    ),
+    (
+        "early sessions",
+        "SELECT item, window_start, window_end, COUNT(*), SUM(price)
+         FROM TABLE(SESSION(TABLE bid PARTITION BY item, DESCRIPTOR(ts), INTERVAL '3' SECOND))
+         GROUP BY item, window_start, window_end EMIT ON UPDATE",
+    ),
+    (
+        "early results of early results",
+        "SELECT window_start, MAX(n) FROM (SELECT item, window_start, window_end, COUNT(*) AS n
+         FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY item, window_start, window_end)
+         GROUP BY window_start, window_end EMIT EVERY INTERVAL '1' SECOND ALLOW LATENESS INTERVAL '3' SECOND",
+    ),
     (
         "legacy tumble",
         "SELECT item, TUMBLE_START(ts, INTERVAL '10' SECOND), TUMBLE_END(ts, INTERVAL '10' SECOND),
@@ -232,7 +256,7 @@ fn any_order_of_arrival_gives_the_rows_of_the_batch() {
 }
 
 /// A database on two shards whose clock stands at 2026-01-01 00:00:00.
-fn with_clock() -> (Database, Arc<VirtualClock>) {
+pub(crate) fn with_clock() -> (Database, Arc<VirtualClock>) {
     let clock = Arc::new(VirtualClock::new(ProcessingTime(1_767_225_600_000_000)));
     let config = Config { shards: 2, ..Config::standard() };
     let engine = EngineConfig { shards: 2, clock: Arc::clone(&clock) as _, ..EngineConfig::default() };
@@ -240,7 +264,7 @@ fn with_clock() -> (Database, Arc<VirtualClock>) {
     (database, clock)
 }
 
-async fn rows_of(session: &mut Session, view: &str) -> Vec<String> {
+pub(crate) async fn rows_of(session: &mut Session, view: &str) -> Vec<String> {
     run(session, "FLUSH").await;
     run(session, &format!("SELECT * FROM {view}")).await
 }

@@ -62,7 +62,7 @@ impl PartFile {
                 Body::Text { file, encoder, buffer, written: 0 }
             }
             (Format::Parquet(parquet), None) => Body::Parquet(Box::new(parquet.writer(file, columns)?)),
-            (Format::Json(_) | Format::Csv(_) | Format::Raw, None) => {
+            (Format::Avro | Format::Json(_) | Format::Csv(_) | Format::Raw | Format::Change(_), None) => {
                 return Err(EngineError::Internal(format!("format {} has no encoder", format.name())));
             }
         };
@@ -158,7 +158,8 @@ pub(super) fn publish(hidden: &Path, visible: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && visible.exists() => Ok(()),
         result => {
             result.map_err(|error| {
-                let names = format_args!("cannot rename \"{}\" to \"{}\"", hidden.display(), visible.display()).to_string();
+                let names =
+                    format_args!("cannot rename \"{}\" to \"{}\"", hidden.display(), visible.display()).to_string();
                 EngineError::io(names, error)
             })?;
             sync_parent(visible)

@@ -10,7 +10,8 @@ use arrow::array::{
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use millstream_engine::error::{EngineError, Result};
-use millstream_engine::ports::{Boundedness, ScanRequest, Source, Split, SplitReader, TableSpec};
+use millstream_engine::plan::ChangelogMode;
+use millstream_engine::ports::{Boundedness, ReadPoll, ScanRequest, Source, Split, SplitReader, TableSpec};
 
 use super::file_reader::{self, FileReader};
 use super::format_offset::Position;
@@ -19,7 +20,7 @@ use super::partition;
 use super::read_file::ReadFile;
 use super::table::FileTable;
 use super::watch::Watch;
-use crate::formats::{Column, WantedColumn, sql_name};
+use crate::formats::{Column, WantedColumn, change_column, sql_name};
 
 /// A table of files, opened for reading.
 #[derive(Debug)]
@@ -84,7 +85,13 @@ impl FileScan {
                 }
             });
         }
-        let stored = stored.iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        let mut stored: Vec<FieldRef> =
+            stored.iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        if let Some(name) = &table.op_column {
+            wanted.push((stored.len(), None));
+            stored.push(change_column::field(name));
+        }
+        let stored = stored.into();
         Ok(Self { table, stored, wanted, outputs, schema: Arc::new(Schema::new(fields)) })
     }
 
@@ -183,11 +190,13 @@ impl OpenFile {
     ///
     /// # Errors
     /// As [`FileReader::next`].
-    pub(super) fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<RecordBatch>> {
-        match self.reader.next(rows_max, bad_rows)? {
-            Some(batch) => self.scan.assemble(&batch, &self.constants).map(Some),
-            None => Ok(None),
-        }
+    pub(super) fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<ReadPoll>> {
+        let Some(batch) = self.reader.next(rows_max, bad_rows)? else { return Ok(None) };
+        let assembled = self.scan.assemble(&batch, &self.constants)?;
+        Ok(Some(match self.scan.table.op_column {
+            Some(_) => ReadPoll::Changes(change_column::split(&batch)?.with_batch(assembled)),
+            None => ReadPoll::Batch(assembled),
+        }))
     }
 
     /// Where [`Self::next`] continues.
@@ -209,6 +218,13 @@ impl Source for FileSource {
         self.0.table.boundedness()
     }
 
+    fn changelog(&self) -> ChangelogMode {
+        match self.0.table.op_column {
+            Some(_) => ChangelogMode::Retract,
+            None => ChangelogMode::Append,
+        }
+    }
+
     fn replayable(&self) -> bool {
         true
     }
@@ -217,6 +233,11 @@ impl Source for FileSource {
         if self.0.table.monitor_interval_us.is_some() {
             // One reader: a second one that happened to get no file would hold the watermark back for ever.
             return Ok(vec![Split { id: "watch".to_owned() }]);
+        }
+        if self.0.table.op_column.is_some() {
+            // What a file takes back may have come with one before it: one reader takes them in the order of their age.
+            self.0.table.location.list()?;
+            return Ok(vec![Split { id: "all".to_owned() }]);
         }
         let id = |file: Listed| match file.path.to_str() {
             Some(path) => Ok(Split { id: path.to_owned() }),
@@ -230,7 +251,8 @@ impl Source for FileSource {
 
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
         match self.0.table.monitor_interval_us {
-            Some(interval_us) => Ok(Box::new(Watch::new(Arc::clone(&self.0), interval_us))),
+            Some(interval_us) => Ok(Box::new(Watch::new(Arc::clone(&self.0), Some(interval_us)))),
+            None if self.0.table.op_column.is_some() => Ok(Box::new(Watch::new(Arc::clone(&self.0), None))),
             None => Ok(Box::new(ReadFile::open(Arc::clone(&self.0), PathBuf::from(&split.id))?)),
         }
     }

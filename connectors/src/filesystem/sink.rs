@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::Fields;
+use arrow::datatypes::{FieldRef, Fields};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{
-    Accepts, CommitToken, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkWriter, TableSpec,
+    Accepts, CommitToken, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkWriter,
+    TableSpec,
 };
 use millstream_engine::time::Clock;
 
@@ -17,6 +18,7 @@ use super::part_file::remove_unfinished;
 use super::partition_commit::{Completion, Partitions, Trigger};
 use super::table::FileTable;
 use super::writer::{FileWriter, tag};
+use crate::formats::change_column;
 
 const DEFAULT_FILE_SIZE: u64 = 128 << 20;
 const DEFAULT_ROLLOVER_US: i64 = 30 * 60 * 1_000_000;
@@ -75,7 +77,14 @@ impl FileSink {
         let written: Vec<usize> = (0..spec.schema.fields().len()).filter(is_written).collect();
         let place = |column: &usize| written.iter().position(|index| index == column);
         let stored = table.stored(spec);
-        let fields: Fields = stored.iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        let mut fields: Vec<FieldRef> =
+            stored.iter().filter_map(|index| spec.schema.fields().get(*index).cloned()).collect();
+        let mut places: Vec<usize> = stored.iter().filter_map(place).collect();
+        if let Some(name) = &table.op_column {
+            // The writer puts it behind the columns that come in.
+            fields.push(change_column::field(name));
+            places.push(written.len());
+        }
         let partitioned_by = spec
             .partitioned_by
             .iter()
@@ -84,7 +93,7 @@ impl FileSink {
         let run = format!("{:x}-{:x}", clock.now().0, std::process::id());
         Ok(Self {
             directory,
-            stored: (fields, stored.iter().filter_map(place).collect()),
+            stored: (fields.into(), places),
             partitioned_by,
             roll_bytes: spec.options.memory_size("sink.rolling-policy.file-size", DEFAULT_FILE_SIZE)?,
             roll_us: spec.options.duration_us("sink.rolling-policy.rollover-interval", DEFAULT_ROLLOVER_US)?,
@@ -151,7 +160,7 @@ pub(super) struct SharedFileSink(pub(super) Arc<FileSink>);
 
 impl Sink for SharedFileSink {
     fn accepts(&self) -> Accepts {
-        Accepts::Append
+        if self.0.table.op_column.is_some() { Accepts::Retract } else { Accepts::Append }
     }
 
     fn guarantee(&self) -> Guarantee {

@@ -9,7 +9,11 @@ use regex::Regex;
 
 use super::listing::Location;
 use super::partition;
+use crate::formats::change_column::OWN_NAME;
 use crate::formats::{FORMATS, Format};
+
+/// The option that makes files of rows files of changes.
+pub(super) const OP_COLUMN: &str = "changelog.op-column";
 
 /// What the options of a table say.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub(super) struct FileTable {
     pub(super) monitor_interval_us: Option<i64>,
     /// Directory name for null.
     pub(super) default_partition: String,
+    /// Rows come and go: the column of the files that tells which, behind the table's own.
+    pub(super) op_column: Option<String>,
 }
 
 impl FileTable {
@@ -48,7 +54,22 @@ impl FileTable {
                 None => None,
             },
             default_partition: options.get("partition.default-name").unwrap_or(partition::DEFAULT_NAME).to_owned(),
+            op_column: None,
         };
+        let op_column = options.get(OP_COLUMN).map(str::to_owned);
+        if op_column.is_some() && (table.format.tells_changes() || matches!(table.format, Format::Raw)) {
+            let message = format!("format \"{}\" takes no option \"{OP_COLUMN}\"", table.format.name());
+            return Err(EngineError::config(message));
+        }
+        let own = || table.format.tells_changes().then(|| OWN_NAME.to_owned());
+        let op_column = op_column.or_else(own);
+        if let Some(name) = op_column.as_ref().filter(|name| spec.schema.field_with_name(name).is_ok()) {
+            return Err(EngineError::Config {
+                message: format!("column \"{name}\" of option \"{OP_COLUMN}\" is a column of table \"{}\"", spec.name),
+                hint: Some("the column stands in the files only: do not declare it".to_owned()),
+            });
+        }
+        let table = Self { op_column, ..table };
         Ok(table)
     }
 
@@ -124,7 +145,7 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             kind: OptionType::String,
             required: true,
             default: None,
-            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed.",
+            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed. Files of text formats may be packed: .gz, .zst.",
         },
         OptionDescriptor {
             name: "format",
@@ -144,6 +165,12 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             OptionType::String,
             None,
             "Only files whose whole path matches this regular expression are read.",
+        ),
+        option(
+            OP_COLUMN,
+            OptionType::String,
+            None,
+            "Rows come and go: the name of the column of the files that tells +I, -U, +U or -D. It is not declared.",
         ),
         option(
             "partition.default-name",

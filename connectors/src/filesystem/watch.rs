@@ -17,7 +17,8 @@ use super::scan::{FileScan, OpenFile};
 /// See the module.
 pub(super) struct Watch {
     scan: Arc<FileScan>,
-    interval_us: i64,
+    /// `None`: what is there now is all.
+    interval_us: Option<i64>,
     /// Files read to their end, and the running one.
     offset: WatchOffset,
     file: Option<OpenFile>,
@@ -29,8 +30,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches the location of a scan.
-    pub(super) fn new(scan: Arc<FileScan>, interval_us: i64) -> Self {
+    /// Watches the location of a scan; without an interval it reads what is there and ends.
+    pub(super) fn new(scan: Arc<FileScan>, interval_us: Option<i64>) -> Self {
         Self {
             scan,
             interval_us,
@@ -68,11 +69,11 @@ impl SplitReader for Watch {
     fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
         loop {
             if let Some(file) = &mut self.file {
-                if let Some(batch) = file.next(context.rows_max, context.bad_rows)? {
+                if let Some(rows) = file.next(context.rows_max, context.bad_rows)? {
                     if let Some((_, position)) = &mut self.offset.current {
                         *position = file.position();
                     }
-                    return Ok(ReadPoll::Batch(batch));
+                    return Ok(rows);
                 }
                 self.file = None;
                 if let Some((path, _)) = self.offset.current.take() {
@@ -84,13 +85,17 @@ impl SplitReader for Watch {
             }
             if context.now >= self.look_at || (context.flushing && !self.flush_looked) {
                 self.flush_looked = context.flushing;
-                self.look_at = context.now.plus_us(self.interval_us);
+                // Where nothing more is waited for, one look is enough.
+                self.look_at = self.interval_us.map_or(ProcessingTime(i64::MAX), |span| context.now.plus_us(span));
                 self.look()?;
                 if !self.waiting.is_empty() {
                     continue;
                 }
             }
             self.flush_looked = false;
+            if self.interval_us.is_none() {
+                return Ok(ReadPoll::End);
+            }
             return Ok(ReadPoll::Pending { retry_at: Some(self.look_at) });
         }
     }

@@ -19,7 +19,7 @@ use super::format_token::{self, Renames};
 use super::part_file::{PartFile, publish};
 use super::partition::directory;
 use super::sink::FileSink;
-use crate::formats::{Printer, TimestampStyle};
+use crate::formats::{Printer, TimestampStyle, change_column};
 
 /// Files that one shard keeps open; the oldest is ended for a further one.
 const OPEN_FILES_MAX: usize = 256;
@@ -155,17 +155,17 @@ impl FileWriter {
 
 impl SinkWriter for FileWriter {
     fn write(&mut self, delta: &Delta) -> Result<()> {
-        match &delta.sign {
-            Sign::AppendOnly => {}
-            Sign::Retracts(_) => {
-                return Err(EngineError::Unsupported("files take insertions only, not retractions".to_owned()));
-            }
-        }
         if delta.rows() == 0 {
             return Ok(());
         }
         let now = self.sink.clock.now();
-        let mut batch = delta.batch.clone();
+        let mut batch = match (&delta.sign, &self.sink.table.op_column) {
+            (_, Some(name)) => change_column::appended(delta, name)?,
+            (Sign::AppendOnly, None) => delta.batch.clone(),
+            (Sign::Retracts(_), None) => {
+                return Err(EngineError::Unsupported("files take insertions only, not retractions".to_owned()));
+            }
+        };
         let mut keys = self.keys(&batch)?;
         if keys.is_empty() {
             return self.write_part(&keys, 0, &self.stored(&batch)?, now);

@@ -4,6 +4,8 @@
 //! about in its file and is driven by the `filesystem` connector. Where files are and when they are read is not here.
 
 pub(crate) mod avro;
+pub(crate) mod change_column;
+mod change_lines;
 mod columns;
 pub(crate) mod csv;
 mod fault;
@@ -27,13 +29,16 @@ pub(crate) use print::{Printer, TimestampStyle};
 pub(crate) use text::parse_timestamp;
 pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
 
+use self::change_lines::{ChangeLines, ChangeLinesEncoder};
 use self::csv::{CsvDecoder, CsvEncoder, CsvFormat};
+use self::message::{ChangeFormat, ChangeKind, change_options};
 use self::parquet::ParquetFormat;
 use json::{JsonDecoder, JsonEncoder, JsonFormat};
 use raw::{RawDecoder, RawEncoder};
 
 /// The names of all formats.
-pub(crate) const FORMATS: &[&str] = &["csv", "json", "parquet", "raw"];
+pub(crate) const FORMATS: &[&str] =
+    &["avro", "canal-json", "csv", "debezium-json", "json", "maxwell-json", "parquet", "raw"];
 
 /// A column to read: its index among the columns of the file, and for a ROW the children (`None`: all).
 pub(crate) type WantedColumn = (usize, Option<Vec<usize>>);
@@ -99,6 +104,8 @@ pub(crate) trait RecordEncoder: Send {
 /// A format with its options.
 #[derive(Debug, Clone)]
 pub(crate) enum Format {
+    /// Avro's container files.
+    Avro,
     /// JSON lines.
     Json(JsonFormat),
     /// CSV.
@@ -107,6 +114,8 @@ pub(crate) enum Format {
     Parquet(ParquetFormat),
     /// Raw lines.
     Raw,
+    /// Lines that tell what changed in a database.
+    Change(ChangeFormat),
 }
 
 impl Format {
@@ -116,17 +125,21 @@ impl Format {
     /// Where the format is missing or unknown, or its options contradict one another.
     pub(crate) fn from_options(table: &str, options: &OptionValues) -> Result<Self> {
         match options.get("format") {
+            Some("avro") => Ok(Self::Avro),
             Some("json") => Ok(Self::Json(JsonFormat::from_options(options)?)),
             Some("csv") => Ok(Self::Csv(CsvFormat::from_options(options)?)),
             Some("parquet") => Ok(Self::Parquet(ParquetFormat::from_options(options)?)),
             Some("raw") => Ok(Self::Raw),
+            Some("debezium-json") => Ok(Self::Change(ChangeFormat::from_options(ChangeKind::Debezium, options)?)),
+            Some("canal-json") => Ok(Self::Change(ChangeFormat::from_options(ChangeKind::Canal, options)?)),
+            Some("maxwell-json") => Ok(Self::Change(ChangeFormat::from_options(ChangeKind::Maxwell, options)?)),
             other => Err(unknown_format(table, other)),
         }
     }
 
     /// The options of all formats.
     pub(crate) fn options() -> Vec<OptionDescriptor> {
-        [JsonFormat::options(), CsvFormat::options(), ParquetFormat::options()].concat()
+        [JsonFormat::options(), CsvFormat::options(), ParquetFormat::options(), change_options()].concat()
     }
 
     /// A decoder that reads the `wanted` ones of `columns`; `None` for formats that are no stream of records.
@@ -135,30 +148,46 @@ impl Format {
     /// Where the format cannot carry a column.
     pub(crate) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Option<Box<dyn RecordDecoder>>> {
         match self {
+            Self::Avro => Ok(Some(Box::new(avro::AvroFileDecoder::new(columns, wanted)?))),
             Self::Json(format) => Ok(Some(Box::new(JsonDecoder::new(*format, columns, wanted)?))),
             Self::Csv(format) => Ok(Some(Box::new(CsvDecoder::new(format.clone(), columns, wanted)?))),
             Self::Parquet(_) => Ok(None),
             Self::Raw => Ok(Some(Box::new(RawDecoder::new(columns, wanted)))),
+            Self::Change(format) => Ok(Some(Box::new(ChangeLines::new(format, columns, wanted)?))),
         }
     }
 
     /// An encoder of `columns`; `None` for formats that are no stream of records.
     pub(crate) fn encoder(&self, columns: &Fields) -> Option<Box<dyn RecordEncoder>> {
         match self {
+            Self::Avro => {
+                avro::AvroFileEncoder::new(columns).ok().map(|encoder| -> Box<dyn RecordEncoder> { Box::new(encoder) })
+            }
             Self::Json(format) => Some(Box::new(JsonEncoder::new(*format))),
             Self::Csv(format) => Some(Box::new(CsvEncoder::new(format.clone(), columns))),
             Self::Parquet(_) => None,
             Self::Raw => Some(Box::new(RawEncoder)),
+            Self::Change(format) => Some(Box::new(ChangeLinesEncoder::new(format))),
         }
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Avro => "avro",
             Self::Json(_) => "json",
             Self::Csv(_) => "csv",
             Self::Parquet(_) => "parquet",
             Self::Raw => "raw",
+            Self::Change(format) => format.kind.name(),
+        }
+    }
+
+    /// Whether it tells of changes in its own way.
+    pub(crate) fn tells_changes(&self) -> bool {
+        match self {
+            Self::Avro | Self::Json(_) | Self::Csv(_) | Self::Parquet(_) | Self::Raw => false,
+            Self::Change(_) => true,
         }
     }
 
@@ -168,7 +197,8 @@ impl Format {
     /// Names the first column that it cannot carry.
     pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
         let carries: fn(&DataType) -> bool = match self {
-            Self::Json(_) => is_json_type,
+            Self::Avro => return avro::check(columns),
+            Self::Json(_) | Self::Change(_) => is_json_type,
             Self::Csv(_) => is_text_scalar,
             Self::Parquet(_) => is_json_type,
             Self::Raw => return raw::check(columns),

@@ -131,6 +131,13 @@ impl Sink for KafkaSink {
         }
     }
 
+    fn upsert_key(&self) -> Option<Vec<usize>> {
+        match self.settings.flavour {
+            Flavour::Append => None,
+            Flavour::Upsert => Some(self.settings.columns.key.clone()),
+        }
+    }
+
     fn guarantee(&self) -> Guarantee {
         self.options.guarantee
     }

@@ -3,5 +3,5 @@
 mod options;
 mod scanned;
 
-pub(crate) use options::{LookupOptions, descriptors};
+pub(crate) use options::{CacheOption, LookupOptions, descriptors};
 pub(crate) use scanned::Scanned;

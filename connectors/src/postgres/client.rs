@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row, RowStream};
 
-/// How long to wait before the first retry; each further one waits twice as long.
-const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// Time between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs the connections of all tables.
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
@@ -45,7 +45,9 @@ impl Client {
     pub(super) async fn rows(&self, query: &str, parameters: &[Vec<String>]) -> Result<Vec<Row>> {
         let parameters: Vec<&(dyn ToSql + Sync)> =
             parameters.iter().map(|texts| -> &(dyn ToSql + Sync) { texts }).collect();
-        let mut delay = FIRST_DELAY;
+        let mut retry = tokio::time::interval(RETRY_INTERVAL);
+        // The first tick is at once.
+        retry.tick().await;
         for retries_left in (0..=self.retries_max).rev() {
             let found = match self.connected().await {
                 Ok(client) => client.query(query, &parameters).await,
@@ -58,8 +60,7 @@ impl Client {
                 Err(error) if retries_left == 0 => return Err(failed(&error)),
                 Err(_) => {
                     self.connection.lock().await.take();
-                    tokio::time::sleep(delay).await;
-                    delay *= 2;
+                    retry.tick().await;
                 }
             }
         }

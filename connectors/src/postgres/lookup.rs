@@ -35,7 +35,7 @@ impl PostgresLookup {
     /// Where a key has a type that cannot be looked up.
     pub(super) fn new(settings: Settings, spec: &TableSpec, request: &LookupRequest) -> Result<Self> {
         let schema = query::columns(spec, &request.columns)?;
-        let condition = query::of_keys(&query::columns(spec, &request.keys)?)?;
+        let condition = query::of_keys(query::columns(spec, &request.keys)?.as_ref())?;
         let query = format!("{} WHERE {condition}", query::select(&settings.table, &schema));
         let client = Client::new(settings.config, settings.lookup.retries_max);
         let asker = Arc::new(Asker { client, query, schema });

@@ -56,7 +56,9 @@ fn content(node: &Node) -> (&'static str, String) {
         OperatorSpec::Join(spec) => ("join", format!("{spec:?}")),
         OperatorSpec::IntervalJoin(spec) => ("interval-join", format!("{spec:?}")),
         OperatorSpec::TemporalJoin(spec) => ("temporal-join", format!("{spec:?}")),
-        OperatorSpec::LookupJoin(spec) => ("lookup-join", format!("{} {:?} {:?} {:?}", spec.table, spec.kind, spec.keys, spec.residual)),
+        OperatorSpec::LookupJoin(spec) => {
+            ("lookup-join", format!("{} {:?} {:?} {:?}", spec.table, spec.kind, spec.keys, spec.residual))
+        }
         OperatorSpec::CurrentJoin(spec) => ("current-join", format!("{spec:?}")),
         OperatorSpec::WindowJoin(spec) => ("window-join", format!("{spec:?}")),
         OperatorSpec::Rank(spec) => ("rank", format!("{spec:?}")),

@@ -59,8 +59,9 @@ struct Cut<'a> {
 
 impl Cut<'_> {
     fn belongs(&self, table: &str) -> Result<Belongs> {
-        belongs(self.placement.spec, table)
-            .ok_or_else(|| EngineError::Unsupported(format!("the state \"{table}\" cannot move to another number of shards")))
+        belongs(self.placement.spec, table).ok_or_else(|| {
+            EngineError::Unsupported(format!("the state \"{table}\" cannot move to another number of shards"))
+        })
     }
 
     fn table(&self, name: &str) -> Result<&RecordBatch> {

@@ -3,9 +3,7 @@
 //! State that moves to another number of shards must go where the rows of its keys will go. That is decided by the last
 //! exchange before the operator, whose columns are followed here through projections, joins and aggregations.
 
-use crate::plan::{
-    ChangelogMode, Dataflow, Input, JoinKind, Node, OperatorSpec, Partitioning, StatelessSpec, Step,
-};
+use crate::plan::{ChangelogMode, Dataflow, Input, JoinKind, Node, OperatorSpec, Partitioning, StatelessSpec, Step};
 
 /// How rows are spread over the shards.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub struct GroupAggregate {
     table: GroupTable,
     set: AggregateSet,
     changes: GroupChanges,
+    /// Old rows that have a new one are not retracted.
+    upserts: bool,
     /// The row that exists without input has to be emitted.
     owes_empty_row: bool,
     held: HeldWatermark,
@@ -48,6 +50,7 @@ impl GroupAggregate {
             table: GroupTable::new(&types)?,
             set: AggregateSet::new(&spec.calls, input, spec.retracts)?,
             changes: GroupChanges::default(),
+            upserts: spec.upserts,
             owes_empty_row: spec.keys.is_empty() && shard == 0,
             held: HeldWatermark::default(),
             rows: spec.retracts.then(Vec::new),
@@ -88,7 +91,7 @@ impl GroupAggregate {
         }
         let (single, rows) = (self.keys.is_empty(), self.rows.as_deref());
         let is_present = |slot: u32| is_present(single, rows, slot);
-        let Some(changed) = self.changes.take(&self.set, is_present)? else { return Ok(()) };
+        let Some(changed) = self.changes.take(&self.set, is_present, self.upserts)? else { return Ok(()) };
         self.emit(&changed, context)?;
         self.forget_empty(&changed.touched);
         if let Some(idle) = &mut self.idle {

@@ -25,7 +25,8 @@ fn over(keys: Vec<usize>, shard: usize, retracts: bool, ttl_us: Option<i64>) -> 
     let calls = vec![call(AggregateFunction::Count, vec![], false), call(AggregateFunction::Sum, vec![1], true)];
     let names = keys.iter().map(|_| "k").chain(["n", "s"]);
     let output = Arc::new(Schema::new(names.map(field).collect::<Vec<_>>()));
-    GroupAggregate::new(&GroupAggregateSpec { keys, calls, retracts, ttl_us }, &input, output, shard).unwrap()
+    let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us, upserts: false };
+    GroupAggregate::new(&spec, &input, output, shard).unwrap()
 }
 
 fn rows(keys: &[i64], values: &[i64]) -> Delta {
@@ -171,11 +172,22 @@ fn lists_are_compared_by_value() {
     let list = Arc::new(Field::new("l", DataType::List(Arc::new(Field::new_list_field(DataType::Int64, true))), true));
     let call = AggregateCall { output: Arc::clone(&list), ..call(AggregateFunction::ArrayAgg, vec![1], false) };
     let output = Arc::new(Schema::new(vec![field("k"), list.as_ref().clone()]));
-    let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: true, ttl_us: None };
+    let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: true, ttl_us: None, upserts: false };
     let mut operator = GroupAggregate::new(&spec, &input, output, 0).unwrap();
     add(&mut operator, rows(&[1, 1, 2], &[5, 6, 7]));
     assert_eq!(barrier(&mut operator), ["+ 1 [5, 6]", "+ 2 [7]"]);
     add(&mut operator, retracted(&[2, 1], &[7, 5]));
     add(&mut operator, rows(&[2, 1], &[7, 8]));
     assert_eq!(barrier(&mut operator), ["- 1 [5, 6]", "+ 1 [6, 8]"]);
+}
+
+#[test]
+fn an_upsert_leaves_the_old_row_out() {
+    let mut operator = over(vec![0], 0, true, None);
+    operator.upserts = true;
+    add(&mut operator, rows(&[1, 2], &[5, 6]));
+    assert_eq!(barrier(&mut operator), ["+ 1 1 5", "+ 2 1 6"]);
+    add(&mut operator, rows(&[1], &[7]));
+    add(&mut operator, retracted(&[2], &[6]));
+    assert_eq!(barrier(&mut operator), ["+ 1 2 12", "- 2 1 6"]);
 }

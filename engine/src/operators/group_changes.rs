@@ -83,11 +83,16 @@ impl GroupChanges {
     }
 
     /// What has changed since the last call, where any group has been touched. `is_present`: the group has a row of the
-    /// result.
+    /// result; `upserts`: the old row of a group that has a new one is left out.
     ///
     /// # Errors
     /// As [`AggregateSet::read`]; where more than 2^32 rows change.
-    pub(crate) fn take(&mut self, set: &AggregateSet, is_present: impl Fn(u32) -> bool) -> Result<Option<Changed>> {
+    pub(crate) fn take(
+        &mut self,
+        set: &AggregateSet,
+        is_present: impl Fn(u32) -> bool,
+        upserts: bool,
+    ) -> Result<Option<Changed>> {
         if self.dirty.is_empty() {
             return Ok(None);
         }
@@ -99,7 +104,7 @@ impl GroupChanges {
         let slots: Vec<u32> = known.iter().chain(&new).copied().collect();
         let after = set.read(&slots)?;
         let differ = differ(&before, &after, &gone, slots.len())?;
-        let changed = pairs(&slots, before, after, &differ, &gone)?;
+        let changed = pairs(&slots, (before, after), &differ, &gone, upserts)?;
         slots.iter().for_each(|&slot| self.emitted[slot as usize] = true);
         let lost = known.iter().zip(gone.iter()).filter(|(_, gone)| *gone);
         lost.for_each(|(&slot, _)| self.emitted[slot as usize] = false);
@@ -155,10 +160,10 @@ impl GroupChanges {
 /// `gone`.
 fn pairs(
     slots: &[u32],
-    before: Vec<ArrayRef>,
-    after: Vec<ArrayRef>,
+    (before, after): (Vec<ArrayRef>, Vec<ArrayRef>),
     differ: &BooleanBuffer,
     gone: &BooleanBuffer,
+    upserts: bool,
 ) -> Result<Changed> {
     // Rows are taken from the new results followed by the old ones, an old row just before its new one.
     let known = gone.len();
@@ -166,7 +171,7 @@ fn pairs(
     let mut retracts = BooleanBufferBuilder::new(slots.len() + known);
     let mut of_slot = Vec::with_capacity(slots.len() + known);
     for row in differ.set_indices() {
-        if row < known {
+        if row < known && (!upserts || gone.value(row)) {
             rows.push(u32::try_from(slots.len() + row).map_err(|_| too_many())?);
             retracts.append(true);
             of_slot.push(slots[row]);

@@ -50,6 +50,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// Which changelogs it takes.
     fn accepts(&self) -> Accepts;
 
+    /// The columns of the input by which it replaces rows, where it does: of an update the new row alone is enough for it.
+    fn upsert_key(&self) -> Option<Vec<usize>> {
+        None
+    }
+
     /// What it promises when the server dies, where checkpoints are made.
     fn guarantee(&self) -> Guarantee;
 

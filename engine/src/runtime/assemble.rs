@@ -174,7 +174,7 @@ pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assem
     let part = |shard| {
         let mut table = Node::new(NodeKind::Table, Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });
-        let view = Materialize::new(made.relation, Arc::clone(&made.schema), None);
+        let view = Materialize::new(made.relation, Arc::clone(&made.schema), None, false);
         let view = Node::new(NodeKind::Materialize(Box::new(view)), vec![0]);
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
@@ -215,7 +215,8 @@ fn deal_splits(dataflow: &Dataflow, shards: usize, known: &KnownSplits) -> Resul
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        let listed = || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
+        let listed =
+            || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
         let splits: Vec<(Split, Option<usize>)> = known.get(&node.id.0).cloned().map_or_else(listed, Ok)?;
         for (split, shard) in splits {
             let place = progress.len();
@@ -312,7 +313,7 @@ impl Assembly<'_> {
             }
             OperatorSpec::Materialize(spec) => {
                 let (schema, key) = (Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());
-                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, schema, key)))
+                NodeKind::Materialize(Box::new(Materialize::new(spec.relation, schema, key, spec.replaces)))
             }
             OperatorSpec::Sink(spec) => {
                 let context = SinkContext {

@@ -71,8 +71,7 @@ impl Node {
     /// # Errors
     /// Where an operator cannot tell its state.
     pub(super) fn capture(&mut self, node: usize) -> Result<NodeCapture> {
-        let mut record =
-            NodeRecord { ended: self.ended, timer_us: self.timer.map(|at| at.0), ..NodeRecord::default() };
+        let mut record = NodeRecord { ended: self.ended, timer_us: self.timer.map(|at| at.0), ..NodeRecord::default() };
         let state = match &mut self.kind {
             NodeKind::Source(source) => {
                 record.splits = source.capture();

@@ -52,30 +52,11 @@ impl Coordinator {
     /// Takes in a job; `begun` are those that begin with it.
     fn admit(&mut self, assembled: Assembled, begun: &[JobId], deploys: &mut [Vec<Deploy>]) -> Result<()> {
         let id = assembled.shared.id;
-        let mut attaches: Vec<Vec<Attach>> = assembled.parts.iter().map(|_| Vec::new()).collect();
-        let mut connected = BTreeSet::new();
-        let restored = assembled.restored.is_some();
-        for read in assembled.reads.iter().filter(|read| !read.ended) {
-            let (producer, state) = self.producer(read.relation, &read.name)?;
-            if state == JobState::Finished {
-                publish::feed_finished(&self.links, read, restored)?;
-                continue;
-            }
-            let of = self.jobs.get(&producer);
-            if restored && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored)) {
-                return Err(EngineError::Config {
-                    message: format!("\"{}\" reads \"{}\", which does not continue from the same checkpoint", assembled.name, read.name),
-                    hint: Some("deploy connected jobs together".into()),
-                });
-            }
-            connected.extend(of.map(|job| job.component));
-            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
-                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed), restored });
-            }
-        }
+        let (attaches, connected) = self.attaches(&assembled, begun)?;
         self.take_over(&assembled)?;
         let component = self.connect(&connected, id);
-        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, restored, staged } = assembled;
+        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, restored, staged } =
+            assembled;
         for made in &makes {
             self.relations.insert(made.relation, id);
         }
@@ -107,6 +88,35 @@ impl Coordinator {
             deploys.push(Deploy { part: Box::new(part), attaches });
         }
         Ok(())
+    }
+
+    /// The views that a job reads, by shard, and the components that it connects.
+    fn attaches(&self, assembled: &Assembled, begun: &[JobId]) -> Result<(Vec<Vec<Attach>>, BTreeSet<u64>)> {
+        let mut attaches: Vec<Vec<Attach>> = assembled.parts.iter().map(|_| Vec::new()).collect();
+        let mut connected = BTreeSet::new();
+        let restored = assembled.restored.is_some();
+        for read in assembled.reads.iter().filter(|read| !read.ended) {
+            let (producer, state) = self.producer(read.relation, &read.name)?;
+            if state == JobState::Finished {
+                publish::feed_finished(&self.links, read, restored)?;
+                continue;
+            }
+            let of = self.jobs.get(&producer);
+            if restored && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored)) {
+                return Err(EngineError::Config {
+                    message: format!(
+                        "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
+                        assembled.name, read.name
+                    ),
+                    hint: Some("deploy connected jobs together".into()),
+                });
+            }
+            connected.extend(of.map(|job| job.component));
+            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
+                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed), restored });
+            }
+        }
+        Ok((attaches, connected))
     }
 
     /// Puts a job in the place of one that is over and kept the same views, or has the same uid.

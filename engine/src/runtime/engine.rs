@@ -7,9 +7,7 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::system::System;
-use super::{
-    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus,
-};
+use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;

@@ -39,11 +39,12 @@ struct Reader {
 }
 
 impl Materialize {
-    /// An empty view. `key` are the columns that identify a row; all columns where it is `None`.
-    pub(super) fn new(relation: RelationId, schema: SchemaRef, key: Option<&[usize]>) -> Self {
+    /// An empty view. `key` are the columns that identify a row; all columns where it is `None`. `replaces`: a row
+    /// replaces the one of its key that is there.
+    pub(super) fn new(relation: RelationId, schema: SchemaRef, key: Option<&[usize]>, replaces: bool) -> Self {
         Self {
             relation,
-            store: ViewStore::new(schema, key),
+            store: ViewStore::new(schema, key).replacing(replaces),
             readers: Vec::new(),
             progress: Progress { watermark: EventTime::MIN, idle: false },
             ended: false,
@@ -74,7 +75,9 @@ impl Materialize {
     }
 
     pub(super) fn on_delta(&mut self, delta: &Delta) -> Result<()> {
-        self.store.apply(delta)?;
+        if let Some(replaced) = self.store.apply(delta)? {
+            self.forward(&Message::Delta(replaced));
+        }
         self.forward(&Message::Delta(delta.clone()));
         Ok(())
     }

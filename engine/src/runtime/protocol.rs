@@ -104,7 +104,13 @@ impl Links {
         config.shards = config.shards.max(1);
         config.batch_rows = config.batch_rows.max(1);
         let shards = (0..config.shards).map(|_| Mailbox::default()).collect();
-        Self { config, shards, coordinator: Mailbox::default(), writer: Mailbox::default(), snapshot: ArcSwap::default() }
+        Self {
+            config,
+            shards,
+            coordinator: Mailbox::default(),
+            writer: Mailbox::default(),
+            snapshot: ArcSwap::default(),
+        }
     }
 
     /// Tells every shard.

@@ -81,8 +81,10 @@ fn whole(sections: &[Section], node: &Node) -> Result<OperatorState> {
     let mut state = OperatorState::default();
     let is_whole = |section: &&Section| section.extent == Extent::Whole;
     for base in sections.iter().filter(is_whole) {
-        let changes: Vec<&Section> =
-            sections.iter().filter(|section| section.extent == Extent::Changes && section.table == base.table).collect();
+        let changes: Vec<&Section> = sections
+            .iter()
+            .filter(|section| section.extent == Extent::Changes && section.table == base.table)
+            .collect();
         let rows = match changes.as_slice() {
             [] => base.rows()?,
             changes => changed(base, changes, node)?,
@@ -191,7 +193,8 @@ pub(super) fn recover_sinks(plan: &DurablePlan, saved: Option<&SavedJob>) -> Res
         let OperatorSpec::Sink(spec) = &node.spec else { continue };
         let records = saved.into_iter().flat_map(|saved| &saved.record.nodes);
         let records = records.filter(|record| record.operator == *operator);
-        let kept: Vec<CommitToken> = records.flat_map(|record| record.tokens.iter().cloned().map(CommitToken)).collect();
+        let kept: Vec<CommitToken> =
+            records.flat_map(|record| record.tokens.iter().cloned().map(CommitToken)).collect();
         spec.sink.recover(&plan.uid, &kept)?;
     }
     Ok(())

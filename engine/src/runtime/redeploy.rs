@@ -12,9 +12,7 @@ use crate::checkpoint::archive::{Archive, SavedJob};
 use crate::checkpoint::spread::made_movable;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
-use crate::plan::{
-    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning,
-};
+use crate::plan::{ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning};
 
 impl System {
     /// See [`Engine::deploy`](super::Engine::deploy).

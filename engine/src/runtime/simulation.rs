@@ -10,9 +10,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::shard::Shard;
 use super::system::System;
-use super::{
-    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus,
-};
+use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;

@@ -32,8 +32,7 @@ impl SinkNode {
             return Ok(());
         }
         self.closed = self.ended;
-        let token =
-            if checkpoint { self.writer.prepare_checkpoint(epoch)? } else { self.writer.prepare(epoch)? };
+        let token = if checkpoint { self.writer.prepare_checkpoint(epoch)? } else { self.writer.prepare(epoch)? };
         if let Some(token) = token {
             self.prepared.push_back((epoch, token));
         }

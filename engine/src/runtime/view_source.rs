@@ -57,6 +57,7 @@ pub(super) struct ViewReader {
     own: SourceWatermarks,
     /// How far the view has come.
     progress: Progress,
+    /// The barrier behind the rows of the start has passed.
     started: bool,
     ended: bool,
     /// It goes on after a restart; whether the view had ended.
@@ -79,12 +80,10 @@ impl ViewReader {
         shared: &JobShared,
         out: &mut Vec<Message>,
     ) -> Result<()> {
-        if !self.started {
+        if let Some(ended) = self.restored.take() {
             self.started = true;
             self.own.advance(out);
-            if let Some(ended) = self.restored {
-                self.repeat(ended, out);
-            }
+            self.repeat(ended, out);
         }
         if self.ended {
             return Ok(());
@@ -150,7 +149,13 @@ impl ViewReader {
                 out.push(Message::Idle);
             }
             Message::Watermark(_) | Message::Idle => {}
-            Message::Barrier(epoch) => out.push(Message::Barrier(epoch)),
+            Message::Barrier(epoch) => {
+                // The rows of the start have passed. Had the reader been idle before, another input could have gone ahead of them.
+                if !std::mem::replace(&mut self.started, true) {
+                    self.own.advance(out);
+                }
+                out.push(Message::Barrier(epoch));
+            }
             Message::End => {
                 self.ended = true;
                 out.push(Message::Watermark(EventTime::MAX));
@@ -172,7 +177,7 @@ impl ViewReader {
         }
         self.own.quiet(0, now);
         let next = self.own.expire(now, shared);
-        if self.chunks.is_empty() && self.started {
+        if self.started {
             self.own.advance(out);
         }
         next

@@ -109,6 +109,21 @@ impl Index {
         }
     }
 
+    /// Puts a row of chunk `id`, which is not among `chunks` yet, in the place of the one row of its key; tells where that
+    /// stands. `None` where there is none: nothing is done.
+    pub(super) fn replace(
+        &mut self,
+        chunks: &HashMap<u64, Chunk>,
+        id: u64,
+        fresh: &Chunk,
+        row: usize,
+    ) -> Option<Place> {
+        let key = fresh.keys.as_ref()?.bytes(row);
+        let (base, known) = (xxh3_64(key), Known { chunks, id, fresh });
+        let entry = self.entries.find_mut(base, |entry| known.is(entry, base, key, 0))?;
+        Some(std::mem::replace(&mut entry.place, Place::new(id, row)))
+    }
+
     /// Number of rows with a key.
     pub(super) fn copies(&self, chunks: &HashMap<u64, Chunk>, id: u64, fresh: &Chunk, key: &[u8]) -> u32 {
         let (base, known) = (xxh3_64(key), Known { chunks, id, fresh });

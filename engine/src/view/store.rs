@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::ViewVersion;
@@ -40,6 +40,8 @@ pub struct ViewStore {
     order: Vec<u64>,
     last_chunk: u64,
     index: Option<Index>,
+    /// A row replaces the one of its key that is there.
+    replaces: bool,
     /// The version made last, where nothing changed since.
     version: Option<Arc<ViewVersion>>,
 }
@@ -48,16 +50,35 @@ impl ViewStore {
     /// An empty store. `key` are the columns by which a retraction finds its row; all columns where it is `None`.
     pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Self {
         let key = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
-        Self { schema, key, chunks: HashMap::new(), order: Vec::new(), last_chunk: 0, index: None, version: None }
+        Self {
+            schema,
+            key,
+            chunks: HashMap::new(),
+            order: Vec::new(),
+            last_chunk: 0,
+            index: None,
+            replaces: false,
+            version: None,
+        }
     }
 
-    /// Applies a delta, in the order of its rows.
+    /// A row replaces the one of its key that is there.
+    #[must_use]
+    pub fn replacing(mut self, replaces: bool) -> Self {
+        self.replaces = replaces;
+        self
+    }
+
+    /// Applies a delta, in the order of its rows. Gives the rows that it replaced without a retraction of its own.
     ///
     /// # Errors
     /// A retraction of a row that is not there; a key of a type that cannot be compared.
-    pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+    pub fn apply(&mut self, delta: &Delta) -> Result<Option<Delta>> {
         self.version = None;
         match &delta.sign {
+            Sign::AppendOnly if self.replaces => {
+                self.apply_signed(&delta.batch, &BooleanBuffer::new_unset(delta.rows()))
+            }
             Sign::AppendOnly => {
                 let mut chunk = self.chunk(delta.batch.clone())?;
                 let id = self.next_id();
@@ -67,25 +88,38 @@ impl ViewStore {
                     }
                 }
                 self.add(id, chunk);
-                Ok(())
+                Ok(None)
             }
             Sign::Retracts(retracts) => self.apply_signed(&delta.batch, retracts),
         }
     }
 
-    fn apply_signed(&mut self, batch: &RecordBatch, retracts: &BooleanBuffer) -> Result<()> {
+    fn apply_signed(&mut self, batch: &RecordBatch, retracts: &BooleanBuffer) -> Result<Option<Delta>> {
         self.make_index()?;
         let inserted = filter_record_batch(batch, &BooleanArray::new(!retracts, None))?;
         let mut fresh = self.chunk(inserted)?;
         let id = self.next_id();
-        let Some(index) = &mut self.index else { return Ok(()) };
+        let Some(index) = &mut self.index else { return Ok(None) };
+        let mut replaced = Vec::new();
         let gone = filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?;
         let retracted = index.keys(&gone)?;
         let whole = self.key.len() == self.schema.fields().len();
         let (mut next_insert, mut next_retract) = (0, 0);
         for retract in retracts.iter() {
             if !retract {
-                index.insert(&self.chunks, id, &mut fresh, next_insert);
+                let row = next_insert;
+                let old = if self.replaces { index.replace(&self.chunks, id, &fresh, row) } else { None };
+                match old {
+                    None => index.insert(&self.chunks, id, &mut fresh, row),
+                    Some(place) => {
+                        let chunk =
+                            if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
+                        if let Some(chunk) = chunk {
+                            chunk.kill(place.row as usize);
+                        }
+                        replaced.push(place);
+                    }
+                }
                 next_insert += 1;
                 continue;
             }
@@ -114,8 +148,30 @@ impl ViewStore {
                 chunk.kill(place.row as usize);
             }
         }
+        let gone = self.gather(&replaced, (id, &fresh))?;
         self.add(id, fresh);
-        Ok(())
+        Ok(gone)
+    }
+
+    /// The rows at these places, as retractions.
+    fn gather(&self, places: &[Place], (id, fresh): (u64, &Chunk)) -> Result<Option<Delta>> {
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let (mut numbers, mut batches) = (HashMap::new(), Vec::new());
+        let mut rows = Vec::with_capacity(places.len());
+        for place in places {
+            let chunk = if place.chunk == id { Some(fresh) } else { self.chunks.get(&place.chunk) };
+            let Some(chunk) = chunk else { return Err(EngineError::Internal("a row of no chunk".into())) };
+            let number = *numbers.entry(place.chunk).or_insert_with(|| {
+                batches.push(&chunk.batch);
+                batches.len() - 1
+            });
+            rows.push((number, place.row as usize));
+        }
+        let batch = interleave_record_batch(&batches, &rows)?;
+        let all = BooleanBuffer::new_set(batch.num_rows());
+        Ok(Some(Delta::signed(batch, all)))
     }
 
     /// An immutable version of the rows as they are now.

@@ -118,3 +118,14 @@ fn a_version_does_not_change() {
     assert_eq!(before.rows(), 2);
     assert_eq!(rows(&store.version().unwrap()), [(2, 8)]);
 }
+
+#[test]
+fn a_row_may_replace_the_one_of_its_key() {
+    let mut store = store(Some(&[0])).replacing(true);
+    assert!(store.apply(&Delta::append(batch(&[1, 2], &[10, 20]))).unwrap().is_none());
+    let replaced = store.apply(&Delta::append(batch(&[2, 3, 3], &[21, 30, 31]))).unwrap().unwrap();
+    assert_eq!((replaced.rows(), replaced.is_retract(0)), (2, true));
+    assert_eq!(rows(&store.version().unwrap()), [(1, 10), (2, 21), (3, 31)]);
+    assert!(store.apply(&signed(&[('-', 1, 10), ('+', 1, 11)])).unwrap().is_none());
+    assert_eq!(rows(&store.version().unwrap()), [(2, 21), (3, 31), (1, 11)]);
+}

@@ -59,6 +59,8 @@ impl BatchRuntime {
             .with_information_schema(true);
         // It takes the columns of our views' projections for ambiguous.
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        // Patterns say how deep they look, and a directory is read with all below it.
+        config.options_mut().execution.listing_table_ignore_subdirectory = false;
         config.options_mut().execution.time_zone = Some(time_zone.to_owned());
         SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
     }

@@ -8,7 +8,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::ast::{CopyEnd, CopyFormat, CopyOptions};
-use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::bound::{BoundQuery, BoundStatement, StreamingOptions};
 use millstream_sql::catalog::{Column, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
@@ -163,7 +163,14 @@ fn rows_query(rows: RecordBatch) -> Result<BoundQuery, SqlError> {
         .and_then(LogicalPlanBuilder::build)
         .map_err(from_datafusion)?;
     let (depends_on, functions) = (Vec::new(), Vec::new());
-    Ok(BoundQuery { plan, schema, boundedness: Boundedness::Bounded, depends_on, functions })
+    Ok(BoundQuery {
+        plan,
+        schema,
+        boundedness: Boundedness::Bounded,
+        depends_on,
+        functions,
+        streaming: StreamingOptions::default(),
+    })
 }
 
 /// The outcome of an `INSERT` as that of a `COPY`.

@@ -49,6 +49,7 @@ impl Session {
             }
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
+            | BoundStatement::StatementSet(_)
             | BoundStatement::CopyTo { .. }
             | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
@@ -72,7 +73,8 @@ impl Session {
                 ));
             }
         };
-        let parts = self.parts(query, mode, target).await?;
+        let kinds = options.iter().any(|option| option == "CHANGELOG_MODE");
+        let parts = self.parts(query, mode, target, kinds).await?;
         let lines = parts.iter().enumerate().flat_map(|(index, part)| {
             let blank = (index > 0).then(String::new);
             let title = std::iter::once(format!("== {} ==", part.title));
@@ -98,7 +100,13 @@ impl Session {
         }
     }
 
-    async fn parts(&self, query: &BoundQuery, mode: Choice, target: Option<Target>) -> Result<Vec<Part>, SqlError> {
+    async fn parts(
+        &self,
+        query: &BoundQuery,
+        mode: Choice,
+        target: Option<Target>,
+        kinds: bool,
+    ) -> Result<Vec<Part>, SqlError> {
         let chosen = if mode.streaming { "streaming" } else { "batch" };
         let input = match query.boundedness {
             Boundedness::Bounded => "its input ends",
@@ -111,7 +119,7 @@ impl Session {
         ];
         if let Some(target) = target {
             let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
-                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards),
+                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards, kinds),
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),
                 Err(error) => return Err(error),

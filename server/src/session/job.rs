@@ -7,7 +7,7 @@ use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, So
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
-use millstream_sql::{Opener, SqlError, SqlState, Target, lower};
+use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
 use crate::catalog::{Catalog, JobKind, JobRecord};
@@ -123,19 +123,47 @@ impl Database {
         target: Target,
         record: JobRecord,
     ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-        let (database, query, name) = (self.clone(), query.clone(), name.to_owned());
-        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-            let dataflow = Arc::new(lower(&query, target, &CatalogOpener(database.catalog()))?);
-            let job = database.engine().submit(JobRequest { name, dataflow: Arc::clone(&dataflow) })?;
-            database.jobs().add(job, record);
-            Ok((JobGuard { database, job, kept: false }, dataflow))
-        };
-        // Sources list files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
-        // dropped with the result and the job is cancelled.
-        tokio::task::spawn_blocking(start)
-            .await
-            .map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
+        let queries = vec![(query.clone(), target)];
+        let (database, name) = (self.clone(), name.to_owned());
+        blocking(move || database.run_set(name, queries, record)).await
     }
+
+    /// Lowers the queries of a statement set to one dataflow and runs it.
+    ///
+    /// # Errors
+    /// As [`Self::start_job`].
+    pub(super) async fn start_set(
+        &self,
+        name: &str,
+        queries: Vec<(BoundQuery, Target)>,
+        record: JobRecord,
+    ) -> Result<JobGuard, SqlError> {
+        let (database, name) = (self.clone(), name.to_owned());
+        blocking(move || database.run_set(name, queries, record)).await.map(|(job, _)| job)
+    }
+
+    fn run_set(
+        self,
+        name: String,
+        queries: Vec<(BoundQuery, Target)>,
+        record: JobRecord,
+    ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+        let (queries, targets): (Vec<_>, Vec<_>) = queries.into_iter().unzip();
+        let dataflow = lower_set(queries.iter().zip(targets).collect(), &CatalogOpener(self.catalog()))?;
+        let dataflow = Arc::new(dataflow);
+        let job = self.engine().submit(JobRequest { name, dataflow: Arc::clone(&dataflow) })?;
+        self.jobs().add(job, record);
+        Ok((JobGuard { database: self, job, kept: false }, dataflow))
+    }
+}
+
+/// Runs what lists files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
+/// dropped with the result and the job is cancelled.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
+) -> Result<T, SqlError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
 }
 
 /// A record of a job that reads what a query reads and writes `writes`.

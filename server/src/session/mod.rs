@@ -19,6 +19,7 @@ mod parameters;
 mod query;
 mod settings;
 mod show;
+mod statement_set;
 mod streaming;
 mod subscribe;
 
@@ -40,6 +41,7 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
+pub(crate) use show::jobs_batch;
 
 /// One client's state: settings and temporary relations. Dropping it drops the temporary relations.
 pub struct Session {
@@ -134,6 +136,7 @@ impl Session {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
             BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
+            BoundStatement::StatementSet(inserts) => self.statement_set(inserts).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
             BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
@@ -263,6 +266,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Drop(_) => true,
         Statement::Insert(_)
         | Statement::Copy(_)
+        | Statement::StatementSet(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

@@ -41,7 +41,8 @@ impl Session {
             BoundStatement::ShowPartitions(_) => (None, Some(show::partitions_schema())),
             BoundStatement::ShowCreate(_) => (None, Some(show::create_schema())),
             BoundStatement::SystemCatalog => return self.system().describe(&statement.text).await,
-            BoundStatement::CopyTo { .. }
+            BoundStatement::StatementSet(_)
+            | BoundStatement::CopyTo { .. }
             | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
             | BoundStatement::CreateTableAs { .. }

@@ -8,7 +8,7 @@ use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Outcome, Rows, Session, functions};
+use super::{Database, Outcome, Rows, Session, functions};
 use crate::catalog::JobKind;
 use crate::errors::from_arrow;
 
@@ -21,7 +21,7 @@ impl Session {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
             Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
-            Show::Jobs => self.jobs(),
+            Show::Jobs => jobs(&self.database),
             Show::Watermarks => self.watermarks(),
             Show::Connectors => self.connectors(),
             Show::Formats => vec![texts(millstream_connectors::formats().map(str::to_owned))],
@@ -66,31 +66,6 @@ impl Session {
         vec![texts(found.map(|relation| relation.name.clone()))]
     }
 
-    fn jobs(&self) -> Vec<ArrayRef> {
-        let jobs = self.database.engine().jobs();
-        let kind = |job| match self.database.jobs().kind(job) {
-            Some(JobKind::View) => Some("MATERIALIZED VIEW"),
-            Some(JobKind::Insert) => Some("INSERT"),
-            Some(JobKind::Subscribe) => Some("SUBSCRIBE"),
-            Some(JobKind::Query) => Some("SELECT"),
-            None => None,
-        };
-        vec![
-            numbers(jobs.iter().map(|job| job.id.0)),
-            texts(jobs.iter().map(|job| job.name.clone())),
-            Arc::new(jobs.iter().map(|job| kind(job.id)).collect::<StringArray>()),
-            texts(jobs.iter().map(|job| job.state.to_string())),
-            moments(jobs.iter().map(|job| Some(job.started.0))),
-            numbers(jobs.iter().map(|job| job.metrics.rows_in)),
-            numbers(jobs.iter().map(|job| job.metrics.rows_out)),
-            numbers(jobs.iter().map(|job| job.metrics.late_rows)),
-            numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
-            numbers(jobs.iter().map(|job| job.metrics.evicted_keys)),
-            texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
-            Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
-        ]
-    }
-
     fn watermarks(&self) -> Vec<ArrayRef> {
         let splits = self.database.engine().splits();
         vec![
@@ -127,6 +102,39 @@ impl Session {
             texts(lines.iter().map(|line| line.description.to_owned())),
         ]
     }
+}
+
+/// The jobs as `SHOW JOBS` tells them.
+///
+/// # Errors
+/// Where Arrow cannot make the batch.
+pub(crate) fn jobs_batch(database: &Database) -> Result<RecordBatch, SqlError> {
+    RecordBatch::try_new(schema(&Show::Jobs), jobs(database)).map_err(from_arrow)
+}
+
+fn jobs(database: &Database) -> Vec<ArrayRef> {
+    let jobs = database.engine().jobs();
+    let kind = |job| match database.jobs().kind(job) {
+        Some(JobKind::View) => Some("MATERIALIZED VIEW"),
+        Some(JobKind::Insert) => Some("INSERT"),
+        Some(JobKind::Subscribe) => Some("SUBSCRIBE"),
+        Some(JobKind::Query) => Some("SELECT"),
+        None => None,
+    };
+    vec![
+        numbers(jobs.iter().map(|job| job.id.0)),
+        texts(jobs.iter().map(|job| job.name.clone())),
+        Arc::new(jobs.iter().map(|job| kind(job.id)).collect::<StringArray>()),
+        texts(jobs.iter().map(|job| job.state.to_string())),
+        moments(jobs.iter().map(|job| Some(job.started.0))),
+        numbers(jobs.iter().map(|job| job.metrics.rows_in)),
+        numbers(jobs.iter().map(|job| job.metrics.rows_out)),
+        numbers(jobs.iter().map(|job| job.metrics.late_rows)),
+        numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
+        numbers(jobs.iter().map(|job| job.metrics.evicted_keys)),
+        texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
+        Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
+    ]
 }
 
 /// The columns of a `SHOW`.

@@ -1,10 +1,11 @@
 //! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
 //!
-//! `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
+//! [`running`] tells of jobs. `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
 //! ours. One DataFusion context a session, made at its first use.
 
 mod pg_catalog;
 mod relations;
+mod running;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
 use pg_catalog::PgCatalog;
 use relations::RelationsSchema;
+use running::RunningSchema;
 
 /// The only database and its schema.
 const DATABASE: &str = "millstream";
@@ -46,16 +48,17 @@ impl SystemCatalog {
         let context = database.batch().context("UTC", (DATABASE, SCHEMA));
         let relations = Arc::new(RelationsSchema::default());
         let system = Self { context, parser: PostgresCompatibilityParser::new(), relations };
-        if let Err(error) = system.set_up() {
+        if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
         system
     }
 
-    fn set_up(&self) -> Result<(), SqlError> {
+    fn set_up(&self, database: &Database) -> Result<(), SqlError> {
         let catalog = self.context.catalog(DATABASE).ok_or_else(|| internal("the default catalog is missing"))?;
         let relations = Arc::clone(&self.relations);
         catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
+        catalog.register_schema(running::NAME, Arc::new(RunningSchema::new(database))).map_err(from_datafusion)?;
         setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
         let inner = catalog.schema("pg_catalog").ok_or_else(|| internal("the system schema is missing"))?;
         let corrected = Arc::new(PgCatalog::new(inner, self.relations.shared()));

@@ -8,13 +8,13 @@ use datafusion::functions::core::expr_fn::{get_field, named_struct};
 use datafusion::functions_aggregate::first_last::last_value_udaf;
 use datafusion::logical_expr::expr::{NullTreatment, WindowFunction};
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFrame, WindowFrameBound,
+    Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF, WindowFrame, WindowFrameBound,
     WindowFrameUnits, WindowFunctionDefinition, cast, lit, when,
 };
 use millstream_engine::plan::AsofMatch;
 
 use super::call;
-use super::functions::TimeFunction;
+use super::functions::{Opaque, TimeFunction};
 use crate::query::temporal::{TemporalJoin, Times};
 
 /// Names of the columns on the way. Not to be met in user tables.
@@ -57,8 +57,9 @@ fn in_event_time(node: &TemporalJoin, times: &Times) -> PlanResult<LogicalPlan> 
     let (mut of_left, mut of_right) = (of_left.to_vec(), of_right.to_vec());
     for (number, (left_key, right_key)) in join.on.iter().enumerate() {
         let (key, data_type) = (format!("{KEY}{number}"), left_key.get_type(left.schema())?);
-        of_left.push(left_key.clone().alias(&key));
-        of_right.push(cast(right_key.clone(), data_type).alias(&key));
+        let opaque = |key: Expr| ScalarUDF::new_from_impl(Opaque::new()).call(vec![key]);
+        of_left.push(opaque(left_key.clone()).alias(&key));
+        of_right.push(opaque(cast(right_key.clone(), data_type)).alias(&key));
     }
     let has_key = |rows: LogicalPlanBuilder| match keys().map(Expr::is_not_null).reduce(Expr::and) {
         Some(condition) => rows.filter(condition),

@@ -75,6 +75,37 @@ impl ScalarUDFImpl for WindowsOf {
     }
 }
 
+/// Its argument, of which the planner knows nothing then: it takes the orderings of keys that stand in packed rows as well for
+/// orderings of other columns.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Opaque {
+    signature: Signature,
+}
+
+impl Opaque {
+    pub(super) fn new() -> Self {
+        Self { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for Opaque {
+    fn name(&self) -> &str {
+        "__millstream_opaque"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> PlanResult<DataType> {
+        types.first().cloned().ok_or_else(not_a_time)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        args.args.into_iter().next().ok_or_else(not_a_time)
+    }
+}
+
 /// Conversions between timestamps and microseconds.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) enum TimeFunction {

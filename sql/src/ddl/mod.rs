@@ -21,7 +21,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use options::IDLE_TIMEOUT;
+pub(crate) use options::{IDLE_TIMEOUT, check as check_options};
 
 use std::sync::Arc;
 
@@ -58,6 +58,7 @@ impl Binder<'_> {
             Statement::CreateFunction(function) => self.create_function(function),
             Statement::Drop(drop) => self.drop(drop),
             Statement::Insert(insert) => self.insert(insert),
+            Statement::StatementSet(inserts) => self.statement_set(inserts),
             Statement::Change(change) => self.change(change),
             Statement::Copy(copy) => self.copy(copy),
             Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
@@ -109,6 +110,21 @@ impl Binder<'_> {
         Ok(BoundStatement::Insert { target: Arc::clone(target), query })
     }
 
+    fn statement_set(&self, inserts: &[Insert]) -> Result<BoundStatement> {
+        let mut bound = Vec::with_capacity(inserts.len());
+        for insert in inserts {
+            let target = self.writable(&insert.table)?;
+            if matches!(target.kind, RelationKind::InternalTable(_)) {
+                let message = format!("a statement set cannot write to internal table \"{}\"", target.name);
+                let error = SqlError::unsupported(message).with_hint("run the INSERT by itself");
+                return Err(self.at(error, names::span(&insert.table)));
+            }
+            let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+            bound.push((Arc::clone(target), query));
+        }
+        Ok(BoundStatement::StatementSet(bound))
+    }
+
     /// The table of a name, which must be one that rows can be added to.
     fn writable(&self, name: &sp::ObjectName) -> Result<&Arc<Relation>> {
         let target = self.relation(name)?;
@@ -153,6 +169,7 @@ impl Binder<'_> {
                 self.statement(statement)?
             }
             Statement::Change(_)
+            | Statement::StatementSet(_)
             | Statement::Copy(_)
             | Statement::AlterTable(_)
             | Statement::AlterView(_)

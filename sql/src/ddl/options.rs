@@ -50,7 +50,7 @@ pub(super) fn connector<'c>(options: &[Written], catalog: &'c CatalogSnapshot) -
 ///
 /// # Errors
 /// At the first that is not; the error names it, its connector and the nearest right name.
-pub(super) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Result<OptionValues> {
+pub(crate) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Result<OptionValues> {
     let mut checked = OptionValues::default();
     let mut of_connector = 1;
     for (key, value, position) in options {

@@ -58,6 +58,10 @@ fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool
     if in_schema(name, "pg_catalog") || in_schema(name, "information_schema") {
         return true;
     }
+    let is_jobs = |part: &sp::ObjectNamePart| part.as_ident().is_some_and(|ident| ident.value == "jobs");
+    if in_schema(name, "millstream") && name.0.last().is_some_and(is_jobs) && catalog.relation("jobs").is_err() {
+        return true;
+    }
     let bare = name.0.len() == 1;
     let last = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str()).unwrap_or_default();
     bare && has_pg_prefix(last) && catalog.relation(last).is_err()

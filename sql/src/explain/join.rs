@@ -5,6 +5,8 @@ use millstream_engine::plan::{
     AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
 };
 
+use crate::query::nodes::span;
+
 /// Names columns of an input.
 type Names<'a> = &'a dyn Fn(&[usize]) -> String;
 
@@ -88,9 +90,13 @@ fn conditions(
 
 /// What a join of whole inputs keeps.
 pub(super) fn state(spec: &JoinSpec) -> String {
+    let until = |ttl_us: Option<i64>| match ttl_us {
+        Some(ttl_us) => format!("dropped when they were idle for {}", span(ttl_us)),
+        None => "grows for ever: nothing bounds it (warning)".to_owned(),
+    };
     match spec.ttl_us {
-        (Some(_), Some(_)) => "the rows of both sides, dropped when they were idle for the state's time-to-live".into(),
-        _ => "the rows of both sides, grows for ever: nothing bounds it (warning)".into(),
+        (left, right) if left == right => format!("the rows of both sides, {}", until(left)),
+        (left, right) => format!("the rows of the left side, {}; of the right side, {}", until(left), until(right)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
+mod changelog;
 mod join;
 mod over;
 mod rank;
@@ -15,9 +16,9 @@ use millstream_engine::plan::{
 use crate::query::nodes::{describe_emit, describe_window, span};
 
 /// The dataflow, its last node first.
-pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
+pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
     let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
-    let mut printer = Printer { dataflow, shards, seen: HashSet::new(), out: &mut text };
+    let mut printer = Printer { dataflow, shards, kinds, seen: HashSet::new(), out: &mut text };
     if let Some(last) = dataflow.nodes.last() {
         printer.node(last.id, 0, None);
     }
@@ -27,6 +28,7 @@ pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize) -> String {
 struct Printer<'a> {
     dataflow: &'a Dataflow,
     shards: usize,
+    kinds: bool,
     seen: HashSet<NodeId>,
     out: &'a mut String,
 }
@@ -41,7 +43,8 @@ impl Printer<'_> {
             return;
         }
         let _ = writeln!(self.out, "{indent}#{} {}{edge}", id.0, headline(self.dataflow, node));
-        let _ = writeln!(self.out, "{indent}     {}", properties(node));
+        let kinds = if self.kinds { format!(" | {}", changelog::kinds(self.dataflow, node)) } else { String::new() };
+        let _ = writeln!(self.out, "{indent}     {}{kinds}", properties(node));
         if let Some(state) = state(node) {
             let _ = writeln!(self.out, "{indent}     state: {state}");
         }
@@ -274,7 +277,7 @@ fn state(node: &Node) -> Option<String> {
         OperatorSpec::Over(spec) => over::state(spec),
         OperatorSpec::Materialize(_) => match node.edge.changelog {
             ChangelogMode::Append => format!("all rows, {forever} (warning)"),
-            ChangelogMode::Retract => "the rows of the view".into(),
+            ChangelogMode::Retract | ChangelogMode::Upsert => "the rows of the view".into(),
         },
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)

@@ -11,7 +11,7 @@ use millstream_engine::expr::{EvalContext, Scalar};
 use millstream_engine::time::ProcessingTime;
 
 use super::listing::{functions_page, listed_functions};
-use crate::bound::{BindContext, BoundStatement};
+use crate::bound::{BindContext, BoundStatement, StreamingOptions};
 use crate::catalog::{CatalogSnapshot, Semantics};
 
 fn text(array: &dyn Array, row: usize) -> String {
@@ -31,7 +31,8 @@ fn text(array: &dyn Array, row: usize) -> String {
 
 /// Evaluates the one expression of `SELECT …`.
 pub(super) fn run(expression: &str, semantics: Semantics) -> Result<String, String> {
-    let context = BindContext { catalog: Arc::new(CatalogSnapshot::default()), semantics, time_zone: "UTC".to_owned() };
+    let (catalog, streaming) = (Arc::new(CatalogSnapshot::default()), StreamingOptions::default());
+    let context = BindContext { catalog, semantics, time_zone: "UTC".to_owned(), streaming };
     let statement = crate::parse(&format!("SELECT {expression}")).map_err(|error| format!("{error:?}"))?;
     let bound = crate::bind(&statement[0], &context).map_err(|error| format!("{error:?}"))?;
     let BoundStatement::Query(query) = bound else { return Err("no query".to_owned()) };

@@ -213,7 +213,7 @@ impl Lowering<'_> {
         let ttl_us = self.ttl_us(&rel);
         let inputs = vec![self.exchange(rel, &keys)];
         let (first, last) = (keys.len(), keys.len() + calls.len());
-        let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us };
+        let spec = GroupAggregateSpec { keys, calls, retracts, ttl_us, upserts: false };
         let out = self.node(OperatorSpec::GroupAggregate(spec), inputs, out);
         let order: Vec<usize> = grouping.iter().map(|key| key.unwrap_or_default()).chain(first..last).collect();
         reordered(out, &order, schema)

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema};
 use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue};
 use datafusion::logical_expr::{Aggregate, Expr, GroupingSet, lit};
 use millstream_engine::expr::Scalar;
-use millstream_engine::plan::{Input, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step};
+use millstream_engine::plan::{ChangelogMode, Input, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step};
 
 use super::aggregate::window_ends;
 use super::calls::{Part, Prepared, part_of, prepare};

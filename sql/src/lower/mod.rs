@@ -9,6 +9,7 @@ mod aggregate;
 mod calls;
 mod chain;
 mod columns;
+mod finish;
 mod grouping_sets;
 mod interval;
 mod join;
@@ -32,10 +33,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, SinkSpec,
-    StatelessSpec, Step,
+    ChangelogMode, Dataflow, Edge, Input, Node, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step,
 };
-use millstream_engine::ports::Accepts;
 
 use self::rel::{Rel, Spread};
 use self::uses::Uses;
@@ -45,18 +44,23 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
 
-/// Turns a bound query into its dataflow.
+/// Turns bound queries into one dataflow with a target for each; what several of them read or compute is there once.
 ///
 /// # Errors
-/// Where the streaming runtime cannot do a part of it, or the target does not take what comes out.
-pub(crate) fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    let plan = share::shared(optimise::optimise(&query.plan)?)?;
-    let state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+/// Where the streaming runtime cannot do a part of it, or a target does not take what comes out.
+pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
+    let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
+    let plans = share::shared(plans)?;
+    let alone = plans.len() == 1;
     let mut lowering =
-        Lowering { opener, uses: Uses::of(&plan), nodes: Vec::new(), known: HashMap::new(), state_ttl_us };
-    let rel = lowering.plan(&plan)?;
-    let rel = lowering.rename(rel, &query.schema);
-    lowering.finish(rel, target)
+        Lowering { opener, uses: Uses::of(&plans), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+    for ((query, target), plan) in queries.into_iter().zip(&plans) {
+        lowering.state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+        let rel = lowering.plan(plan)?;
+        let rel = lowering.rename(rel, &query.schema);
+        lowering.finish(rel, target, alone)?;
+    }
+    Ok(Dataflow { nodes: lowering.nodes })
 }
 
 /// The dataflow in the making.
@@ -214,26 +218,6 @@ impl Lowering<'_> {
             rel.schema = schema;
         }
         rel
-    }
-
-    /// Puts the target under the rows.
-    fn finish(mut self, rel: Rel, target: Target) -> Result<Dataflow> {
-        let done = rel.clone();
-        let inputs = vec![Input { from: self.settle(rel), partitioning: Partitioning::Forward }];
-        let spec = match target {
-            Target::View(relation, name) => OperatorSpec::Materialize(MaterializeSpec { relation, name }),
-            Target::Sink(table, sink) => {
-                if sink.accepts() == Accepts::Append && done.changelog == ChangelogMode::Retract {
-                    let message =
-                        format!("table \"{table}\" takes new rows only, but the query changes rows it has given");
-                    return Err(SqlError::unsupported(message)
-                        .with_hint("aggregate in windows, or keep the result as a materialized view"));
-                }
-                OperatorSpec::Sink(SinkSpec { table, sink })
-            }
-        };
-        self.node(spec, inputs, Rel { steps: Vec::new(), ..done });
-        Ok(Dataflow { nodes: self.nodes })
     }
 }
 

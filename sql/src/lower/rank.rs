@@ -133,7 +133,7 @@ impl Lowering<'_> {
             .iter()
             .copied()
             .find(|column| rel.window.end.contains(column))
-            .filter(|_| append && partition.iter().any(|column| rel.window.start.contains(column)));
+            .filter(|_| !rel.emit.updates() && partition.iter().any(|column| rel.window.start.contains(column)));
         let first = function == RankFunction::RowNumber && (from, to) == (1, 1);
         let emit = match (order.as_slice(), rel.time_column) {
             ([key], Some(time_column)) if append && first && !key.descending && key.column == time_column => {
@@ -148,7 +148,10 @@ impl Lowering<'_> {
         let mut out = rel.clone();
         out.steps = Vec::new();
         let changes = matches!(emit, RankEmit::NetChange | RankEmit::LastArrival);
-        if window_end.is_none() && changes {
+        if window_end.is_some() {
+            // Out of a window that has closed nothing is taken back.
+            out.changelog = ChangelogMode::Append;
+        } else if changes {
             out.changelog = ChangelogMode::Retract;
         }
         out.stream_key = first.then(|| partition.clone()).or(out.stream_key);

@@ -26,31 +26,35 @@ struct Reads {
 /// A table, with its watermark.
 type Key = (String, Option<(Expr, Expr)>);
 
-/// The plan with equal scans of each table.
-pub(super) fn shared(plan: LogicalPlan) -> crate::error::Result<LogicalPlan> {
+/// The plans of one job with equal scans of each table.
+pub(super) fn shared(plans: Vec<LogicalPlan>) -> crate::error::Result<Vec<LogicalPlan>> {
     let mut reads: HashMap<Key, Reads> = HashMap::new();
-    let visited = plan.apply(|node| {
-        Ok(match Read::of(node) {
-            Some(read) => {
-                read.add_to(reads.entry(read.key()).or_default());
-                TreeNodeRecursion::Jump
-            }
-            None => TreeNodeRecursion::Continue,
-        })
-    });
-    visited.map_err(from_datafusion)?;
+    for plan in &plans {
+        let visited = plan.apply(|node| {
+            Ok(match Read::of(node) {
+                Some(read) => {
+                    read.add_to(reads.entry(read.key()).or_default());
+                    TreeNodeRecursion::Jump
+                }
+                None => TreeNodeRecursion::Continue,
+            })
+        });
+        visited.map_err(from_datafusion)?;
+    }
     reads.retain(|_, reads| reads.scans > 1);
     if reads.is_empty() {
-        return Ok(plan);
+        return Ok(plans);
     }
-    let widened = plan.transform_down(|node| {
-        let read = Read::of(&node).and_then(|read| Some((reads.get(&read.key())?, read)));
-        Ok(match read {
-            Some((reads, read)) => Transformed::new(read.widened(reads)?, true, TreeNodeRecursion::Jump),
-            None => Transformed::no(node),
+    let widened = plans.into_iter().map(|plan| {
+        plan.transform_down(|node| {
+            let read = Read::of(&node).and_then(|read| Some((reads.get(&read.key())?, read)));
+            Ok(match read {
+                Some((reads, read)) => Transformed::new(read.widened(reads)?, true, TreeNodeRecursion::Jump),
+                None => Transformed::no(node),
+            })
         })
     });
-    Ok(widened.map_err(from_datafusion)?.data)
+    widened.map(|plan| Ok(plan.map_err(from_datafusion)?.data)).collect()
 }
 
 /// A place where a table is read: its scan, alone or below its computed columns and its watermark.

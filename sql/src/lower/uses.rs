@@ -39,10 +39,12 @@ impl Use {
 }
 
 impl Uses {
-    /// The uses of a plan whose whole output is read.
-    pub(super) fn of(plan: &LogicalPlan) -> Self {
+    /// The uses of plans whose whole output is read.
+    pub(super) fn of(plans: &[LogicalPlan]) -> Self {
         let mut uses = Self::default();
-        uses.visit(plan, vec![Use::All; plan.schema().fields().len()]);
+        for plan in plans {
+            uses.visit(plan, vec![Use::All; plan.schema().fields().len()]);
+        }
         uses
     }
 

@@ -11,7 +11,7 @@ use crate::types;
 use super::dialect::StreamDialect;
 use super::fail::{Fail, Result};
 use super::limits::DEPTH_MAX;
-use super::{asof, emit, place, words};
+use super::{asof, emit, hint, place, words};
 
 /// A place in the tokens of one statement.
 pub(super) struct Cursor<'t> {
@@ -24,8 +24,8 @@ pub(super) struct Cursor<'t> {
 impl<'t> Cursor<'t> {
     /// At the start of a statement.
     pub(super) fn new(text: &'t str, tokens: Vec<TokenWithSpan>, dialect: &'t StreamDialect) -> Self {
-        let parser =
-            Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(asof::marked(tokens));
+        let tokens = asof::marked(hint::marked(tokens));
+        let parser = Parser::new(dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
         Self { text, parser }
     }
 
@@ -167,6 +167,11 @@ impl<'t> Cursor<'t> {
 
     /// A query that is nothing but one in parentheses: an `EMIT` stands within them.
     fn whole_in_parentheses(&mut self) -> Option<Box<sp::Query>> {
+        // A try that fails is work done twice at each level: it is made only where it may succeed.
+        let text = self.text.to_ascii_lowercase();
+        if !text.contains("emit") && !text.contains("lateness") {
+            return None;
+        }
         let before = self.parser.index();
         if self.take(&Token::LParen)
             && let Ok(query) = self.query()

@@ -14,6 +14,7 @@ mod dialect;
 pub(crate) mod emit;
 mod fail;
 mod forms;
+mod hint;
 mod json;
 mod limits;
 mod normalise;
@@ -38,6 +39,7 @@ use crate::error::{Result, SqlError};
 
 use cursor::Cursor;
 use dialect::StreamDialect;
+pub(crate) use hint::OPTIONS_MARK;
 use script::Piece;
 
 /// Cuts a script into statements and parses each. Statements without a token are dropped.

@@ -3,10 +3,10 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::ast::{Change, Changes, Insert, OnConflict, Statement, SubscribeTo};
-use crate::error::SqlError;
+use crate::error::{SqlError, SqlState};
 
 use super::cursor::Cursor;
-use super::fail::Result;
+use super::fail::{Fail, Result};
 use super::statement::statement;
 use super::words;
 
@@ -33,6 +33,42 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     no_returning(cursor)?;
     Ok(Statement::Insert(Insert { table, columns, query, on_conflict }))
 }
+
+/// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`, `BEGIN STATEMENT SET; INSERT …; … END`
+pub(super) fn statement_set(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    if cursor.accept(&["EXECUTE"]) {
+        cursor.expect(&["STATEMENT", "SET", "BEGIN"])?;
+    } else {
+        cursor.expect(&["BEGIN", "STATEMENT", "SET"])?;
+        cursor.need(&Token::SemiColon)?;
+    }
+    let mut inserts = Vec::new();
+    while !cursor.accept(&["END"]) {
+        if !cursor.ahead(&["INSERT"]) {
+            return cursor.unexpected("INSERT or END");
+        }
+        let position = cursor.position();
+        match insert(cursor)? {
+            Statement::Insert(Insert { on_conflict: None, .. }) if inserts.len() >= SET_MAX => {
+                let message = format!("a statement set can have {SET_MAX} statements");
+                return Err(Fail::Refused(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message).at(position)));
+            }
+            Statement::Insert(insert @ Insert { on_conflict: None, .. }) => inserts.push(insert),
+            _ => {
+                let error = SqlError::unsupported("ON CONFLICT in a statement set is not supported");
+                return Err(Fail::Refused(error.at(position)));
+            }
+        }
+        cursor.need(&Token::SemiColon)?;
+    }
+    if inserts.is_empty() {
+        return cursor.unexpected("INSERT");
+    }
+    Ok(Statement::StatementSet(inserts))
+}
+
+/// `INSERT`s in a statement set.
+const SET_MAX: usize = 1_000;
 
 fn no_returning(cursor: &Cursor<'_>) -> Result<()> {
     if cursor.ahead(&["RETURNING"]) {

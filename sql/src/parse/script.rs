@@ -6,6 +6,8 @@ use crate::error::Result;
 
 use super::dialect::StreamDialect;
 use super::fail::unreadable;
+use super::hint::is_hint;
+use super::words::spells;
 
 /// One statement of a script.
 pub(super) struct Piece<'t> {
@@ -32,6 +34,7 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
     let mut open: Vec<TokenWithSpan> = Vec::new();
     for token in tokens(text)? {
         match &token.token {
+            Token::SemiColon if in_set(&open) => open.push(token),
             Token::SemiColon => pieces.extend(piece(&mut walk, std::mem::take(&mut open))),
             Token::Whitespace(_) if open.is_empty() => {}
             _ => open.push(token),
@@ -41,9 +44,21 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
     Ok(pieces)
 }
 
+/// Whether the tokens of a statement so far are those of a statement set without its end: its statements are part of it.
+fn in_set(open: &[TokenWithSpan]) -> bool {
+    let mut words = open.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)));
+    let first = words.next();
+    let begins = first.is_some_and(|word| spells(word, "EXECUTE") || spells(word, "BEGIN"));
+    begins
+        && words.next().is_some_and(|word| spells(word, "STATEMENT"))
+        && words.next().is_some_and(|word| spells(word, "SET"))
+        && !words.last().is_some_and(|word| spells(word, "END"))
+}
+
 /// The statement that some tokens make; `None` where there are none.
 fn piece<'t>(walk: &mut Walk<'t>, mut tokens: Vec<TokenWithSpan>) -> Option<Piece<'t>> {
-    while matches!(tokens.last(), Some(TokenWithSpan { token: Token::Whitespace(_), .. })) {
+    // A hint is a comment that means something.
+    while tokens.last().is_some_and(|last| matches!(last.token, Token::Whitespace(_)) && !is_hint(&last.token)) {
         tokens.pop();
     }
     let start = tokens.first()?.span.start;

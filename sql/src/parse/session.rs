@@ -168,10 +168,6 @@ pub(super) fn cancel(cursor: &mut Cursor<'_>) -> Result<Statement> {
 
 /// `BEGIN`, `START TRANSACTION`, `COMMIT`, `END`, `ROLLBACK`, `ABORT` with what may follow.
 pub(super) fn transaction(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    if cursor.ahead(&["BEGIN", "STATEMENT"]) {
-        let error = SqlError::unsupported("statement sets are not supported yet");
-        return cursor.refused(error.with_hint("run each INSERT by itself"));
-    }
     if cursor.ahead(&["ROLLBACK", "TO"]) || cursor.ahead(&["ROLLBACK", "TRANSACTION", "TO"]) {
         return cursor.refused(SqlError::unsupported("savepoints are not supported"));
     }

@@ -31,11 +31,10 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "RESET" => session::reset(cursor),
         "CANCEL" => session::cancel(cursor),
         "FLUSH" => just(cursor, Statement::Flush),
+        "BEGIN" if cursor.ahead(&["BEGIN", "STATEMENT"]) => rows::statement_set(cursor),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
         "DISCARD" | "DEALLOCATE" | "CLOSE" | "UNLISTEN" => session::acknowledge(cursor),
-        "EXECUTE" if cursor.ahead(&["EXECUTE", "STATEMENT"]) => cursor.refused(
-            SqlError::unsupported("statement sets are not supported yet").with_hint("run each INSERT by itself"),
-        ),
+        "EXECUTE" if cursor.ahead(&["EXECUTE", "STATEMENT"]) => rows::statement_set(cursor),
         _ => other(cursor),
     }
 }

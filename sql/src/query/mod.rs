@@ -86,8 +86,8 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let settings = emit::take(&mut query);
     let resolver = Resolver::new(&context.catalog);
     let columns = resolver.statement(&mut query)?;
-    let Resolved { calls, functions, hints } = resolver.finish();
-    let provider = Provider::new(context, calls, depth)?;
+    let Resolved { calls, functions, hints, tables } = resolver.finish();
+    let provider = Provider::new(context, calls, depth)?.with_tables(tables);
     let planner = SqlToRel::new_with_options(&provider, options());
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     let plan = finish(emit::times_to_live(plan, &hints)?, context)?;

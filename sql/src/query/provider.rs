@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result as PlanResult, TableReference};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::sql::planner::ParserOptions;
@@ -62,6 +64,8 @@ pub(super) struct Provider<'a> {
     registry: &'static Registry,
     /// How many views deep the statement is.
     depth: usize,
+    /// Tables with options of their own.
+    tables: Vec<Arc<Relation>>,
 }
 
 impl<'a> Provider<'a> {
@@ -80,17 +84,29 @@ impl<'a> Provider<'a> {
             types: Arc::new(Types),
             registry: registry(),
             depth,
+            tables: Vec::new(),
         })
+    }
+
+    /// With tables that the catalog does not have under these names.
+    pub(super) fn with_tables(self, tables: Vec<Arc<Relation>>) -> Self {
+        Self { tables, ..self }
     }
 }
 
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
         let catalog = &self.context.catalog;
-        let Some(relation) = catalog.relations.get(name.table()).or_else(|| catalog.files.get(name.table())) else {
+        let own = self.tables.iter().find(|table| table.name == name.table());
+        let found = own.or_else(|| catalog.relations.get(name.table())).or_else(|| catalog.files.get(name.table()));
+        let Some(relation) = found else {
             return Err(DataFusionError::Plan(format!("relation \"{}\" does not exist", name.table())));
         };
         relation::source(relation, self.context, self.depth).map_err(external)
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> PlanResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

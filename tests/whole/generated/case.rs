@@ -77,7 +77,7 @@ impl Case {
         }
         let early = random.between(0, VIEWS);
         let mut steps = vec![world.fill(&mut random)];
-        for _ in 0..3 {
+        for _ in 0..2 {
             steps.push(world.change(&mut random));
         }
         let shards = [1, 2, 4][random.below(3)];

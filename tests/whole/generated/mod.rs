@@ -17,6 +17,8 @@ use std::fmt::Write as _;
 
 use self::case::{Case, Report, VIEWS};
 
+pub(crate) use self::case::rows;
+
 /// The seed of every run in CI.
 const SEED: u64 = 20_260_101;
 const CASES: usize = 1_000;

@@ -61,6 +61,31 @@ impl AvroMessages {
         })
     }
 
+    /// Reads records that were written with this schema.
+    ///
+    /// # Errors
+    /// Where the text is no schema of records.
+    pub(super) fn bind_to(&mut self, schema: &str) -> Result<(), String> {
+        let bound = bind(Schema::parse(schema)?, &self.row)?;
+        self.bound.insert(0, bound);
+        Ok(())
+    }
+
+    /// Takes so many records that stand one behind the other.
+    pub(super) fn records(&mut self, count: u64, bytes: &[u8]) -> Step {
+        let Some(Schema::Record(fields)) = self.bound.get(&0) else {
+            return Err(Fault::syntax(0, "the schema of the file is no record"));
+        };
+        let mut bytes = Bytes::new(bytes);
+        for _ in 0..count {
+            record(&mut bytes, fields, &mut self.row)?;
+        }
+        match bytes.left() {
+            0 => Ok(()),
+            left => Err(Fault::syntax(bytes.at, format!("invalid Avro: {left} bytes follow the records of a block"))),
+        }
+    }
+
     /// The id of the schema of a message, which is bound then, and the value.
     fn open<'m>(&mut self, message: &'m [u8], place: &dyn Display) -> Result<Opened<'m>> {
         let Some(registry) = &self.registry else { return Ok(Ok((0, message))) };

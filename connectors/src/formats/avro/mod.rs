@@ -1,11 +1,12 @@
 //! Avro in messages: `avro`, whose schema follows from the declared columns, and `avro-confluent`, whose messages name a
-//! schema in a registry.
+//! schema in a registry; and in files ([`file`]), which begin with their schema.
 //!
 //! [`schema`] has schemas, [`decode`] and [`encode`] values, [`registry`] the calls to a registry.
 //! Source: the Avro specification 1.11, "Binary encoding"; Confluent's "Wire format".
 
 mod decode;
 mod encode;
+mod file;
 mod options;
 mod read;
 mod registry;
@@ -22,6 +23,7 @@ use millstream_engine::ports::OptionValues;
 
 pub(super) use decode::AvroMessages;
 pub(super) use encode::AvroMessageEncoder;
+pub(super) use file::{AvroFileDecoder, AvroFileEncoder, check};
 pub(super) use options::options;
 use registry::Registry;
 

@@ -97,8 +97,23 @@ impl ChangeFormat {
     }
 }
 
+impl ChangeFormat {
+    /// A decoder that reads the `wanted` ones of `columns`.
+    ///
+    /// # Errors
+    /// Where JSON cannot carry a column.
+    pub(crate) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Box<dyn MessageDecoder>> {
+        Ok(Box::new(ChangeDecoder::new(self, columns, wanted)?))
+    }
+
+    /// An encoder of rows.
+    pub(crate) fn encoder(&self) -> Box<dyn MessageEncoder> {
+        Box::new(ChangeEncoder::new(self))
+    }
+}
+
 /// The options of the change formats.
-pub(super) fn options() -> Vec<OptionDescriptor> {
+pub(crate) fn options() -> Vec<OptionDescriptor> {
     let option = |name, kind, default, doc| OptionDescriptor { name, kind, required: false, default, doc };
     let flag = |name, doc| option(name, OptionType::Boolean, Some("false"), doc);
     let style = |name| {

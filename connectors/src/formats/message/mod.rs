@@ -17,7 +17,7 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::Delta;
 use millstream_engine::ports::OptionValues;
 
-use self::change::{ChangeDecoder, ChangeEncoder, ChangeFormat, ChangeKind};
+use self::change::{ChangeDecoder, ChangeEncoder};
 use self::csv::{CsvMessageEncoder, CsvMessages};
 use self::json::{JsonMessageEncoder, JsonMessages};
 use self::raw::{RawMessageEncoder, RawMessages};
@@ -26,6 +26,7 @@ use super::csv::CsvFormat;
 use super::json::JsonFormat;
 use super::{WantedColumn, check_types, is_json_type, is_text_scalar, raw as raw_format};
 
+pub(crate) use change::{ChangeFormat, ChangeKind, options as change_options};
 pub(crate) use options::{Role, options};
 
 /// The names of the formats of messages.

@@ -239,7 +239,7 @@ fn group_aggregate(keyed: bool, sql: &str, retracts: bool) -> Case {
     Case {
         name: format!("group aggregate keyed {keyed} retracts {retracts}: {sql}"),
         output: aggregated(&keys, &calls, false),
-        spec: OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls, retracts, ttl_us: None }),
+        spec: OperatorSpec::GroupAggregate(GroupAggregateSpec { keys, calls, retracts, ttl_us: None, upserts: false }),
         inputs: vec![rows()],
         times: Times::None,
         result: select,

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod cases;
+mod chains;
 mod emit;
 mod emit_scripts;
 mod harness;

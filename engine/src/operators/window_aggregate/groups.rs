@@ -138,7 +138,7 @@ impl Groups {
     /// The keys and results of the groups that changed, and which rows are retracted. Groups without rows are forgotten.
     pub(super) fn changed(&mut self, changes: &mut GroupChanges) -> Result<Option<(Vec<ArrayRef>, BooleanBuffer)>> {
         let rows = &self.rows;
-        let Some(changed) = changes.take(&self.set, |slot| rows[slot as usize] > 0)? else { return Ok(None) };
+        let Some(changed) = changes.take(&self.set, |slot| rows[slot as usize] > 0, false)? else { return Ok(None) };
         let mut columns = self.table.keys(&changed.slots)?;
         columns.extend(changed.results);
         let empty: Vec<u32> = changed.touched.into_iter().filter(|&slot| self.rows[slot as usize] == 0).collect();

@@ -13,9 +13,7 @@ use super::harness::*;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::Partitioning;
-use crate::ports::{
-    Accepts, CommitToken, Guarantee, MemoryStateStore, Sink, SinkContext, SinkWriter, StateStore,
-};
+use crate::ports::{Accepts, CommitToken, Guarantee, MemoryStateStore, Sink, SinkContext, SinkWriter, StateStore};
 use crate::runtime::{CheckpointConfig, EngineConfig, Member, MemberKind, Restore, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 

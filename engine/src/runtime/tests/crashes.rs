@@ -38,7 +38,10 @@ impl World {
     fn members(&self) -> Vec<Member> {
         let table = MemberKind::Table { relation: RelationId(9), name: "t".into(), schema: schema() };
         vec![
-            member("counts", Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward).updating()),
+            member(
+                "counts",
+                Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward).updating(),
+            ),
             Member { uid: "t".into(), kind: table },
             // A view over a view, and over the table.
             member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating()),

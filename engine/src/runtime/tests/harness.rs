@@ -90,7 +90,8 @@ impl Plan {
             filter: None,
             output: Arc::new(Field::new("n", DataType::Int64, false)),
         };
-        let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: false, ttl_us: None };
+        let spec =
+            GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: false, ttl_us: None, upserts: false };
         self.add(OperatorSpec::GroupAggregate(spec), vec![(last, by_key())]).updating()
     }
 
@@ -116,7 +117,7 @@ impl Plan {
 
     pub(super) fn view(self, relation: u64, partitioning: Partitioning) -> Self {
         let (last, name) = (self.last(), format!("v{relation}"));
-        let spec = MaterializeSpec { relation: RelationId(relation), name };
+        let spec = MaterializeSpec { relation: RelationId(relation), name, replaces: false };
         self.add(OperatorSpec::Materialize(spec), vec![(last, partitioning)])
     }
 

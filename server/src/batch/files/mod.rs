@@ -41,6 +41,12 @@ pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> 
     };
     let partitions = millstream_connectors::partition_columns(&scan.path, &files);
     match format {
+        // DataFusion does not look at the directories of partitions where it matches a pattern: the connector does.
+        FileFormat::Parquet if !partitions.is_empty() && scan.path.contains(['*', '?', '[']) => {
+            let table = parquet::table(context, &scan.path, &files, &Fields::empty()).await?;
+            let options = OptionValues::default();
+            Ok(by_connector(scan, id, "parquet", table.schema().fields(), &partitions, options))
+        }
         FileFormat::Parquet => {
             let table = parquet::table(context, &scan.path, &files, &partitions).await?;
             let relation = relation(scan, id, table.schema(), &partitions, parquet::connector_options());

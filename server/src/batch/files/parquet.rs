@@ -32,9 +32,10 @@ pub(super) async fn table(
     };
     let urls = urls.map_err(from_datafusion)?;
     let format = ParquetFormat::default().with_options(state.default_table_options().parquet);
+    let named = files.iter().all(|file| file.extension().is_some_and(|ending| ending == "parquet"));
     let columns = partitions.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
     let options = ListingOptions::new(Arc::new(format))
-        .with_file_extension(if partitions.is_empty() { "" } else { ".parquet" })
+        .with_file_extension(if named { ".parquet" } else { "" })
         .with_table_partition_cols(columns);
     let mut schemas = Vec::with_capacity(urls.len());
     for url in &urls {

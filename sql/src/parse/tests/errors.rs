@@ -203,11 +203,11 @@ fn types_are_checked() {
 #[test]
 fn what_is_refused_says_so() {
     check(
-        "create table t as select 1",
+        "create table t (a int) as select 1",
         &expect![[r#"
-        0A000: CREATE TABLE … AS is not supported
-        create table t ▶as select 1
-        hint: use CREATE TABLE, then INSERT INTO … SELECT, or CREATE MATERIALIZED VIEW
+        0A000: CREATE TABLE … AS takes the columns of its query
+        create table t (a int) as ▶select 1
+        hint: give the columns names and types in the SELECT list
     "#]],
     );
     check(
@@ -234,11 +234,10 @@ fn what_is_refused_says_so() {
     "#]],
     );
     check(
-        "execute statement set begin insert into a select 1; end;",
+        "execute statement set begin insert into a values (1) on conflict do nothing; end",
         &expect![[r#"
-        0A000: statement sets are not supported yet
-        ▶execute statement set begin insert into a select 1; end;
-        hint: run each INSERT by itself
+        0A000: ON CONFLICT in a statement set is not supported
+        execute statement set begin ▶insert into a values (1) on conflict do nothing; end
     "#]],
     );
     check(

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use super::scope::{Clause, Env, Scope};
 use super::tvf::{self, TvfCall};
 use super::{Columns, Named, Resolver, renamed, temporal};
-use crate::catalog::LookupError;
+use crate::catalog::{LookupError, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::files::{self, FileScan};
 use crate::query::nodes::window_names;
@@ -40,6 +40,11 @@ impl Resolver<'_> {
     fn factor<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
         if let Some(file) = files::of_factor(factor)? {
             return self.file(&file, factor, scope);
+        }
+        if let Some((table, name)) = self.hinted(factor)? {
+            replace_by(&table, name, factor, scope);
+            self.state.borrow_mut().tables.push(table);
+            return Ok(());
         }
         match factor {
             sp::TableFactor::Table { name, alias, args: None, version, .. } => {
@@ -117,30 +122,11 @@ impl Resolver<'_> {
 
     /// A file: the table that the server made of it, under its own name where the query gives none.
     fn file(&self, file: &FileScan, factor: &mut sp::TableFactor, scope: &mut Scope<'_>) -> Result<()> {
-        let alias = match factor {
-            sp::TableFactor::Table { alias, .. }
-            | sp::TableFactor::Function { alias, .. }
-            | sp::TableFactor::TableFunction { alias, .. } => alias.take(),
-            _ => None,
-        };
         let Some(relation) = self.catalog.files.get(&file.key) else {
             let message = format!("could not open file \"{}\"", file.path);
             return Err(SqlError::new(SqlState::UNDEFINED_FILE, message));
         };
-        let alias = alias.unwrap_or_else(|| sp::TableAlias {
-            explicit: false,
-            name: sp::Ident::with_quote('"', files::stem(&file.path)),
-            columns: Vec::new(),
-            at: None,
-        });
-        let columns = relation.columns.iter();
-        let columns = columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
-        push(scope, None, Some(&alias), Some(columns));
-        let mut table = tvf::table(sp::Ident::with_quote('"', &relation.name));
-        if let sp::TableFactor::Table { alias: into, .. } = &mut table {
-            *into = Some(alias);
-        }
-        *factor = table;
+        replace_by(relation, sp::Ident::with_quote('"', files::stem(&file.path)), factor, scope);
         Ok(())
     }
 
@@ -192,6 +178,25 @@ impl Resolver<'_> {
             }
         }
     }
+}
+
+/// Puts a table that is not the catalog's in the place of an item; `name`: what it is called where the query says nothing.
+fn replace_by(relation: &Relation, name: sp::Ident, factor: &mut sp::TableFactor, scope: &mut Scope<'_>) {
+    let alias = match factor {
+        sp::TableFactor::Table { alias, .. }
+        | sp::TableFactor::Function { alias, .. }
+        | sp::TableFactor::TableFunction { alias, .. } => alias.take(),
+        _ => None,
+    };
+    let alias = alias.unwrap_or_else(|| sp::TableAlias { explicit: false, name, columns: Vec::new(), at: None });
+    let columns = relation.columns.iter();
+    let columns = columns.map(|column| Named::new(&column.name, Some(column.data_type.arrow.clone()))).collect();
+    push(scope, None, Some(&alias), Some(columns));
+    let mut table = tvf::table(sp::Ident::with_quote('"', &relation.name));
+    if let sp::TableFactor::Table { alias: into, .. } = &mut table {
+        *into = Some(alias);
+    }
+    *factor = table;
 }
 
 fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAlias>, columns: Columns) {

@@ -7,6 +7,7 @@
 
 mod expr;
 mod factor;
+mod hint;
 mod legacy;
 mod naming;
 mod output;
@@ -16,11 +17,12 @@ pub(super) mod tvf;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::sql::sqlparser::ast as sp;
 
-use crate::catalog::CatalogSnapshot;
+use crate::catalog::{CatalogSnapshot, Relation};
 use crate::error::{Result, SqlError};
 use crate::query::emit::TtlHint;
 use scope::{Clause, Env, Scope};
@@ -59,6 +61,7 @@ struct State {
     calls: Vec<TvfCall>,
     functions: BTreeSet<String>,
     hints: Vec<TtlHint>,
+    tables: Vec<Arc<Relation>>,
 }
 
 /// What resolving found.
@@ -69,6 +72,8 @@ pub(crate) struct Resolved {
     pub(crate) functions: BTreeSet<String>,
     /// How long state is kept.
     pub(super) hints: Vec<TtlHint>,
+    /// Tables with options of their own, under names of their own.
+    pub(super) tables: Vec<Arc<Relation>>,
 }
 
 impl<'a> Resolver<'a> {
@@ -78,8 +83,8 @@ impl<'a> Resolver<'a> {
 
     /// What was found besides names.
     pub(crate) fn finish(self) -> Resolved {
-        let State { calls, functions, hints } = self.state.into_inner();
-        Resolved { calls, functions, hints }
+        let State { calls, functions, hints, tables } = self.state.into_inner();
+        Resolved { calls, functions, hints, tables }
     }
 
     /// Resolves a statement's query. Returns its columns.

@@ -1,0 +1,53 @@
+//! The schema `millstream`: what runs in the server, as tables that can be queried. `millstream.jobs` is `SHOW JOBS`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::datasource::MemTable;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::session::{Database, jobs_batch};
+
+/// The name of the schema.
+pub(super) const NAME: &str = "millstream";
+
+/// The only table.
+const JOBS: &str = "jobs";
+
+/// See the module.
+pub(super) struct RunningSchema(Database);
+
+impl RunningSchema {
+    /// What runs in a database.
+    pub(super) fn new(database: &Database) -> Self {
+        Self(database.clone())
+    }
+}
+
+impl fmt::Debug for RunningSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunningSchema").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for RunningSchema {
+    fn table_names(&self) -> Vec<String> {
+        // What PostgreSQL's tools list are the relations of the users.
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if !self.table_exist(name) {
+            return Ok(None);
+        }
+        let jobs = jobs_batch(&self.0).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(Some(Arc::new(MemTable::try_new(jobs.schema(), vec![vec![jobs]])?)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        name == JOBS
+    }
+}
