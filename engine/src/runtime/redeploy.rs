@@ -112,7 +112,11 @@ fn table_dataflow(made: &Made) -> Dataflow {
         time_column: None,
     };
     let inserts = Node { id: NodeId(0), spec: OperatorSpec::Union, inputs: Vec::new(), edge: edge.clone() };
-    let spec = OperatorSpec::Materialize(MaterializeSpec { relation: made.relation, name: made.name.clone() });
+    let spec = OperatorSpec::Materialize(MaterializeSpec {
+        relation: made.relation,
+        name: made.name.clone(),
+        replaces: false,
+    });
     let inputs = vec![Input { from: NodeId(0), partitioning: Partitioning::Single }];
     Dataflow { nodes: vec![inserts, Node { id: NodeId(1), spec, inputs, edge }] }
 }

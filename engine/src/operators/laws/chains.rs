@@ -116,14 +116,20 @@ impl Chain {
         };
         let calls =
             vec![call(AggregateFunction::Max, 1), call(AggregateFunction::Sum, 2), call(AggregateFunction::BoolOr, 3)];
-        let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, ttl_us: None };
+        let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, ttl_us: None, upserts: false };
         let inputs = self.from_last(&[0]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
         format!("SELECT k, max(ts) AS ts, sum(v) AS v, max(b) AS b FROM ({inner}) GROUP BY k")
     }
 
     fn distinct(&mut self, inner: &str) -> String {
-        let spec = GroupAggregateSpec { keys: vec![0, 1, 2, 3], calls: Vec::new(), retracts: true, ttl_us: None };
+        let spec = GroupAggregateSpec {
+            keys: vec![0, 1, 2, 3],
+            calls: Vec::new(),
+            retracts: true,
+            ttl_us: None,
+            upserts: false,
+        };
         let inputs = self.from_last(&[0, 1, 2, 3]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
         format!("SELECT DISTINCT * FROM ({inner})")
@@ -199,7 +205,7 @@ impl Chain {
 
     fn job(mut self) -> (JobRequest, String) {
         let inputs = self.from_last(&[]);
-        let spec = MaterializeSpec { relation: VIEW, name: "view".into() };
+        let spec = MaterializeSpec { relation: VIEW, name: "view".into(), replaces: false };
         self.add(OperatorSpec::Materialize(spec), inputs, &rows());
         (JobRequest { name: "chain".into(), dataflow: Arc::new(Dataflow { nodes: self.nodes }) }, self.sql)
     }
