@@ -35,6 +35,7 @@ pub fn part_of(state: &OperatorState, placement: Placement<'_>, shard: usize, sh
         let kept = cut.kept(name)?;
         let mut rows = match &kept {
             None => rows.clone(),
+            Some(kept) if rows.num_columns() == 0 => no_columns(rows, kept.len())?,
             Some(kept) => take_record_batch(rows, &UInt32Array::from(kept.as_ref().clone()))?,
         };
         if let Belongs::Of(parent) = cut.belongs(name)? {
@@ -156,6 +157,12 @@ fn with_numbers(rows: &RecordBatch, numbers: Vec<u32>) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new_with_options(rows.schema(), columns, &options)?)
 }
 
+/// So many rows of a table that has no columns: of keys without aggregates.
+fn no_columns(table: &RecordBatch, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(table.schema(), Vec::new(), &options)?)
+}
+
 fn numbers(rows: &RecordBatch) -> Result<&[u32]> {
     let column = rows.columns().first().and_then(|column| column.as_primitive_opt::<UInt32Type>());
     column.map(|column| column.values().as_ref()).ok_or_else(not_of)
@@ -216,7 +223,11 @@ impl Joining<'_> {
                 concat_batches(&there.schema(), [&*there, &with_numbers(rows, numbers)?])?
             }
             Belongs::Key { .. } | Belongs::Rows(_) | Belongs::Beside(_) | Belongs::Prefixes(_) => {
-                concat_batches(&there.schema(), [&*there, rows])?
+                if rows.num_columns() == 0 {
+                    no_columns(rows, there.num_rows() + rows.num_rows())?
+                } else {
+                    concat_batches(&there.schema(), [&*there, rows])?
+                }
             }
         };
         Ok(())
