@@ -96,6 +96,9 @@ fn from_shared(error: &DataFusionError) -> SqlError {
             ArrowError::ParseError(message) => from_arrow(ArrowError::ParseError(message.clone())),
             other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
         },
+        DataFusionError::ResourcesExhausted(message) => {
+            from_datafusion(DataFusionError::ResourcesExhausted(message.clone()))
+        }
         other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&first_line(&other.strip_backtrace()))),
     }
 }

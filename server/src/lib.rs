@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod copy;
 mod demo;
+mod durable;
 pub mod encode;
 pub mod errors;
 pub mod http;

@@ -6,13 +6,9 @@ use millstream_server::session::{Database, Session};
 use super::nexmark::run;
 use super::windows::{rows_of, with_clock};
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
 #[test]
 fn early_results_come_out_by_the_clock() {
-    runtime().block_on(async {
+    crate::runtime().block_on(async {
         let (database, clock) = with_clock();
         let mut session = database.session();
         run(&mut session, "CREATE TABLE bid (ts TIMESTAMP(3), price INT, WATERMARK FOR ts AS ts)").await;
@@ -39,7 +35,7 @@ fn early_results_come_out_by_the_clock() {
 
 #[test]
 fn a_key_that_was_forgotten_starts_anew_and_replaces_its_row() {
-    runtime().block_on(async {
+    crate::runtime().block_on(async {
         let (database, clock) = with_clock();
         let mut session = database.session();
         run(&mut session, "CREATE TABLE clicks (name STRING)").await;
@@ -90,7 +86,7 @@ async fn tables() -> (Database, Session) {
 
 #[test]
 fn explain_tells_how_long_state_is_kept() {
-    runtime().block_on(async {
+    crate::runtime().block_on(async {
         let (database, mut session) = tables().await;
         let counts = "EXPLAIN SUBSCRIBE (SELECT item, COUNT(*) AS n FROM orders GROUP BY item)";
         let grows = lines(&mut session, counts, "state:").await;
@@ -115,7 +111,7 @@ fn explain_tells_how_long_state_is_kept() {
 
 #[test]
 fn explain_tells_the_changelog_modes() {
-    runtime().block_on(async {
+    crate::runtime().block_on(async {
         let (database, mut session) = tables().await;
         let upsert = "EXPLAIN CHANGELOG_MODE INSERT INTO counts SELECT item, COUNT(*) FROM orders GROUP BY item";
         let modes = lines(&mut session, upsert, "changelogMode").await;
@@ -138,7 +134,7 @@ fn explain_tells_the_changelog_modes() {
 
 #[test]
 fn changes_are_written_to_files_and_read_back() {
-    runtime().block_on(async {
+    crate::runtime().block_on(async {
         let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
         let mut session = database.session();
         run(&mut session, "CREATE TABLE orders (item STRING, price INT)").await;

@@ -1,11 +1,18 @@
-//! The tests of the whole system in one binary: tidy, sqllogictest in process and over the wire, the oracle.
+//! The tests of the whole system in one binary: durability, tidy, sqllogictest in process and over the wire, the oracle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod durable;
 mod emit;
 mod generated;
+mod isolation;
 mod nexmark;
 mod slt;
 mod temporal;
 mod tidy;
 mod tpch;
 mod windows;
+
+/// What the server runs statements on.
+fn runtime() -> tokio::runtime::Runtime {
+    millstream_server::cli::runtime().unwrap()
+}

@@ -15,8 +15,9 @@ const QUERIES: [&str; 13] = ["q0", "q1", "q2", "q5", "q8", "q10", "q11", "q14", 
 /// Queries with joins and ranks. `MILLSTREAM_NEXMARK_EVENTS` says how many events others than those of 100,000 get: a debug
 /// build takes long over them.
 const JOINS_EVENTS: u64 = 10_000;
-const JOINS: [&str; 6] = ["q4", "q6", "q6 as published", "q7", "q9", "q23"];
-const FAST_JOINS: [&str; 5] = ["q3", "q13", "q18", "q19", "q20"];
+const JOINS: [&str; 7] = ["q4", "q6", "q6 as published", "q7", "q9", "q19", "q23"];
+/// Without q19: among so many bids some have equal prices, and which of them has the better rank the query leaves open.
+const FAST_JOINS: [&str; 4] = ["q3", "q13", "q18", "q20"];
 
 /// q6 with the words of the benchmark. Which of two equal bids wins and which of two wins at one time comes first it leaves
 /// open; the generated events have neither.
@@ -113,7 +114,7 @@ pub(crate) fn compare<N: std::fmt::Display>(want: &[(N, Vec<String>)], got: &[(N
 
 #[test]
 fn streaming_equals_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let generator = generated(EVENTS);
         let want = all(&QUERIES, 2, "batch", &generator).await;
@@ -135,7 +136,7 @@ fn streaming_equals_batch() {
 
 #[test]
 fn joins_and_ranks_equal_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let events = std::env::var("MILLSTREAM_NEXMARK_EVENTS").map_or(JOINS_EVENTS, |text| text.parse().unwrap());
         for (queries, events) in [(&JOINS[..], events), (&FAST_JOINS, EVENTS)] {

@@ -19,7 +19,7 @@ CREATE TABLE asked (currency STRING, name STRING) WITH (
 
 /// Runs a test on a database with the tables.
 fn with_tables(test: impl AsyncFnOnce(&mut Session)) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
         let mut session = database.session();

@@ -240,7 +240,7 @@ async fn answers(folder: &Path, shards: usize, mode: &str) -> Vec<(String, Vec<S
 
 #[test]
 fn any_order_of_arrival_gives_the_rows_of_the_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let rows = rows();
         let ordered = tempfile::tempdir().unwrap();
@@ -271,7 +271,7 @@ pub(crate) async fn rows_of(session: &mut Session, view: &str) -> Vec<String> {
 
 #[test]
 fn windows_of_processing_time_close_by_the_clock() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let (database, clock) = with_clock();
         let mut session = database.session();

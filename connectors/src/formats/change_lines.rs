@@ -2,12 +2,11 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Fields;
-use memchr::memchr;
 use millstream_engine::error::Result;
 
 use super::change_column::{OWN_NAME, appended, split};
 use super::message::{ChangeFormat, MessageDecoder, MessageEncoder, Messages};
-use super::{Progress, RecordDecoder, RecordEncoder, WantedColumn};
+use super::{Progress, RecordDecoder, RecordEncoder, WantedColumn, first_line};
 
 /// Decodes lines of changes.
 pub(crate) struct ChangeLines {
@@ -30,11 +29,7 @@ impl RecordDecoder for ChangeLines {
         let mut consumed = 0;
         while self.decoder.rows() < rows_max {
             let rest = bytes.get(consumed..).unwrap_or_default();
-            let (line, len) = match memchr(b'\n', rest) {
-                Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
-                None if at_end && !rest.is_empty() => (rest, rest.len()),
-                None => break,
-            };
+            let Some((line, len)) = first_line(rest, at_end) else { break };
             progress.line += 1;
             consumed += len;
             if line.trim_ascii().is_empty() {

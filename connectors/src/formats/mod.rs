@@ -19,8 +19,11 @@ pub(crate) mod raw;
 mod text;
 mod types;
 
+use std::fmt;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Fields};
+use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionDescriptor, OptionValues};
 
@@ -54,10 +57,31 @@ pub(crate) struct Progress<'a> {
     pub(crate) bad_rows: u64,
 }
 
-impl Progress<'_> {
-    /// `FILE line N`
-    pub(crate) fn place(&self) -> String {
-        format!("{} line {}", self.source, self.line)
+/// The first line of some bytes, and its length with what ends it. `None` where more bytes are needed to see its end.
+pub(crate) fn first_line(bytes: &[u8], at_end: bool) -> Option<(&[u8], usize)> {
+    match memchr(b'\n', bytes) {
+        Some(end) => Some((bytes.get(..end).unwrap_or_default(), end + 1)),
+        None => (at_end && !bytes.is_empty()).then_some((bytes, bytes.len())),
+    }
+}
+
+/// `FILE line N`, written only where somebody is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    source: &'a str,
+    line: u64,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} line {}", self.source, self.line)
+    }
+}
+
+impl<'a> Progress<'a> {
+    /// Where the decoder is.
+    pub(crate) fn place(&self) -> Place<'a> {
+        Place { source: self.source, line: self.line }
     }
 }
 

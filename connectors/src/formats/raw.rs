@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BinaryBuilder, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
-use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
 
 use super::fault::Fault;
-use super::{Progress, RecordDecoder, RecordEncoder, WantedColumn};
+use super::{Progress, RecordDecoder, RecordEncoder, WantedColumn, first_line};
 
 /// Checks that there is one column of text or bytes.
 ///
@@ -45,16 +44,12 @@ impl RecordDecoder for RawDecoder {
         let mut consumed = 0;
         while self.rows < rows_max {
             let rest = bytes.get(consumed..).unwrap_or_default();
-            let (line, len) = match memchr(b'\n', rest) {
-                Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
-                None if at_end && !rest.is_empty() => (rest, rest.len()),
-                None => break,
-            };
+            let Some((line, len)) = first_line(rest, at_end) else { break };
             progress.line += 1;
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if self.text && std::str::from_utf8(line).is_err() {
                 let fault = Fault::syntax(0, "the line is not UTF-8");
-                return Err(fault.into_error(&progress.place(), line, "declare the column as BYTES"));
+                return Err(fault.into_error(&progress.place().to_string(), line, "declare the column as BYTES"));
             }
             self.lines.append_value(line);
             self.rows += 1;

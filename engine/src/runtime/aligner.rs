@@ -103,11 +103,11 @@ impl Aligner {
                 Message::Watermark(watermark) => {
                     channel.idle = false;
                     channel.watermark = channel.watermark.max(watermark);
-                    self.advance(steps);
+                    self.advance(false, steps);
                 }
                 Message::Idle => {
                     channel.idle = true;
-                    self.advance(steps);
+                    self.advance(false, steps);
                 }
                 Message::Barrier(epoch) => channel.barrier = Some(epoch),
                 Message::End => {
@@ -118,23 +118,28 @@ impl Aligner {
                     if open.peek().is_some() && open.all(|channel| channel.port != port) {
                         steps.push(Step::PortEnd(port));
                     }
-                    self.advance(steps);
+                    self.advance(false, steps);
                 }
             }
             self.align(steps, &mut work);
         }
     }
 
-    /// Recomputes the least watermark over the channels that are neither idle nor ended.
-    fn advance(&mut self, steps: &mut Vec<Step>) {
-        let active = self.channels.iter().filter(|channel| !channel.idle && !channel.ended);
-        let (least, idle) = match active.map(|channel| channel.watermark).min() {
-            Some(least) => (least, false),
-            None if self.channels.iter().all(|channel| channel.ended) => (EventTime::MAX, false),
-            None => {
-                let idle = self.channels.iter().filter(|channel| !channel.ended);
-                (idle.map(|channel| channel.watermark).max().unwrap_or(EventTime::MIN), true)
-            }
+    /// Recomputes the least watermark of the channels that have not ended. Idle ones are left out at a barrier only: before,
+    /// rows that came to the other end of such a channel may still be on their way.
+    fn advance(&mut self, at_barrier: bool, steps: &mut Vec<Step>) {
+        let open = || self.channels.iter().filter(|channel| !channel.ended);
+        let active = || open().filter(|channel| !channel.idle);
+        let all_idle = active().next().is_none();
+        let leaves_idle_out = at_barrier || self.channels.len() == 1;
+        let (least, idle) = if open().next().is_none() {
+            (EventTime::MAX, false)
+        } else if !leaves_idle_out {
+            (open().map(|channel| channel.watermark).min().unwrap_or(EventTime::MIN), self.idle && all_idle)
+        } else if all_idle {
+            (open().map(|channel| channel.watermark).max().unwrap_or(EventTime::MIN), true)
+        } else {
+            (active().map(|channel| channel.watermark).min().unwrap_or(EventTime::MIN), false)
         };
         if least > self.watermark {
             self.watermark = least;
@@ -163,6 +168,7 @@ impl Aligner {
         // Barriers come in order on every channel, so that all of them carry the same epoch.
         let Some(epoch) = open().filter_map(|channel| channel.barrier).min() else { return };
         debug_assert!(open().all(|channel| channel.barrier == Some(epoch)));
+        self.advance(true, steps);
         steps.push(Step::Barrier(epoch));
         for (index, channel) in self.channels.iter_mut().enumerate() {
             channel.barrier = None;
@@ -204,11 +210,37 @@ mod tests {
     #[test]
     fn an_idle_channel_leaves_the_minimum_and_comes_back() {
         let wm = |us| Message::Watermark(EventTime(us));
-        let steps = run(vec![0, 0], vec![(0, wm(5)), (1, Message::Idle), (0, Message::Idle), (1, wm(7)), (0, wm(8))]);
-        assert_eq!(
-            steps,
-            "watermark 5 idle watermark 7 watermark 7 ".replace("watermark 7 watermark 7 ", "watermark 7 ")
-        );
+        let barriers = |epoch| [(0, Message::Barrier(Epoch(epoch))), (1, Message::Barrier(Epoch(epoch)))];
+        let messages = [
+            vec![(0, wm(5)), (1, Message::Idle)],
+            barriers(1).to_vec(),
+            vec![(0, Message::Idle)],
+            barriers(2).to_vec(),
+            vec![(1, wm(7))],
+            barriers(3).to_vec(),
+            vec![(0, wm(8)), (1, wm(9))],
+        ];
+        let steps = run(vec![0, 0], messages.concat());
+        assert_eq!(steps, "watermark 5 barrier 1 idle barrier 2 watermark 7 barrier 3 watermark 8 ");
+    }
+
+    #[test]
+    fn rows_on_their_way_from_an_idle_channel_are_waited_for() {
+        let wm = |us| Message::Watermark(EventTime(us));
+        let messages = vec![
+            (1, Message::Idle),
+            (0, wm(5)),
+            (0, Message::Barrier(Epoch(1))),
+            (1, wm(3)),
+            (1, Message::Barrier(Epoch(1))),
+        ];
+        assert_eq!(run(vec![0, 0], messages), "watermark 3 barrier 1 ");
+    }
+
+    #[test]
+    fn the_only_channel_need_not_wait() {
+        let messages = vec![(0, Message::Watermark(EventTime(5))), (0, Message::Idle)];
+        assert_eq!(run(vec![0], messages), "watermark 5 idle ");
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Coordinator {
         JobId(self.last_job)
     }
 
+    /// Gives no number up to this one to a job that is about to be assembled.
+    pub(super) fn reserve_jobs(&mut self, last: JobId) {
+        self.last_job = self.last_job.max(last.0);
+    }
+
     /// Number of the epoch that began last.
     pub(super) fn last_epoch(&self) -> Epoch {
         Epoch(self.last_epoch)

@@ -52,6 +52,9 @@ impl Coordinator {
     /// Takes in a job; `begun` are those that begin with it.
     fn admit(&mut self, assembled: Assembled, begun: &[JobId], deploys: &mut [Vec<Deploy>]) -> Result<()> {
         let id = assembled.shared.id;
+        if self.jobs.get(&id).is_some_and(|job| !job.state().is_terminal()) {
+            return Err(EngineError::Internal(format!("job {id} runs already")));
+        }
         let (attaches, connected) = self.attaches(&assembled, begun)?;
         self.take_over(&assembled)?;
         let component = self.connect(&connected, id);

@@ -37,6 +37,8 @@ impl CheckpointConfig {
 pub struct Member {
     /// Tells it apart from all others, over restarts: what a checkpoint knows it by. Not empty.
     pub uid: String,
+    /// The number that it runs under: of a job that is over, or that was given or kept for it. `None`: a new one.
+    pub job: Option<JobId>,
     /// What it is.
     pub kind: MemberKind,
 }
@@ -75,7 +77,7 @@ pub struct Deployed {
     pub job: JobId,
     /// The epoch of the checkpoint that it continues from.
     pub restored: Option<Epoch>,
-    /// Of an internal table: the number of the last [`insert_numbered`](super::Engine::insert_numbered) whose rows the
+    /// Of an internal table: the number of the last [`begin_insert`](super::Engine::begin_insert) whose rows the
     /// checkpoint has. What came after must be inserted again. 0: none.
     pub inserted: u64,
 }

@@ -1,5 +1,6 @@
 //! [`Engine`]: the handle that the server holds, and the threads behind it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::thread;
 
@@ -111,6 +112,16 @@ impl Engine {
         self.inner.system.coordinator.lock().connected(job)
     }
 
+    /// A number for a job that is about to be deployed.
+    pub fn new_job(&self) -> JobId {
+        self.inner.system.coordinator.lock().next_job()
+    }
+
+    /// Gives numbers up to this one to no other job.
+    pub fn reserve_jobs(&self, last: JobId) {
+        self.inner.system.coordinator.lock().reserve_jobs(last);
+    }
+
     /// Stops a job; what it published stays.
     ///
     /// # Errors
@@ -169,16 +180,22 @@ impl Engine {
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
     pub async fn insert(&self, relation: RelationId, delta: Delta) -> Result<()> {
-        self.insert_numbered(relation, delta, 0).await
+        self.begin_insert(relation, delta, 0)?.await
     }
 
-    /// As [`Self::insert`], with a number that grows from insert to insert of the table. After a restart
-    /// [`Deployed::inserted`] tells which inserts the checkpoint has.
+    /// Changes the rows of an internal table: the change is behind all that were begun before. Gives what to await until it
+    /// is published, there and in every view that depends on it. Numbers grow from change to change of a table that is part
+    /// of checkpoints: [`Deployed::inserted`] tells which changes a checkpoint has. 0 is no number.
     ///
     /// # Errors
-    /// As [`Self::insert`].
-    pub async fn insert_numbered(&self, relation: RelationId, delta: Delta, number: u64) -> Result<()> {
-        self.inner.system.insert(relation, delta, number)?.await
+    /// Where there is no such table, or the engine is shut down.
+    pub fn begin_insert(
+        &self,
+        relation: RelationId,
+        delta: Delta,
+        number: u64,
+    ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
+        self.inner.system.insert(relation, delta, number)
     }
 
     /// Forgets a view or internal table and stops the job that fills it. Jobs that read it must be gone before.

@@ -17,13 +17,15 @@ use crate::view::{GlobalSnapshot, ViewSnapshot};
 pub(super) fn show_empty(links: &Links, makes: &[Made]) {
     change(links, |snapshot| {
         for made in makes {
-            let view = ViewSnapshot {
-                schema: Arc::clone(&made.schema),
-                epoch: Epoch(0),
-                watermark: EventTime::MIN,
-                shards: links.shards.iter().map(|_| Arc::default()).collect(),
-            };
-            snapshot.views.entry(made.relation).or_insert_with(|| Arc::new(view));
+            // What a job published before it was started again stays until it publishes.
+            snapshot.views.entry(made.relation).or_insert_with(|| {
+                Arc::new(ViewSnapshot {
+                    schema: Arc::clone(&made.schema),
+                    epoch: Epoch(0),
+                    watermark: EventTime::MIN,
+                    shards: links.shards.iter().map(|_| Arc::default()).collect(),
+                })
+            });
         }
     });
 }

@@ -47,7 +47,7 @@ impl System {
     }
 
     fn assemble_member(&self, member: &Member, saved: Option<&SavedJob>) -> Result<Assembled> {
-        let id = self.coordinator.lock().next_job();
+        let id = member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
         match &member.kind {
             MemberKind::Job(request) => {
                 let dataflow = Arc::new(made_movable(&request.dataflow));

@@ -91,7 +91,7 @@ impl System {
         relation: RelationId,
         delta: Delta,
         number: u64,
-    ) -> Result<impl Future<Output = Result<()>> + use<>> {
+    ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
         let (job, visible) = self.with(|coordinator| coordinator.insert(relation, delta, number))?;
         let system = Arc::clone(self);
         Ok(async move {

@@ -1,18 +1,16 @@
 //! Watermarks of a source: per split, with idleness, and their minimum.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::{cast, max};
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::shared::{JobShared, Progress, SplitProgress};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::expr::EvalContext;
 use crate::message::Message;
+use crate::operators::event_time::micros;
 use crate::plan::WatermarkSpec;
 use crate::time::{EventTime, ProcessingTime};
 
@@ -211,40 +209,15 @@ fn highest_watermark(
 
 /// The row with the greatest non-null value of a timestamp column.
 fn latest(column: &ArrayRef) -> Result<Option<usize>> {
-    fn of<T: ArrowPrimitiveType<Native = i64>>(column: &ArrayRef) -> Option<usize> {
-        let greatest = max::<T>(column)?;
-        let column = column.as_primitive::<T>();
-        let is_greatest = |row: &usize| column.is_valid(*row) && column.value(*row) == greatest;
-        (0..column.len()).find(is_greatest)
-    }
-    Ok(match column.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => of::<TimestampSecondType>(column),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => of::<TimestampMillisecondType>(column),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => of::<TimestampMicrosecondType>(column),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => of::<TimestampNanosecondType>(column),
-        other => return Err(EngineError::Internal(format!("an event time of type {other}"))),
-    })
+    // Whatever the unit, greater numbers are later. Takes the numbers over as they are.
+    let times = cast(column, &DataType::Int64)?;
+    let times = times.as_primitive::<Int64Type>();
+    let Some(greatest) = max(times) else { return Ok(None) };
+    Ok((0..times.len()).find(|row| times.is_valid(*row) && times.value(*row) == greatest))
 }
 
-/// The highest non-null value of a timestamp column, in microseconds.
+/// The highest non-null value of a timestamp column.
 fn highest(column: &ArrayRef) -> Result<Option<EventTime>> {
-    let found = match column.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            max::<TimestampSecondType>(column).map(|at| at.saturating_mul(1_000_000))
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            max::<TimestampMillisecondType>(column).map(|at| at.saturating_mul(1_000))
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => max::<TimestampMicrosecondType>(column),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            max::<TimestampNanosecondType>(column).map(|at| at.div_euclid(1_000))
-        }
-        other => return Err(EngineError::Internal(format!("a watermark of type {other}"))),
-    };
-    Ok(found.map(EventTime))
-}
-
-fn max<T: ArrowPrimitiveType<Native = i64>>(column: &Arc<dyn Array>) -> Option<i64> {
-    let column: &PrimitiveArray<T> = column.as_primitive::<T>();
-    arrow::compute::max(column)
+    let times = Int64Array::new(micros(column)?, column.nulls().cloned());
+    Ok(max(&times).map(EventTime))
 }

@@ -22,6 +22,9 @@ use super::view_table::ViewScan;
 use crate::catalog::Catalog;
 use crate::errors::from_datafusion;
 
+/// `object_not_in_prerequisite_state`
+const OBJECT_NOT_READY: SqlState = SqlState("55000");
+
 /// What the scans of one query read from.
 #[derive(Clone)]
 pub struct Scans {
@@ -112,8 +115,9 @@ impl Scans {
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
                 let Some(view) = self.snapshot.views.get(&relation.id) else {
-                    let message = format!("relation \"{}\" does not exist", relation.name);
-                    return Err(SqlError::new(SqlState::UNDEFINED_TABLE, message));
+                    // Since the server started its job has not.
+                    let message = format!("relation \"{}\" has no rows yet", relation.name);
+                    return Err(SqlError::new(OBJECT_NOT_READY, message).with_hint("SHOW JOBS tells why."));
                 };
                 Ok(Arc::new(ViewScan { view: Arc::clone(view), schema: Arc::clone(&source.schema) }))
             }

@@ -1,10 +1,13 @@
-//! What each job of the engine is for: which relations it reads and writes, so that `DROP` can tell.
+//! What each job of the engine is for: which relations it reads and writes, so that `DROP` can tell; and what is done about a
+//! job that failed.
 
 use std::collections::BTreeMap;
 
 use millstream_engine::plan::RelationId;
 use millstream_engine::runtime::JobId;
+use millstream_engine::time::ProcessingTime;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// Why a job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,34 +29,106 @@ pub struct JobRecord {
     pub kind: JobKind,
     /// The relations that it reads or writes, views that are only names included.
     pub touches: Vec<RelationId>,
+    /// Of these, the one that it fills.
+    pub makes: Option<RelationId>,
+}
+
+/// What is done about a job that is not to end, beside what the engine knows of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Supervision {
+    /// Nothing: it runs, or nobody starts it again.
+    #[default]
+    None,
+    /// It failed, and is started again.
+    Waiting {
+        /// Its name, where the engine never had it.
+        name: String,
+        /// Why it failed.
+        why: String,
+        /// When the next try comes; `None`: when the job runs again whose view it reads.
+        next: Option<ProcessingTime>,
+        /// The number of that try, from 1.
+        attempt: u32,
+    },
+    /// It failed and is not started again.
+    GaveUp {
+        /// Its name, where the engine never had it.
+        name: String,
+        /// Why it failed the last time.
+        why: String,
+    },
+    /// Somebody stopped it.
+    Stopped,
+}
+
+#[derive(Debug)]
+struct Entry {
+    record: JobRecord,
+    supervision: watch::Sender<Supervision>,
 }
 
 /// The records of all jobs since the start.
 #[derive(Debug, Default)]
-pub struct JobRegistry(Mutex<BTreeMap<JobId, JobRecord>>);
+pub struct JobRegistry(Mutex<BTreeMap<JobId, Entry>>);
 
 impl JobRegistry {
-    /// Notes a job.
+    /// Notes a job. A job that is started again keeps what is known of it.
     pub fn add(&self, job: JobId, record: JobRecord) {
-        self.0.lock().insert(job, record);
+        self.0.lock().entry(job).or_insert_with(|| Entry { record, supervision: watch::Sender::default() });
     }
 
-    /// Notes that a job has ended: it holds no relation any more.
+    /// Notes that a job has ended for good: it holds no relation any more.
     pub fn ended(&self, job: JobId) {
-        if let Some(record) = self.0.lock().get_mut(&job) {
-            record.touches.clear();
+        if let Some(entry) = self.0.lock().get_mut(&job) {
+            entry.record.touches.clear();
+            entry.record.makes = None;
+            entry.supervision.send_replace(Supervision::Stopped);
         }
     }
 
     /// The jobs that touch a relation.
     pub fn touching(&self, relation: RelationId) -> Vec<(JobId, JobKind)> {
         let jobs = self.0.lock();
-        let touching = jobs.iter().filter(|(_, record)| record.touches.contains(&relation));
-        touching.map(|(job, record)| (*job, record.kind)).collect()
+        let touching = jobs.iter().filter(|(_, entry)| entry.record.touches.contains(&relation));
+        touching.map(|(job, entry)| (*job, entry.record.kind)).collect()
+    }
+
+    /// The jobs whose views a job reads.
+    pub fn producers(&self, job: JobId) -> Vec<JobId> {
+        let jobs = self.0.lock();
+        let Some(reader) = jobs.get(&job) else { return Vec::new() };
+        let reads = |made: RelationId| reader.record.makes != Some(made) && reader.record.touches.contains(&made);
+        let producing = jobs.iter().filter(|(_, entry)| entry.record.makes.is_some_and(reads));
+        producing.map(|(job, _)| *job).collect()
     }
 
     /// Why a job runs, where it is known.
     pub fn kind(&self, job: JobId) -> Option<JobKind> {
-        self.0.lock().get(&job).map(|record| record.kind)
+        self.0.lock().get(&job).map(|entry| entry.record.kind)
+    }
+
+    /// Notes what is done about a job, unless it was stopped.
+    pub fn supervise(&self, job: JobId, supervision: Supervision) {
+        if let Some(entry) = self.0.lock().get(&job) {
+            entry.supervision.send_if_modified(|now| {
+                let change = *now != Supervision::Stopped && *now != supervision;
+                if change {
+                    *now = supervision;
+                }
+                change
+            });
+        }
+    }
+
+    /// What is done about each job that something is done about.
+    pub fn supervised(&self) -> BTreeMap<JobId, Supervision> {
+        let jobs = self.0.lock();
+        let states = jobs.iter().map(|(job, entry)| (*job, entry.supervision.borrow().clone()));
+        states.filter(|(_, supervision)| *supervision != Supervision::None).collect()
+    }
+
+    /// Follows what is done about a job.
+    pub fn watch(&self, job: JobId) -> Option<watch::Receiver<Supervision>> {
+        self.0.lock().get(&job).map(|entry| entry.supervision.subscribe())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Readers take an immutable state without a lock; who changes it holds the [`DdlGuard`] from binding the statement to
 //! the end of it, so that a statement meets the catalog it was bound against. Temporary relations are the session's.
-//! In memory: nothing is kept over a restart.
+//! It is in memory; [`crate::durable`] keeps what makes it again after a restart.
 
 mod jobs;
 
@@ -15,7 +15,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Connector, ConnectorDescriptor};
 use millstream_sql::catalog::{CatalogSnapshot, Relation, SqlFunction};
 
-pub use jobs::{JobKind, JobRecord, JobRegistry};
+pub use jobs::{JobKind, JobRecord, JobRegistry, Supervision};
 
 /// Relations by their declared names.
 pub type Relations = BTreeMap<String, Arc<Relation>>;
@@ -78,6 +78,11 @@ impl Catalog {
         RelationId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Gives no id up to this one to a new relation.
+    pub fn reserve_ids(&self, last: RelationId) {
+        self.next_id.fetch_max(last.0.saturating_add(1), Ordering::Relaxed);
+    }
+
     /// The connector of that name.
     pub fn connector(&self, name: &str) -> Option<&Arc<dyn Connector>> {
         self.connectors.get(name)
@@ -99,6 +104,13 @@ impl Catalog {
             });
         }
         found
+    }
+
+    /// Removes a name that its relation does not have any more.
+    pub fn remove_name(&self, _guard: &DdlGuard<'_>, name: &str) {
+        self.change(|state| {
+            state.relations.remove(name);
+        });
     }
 
     /// Adds a function, in place of one of the same name.

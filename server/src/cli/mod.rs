@@ -35,6 +35,17 @@ enum Command {
     Bench(BenchArguments),
 }
 
+/// The stack of a thread that plans statements, which may be nested deeply. Memory is taken as it is used.
+const STACK_BYTES: usize = 32 << 20;
+
+/// What runs statements.
+///
+/// # Errors
+/// Where no threads can be made.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -43,7 +54,7 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     start_log(&config);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("could not start: {error}")),
     };

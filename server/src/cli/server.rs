@@ -7,7 +7,7 @@ use crate::session::Database;
 /// Serves until Ctrl-C or a request to terminate.
 pub(super) async fn run(config: Config) -> Result<(), String> {
     let (listen, http_listen) = (config.listen, config.http_listen);
-    let database = Database::start(config).map_err(|error| error.to_string())?;
+    let database = Database::open(config).await.map_err(|error| error.to_string())?;
     let pg = PgServer::bind(listen).await.map_err(|error| format!("could not listen on {listen}: {error}"))?;
     let address = pg.address().map_err(|error| error.to_string())?;
     let http =

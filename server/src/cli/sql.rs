@@ -42,7 +42,7 @@ enum Stopped {
 /// Runs all statements, then waits for the jobs that they started. `Ok(false)` where one failed.
 pub(super) async fn run(config: Config, arguments: SqlArguments) -> Result<bool, String> {
     let texts = texts(&arguments).map_err(|error| error.to_string())?;
-    let database = Database::start(config).map_err(|error| error.to_string())?;
+    let database = Database::open_where_named(config).await.map_err(|error| error.to_string())?;
     let mut runner =
         Runner { session: database.session(), progress: Progress::new(database.clone()), format: arguments.output };
     let work = async {

@@ -40,6 +40,11 @@ impl Config {
         values::standard()
     }
 
+    /// Whether somebody said where the server's own files are to be.
+    pub fn names_data_dir(&self) -> bool {
+        self.settings.iter().any(|setting| setting.name == "data-dir" && setting.origin != Origin::Default)
+    }
+
     /// Reads flags, environment and the configuration file.
     ///
     /// # Errors

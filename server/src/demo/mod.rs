@@ -44,7 +44,7 @@ const REPRINT: Duration = Duration::from_secs(1);
 /// Runs until Ctrl-C, or for as long as asked.
 pub(crate) async fn run(config: Config, arguments: DemoArguments) -> Result<bool, String> {
     let listen = config.listen;
-    let database = Database::start(config).map_err(|error| error.to_string())?;
+    let database = Database::open_where_named(config).await.map_err(|error| error.to_string())?;
     // Another server may hold the port: a demo takes any.
     let pg = match PgServer::bind(listen).await {
         Ok(server) => server,

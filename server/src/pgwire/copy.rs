@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 
-use bytes::Bytes;
+use bytes::BufMut;
 use futures::StreamExt;
 use millstream_sql::{SqlError, SqlState};
-use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
+use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage as Frontend};
 use tokio::sync::futures::Notified;
 
@@ -19,9 +19,6 @@ use crate::session::{Body, CopyIn, CopyOut, Notice, Session};
 /// or none.
 const COPY_BYTES_MAX: usize = 4 << 30;
 
-/// Bytes of one message to the client.
-const MESSAGE_BYTES: usize = 32 << 10;
-
 /// Sends all rows. Returns the command tag.
 pub(super) async fn send(wire: &mut Wire, copy: CopyOut, mut cancel: Pin<&mut Notified<'_>>) -> Result<String, Stop> {
     let CopyOut { mut rows, mut encoder } = copy;
@@ -31,20 +28,19 @@ pub(super) async fn send(wire: &mut Wire, copy: CopyOut, mut cancel: Pin<&mut No
     let mut buffer = Vec::new();
     let mut count = 0_u64;
     encoder.header(&rows.schema, &mut buffer);
+    feed(wire, &mut buffer);
     while let Some(batch) = interruptible(wire, cancel.as_mut(), rows.batches.next()).await? {
         let batch = batch?;
         for row in 0..batch.num_rows() {
             encoder.row(&batch, row, &mut buffer);
             count += 1;
-            if buffer.len() >= MESSAGE_BYTES {
-                feed(wire, &mut buffer)?;
-            }
+            // Clients take a message for a row.
+            feed(wire, &mut buffer);
             if wire.is_full() {
                 flush(wire, cancel.as_mut()).await?;
             }
         }
     }
-    feed(wire, &mut buffer)?;
     wire.feed(&PgWireBackendMessage::CopyDone(CopyDone::new()))?;
     if let Some(notice) = Notice::after(&rows.notes) {
         wire.feed(&notice_message(&notice))?;
@@ -52,12 +48,16 @@ pub(super) async fn send(wire: &mut Wire, copy: CopyOut, mut cancel: Pin<&mut No
     Ok(format!("COPY {count}"))
 }
 
-fn feed(wire: &mut Wire, buffer: &mut Vec<u8>) -> Result<(), Stop> {
-    if !buffer.is_empty() {
-        let data = Bytes::from(std::mem::take(buffer));
-        wire.feed(&PgWireBackendMessage::CopyData(CopyData::new(data)))?;
+/// Appends a message with what is in the buffer: a row, or the header.
+fn feed(wire: &mut Wire, buffer: &mut Vec<u8>) {
+    if buffer.is_empty() {
+        return;
     }
-    Ok(())
+    let out = wire.outgoing();
+    out.put_u8(b'd');
+    out.put_i32(i32::try_from(buffer.len() + 4).unwrap_or(i32::MAX));
+    out.put_slice(buffer);
+    buffer.clear();
 }
 
 /// Takes rows from the client and adds them. Returns the command tag.

@@ -5,8 +5,9 @@ use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::forget;
-use super::{Body, Outcome, Session};
+use super::{Body, Outcome, Session, Wording};
 use crate::catalog::DdlGuard;
+use crate::durable::format_catalog::CatalogRecord;
 
 impl Session {
     /// Puts the new form of a relation in the place of the old one.
@@ -20,14 +21,19 @@ impl Session {
         if let RelationKind::ConnectorTable(table) = &mut relation.kind {
             self.check_connector_table(table)?;
         }
-        if relation.name != *old {
-            if relation.temporary {
+        let temporary = relation.temporary;
+        // The record puts the new form in the place of the old one, whatever its name was.
+        let name = relation.name.clone();
+        // A new name changes nothing of what the relation was bound under.
+        let wording = Wording { text: "", lacks: None, settings_as_before: name != *old };
+        self.put(guard, relation, &wording, None)?;
+        if name != *old {
+            if temporary {
                 self.temporary.remove(old);
             } else {
-                self.database.catalog().remove_relation(guard, relation.id);
+                self.database.catalog().remove_name(guard, old);
             }
         }
-        self.put(guard, relation);
         Ok(Outcome::done(tag))
     }
 
@@ -40,7 +46,15 @@ impl Session {
         query: &BoundQuery,
     ) -> Result<Outcome, SqlError> {
         let (name, temporary) = (relation.name.clone(), relation.temporary);
-        let created = self.create_table(&guard, relation, exists)?;
+        let wording = Wording {
+            text: "",
+            lacks: Some((
+                "CREATE TABLE AS of a query that does not end starts no job that is kept over a restart",
+                "Use CREATE TABLE, then INSERT.",
+            )),
+            settings_as_before: false,
+        };
+        let created = self.create_table(&guard, relation, exists, &Wording::of("", &[]))?;
         if exists {
             return Ok(created);
         }
@@ -50,7 +64,7 @@ impl Session {
         };
         // Filling may take long: others may change the catalog meanwhile.
         drop(guard);
-        match self.insert(relation, query).await {
+        match self.insert(relation, query, &wording).await {
             Ok(Outcome { notices, body }) => {
                 let body = match body {
                     Body::Done(tag) => Body::Done(format!("SELECT {}", tag.rsplit(' ').next().unwrap_or("0"))),
@@ -61,6 +75,10 @@ impl Session {
             Err(error) => {
                 let catalog = std::sync::Arc::clone(self.database.catalog());
                 let guard = catalog.lock().await;
+                if !relation.temporary {
+                    self.database
+                        .write(|| CatalogRecord::Dropped { relations: vec![relation.id.0], functions: vec![] })?;
+                }
                 catalog.remove_relation(&guard, relation.id);
                 self.temporary.retain(|_, temporary| temporary.id != relation.id);
                 forget(&self.database, relation);

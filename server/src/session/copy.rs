@@ -12,7 +12,8 @@ use millstream_sql::bound::{BoundQuery, BoundStatement, StreamingOptions};
 use millstream_sql::catalog::{Column, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Body, Outcome, Rows, Session};
+use super::job::open_sink;
+use super::{Body, Outcome, Rows, Session, Wording};
 use crate::copy::{CopyEncoder, decode, read_file, typed, write_file};
 use crate::errors::{from_arrow, from_datafusion};
 
@@ -106,7 +107,9 @@ impl Session {
             return Err(SqlError::new(SqlState::INTERNAL_ERROR, "COPY made no statement"));
         };
         match self.bind(&statement).await.map_err(place)? {
-            BoundStatement::Insert { target, query } => copied(self.insert(&target, &query).await?),
+            BoundStatement::Insert { target, query } => {
+                copied(self.insert(&target, &query, &Wording::of(&text, &[])).await?)
+            }
             other => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("COPY became {other:?}"))),
         }
     }
@@ -121,8 +124,8 @@ impl Session {
         let query = rows_query(read)?;
         let outcome = match &copy.target.kind {
             RelationKind::InternalTable(table) => self.insert_internal(&copy.target, table, &query).await?,
-            RelationKind::ConnectorTable(table) => {
-                let sink = self.open_sink(table)?;
+            RelationKind::ConnectorTable(_) => {
+                let sink = open_sink(self.database.catalog(), &copy.target)?;
                 self.insert_batch(&copy.target, sink, &query).await?
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {

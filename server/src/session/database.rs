@@ -1,8 +1,9 @@
 //! [`Database`]: what all sessions share.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use millstream_engine::message::Delta;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::runtime::{Engine, EngineConfig, JobId, JobState};
@@ -14,10 +15,18 @@ use super::internal_table::TableGate;
 use crate::batch::{BatchRuntime, ReadNotes, Scans};
 use crate::catalog::{Catalog, JobKind, JobRegistry};
 use crate::config::Config;
+use crate::durable::DataDirectory;
+use crate::durable::catalog_log::CatalogLog;
+use crate::durable::format_catalog::{CatalogRecord, CatalogState};
+use crate::durable::table_log::{Apply, TableLogs, Visible};
 
 /// The engine, the catalog and the settings of the process. Cheap to clone; the engine stops with the last clone.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
+
+/// A database that may be gone.
+#[derive(Clone)]
+pub(super) struct WeakDatabase(Weak<Inner>);
 
 struct Inner {
     engine: Engine,
@@ -26,23 +35,31 @@ struct Inner {
     batch: BatchRuntime,
     config: Config,
     gates: Mutex<HashMap<RelationId, Arc<TableGate>>>,
+    /// `None`: everything is in memory.
+    durable: Option<Durable>,
+    /// Held while a job is started again.
+    restarting: tokio::sync::Mutex<()>,
+}
+
+/// What is kept over a restart.
+struct Durable {
+    catalog: Mutex<CatalogLog>,
+    tables: TableLogs,
+    /// Given back when the server ends, however it ends.
+    _directory: DataDirectory,
 }
 
 impl Database {
-    /// Starts an engine with all connectors.
+    /// Starts an engine with all connectors. Nothing is kept over a restart.
     ///
     /// # Errors
     /// Where the threads or the directory for spilling cannot be made.
     pub fn start(config: Config) -> Result<Self, SqlError> {
-        let engine = EngineConfig {
-            shards: config.shards,
-            epoch_interval_ms: config.epoch_interval_ms,
-            ..EngineConfig::default()
-        };
+        let engine = engine_config(&config);
         Self::start_with(config, engine, millstream_connectors::registry())
     }
 
-    /// Starts an engine with this configuration (a clock of a test) and these connectors.
+    /// Starts an engine with this configuration (a clock of a test) and these connectors. Nothing is kept over a restart.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -51,8 +68,39 @@ impl Database {
         engine: EngineConfig,
         connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     ) -> Result<Self, SqlError> {
+        Self::made(config, engine, connectors, false)
+    }
+
+    /// Starts an engine over [`Config::data_dir`]: all that was made there before is there again, and its jobs run.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; where another server holds the directory, or a file of it is damaged.
+    pub async fn open(config: Config) -> Result<Self, SqlError> {
+        let engine = engine_config(&config);
+        let database = Self::made(config, engine, millstream_connectors::registry(), true)?;
+        database.recover().await?;
+        Ok(database)
+    }
+
+    /// [`Self::open`] where somebody named a data directory, else [`Self::start`].
+    ///
+    /// # Errors
+    /// As those.
+    pub async fn open_where_named(config: Config) -> Result<Self, SqlError> {
+        if config.names_data_dir() { Self::open(config).await } else { Self::start(config) }
+    }
+
+    fn made(
+        config: Config,
+        engine: EngineConfig,
+        connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
+        durable: bool,
+    ) -> Result<Self, SqlError> {
+        // Before anything is started: the directory may be another server's.
+        let directory = durable.then(|| DataDirectory::take(&config.data_dir)).transpose()?;
         let batch = BatchRuntime::new(config.memory_limit_bytes, engine.shards.max(1))?;
         let engine = Engine::start(engine)?;
+        let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
         Ok(Self(Arc::new(Inner {
             engine,
             catalog: Arc::new(Catalog::new(connectors)),
@@ -60,6 +108,8 @@ impl Database {
             batch,
             config,
             gates: Mutex::default(),
+            durable,
+            restarting: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -93,6 +143,11 @@ impl Database {
         &self.0.batch
     }
 
+    /// Whether what is made is kept over a restart.
+    pub fn is_durable(&self) -> bool {
+        self.0.durable.is_some()
+    }
+
     /// The scans of one query: all views as they are now.
     pub fn scans(&self) -> Scans {
         Scans {
@@ -124,4 +179,75 @@ impl Database {
     pub(super) fn remove_gate(&self, table: RelationId) {
         self.0.gates.lock().remove(&table);
     }
+
+    /// Writes what happened to the catalog, where it is kept. When this returns it is on the disk. It waits for the disk on
+    /// the thread of the caller: between the record and what the caller does next nothing may be cancelled.
+    ///
+    /// # Errors
+    /// Where it cannot be written: then it must not happen.
+    pub(super) fn write(&self, record: impl FnOnce() -> CatalogRecord) -> Result<(), SqlError> {
+        match &self.0.durable {
+            Some(durable) => Ok(durable.catalog.lock().write(record())?),
+            None => Ok(()),
+        }
+    }
+
+    /// The catalog as it was kept.
+    pub(super) fn kept_catalog(&self) -> CatalogState {
+        self.0.durable.as_ref().map(|durable| durable.catalog.lock().state().clone()).unwrap_or_default()
+    }
+
+    /// The logs of internal tables, where they are kept.
+    pub(super) fn table_logs(&self) -> Option<&TableLogs> {
+        self.0.durable.as_ref().map(|durable| &durable.tables)
+    }
+
+    /// Changes an internal table: when this returns the change is visible and, unless the table is temporary, durable.
+    ///
+    /// # Errors
+    /// Where it cannot be written or the table takes no rows.
+    pub(super) async fn change_table(&self, table: RelationId, temporary: bool, delta: Delta) -> Result<(), SqlError> {
+        match self.table_logs().filter(|_| !temporary) {
+            Some(logs) => logs.change(table, delta).await,
+            None => Ok(self.0.engine.insert(table, delta).await?),
+        }
+    }
+
+    /// Held while a job is started again, so that two tries do not meet.
+    pub(super) async fn restarting(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.restarting.lock().await
+    }
+
+    /// The database for somebody who does not keep it alive.
+    pub(super) fn downgrade(&self) -> WeakDatabase {
+        WeakDatabase(Arc::downgrade(&self.0))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The tasks that follow jobs and the thread of the logs hold the engine as well: it must not live on with them.
+        self.engine.shutdown();
+    }
+}
+
+impl WeakDatabase {
+    /// The database, where it is still there.
+    pub(super) fn upgrade(&self) -> Option<Database> {
+        self.0.upgrade().map(Database)
+    }
+}
+
+impl Durable {
+    fn open(directory: DataDirectory, engine: &Engine) -> Result<Self, SqlError> {
+        let catalog = Mutex::new(CatalogLog::open(&directory)?);
+        let engine = engine.clone();
+        let apply: Apply = Box::new(move |table, delta| Ok(Box::pin(engine.begin_insert(table, delta)?) as Visible));
+        let tables = TableLogs::open(&directory, apply)?;
+        Ok(Self { catalog, tables, _directory: directory })
+    }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig { shards: config.shards, epoch_interval_ms: config.epoch_interval_ms, ..EngineConfig::default() }
 }

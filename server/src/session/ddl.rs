@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::{ChangelogMode, Dataflow, OperatorSpec, RelationId};
-use millstream_engine::runtime::JobState;
+use millstream_engine::runtime::{JobId, JobState};
 use millstream_sql::ast::ObjectKind;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind, SqlFunction};
-use millstream_sql::{SqlError, SqlState, Target};
+use millstream_sql::{SqlError, SqlState};
 
-use super::job::record;
-use super::{Database, Notice, Outcome, Session};
-use crate::catalog::{DdlGuard, JobKind};
+use super::job::JobPlan;
+use super::{Database, Notice, Outcome, Session, Wording};
+use crate::catalog::{DdlGuard, JobKind, JobRecord};
+use crate::durable::format_catalog::{CatalogRecord, FunctionEntry, RelationEntry, StoredSettings};
 
 impl Session {
     pub(super) fn create_table(
@@ -19,19 +20,23 @@ impl Session {
         guard: &DdlGuard<'_>,
         mut relation: Relation,
         exists: bool,
+        wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
         if exists {
             return Ok(Outcome::done("CREATE TABLE").with_notice(skipping(&relation.name)));
         }
         relation.id = self.database.catalog().next_id();
+        let mut undo = Undo { database: self.database.clone(), relation: None };
         match &mut relation.kind {
             RelationKind::ConnectorTable(table) => self.check_connector_table(table)?,
             RelationKind::InternalTable(table) => {
                 self.database.engine().create_table(relation.id, &relation.name, Arc::clone(&table.schema))?;
+                undo.relation = Some(relation.id);
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => (),
         }
-        self.put(guard, relation);
+        self.put(guard, relation, wording, None)?;
+        undo.forget();
         Ok(Outcome::done("CREATE TABLE"))
     }
 
@@ -52,6 +57,7 @@ impl Session {
         mut relation: Relation,
         exists: bool,
         replace: bool,
+        wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
         if exists && !replace {
             return Ok(Outcome::done("CREATE VIEW").with_notice(skipping(&relation.name)));
@@ -62,7 +68,7 @@ impl Session {
             Ok(old) if replace => old.id,
             _ => self.database.catalog().next_id(),
         };
-        self.put(guard, relation);
+        self.put(guard, relation, wording, None)?;
         Ok(Outcome::done("CREATE VIEW"))
     }
 
@@ -72,15 +78,15 @@ impl Session {
         mut relation: Relation,
         exists: bool,
         query: BoundQuery,
+        wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
         const TAG: &str = "CREATE MATERIALIZED VIEW";
         if exists {
             return Ok(Outcome::done(TAG).with_notice(skipping(&relation.name)));
         }
         relation.id = self.database.catalog().next_id();
-        let target = Target::View(relation.id, relation.name.clone());
-        let record = record(JobKind::View, &query, Some(&relation));
-        let (job, dataflow) = self.database.start_job(&relation.name, &query, target, record).await?;
+        let plan = JobPlan::of_view(&relation, query);
+        let (job, dataflow) = self.database.start_job(plan.clone()).await?;
         // From here on a failure must also take back the empty relation that the job made.
         let undo = Undo { database: self.database.clone(), relation: Some(relation.id) };
         if let Err(error) = self.database.engine().published(job.id()).await {
@@ -88,9 +94,9 @@ impl Session {
             return Err(error.into());
         }
         fill_view_properties(&mut relation.kind, &dataflow);
+        self.put(guard, relation, wording, Some(job.id()))?;
         undo.forget();
-        job.keep();
-        self.put(guard, relation);
+        self.database.supervise(job.keep(), plan, self.settings.restart_strategy());
         Ok(Outcome::done(TAG))
     }
 
@@ -99,12 +105,16 @@ impl Session {
         guard: &DdlGuard<'_>,
         function: SqlFunction,
         exists: bool,
+        wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
         let outcome = Outcome::done("CREATE FUNCTION");
         if exists {
             let message = format!("function \"{}\" already exists, skipping", function.name);
             return Ok(outcome.with_notice(Notice { state: SqlState::DUPLICATE_FUNCTION, ..Notice::info(message) }));
         }
+        let (statement, settings) = self.kept_text(wording)?;
+        let entry = FunctionEntry { name: function.name.to_lowercase(), statement, settings };
+        self.database.write(|| CatalogRecord::Function(entry))?;
         self.database.catalog().put_function(guard, Arc::new(function));
         Ok(outcome)
     }
@@ -122,6 +132,12 @@ impl Session {
         let doomed: Vec<Arc<Relation>> = relations.iter().filter_map(found).collect();
         for relation in &doomed {
             self.check_no_insert(relation)?;
+        }
+        let kept =
+            doomed.iter().filter(|relation| !relation.temporary).map(|relation| relation.id.0).collect::<Vec<_>>();
+        if !kept.is_empty() || !functions.is_empty() {
+            self.end_inserts(&doomed)?;
+            self.database.write(|| CatalogRecord::Dropped { relations: kept, functions: functions.to_vec() })?;
         }
         for relation in &doomed {
             self.database.catalog().remove_relation(guard, relation.id);
@@ -142,6 +158,15 @@ impl Session {
         Ok(outcome)
     }
 
+    /// Ends for good the jobs of `INSERT`s that failed and read or wrote what is dropped.
+    fn end_inserts(&self, doomed: &[Arc<Relation>]) -> Result<(), SqlError> {
+        let jobs = doomed.iter().flat_map(|relation| self.database.jobs().touching(relation.id));
+        for (job, _) in jobs.filter(|(_, kind)| *kind == JobKind::Insert) {
+            self.database.write(|| CatalogRecord::JobEnded { job: job.0 })?;
+        }
+        Ok(())
+    }
+
     /// Refuses to drop what a running `INSERT` reads or writes: nobody would see that it stopped.
     fn check_no_insert(&self, relation: &Relation) -> Result<(), SqlError> {
         for (job, kind) in self.database.jobs().touching(relation.id) {
@@ -156,13 +181,44 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn put(&mut self, guard: &DdlGuard<'_>, relation: Relation) {
+    /// Adds a relation that everything has been made ready for, or puts it in the place of an older form: durably, where it is
+    /// kept.
+    pub(super) fn put(
+        &mut self,
+        guard: &DdlGuard<'_>,
+        relation: Relation,
+        wording: &Wording<'_>,
+        job: Option<JobId>,
+    ) -> Result<(), SqlError> {
         let relation = Arc::new(relation);
         if relation.temporary {
             self.temporary.insert(relation.name.clone(), relation);
-        } else {
-            self.database.catalog().put_relation(guard, relation);
+            return Ok(());
         }
+        let (_, mut settings) = self.kept_text(wording)?;
+        if wording.settings_as_before {
+            let kept = self.database.kept_catalog().relations;
+            settings =
+                kept.into_iter().find(|entry| entry.id == relation.id.0).map_or(settings, |entry| entry.settings);
+        }
+        let (id, statement, job) = (relation.id.0, relation.definition.clone(), job.map(|job| job.0));
+        self.database
+            .write(|| CatalogRecord::Relation(RelationEntry { id, statement, settings, job, stopped: false }))?;
+        self.database.catalog().put_relation(guard, relation);
+        Ok(())
+    }
+
+    /// What is kept of a statement: its text and the settings that it depends on.
+    pub(super) fn kept_text(&self, wording: &Wording<'_>) -> Result<(String, StoredSettings), SqlError> {
+        if let Some((lacks, hint)) = wording.lacks.filter(|_| self.database.is_durable()) {
+            return Err(SqlError::unsupported(lacks).with_hint(hint));
+        }
+        Ok((wording.text.to_owned(), self.settings.kept()))
+    }
+
+    /// Whether a job ends with this session because of what it reads or writes.
+    pub(super) fn touches_temporary(&self, record: &JobRecord) -> bool {
+        self.temporary.values().any(|relation| record.touches.contains(&relation.id))
     }
 }
 
@@ -179,6 +235,9 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
                 tracing::warn!(relation = %relation.name, %error, "could not drop the rows of a relation");
             }
             database.remove_gate(relation.id);
+            if let Some(logs) = database.table_logs() {
+                logs.forget(relation.id);
+            }
         }
         RelationKind::ConnectorTable(_) | RelationKind::View { .. } => (),
     }
@@ -206,7 +265,7 @@ impl Drop for Undo {
 }
 
 /// Key, event time and changelog mode of a view are those of the edge that ends in it.
-fn fill_view_properties(kind: &mut RelationKind, dataflow: &Dataflow) {
+pub(super) fn fill_view_properties(kind: &mut RelationKind, dataflow: &Dataflow) {
     let last = dataflow.nodes.iter().rev().find(|node| matches!(node.spec, OperatorSpec::Materialize(_)));
     if let (RelationKind::MaterializedView { stream_key, append_only, time_column, .. }, Some(node)) = (kind, last) {
         stream_key.clone_from(&node.edge.stream_key);

@@ -7,7 +7,7 @@ use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, Target, batch_plan, explain_dataflow, lower};
 
-use super::job::CatalogOpener;
+use super::job::{CatalogOpener, open_sink};
 use super::outcome::text_schema;
 use super::query::{Choice, DATABASE_AND_SCHEMA};
 use super::streaming::dataflow_part;
@@ -87,8 +87,8 @@ impl Session {
     /// How an `INSERT` runs. An internal table is no target of a dataflow.
     fn explain_insert(&self, target: &Relation) -> Result<(Choice, Option<Target>), SqlError> {
         match &target.kind {
-            RelationKind::ConnectorTable(table) => {
-                let to = Target::Sink(target.name.clone(), self.open_sink(table)?);
+            RelationKind::ConnectorTable(_) => {
+                let to = Target::Sink(target.name.clone(), open_sink(self.database.catalog(), target)?);
                 if self.settings.mode() == RuntimeMode::Batch {
                     return Ok((Choice { streaming: false, reason: "execution.runtime-mode is batch" }, Some(to)));
                 }

@@ -5,25 +5,31 @@ use std::sync::Arc;
 use futures::StreamExt;
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::ports::{Boundedness, Sink, SinkContext, WakeHandle};
+use millstream_engine::runtime::JobId;
 use millstream_sql::bound::BoundQuery;
-use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
-use millstream_sql::{SqlError, SqlState, Target};
+use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::{SqlError, SqlState};
 
-use super::job::record;
-use super::{Notice, Outcome, RuntimeMode, Session};
+use super::job::{JobGuard, JobPlan, open_sink};
+use super::{Notice, Outcome, RuntimeMode, Session, Wording};
 use crate::batch::ReadNotes;
-use crate::catalog::JobKind;
+use crate::durable::format_catalog::{CatalogRecord, JobEntry};
 
 impl Session {
-    pub(super) async fn insert(&mut self, target: &Relation, query: &BoundQuery) -> Result<Outcome, SqlError> {
+    pub(super) async fn insert(
+        &mut self,
+        target: &Relation,
+        query: &BoundQuery,
+        wording: &Wording<'_>,
+    ) -> Result<Outcome, SqlError> {
         match &target.kind {
             RelationKind::InternalTable(table) => self.insert_internal(target, table, query).await,
-            RelationKind::ConnectorTable(table) => {
-                let sink = self.open_sink(table)?;
+            RelationKind::ConnectorTable(_) => {
                 if self.settings.mode() == RuntimeMode::Batch {
+                    let sink = open_sink(self.database.catalog(), target)?;
                     return self.insert_batch(target, sink, query).await;
                 }
-                self.insert_job(target, sink, query).await
+                self.insert_job(target, query, wording).await
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
                 let message = format!("cannot insert into view \"{}\"", target.name);
@@ -32,26 +38,15 @@ impl Session {
         }
     }
 
-    /// The table, opened for writing.
-    pub(super) fn open_sink(&self, table: &ConnectorTable) -> Result<Arc<dyn Sink>, SqlError> {
-        let Some(connector) = self.database.catalog().connector(&table.connector) else {
-            let message = format!("connector \"{}\" does not exist", table.connector);
-            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
-        };
-        Ok(connector.sink(&table.spec)?)
-    }
-
     /// Runs the query as a dataflow: to its end where it has one, else from now on.
     async fn insert_job(
         &self,
         target: &Relation,
-        sink: Arc<dyn Sink>,
         query: &BoundQuery,
+        wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
-        let record = record(JobKind::Insert, query, Some(target));
-        let name = format!("insert into {}", target.name);
-        let to = Target::Sink(target.name.clone(), sink);
-        let (job, dataflow) = self.database.start_job(&name, query, to, record).await?;
+        let plan = JobPlan::of_insert(target, query.clone());
+        let (job, dataflow) = self.database.start_job(plan.clone()).await?;
         drop(dataflow);
         match query.boundedness {
             Boundedness::Bounded => {
@@ -67,10 +62,29 @@ impl Session {
                 Ok(outcome)
             }
             Boundedness::Unbounded | Boundedness::Endless => {
-                let job = job.keep();
+                let job = self.keep_job(job, plan, wording).await?;
                 Ok(Outcome::done("INSERT 0 0").with_notice(Notice::info(format!("job {job} started"))))
             }
         }
+    }
+
+    /// Lets a job run on, now and after a restart.
+    pub(super) async fn keep_job(
+        &self,
+        job: JobGuard,
+        plan: JobPlan,
+        wording: &Wording<'_>,
+    ) -> Result<JobId, SqlError> {
+        if !self.touches_temporary(&plan.record) {
+            // What the job reads and writes must not be dropped before it is known that it does.
+            let _guard = self.database.catalog().lock().await;
+            let (statement, settings) = self.kept_text(wording)?;
+            let entry = JobEntry { id: job.id().0, statement, settings };
+            self.database.write(|| CatalogRecord::Job(entry))?;
+        }
+        let job = job.keep();
+        self.database.supervise(job, plan, self.settings.restart_strategy());
+        Ok(job)
     }
 
     /// Computes the rows in batch and hands them to one writer.

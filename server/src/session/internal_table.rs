@@ -24,6 +24,9 @@ use crate::errors::from_arrow;
 /// Held while rows are checked against the keys of a table and inserted. The keys are read from the table once.
 pub(super) type TableGate = tokio::sync::Mutex<Option<Keys>>;
 
+/// A gate that is held by whoever has this.
+type HeldGate = tokio::sync::OwnedMutexGuard<Option<Keys>>;
+
 /// The unique columns of all rows of a table, encoded.
 pub(super) type Keys = HashSet<Box<[u8]>>;
 
@@ -45,18 +48,28 @@ impl Session {
         let rows = rows.iter().map(|batch| conform(batch, &table.schema)).collect::<Result<Vec<_>, _>>()?;
         let batch = concat_batches(&table.schema, &rows).map_err(from_arrow)?;
         if table.primary_key.is_empty() {
-            self.database.engine().insert(target.id, Delta::append(batch)).await?;
+            self.database.change_table(target.id, target.temporary, Delta::append(batch)).await?;
             return Ok(Outcome::done(format!("INSERT 0 {count}")));
         }
-        let gate = self.database.gate(target.id);
-        let mut keys = gate.lock().await;
+        let mut keys = self.database.gate(target.id).lock_owned().await;
         let new = self.check_unique(target, table, &batch, &mut keys)?;
-        // From here to the end the keys are unknown: whoever comes next reads them again, also where this is dropped.
-        let mut known = keys.take().unwrap_or_default();
-        self.database.engine().insert(target.id, Delta::append(batch)).await?;
-        known.extend(new);
-        *keys = Some(known);
+        self.apply(target, keys, Delta::append(batch), new).await?;
         Ok(Outcome::done(format!("INSERT 0 {count}")))
+    }
+
+    /// Changes a table whose gate is held, and notes the keys that are new. The change goes on to its end where this is
+    /// dropped, and holds the gate until then: who comes next must see it.
+    async fn apply(&self, target: &Relation, mut keys: HeldGate, delta: Delta, new: Keys) -> Result<(), SqlError> {
+        let (database, table, temporary) = (self.database.clone(), target.id, target.temporary);
+        let change = tokio::spawn(async move {
+            // Where the change fails, the keys are unknown: whoever comes next reads them again.
+            let mut known = keys.take().unwrap_or_default();
+            database.change_table(table, temporary, delta).await?;
+            known.extend(new);
+            *keys = Some(known);
+            Ok(())
+        });
+        change.await.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))?
     }
 
     /// The rows of a query that ends.
@@ -81,8 +94,7 @@ impl Session {
                 format!("\"{}\" is no internal table", target.name),
             ));
         };
-        let gate = self.database.gate(target.id);
-        let mut keys = gate.lock().await;
+        let mut keys = self.database.gate(target.id).lock_owned().await;
         let rows = self.all_rows(target, query).await?;
         let width = table.schema.fields().len();
         let half = |from: usize| -> Result<RecordBatch, SqlError> {
@@ -130,11 +142,8 @@ impl Session {
             let added = self.check_unique(target, table, &new, &mut known)?;
             let changed = concat_batches(&table.schema, [&old, &new]).map_err(from_arrow)?;
             let gone = BooleanBuffer::collect_bool(changed.num_rows(), |row| row < old.num_rows());
-            self.database.engine().insert(target.id, Delta::signed(changed, gone)).await?;
-            *keys = known.map(|mut known| {
-                known.extend(added);
-                known
-            });
+            *keys = known;
+            self.apply(target, keys, Delta::signed(changed, gone), added).await?;
         }
         Ok(Outcome::done(format!("{word} {count}")))
     }

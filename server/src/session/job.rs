@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use millstream_engine::plan::Dataflow;
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Source};
+use millstream_engine::plan::{Dataflow, RelationId};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source};
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
@@ -111,49 +111,109 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
     }
 }
 
+/// What a job computes and where it goes: enough to start it, and to start it again.
+#[derive(Debug, Clone)]
+pub(super) struct JobPlan {
+    /// For people: the view's name, `insert into t`.
+    pub(super) name: String,
+    /// More than one are a statement set.
+    pub(super) queries: Vec<(BoundQuery, Output)>,
+    pub(super) record: JobRecord,
+}
+
+/// Where the rows of a query go.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    /// Into a view.
+    View(RelationId, String),
+    /// Into a connector table, which is opened for writing at each start.
+    Table(Arc<Relation>),
+    /// To whoever started the job.
+    Collected(Arc<dyn Sink>),
+}
+
+impl JobPlan {
+    /// The job of a materialised view.
+    pub(super) fn of_view(relation: &Relation, query: BoundQuery) -> Self {
+        let mut record = record(JobKind::View, &query, Some(relation));
+        record.makes = Some(relation.id);
+        let output = Output::View(relation.id, relation.name.clone());
+        Self { name: relation.name.clone(), queries: vec![(query, output)], record }
+    }
+
+    /// The job of an `INSERT` into a connector table.
+    pub(super) fn of_insert(target: &Relation, query: BoundQuery) -> Self {
+        let record = record(JobKind::Insert, &query, Some(target));
+        let output = Output::Table(Arc::new(target.clone()));
+        Self { name: format!("insert into {}", target.name), queries: vec![(query, output)], record }
+    }
+
+    /// The job of a statement set.
+    pub(super) fn of_set(inserts: Vec<(Arc<Relation>, BoundQuery)>) -> Self {
+        let mut touches = Vec::new();
+        for (target, query) in &inserts {
+            touches.extend(query.depends_on.iter().copied().chain([target.id]));
+        }
+        let queries = inserts.into_iter().map(|(target, query)| (query, Output::Table(target))).collect();
+        let record = JobRecord { kind: JobKind::Insert, touches, makes: None };
+        Self { name: "statement set".to_owned(), queries, record }
+    }
+
+    /// A job whose rows somebody waits for.
+    pub(super) fn collected(kind: JobKind, name: &str, query: &BoundQuery, sink: Arc<dyn Sink>) -> Self {
+        let record = record(kind, query, None);
+        Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record }
+    }
+
+    /// The dataflow, its tables opened.
+    fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
+        let targets = self.queries.iter().map(|(query, output)| {
+            let target = match output {
+                Output::View(relation, name) => Target::View(*relation, name.clone()),
+                Output::Table(relation) => Target::Sink(relation.name.clone(), open_sink(catalog, relation)?),
+                Output::Collected(sink) => Target::Sink("the client".to_owned(), Arc::clone(sink)),
+            };
+            Ok((query, target))
+        });
+        lower_set(targets.collect::<Result<_, SqlError>>()?, &CatalogOpener(catalog))
+    }
+}
+
+/// A connector table, opened for writing.
+pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
+    let opener = CatalogOpener(catalog);
+    let (connector, table) = opener.connector(relation)?;
+    Ok(connector.sink(&table.spec)?)
+}
+
 impl Database {
-    /// Lowers a query to `target` and runs it. Returns the job and its dataflow.
+    /// Runs a job. Returns it and its dataflow.
     ///
     /// # Errors
     /// Where it cannot be lowered, or a source cannot be read.
-    pub(super) async fn start_job(
-        &self,
-        name: &str,
-        query: &BoundQuery,
-        target: Target,
-        record: JobRecord,
-    ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-        let queries = vec![(query.clone(), target)];
-        let (database, name) = (self.clone(), name.to_owned());
-        blocking(move || database.run_set(name, queries, record)).await
+    pub(super) async fn start_job(&self, plan: JobPlan) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+        let database = self.clone();
+        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            let job = database.engine().submit(JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            database.jobs().add(job, plan.record);
+            Ok((JobGuard { database, job, kept: false }, dataflow))
+        };
+        blocking(start).await
     }
 
-    /// Lowers the queries of a statement set to one dataflow and runs it.
+    /// Runs a job under a number that it has had, in this process or before.
     ///
     /// # Errors
     /// As [`Self::start_job`].
-    pub(super) async fn start_set(
-        &self,
-        name: &str,
-        queries: Vec<(BoundQuery, Target)>,
-        record: JobRecord,
-    ) -> Result<JobGuard, SqlError> {
-        let (database, name) = (self.clone(), name.to_owned());
-        blocking(move || database.run_set(name, queries, record)).await.map(|(job, _)| job)
-    }
-
-    fn run_set(
-        self,
-        name: String,
-        queries: Vec<(BoundQuery, Target)>,
-        record: JobRecord,
-    ) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-        let (queries, targets): (Vec<_>, Vec<_>) = queries.into_iter().unzip();
-        let dataflow = lower_set(queries.iter().zip(targets).collect(), &CatalogOpener(self.catalog()))?;
-        let dataflow = Arc::new(dataflow);
-        let job = self.engine().submit(JobRequest { name, dataflow: Arc::clone(&dataflow) })?;
-        self.jobs().add(job, record);
-        Ok((JobGuard { database: self, job, kept: false }, dataflow))
+    pub(super) async fn start_job_as(&self, job: JobId, plan: &JobPlan) -> Result<Arc<Dataflow>, SqlError> {
+        let (database, plan) = (self.clone(), plan.clone());
+        let start = move || -> Result<Arc<Dataflow>, SqlError> {
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            database.engine().submit_as(job, JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            Ok(dataflow)
+        };
+        blocking(start).await
     }
 }
 
@@ -167,8 +227,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A record of a job that reads what a query reads and writes `writes`.
-pub(super) fn record(kind: JobKind, query: &BoundQuery, writes: Option<&Relation>) -> JobRecord {
+fn record(kind: JobKind, query: &BoundQuery, writes: Option<&Relation>) -> JobRecord {
     let mut touches = query.depends_on.clone();
     touches.extend(writes.map(|relation| relation.id));
-    JobRecord { kind, touches }
+    JobRecord { kind, touches, makes: None }
 }

@@ -14,14 +14,18 @@ mod functions;
 mod insert;
 mod internal_table;
 mod job;
+mod job_list;
 mod outcome;
 mod parameters;
 mod query;
+mod recovery;
+mod restart;
 mod settings;
 mod show;
 mod statement_set;
 mod streaming;
 mod subscribe;
+mod supervise;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +37,7 @@ use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{SqlError, SqlState};
 
 use crate::catalog::Relations;
+use crate::durable::format_catalog::CatalogRecord;
 use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
@@ -42,6 +47,26 @@ pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
 pub(crate) use show::jobs_batch;
+
+/// How a statement was written, for those that are kept.
+struct Wording<'a> {
+    text: &'a str,
+    /// Why the text does not say all, and what to do instead.
+    lacks: Option<(&'static str, &'static str)>,
+    /// The settings that were kept with the older form of the relation are kept on.
+    settings_as_before: bool,
+}
+
+impl<'a> Wording<'a> {
+    /// The text of a statement with these parameters.
+    fn of(text: &'a str, parameters: &[ScalarValue]) -> Self {
+        let lacks = (!parameters.is_empty()).then_some((
+            "a statement that is kept over a restart cannot have parameters",
+            "Write the values into its text.",
+        ));
+        Self { text, lacks, settings_as_before: false }
+    }
+}
 
 /// One client's state: settings and temporary relations. Dropping it drops the temporary relations.
 pub struct Session {
@@ -132,11 +157,12 @@ impl Session {
             return self.change_catalog(statement, parameters).await;
         }
         let bound = self.bind(statement).await?;
+        let wording = Wording::of(&statement.text, parameters);
         match parameters::fill(bound, parameters)? {
             BoundStatement::Query(query) => self.query(&query).await,
             BoundStatement::Subscribe(query) => self.subscribe(&query).await,
-            BoundStatement::Insert { target, query } => self.insert(&target, &query).await,
-            BoundStatement::StatementSet(inserts) => self.statement_set(inserts).await,
+            BoundStatement::Insert { target, query } => self.insert(&target, &query, &wording).await,
+            BoundStatement::StatementSet(inserts) => self.statement_set(inserts, &wording).await,
             BoundStatement::Change { target, query, kind } => self.change(&target, &query, kind).await,
             BoundStatement::CopyTo { query, end, options } => self.copy_to(&query, &end, options).await,
             BoundStatement::CopyFrom { target, stored, given, end, position, options } => {
@@ -152,7 +178,7 @@ impl Session {
                 self.settings.reset(name.as_deref())?;
                 Ok(Outcome::done("RESET"))
             }
-            BoundStatement::CancelJob(id) => self.cancel_job(id),
+            BoundStatement::CancelJob(id) => self.cancel_job(id).await,
             BoundStatement::Flush => {
                 self.database.engine().flush().await?;
                 Ok(Outcome::done("FLUSH"))
@@ -181,20 +207,23 @@ impl Session {
         let catalog = Arc::clone(self.database.catalog());
         let guard = catalog.lock().await;
         let bound = self.bind(statement).await?;
+        let wording = Wording::of(&statement.text, parameters);
         match parameters::fill(bound, parameters)? {
-            BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists),
+            BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists, &wording),
             BoundStatement::CreateTableAs { relation, exists, query } => {
                 self.create_table_as(guard, relation, exists, &query).await
             }
             BoundStatement::Alter { old, relation, tag } => self.alter(&guard, &old, relation, tag),
             BoundStatement::Acknowledge(tag) => Ok(Outcome::done(tag)),
             BoundStatement::CreateView { relation, exists, replace } => {
-                self.create_view(&guard, relation, exists, replace)
+                self.create_view(&guard, relation, exists, replace, &wording)
             }
             BoundStatement::CreateMaterializedView { relation, exists, query } => {
-                self.create_materialized_view(&guard, relation, exists, query).await
+                self.create_materialized_view(&guard, relation, exists, query, &wording).await
             }
-            BoundStatement::CreateFunction { function, exists } => self.create_function(&guard, function, exists),
+            BoundStatement::CreateFunction { function, exists } => {
+                self.create_function(&guard, function, exists, &wording)
+            }
             BoundStatement::Drop { relations, functions, kind, notices } => {
                 self.drop_objects(&guard, &relations, &functions, kind, notices)
             }
@@ -210,14 +239,19 @@ impl Session {
         Ok(Outcome::done("SET"))
     }
 
-    fn cancel_job(&self, id: u64) -> Result<Outcome, SqlError> {
+    async fn cancel_job(&self, id: u64) -> Result<Outcome, SqlError> {
         let job = millstream_engine::runtime::JobId(id);
-        if self.database.engine().job(job).is_none() {
+        let _guard = self.database.catalog().lock().await;
+        let runs = self.database.engine().job(job).is_some();
+        if !runs && self.database.jobs().kind(job).is_none() {
             let error = SqlError::new(SqlState::UNDEFINED_OBJECT, format!("job {id} does not exist"));
             return Err(error.with_hint("SHOW JOBS lists the jobs."));
         }
-        self.database.engine().cancel(job)?;
+        self.database.write(|| CatalogRecord::JobEnded { job: id })?;
         self.database.jobs().ended(job);
+        if runs {
+            self.database.engine().cancel(job)?;
+        }
         Ok(Outcome::done("CANCEL JOB"))
     }
 

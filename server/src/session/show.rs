@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Database, Outcome, Rows, Session, functions};
-use crate::catalog::JobKind;
+use super::{Database, Outcome, Rows, Session, functions, job_list};
 use crate::errors::from_arrow;
 
 /// Word of the command tag.
@@ -21,7 +20,7 @@ impl Session {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
             Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
-            Show::Jobs => jobs(&self.database),
+            Show::Jobs => self.database.job_list(),
             Show::Watermarks => self.watermarks(),
             Show::Connectors => self.connectors(),
             Show::Formats => vec![texts(millstream_connectors::formats().map(str::to_owned))],
@@ -109,32 +108,7 @@ impl Session {
 /// # Errors
 /// Where Arrow cannot make the batch.
 pub(crate) fn jobs_batch(database: &Database) -> Result<RecordBatch, SqlError> {
-    RecordBatch::try_new(schema(&Show::Jobs), jobs(database)).map_err(from_arrow)
-}
-
-fn jobs(database: &Database) -> Vec<ArrayRef> {
-    let jobs = database.engine().jobs();
-    let kind = |job| match database.jobs().kind(job) {
-        Some(JobKind::View) => Some("MATERIALIZED VIEW"),
-        Some(JobKind::Insert) => Some("INSERT"),
-        Some(JobKind::Subscribe) => Some("SUBSCRIBE"),
-        Some(JobKind::Query) => Some("SELECT"),
-        None => None,
-    };
-    vec![
-        numbers(jobs.iter().map(|job| job.id.0)),
-        texts(jobs.iter().map(|job| job.name.clone())),
-        Arc::new(jobs.iter().map(|job| kind(job.id)).collect::<StringArray>()),
-        texts(jobs.iter().map(|job| job.state.to_string())),
-        moments(jobs.iter().map(|job| Some(job.started.0))),
-        numbers(jobs.iter().map(|job| job.metrics.rows_in)),
-        numbers(jobs.iter().map(|job| job.metrics.rows_out)),
-        numbers(jobs.iter().map(|job| job.metrics.late_rows)),
-        numbers(jobs.iter().map(|job| job.metrics.bad_rows)),
-        numbers(jobs.iter().map(|job| job.metrics.evicted_keys)),
-        texts(jobs.iter().map(|job| job.metrics.watermark.to_string())),
-        Arc::new(jobs.iter().map(|job| job.error.clone()).collect::<StringArray>()),
-    ]
+    RecordBatch::try_new(job_list::schema(), database.job_list()).map_err(from_arrow)
 }
 
 /// The columns of a `SHOW`.
@@ -142,20 +116,7 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
     let fields = match what {
         Show::Tables => vec![text("name"), text("kind")],
         Show::Views | Show::MaterializedViews => vec![text("name")],
-        Show::Jobs => vec![
-            number("id"),
-            text("name"),
-            text("kind"),
-            text("state"),
-            Field::new("started", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
-            number("rows_in"),
-            number("rows_out"),
-            number("late_rows"),
-            number("bad_rows"),
-            number("evicted_keys"),
-            text("watermark"),
-            text("error"),
-        ],
+        Show::Jobs => return job_list::schema(),
         Show::Watermarks => {
             vec![number("job"), text("table"), text("split"), text("watermark"), flag("idle"), number("rows")]
         }
@@ -288,7 +249,7 @@ pub(super) fn text(name: &str) -> Field {
     Field::new(name, DataType::Utf8, true)
 }
 
-fn number(name: &str) -> Field {
+pub(super) fn number(name: &str) -> Field {
     Field::new(name, DataType::Int64, true)
 }
 
@@ -300,10 +261,14 @@ pub(super) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(values.into_iter().map(Some).collect::<StringArray>())
 }
 
-fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+pub(super) fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
 }
 
-fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+pub(super) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect::<Int64Array>())
+}
+
+pub(super) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }

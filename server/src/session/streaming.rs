@@ -12,10 +12,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::Column;
 use millstream_engine::message::Delta;
 use millstream_engine::runtime::CollectSink;
+use millstream_sql::SqlError;
 use millstream_sql::bound::BoundQuery;
-use millstream_sql::{SqlError, Target};
 
-use super::job::record;
+use super::job::JobPlan;
 use super::query::DATABASE_AND_SCHEMA;
 use super::{Outcome, Rows, Session};
 use crate::batch::{ReadNotes, conform, fold_deltas};
@@ -45,9 +45,8 @@ impl Session {
     /// Runs a query as a dataflow over input that ends, and folds what it gave.
     async fn run_to_end(&self, query: &BoundQuery) -> Result<Vec<RecordBatch>, SqlError> {
         let (sink, mut receiver) = CollectSink::channel(EPOCHS_AHEAD);
-        let target = Target::Sink("the client".to_owned(), sink);
-        let record = record(JobKind::Query, query, None);
-        let (job, dataflow) = self.database.start_job("select", query, target, record).await?;
+        let plan = JobPlan::collected(JobKind::Query, "select", query, sink);
+        let (job, dataflow) = self.database.start_job(plan).await?;
         // The sink's sender lives in the dataflow; the receiver ends when the engine has dropped it as well.
         drop(dataflow);
         let mut deltas: Vec<Delta> = Vec::new();

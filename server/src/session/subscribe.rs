@@ -7,10 +7,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::runtime::{CollectSink, Collected};
+use millstream_sql::SqlError;
 use millstream_sql::bound::BoundQuery;
-use millstream_sql::{SqlError, Target};
 
-use super::job::{JobGuard, record};
+use super::job::{JobGuard, JobPlan};
 use super::{Body, Outcome, Rows, Session};
 use crate::batch::{ReadNotes, conform};
 use crate::catalog::JobKind;
@@ -29,9 +29,8 @@ pub(super) fn schema(query: &SchemaRef) -> SchemaRef {
 impl Session {
     pub(super) async fn subscribe(&self, query: &BoundQuery) -> Result<Outcome, SqlError> {
         let (sink, receiver) = CollectSink::channel(EPOCHS_AHEAD);
-        let target = Target::Sink("the client".to_owned(), sink);
-        let record = record(JobKind::Subscribe, query, None);
-        let (job, dataflow) = self.database.start_job("subscribe", query, target, record).await?;
+        let plan = JobPlan::collected(JobKind::Subscribe, "subscribe", query, sink);
+        let (job, dataflow) = self.database.start_job(plan).await?;
         // The sink's sender lives in the dataflow; the receiver ends when the engine has dropped it as well.
         drop(dataflow);
         let schema = schema(&query.schema);

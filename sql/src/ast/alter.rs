@@ -70,9 +70,9 @@ pub enum AlterAction {
         /// It is there already.
         modify: bool,
         /// The column.
-        column: Option<ColumnDef>,
+        column: Option<Box<ColumnDef>>,
         /// The watermark.
-        watermark: Option<Watermark>,
+        watermark: Option<Box<Watermark>>,
         /// The primary key; empty where nothing is said of it.
         primary_key: Vec<sp::Ident>,
         /// Where the column goes.

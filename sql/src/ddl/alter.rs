@@ -104,7 +104,7 @@ impl Binder<'_> {
     /// The rows of an internal table are kept as they are: only its name can change.
     fn check_action(&self, old: &Relation, alter: &AlterTable, action: &AlterAction) -> Result<()> {
         if matches!(old.kind, RelationKind::InternalTable(_)) && !matches!(action, AlterAction::Rename(_)) {
-            let error = SqlError::unsupported("of an internal table ALTER TABLE changes the name only");
+            let error = SqlError::unsupported("ALTER TABLE can only rename an internal table");
             let hint = "create a table with the columns that are wanted and fill it with INSERT INTO … SELECT";
             return Err(self.at(error.with_hint(hint), span(&alter.name)));
         }
@@ -135,7 +135,7 @@ impl Binder<'_> {
                 }
                 if let Some(watermark) = watermark {
                     self.present("a watermark", *modify, table.watermark.is_some())?;
-                    table.watermark = Some(watermark.clone());
+                    table.watermark = Some(watermark.as_ref().clone());
                 }
                 if !primary_key.is_empty() {
                     self.present("a primary key", *modify, !table.primary_key.is_empty())?;

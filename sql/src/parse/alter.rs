@@ -94,7 +94,13 @@ fn placed(cursor: &mut Cursor<'_>, modify: bool) -> Result<AlterAction> {
         ColumnPlace::Same
     };
     let CreateTable { mut columns, watermark, primary_key, .. } = table;
-    Ok(AlterAction::Put { modify, column: columns.pop(), watermark, primary_key, place })
+    Ok(AlterAction::Put {
+        modify,
+        column: columns.pop().map(Box::new),
+        watermark: watermark.map(Box::new),
+        primary_key,
+        place,
+    })
 }
 
 /// `DROP column`, `DROP (a, b)`, `DROP COLUMN a`, `DROP PRIMARY KEY`, `DROP CONSTRAINT c`, `DROP WATERMARK`

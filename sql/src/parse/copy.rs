@@ -22,10 +22,8 @@ pub(super) fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
         CopyWhat::Table(name, if listed { cursor.list(Cursor::ident)? } else { Vec::new() })
     };
     let to = cursor.accept(&["TO"]);
-    if !to {
-        if matches!(what, CopyWhat::Query(_)) || !cursor.accept(&["FROM"]) {
-            return cursor.unexpected(if matches!(what, CopyWhat::Query(_)) { "TO" } else { "FROM or TO" });
-        }
+    if !to && (matches!(what, CopyWhat::Query(_)) || !cursor.accept(&["FROM"])) {
+        return cursor.unexpected(if matches!(what, CopyWhat::Query(_)) { "TO" } else { "FROM or TO" });
     }
     if cursor.ahead(&["PROGRAM"]) {
         return cursor.refused(SqlError::unsupported("COPY with a program is not supported"));

@@ -52,7 +52,7 @@ fn in_set(open: &[TokenWithSpan]) -> bool {
     begins
         && words.next().is_some_and(|word| spells(word, "STATEMENT"))
         && words.next().is_some_and(|word| spells(word, "SET"))
-        && !words.last().is_some_and(|word| spells(word, "END"))
+        && !words.next_back().is_some_and(|word| spells(word, "END"))
 }
 
 /// The statement that some tokens make; `None` where there are none.

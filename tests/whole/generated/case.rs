@@ -194,7 +194,7 @@ pub(crate) async fn rows(session: &mut Session, sql: &str) -> Result<Vec<String>
                 Some("") => "(empty)".to_owned(),
                 Some(text) => text.to_owned(),
             };
-            let cells = batch.columns().iter().map(|column| cell(text_value(column, row, style).map(Into::into)));
+            let cells = batch.columns().iter().map(|column| cell(text_value(column, row, style)));
             lines.push(cells.collect::<Vec<_>>().join("|"));
         }
     }

@@ -56,7 +56,7 @@ async fn reports(seed: u64, worlds: u64) -> Vec<(u64, Report)> {
 
 #[test]
 fn views_of_generated_queries_equal_the_batch() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let seed = from_environment("MILLSTREAM_SEED", SEED);
         let cases = usize::try_from(from_environment("MILLSTREAM_CASES", u64::try_from(CASES).unwrap())).unwrap();
@@ -78,8 +78,8 @@ fn views_of_generated_queries_equal_the_batch() {
                 }
             }
         }
-        println!("seed {seed}: {held} views held in {worlds} databases");
-        println!("refused:{}\nwithout a batch answer:{}", told(&refused), told(&unanswered));
+        eprintln!("seed {seed}: {held} views held in {worlds} databases");
+        eprintln!("refused:{}\nwithout a batch answer:{}", told(&refused), told(&unanswered));
         assert!(failed.is_empty(), "views differ from the batch:\n{failed}");
         let share = refused.values().sum::<usize>() * 100;
         assert!(share <= cases * REFUSED_PERCENT_MAX, "too many views are refused");

@@ -92,7 +92,7 @@ fn run_all<F>(run: impl Fn(PathBuf) -> F)
 where
     F: Future<Output = Vec<String>> + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     let failures: Vec<String> = runtime.block_on(async {
         let running: Vec<_> = files().into_iter().map(|file| tokio::spawn(run(file))).collect();
         let mut failures = Vec::new();

@@ -109,7 +109,7 @@ async fn compare(session: &mut Session, step: usize, seen: &mut HashMap<&'static
 
 #[test]
 fn all_queries_follow_insertions_updates_and_deletions() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = crate::runtime();
     runtime.block_on(async {
         let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
         let mut session = database.session();

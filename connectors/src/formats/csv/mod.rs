@@ -244,10 +244,10 @@ impl RecordDecoder for CsvDecoder {
             Ok(None) => Ok(None),
             Ok(Some(len)) => {
                 progress.line += 1;
-                self.take_header(bytes, &progress.place())?;
+                self.take_header(bytes, &progress.place().to_string())?;
                 Ok(Some(len))
             }
-            Err((fault, _)) => Err(fault.into_error(&progress.place(), bytes, HINT)),
+            Err((fault, _)) => Err(fault.into_error(&progress.place().to_string(), bytes, HINT)),
         }
     }
 
@@ -280,7 +280,7 @@ impl RecordDecoder for CsvDecoder {
                 Err(fault) => {
                     self.row.truncate(self.row.rows());
                     if !self.format.ignore_parse_errors {
-                        return Err(fault.into_error(&progress.place(), record, HINT));
+                        return Err(fault.into_error(&progress.place().to_string(), record, HINT));
                     }
                     progress.bad_rows += 1;
                 }

@@ -94,7 +94,16 @@ fn headers_name_the_columns() {
             +---+------+---------------------+
             bad 0"#]],
     );
-    check(&header, "t,a\n", &expect![[r#"f.csv line 1: the header does not name column "name""#]]);
+    check(
+        &header,
+        "t,a\n",
+        &expect![[r#"
+        +---+------+---+
+        | a | name | t |
+        +---+------+---+
+        +---+------+---+
+        bad 0"#]],
+    );
 }
 
 proptest! {

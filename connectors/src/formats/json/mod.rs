@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
-use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 
 use super::columns::RowColumn;
 use super::fault::Fault;
 use super::print::TimestampStyle;
-use super::{Progress, RecordDecoder, WantedColumn};
+use super::{Progress, RecordDecoder, WantedColumn, first_line};
 
 use cursor::Cursor;
 use decode::Policy;
@@ -149,18 +148,14 @@ impl RecordDecoder for JsonDecoder {
         let mut consumed = 0;
         while self.row.rows() < rows_max {
             let rest = bytes.get(consumed..).unwrap_or_default();
-            let (line, len) = match memchr(b'\n', rest) {
-                Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
-                None if at_end && !rest.is_empty() => (rest, rest.len()),
-                None => break,
-            };
+            let Some((line, len)) = first_line(rest, at_end) else { break };
             progress.line += 1;
             if !line.trim_ascii().is_empty() {
                 match self.record(line) {
                     Ok(nulled) => progress.bad_rows += u64::from(nulled),
                     Err(_) if self.policy.ignore_parse_errors => progress.bad_rows += 1,
                     Err(fault) => {
-                        return Err(fault.into_error(&progress.place(), line, HINT));
+                        return Err(fault.into_error(&progress.place().to_string(), line, HINT));
                     }
                 }
             }

@@ -60,13 +60,13 @@ impl Chain {
         self.nodes.push(Node { id: self.last, spec, inputs, edge });
     }
 
-    fn from_last(&self, keys: &[usize]) -> Vec<Input> {
+    fn of_last(&self, keys: &[usize]) -> Vec<Input> {
         let partitioning = if keys.is_empty() { Partitioning::Forward } else { Partitioning::Hash(keys.to_vec()) };
         vec![Input { from: self.last, partitioning }]
     }
 
     fn step(&mut self, step: Step) {
-        let inputs = self.from_last(&[]);
+        let inputs = self.of_last(&[]);
         self.add(OperatorSpec::Stateless(StatelessSpec { steps: vec![step] }), inputs, &rows());
     }
 
@@ -95,7 +95,7 @@ impl Chain {
             4 => self.top(&inner),
             5 => self.over(&inner),
             6 => {
-                let inputs = vec![self.from_last(&[]), other(Partitioning::Forward)].concat();
+                let inputs = [self.of_last(&[]), other(Partitioning::Forward)].concat();
                 self.add(OperatorSpec::Union, inputs, &rows());
                 format!("SELECT * FROM ({inner}) UNION ALL SELECT k, ts, v, b FROM u")
             }
@@ -117,7 +117,7 @@ impl Chain {
         let calls =
             vec![call(AggregateFunction::Max, 1), call(AggregateFunction::Sum, 2), call(AggregateFunction::BoolOr, 3)];
         let spec = GroupAggregateSpec { keys: vec![0], calls, retracts: true, ttl_us: None, upserts: false };
-        let inputs = self.from_last(&[0]);
+        let inputs = self.of_last(&[0]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
         format!("SELECT k, max(ts) AS ts, sum(v) AS v, max(b) AS b FROM ({inner}) GROUP BY k")
     }
@@ -130,7 +130,7 @@ impl Chain {
             ttl_us: None,
             upserts: false,
         };
-        let inputs = self.from_last(&[0, 1, 2, 3]);
+        let inputs = self.of_last(&[0, 1, 2, 3]);
         self.add(OperatorSpec::GroupAggregate(spec), inputs, &rows());
         format!("SELECT DISTINCT * FROM ({inner})")
     }
@@ -148,7 +148,7 @@ impl Chain {
             emit: RankEmit::NetChange,
             window_end: None,
         };
-        let inputs = self.from_last(&[0]);
+        let inputs = self.of_last(&[0]);
         self.add(OperatorSpec::Rank(spec), inputs, &rows());
         let number = "row_number() OVER (PARTITION BY k ORDER BY v, ts, b) AS n";
         format!("SELECT k, ts, v, b FROM (SELECT *, {number} FROM ({inner})) WHERE n BETWEEN 2 AND 3")
@@ -173,7 +173,7 @@ impl Chain {
             emit: OverEmit::NetChange,
             retracts: true,
         };
-        let inputs = self.from_last(&[0]);
+        let inputs = self.of_last(&[0]);
         let fields = rows().fields().iter().cloned().chain([total]).collect::<Vec<_>>();
         self.add(OperatorSpec::Over(spec), inputs, &Arc::new(Schema::new(fields)));
         self.pick([0, 1, 4, 3]);
@@ -190,7 +190,7 @@ impl Chain {
             null_aware: false,
             ttl_us: (None, None),
         };
-        let inputs = vec![self.from_last(&[0]), other(Partitioning::Hash(vec![0]))].concat();
+        let inputs = [self.of_last(&[0]), other(Partitioning::Hash(vec![0]))].concat();
         let pairs = kind == JoinKind::Left;
         let schema = if pairs { super::joins::output(kind) } else { rows() };
         self.add(OperatorSpec::Join(spec), inputs, &schema);
@@ -204,7 +204,7 @@ impl Chain {
     }
 
     fn job(mut self) -> (JobRequest, String) {
-        let inputs = self.from_last(&[]);
+        let inputs = self.of_last(&[]);
         let spec = MaterializeSpec { relation: VIEW, name: "view".into(), replaces: false };
         self.add(OperatorSpec::Materialize(spec), inputs, &rows());
         (JobRequest { name: "chain".into(), dataflow: Arc::new(Dataflow { nodes: self.nodes }) }, self.sql)

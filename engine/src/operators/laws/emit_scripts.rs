@@ -69,15 +69,16 @@ fn early_results_wait_for_the_clock_and_the_close_does_not() {
               timer 10
             barrier
               timer 10
-            restart
             clock 10
             barrier
-              timer 20
+              + 1 1 4 4 4 1 _ 100 110 109
             0: 1 101 4 0
               timer 20
+            restart
             barrier
               timer 20
             watermark 109
+              - 1 1 4 4 4 1 _ 100 110 109
               + 1 2 8 4 4 1 _ 100 110 109
               timer 20
             clock 20

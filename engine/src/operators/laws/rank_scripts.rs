@@ -167,6 +167,7 @@ fn check_forgetting(name: &str) {
               + 2 1 6 0
             clock 12
             barrier
+              evicted 1
             0: 1 2 3 0, 2 2 3 0
             barrier
               + 1 2 3 0

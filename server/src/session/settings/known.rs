@@ -5,6 +5,7 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 use millstream_sql::{SqlError, SqlState};
 
+use super::restart;
 use crate::units::parse_duration_ms;
 
 pub(super) const RUNTIME_MODE: &str = "execution.runtime-mode";
@@ -17,13 +18,18 @@ pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
 pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
+/// The settings that a view or job depends on for as long as it lives: kept with it.
+const KEPT: [&str; 2] = [SEMANTICS, TIME_ZONE];
+
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Boolean,
     /// A whole number in this range.
     Integer(i64, i64),
+    /// A number that is not less than this.
+    Number(f64),
     Duration,
     Zone,
     Choice(&'static [&'static str]),
@@ -43,14 +49,14 @@ pub(super) struct Known {
     pub(super) description: &'static str,
 }
 
-const fn known(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Known {
+pub(super) const fn known(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Known {
     Known { name, default, kind, description }
 }
 
 const CLIENT_LEVELS: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
 const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
 
-pub(super) static KNOWN: &[Known] = &[
+static KNOWN: &[Known] = &[
     known(
         RUNTIME_MODE,
         "automatic",
@@ -103,10 +109,21 @@ pub(super) static KNOWN: &[Known] = &[
     known("is_superuser", "on", Kind::Fixed, "Whether the user may do all."),
 ];
 
+/// Whether a setting is kept with views and jobs.
+pub(super) fn is_kept(name: &str) -> bool {
+    KEPT.contains(&name) || restart::is_restart(name)
+}
+
+/// Every setting that a session can change.
+pub(super) fn all() -> impl Iterator<Item = &'static Known> {
+    KNOWN.iter().chain(restart::RESTART)
+}
+
 /// The name that another name stands for.
 pub(super) fn alias(lower: &str) -> Option<&'static str> {
     match lower {
         "table.local-time-zone" | "time zone" | "timezone" => Some(TIME_ZONE),
+        "restart-strategy" => Some("restart-strategy.type"),
         "names" => Some("client_encoding"),
         _ => None,
     }
@@ -127,6 +144,10 @@ impl Known {
             Kind::Integer(least, greatest) => match value.parse::<i64>() {
                 Ok(number) if (least..=greatest).contains(&number) => Ok(number.to_string()),
                 _ => Err(self.refuse(value, &format!("It is a whole number from {least} to {greatest}."))),
+            },
+            Kind::Number(least) => match value.parse::<f64>() {
+                Ok(number) if number.is_finite() && number >= least => Ok(number.to_string()),
+                _ => Err(self.refuse(value, &format!("It is a number, {least} or more."))),
             },
             Kind::Duration => match parse_duration_ms(value) {
                 Some(_) => Ok(value.to_owned()),

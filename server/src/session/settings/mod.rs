@@ -3,6 +3,7 @@
 //! Every setting is known and typed; the list is in [`known`]. A session starts with the values of the process.
 
 mod known;
+mod restart;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,7 +17,8 @@ use millstream_sql::{SqlError, SqlState};
 
 use crate::config::{Config, Origin};
 use crate::encode::TextStyle;
-use known::{KNOWN, Known};
+use crate::session::restart::RestartStrategy;
+use known::{Known, all};
 
 /// Where a `SELECT` or an `INSERT` is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl Settings {
     /// Every setting, by name.
     pub fn lines(&self) -> Vec<SettingLine> {
         let mut lines = self.process.clone();
-        lines.extend(KNOWN.iter().map(|known| SettingLine {
+        lines.extend(all().map(|known| SettingLine {
             name: known.name.to_owned(),
             value: self.value(known),
             origin: if self.changed.contains_key(known.name) { Origin::Session } else { Origin::Default },
@@ -127,6 +129,12 @@ impl Settings {
         }));
         lines.sort_by_key(|line| line.name.to_lowercase());
         lines
+    }
+
+    /// The settings that a view or job depends on for as long as it lives, where they are not the default.
+    pub fn kept(&self) -> BTreeMap<String, String> {
+        let kept = self.changed.iter().filter(|(name, _)| known::is_kept(name));
+        kept.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     }
 
     /// Where statements are computed.
@@ -142,6 +150,13 @@ impl Settings {
     /// How values are shown.
     pub fn style(&self) -> TextStyle {
         TextStyle { time_zone: self.time_zone }
+    }
+
+    /// What is done about a job of this session that fails.
+    pub(super) fn restart_strategy(&self) -> RestartStrategy {
+        restart::strategy(|name| {
+            all().find(|known| known.name == name).map_or_else(String::new, |known| self.value(known))
+        })
     }
 
     /// The zone of the session.
@@ -204,10 +219,10 @@ impl Settings {
 fn find(name: &str) -> Result<&'static Known, SqlError> {
     let lower = name.to_ascii_lowercase();
     let canonical = known::alias(&lower).unwrap_or(&lower);
-    KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(canonical)).ok_or_else(|| {
+    all().find(|known| known.name.eq_ignore_ascii_case(canonical)).ok_or_else(|| {
         let error =
             SqlError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""));
-        match nearest(name, KNOWN.iter().map(|known| known.name)) {
+        match nearest(name, all().map(|known| known.name)) {
             Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
             None => error.with_hint("SHOW ALL lists every parameter."),
         }

@@ -81,9 +81,10 @@ fn look_ups() {
     world.check(
         "alter table bid add column y int",
         &expect![[r#"
-        0A000: ALTER TABLE is not supported
-        ▶alter table bid add column y int
-    "#]],
+            0A000: ALTER TABLE can only rename an internal table
+            alter table ▶bid add column y int
+            hint: create a table with the columns that are wanted and fill it with INSERT INTO … SELECT
+        "#]],
     );
     world.check(
         "insert into bidd select 1",

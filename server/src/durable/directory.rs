@@ -1,0 +1,79 @@
+//! [`DataDirectory`]: the server's own directory, held by one process at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::DurableError;
+
+const LOCK: &str = "lock";
+
+/// A directory that is this process's until the value is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    /// The operating system gives the lock back when the process dies, however it dies.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Takes a directory, which is made where it is missing.
+    ///
+    /// # Errors
+    /// Where another process holds it, or it cannot be made or written.
+    pub(crate) fn take(path: &Path) -> Result<Self, DurableError> {
+        let io = |what| move |cause| DurableError::io(what, path, cause);
+        std::fs::create_dir_all(path).map_err(io("create"))?;
+        let file = path.join(LOCK);
+        let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&file);
+        let mut lock = opened.map_err(|cause| DurableError::io("open", &file, cause))?;
+        match lock.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is only told where it can be read.
+                let _ = lock.read_to_string(&mut holder);
+                let holder = match holder.trim() {
+                    "" => String::new(),
+                    process => format!(" (process {process})"),
+                };
+                return Err(DurableError::InUse { path: path.to_owned(), holder });
+            }
+            Err(TryLockError::Error(cause)) => return Err(DurableError::io("lock", &file, cause)),
+        }
+        let written =
+            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        written.map_err(|cause| DurableError::io("write", &file, cause))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// A folder in it, which is made where it is missing.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, DurableError> {
+        let folder = self.path.join(name);
+        std::fs::create_dir_all(&folder).map_err(|cause| DurableError::io("create", &folder, cause))?;
+        super::log::sync_parent(&folder)?;
+        Ok(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed assertion of a test.
+
+    use super::{DataDirectory, DurableError};
+
+    #[test]
+    fn one_holds_it_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/data");
+        let first = DataDirectory::take(&path).unwrap();
+        let error = DataDirectory::take(&path).unwrap_err();
+        assert!(matches!(error, DurableError::InUse { .. }));
+        assert!(error.to_string().ends_with(&format!("(process {})", std::process::id())), "{error}");
+        drop(first);
+        DataDirectory::take(&path).unwrap();
+    }
+}

@@ -1,0 +1,230 @@
+//! The records of the catalog's log, version 1: JSON objects, each with a `record` field that says what happened.
+//!
+//! A statement is kept as it was written, with the number that it got and the settings that it was bound under. What
+//! exists is what is left when all records have been applied in order: [`CatalogState`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings by name.
+pub(crate) type StoredSettings = BTreeMap<String, String>;
+
+/// Something that happened to the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub(crate) enum CatalogRecord {
+    /// A table or view was made, or a view of that number was replaced.
+    Relation(RelationEntry),
+    /// A function was made or replaced.
+    Function(FunctionEntry),
+    /// A job of an `INSERT` was started.
+    Job(JobEntry),
+    /// These are gone.
+    Dropped {
+        /// Numbers.
+        relations: Vec<u64>,
+        /// Lower-case names.
+        functions: Vec<String>,
+    },
+    /// A job was stopped for good.
+    JobEnded {
+        /// Its number.
+        job: u64,
+    },
+    /// Numbers up to these have been given away.
+    Numbers {
+        /// Of relations.
+        relation: u64,
+        /// Of jobs.
+        job: u64,
+    },
+}
+
+/// A table or view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RelationEntry {
+    /// Its number.
+    pub(crate) id: u64,
+    /// The statement that made it.
+    pub(crate) statement: String,
+    /// What the statement was bound under.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) settings: StoredSettings,
+    /// The job that keeps it up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<u64>,
+    /// That job was stopped for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stopped: bool,
+}
+
+/// A function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FunctionEntry {
+    /// Its name in lower case.
+    pub(crate) name: String,
+    /// The statement that made it.
+    pub(crate) statement: String,
+    /// What the statement was bound under.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) settings: StoredSettings,
+}
+
+/// A job of an `INSERT` that does not end by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobEntry {
+    /// Its number.
+    pub(crate) id: u64,
+    /// The `INSERT`.
+    pub(crate) statement: String,
+    /// What the statement was bound under.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) settings: StoredSettings,
+}
+
+/// What exists.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogState {
+    /// In the order in which they were made: a function may be used by every relation, and calls others.
+    pub(crate) functions: Vec<FunctionEntry>,
+    /// In the order in which they were made: one that was changed later may read what was made after it.
+    pub(crate) relations: Vec<RelationEntry>,
+    /// In the order in which they were started.
+    pub(crate) jobs: Vec<JobEntry>,
+    /// The greatest number that a relation has had.
+    pub(crate) last_relation: u64,
+    /// The greatest number that a job has had.
+    pub(crate) last_job: u64,
+}
+
+impl CatalogState {
+    /// Brings the state up to date with something that happened.
+    pub(crate) fn apply(&mut self, record: CatalogRecord) {
+        match record {
+            CatalogRecord::Relation(entry) => {
+                self.last_relation = self.last_relation.max(entry.id);
+                self.last_job = self.last_job.max(entry.job.unwrap_or(0));
+                match self.relations.iter_mut().find(|other| other.id == entry.id) {
+                    Some(other) => {
+                        *other = RelationEntry { job: entry.job.or(other.job), stopped: other.stopped, ..entry }
+                    }
+                    None => self.relations.push(entry),
+                }
+            }
+            CatalogRecord::Function(entry) => match self.functions.iter_mut().find(|other| other.name == entry.name) {
+                Some(other) => *other = entry,
+                None => self.functions.push(entry),
+            },
+            CatalogRecord::Job(entry) => {
+                self.last_job = self.last_job.max(entry.id);
+                self.jobs.retain(|other| other.id != entry.id);
+                self.jobs.push(entry);
+            }
+            CatalogRecord::Dropped { relations, functions } => {
+                self.relations.retain(|entry| !relations.contains(&entry.id));
+                self.functions.retain(|entry| !functions.contains(&entry.name));
+            }
+            CatalogRecord::JobEnded { job } => {
+                self.jobs.retain(|entry| entry.id != job);
+                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
+                    entry.stopped = true;
+                }
+            }
+            CatalogRecord::Numbers { relation, job } => {
+                self.last_relation = self.last_relation.max(relation);
+                self.last_job = self.last_job.max(job);
+            }
+        }
+    }
+
+    /// Number of objects.
+    pub(crate) fn len(&self) -> usize {
+        self.functions.len() + self.relations.len() + self.jobs.len()
+    }
+
+    /// The shortest list of records that leads to this state.
+    pub(crate) fn records(&self) -> Vec<CatalogRecord> {
+        let numbers = CatalogRecord::Numbers { relation: self.last_relation, job: self.last_job };
+        let functions = self.functions.iter().cloned().map(CatalogRecord::Function);
+        let relations = self.relations.iter().cloned().map(CatalogRecord::Relation);
+        let jobs = self.jobs.iter().cloned().map(CatalogRecord::Job);
+        std::iter::once(numbers).chain(functions).chain(relations).chain(jobs).collect()
+    }
+}
+
+/// A record as bytes.
+///
+/// # Errors
+/// Never for records of ours.
+pub(super) fn encode(record: &CatalogRecord) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(record)
+}
+
+/// The record that bytes stand for.
+///
+/// # Errors
+/// Where a later version wrote it.
+pub(super) fn decode(bytes: &[u8]) -> Result<CatalogRecord, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed assertion of a test.
+
+    use super::{CatalogRecord, CatalogState, FunctionEntry, JobEntry, RelationEntry, decode, encode};
+
+    fn relation(id: u64, job: Option<u64>) -> CatalogRecord {
+        let statement = format!("CREATE TABLE t{id} (a INT)");
+        CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false })
+    }
+
+    fn history() -> Vec<CatalogRecord> {
+        let settings: super::StoredSettings = [("sql.semantics".to_owned(), "flink".to_owned())].into();
+        let function = |text: &str| {
+            let (name, statement) = ("f".to_owned(), text.to_owned());
+            CatalogRecord::Function(FunctionEntry { name, statement, settings: settings.clone() })
+        };
+        let job = JobEntry { id: 7, statement: "INSERT INTO s SELECT 1".to_owned(), settings: settings.clone() };
+        vec![
+            relation(1, None),
+            function("first"),
+            relation(2, Some(6)),
+            relation(3, None),
+            CatalogRecord::Job(job),
+            function("second"),
+            relation(1, None),
+            CatalogRecord::Dropped { relations: vec![3], functions: vec![] },
+            CatalogRecord::JobEnded { job: 6 },
+        ]
+    }
+
+    fn folded(records: impl IntoIterator<Item = CatalogRecord>) -> CatalogState {
+        records.into_iter().fold(CatalogState::default(), |mut state, record| {
+            state.apply(record);
+            state
+        })
+    }
+
+    #[test]
+    fn what_is_left_is_what_exists() {
+        let state = folded(history());
+        assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
+        assert_eq!(state.jobs.len(), 1);
+        assert!(state.relations[1].stopped);
+        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 4));
+        assert_eq!(folded(state.records()), state);
+    }
+
+    #[test]
+    fn records_of_version_1_are_read_for_ever() {
+        let texts = history().iter().map(|record| encode(record).unwrap()).collect::<Vec<_>>();
+        let back: Vec<CatalogRecord> = texts.iter().map(|text| decode(text).unwrap()).collect();
+        assert_eq!(back, history());
+        let fixture = r#"{"record":"relation","id":2,"statement":"CREATE TABLE t2 (a INT)","job":6,"later":true}"#;
+        assert_eq!(decode(fixture.as_bytes()).unwrap(), relation(2, Some(6)));
+        assert!(decode(br#"{"record":"of another time"}"#).is_err());
+    }
+}

@@ -1,0 +1,310 @@
+//! [`TableLogs`]: the changes of internal tables, on the disk before a statement answers.
+//!
+//! One thread writes. While it waits for the disk further changes queue up, and the next write takes all of them, so that
+//! statements that run together share one sync for each table. It hands a change to the engine once it is durable, in the order
+//! of the log: what the engine has is always a beginning of the log.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::thread;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
+use millstream_engine::EngineError;
+use millstream_engine::message::Delta;
+use millstream_engine::plan::RelationId;
+use millstream_sql::SqlError;
+use tokio::sync::oneshot;
+
+use super::DurableError;
+use super::directory::DataDirectory;
+use super::format_log::LogKind;
+use super::format_table::{TableRecord, decode, encode};
+use super::log::RecordLog;
+use crate::batch::fold_deltas;
+
+const KIND: LogKind = LogKind(*b"tb");
+
+/// Changes that are written together at most.
+const GROUP_MAX: usize = 1_024;
+/// Rows of one record of a snapshot.
+const SNAPSHOT_ROWS: usize = 1 << 16;
+/// A log is compacted when it has grown by so many bytes, and by more than twice what was left the last time.
+const COMPACT_BYTES: u64 = 16 << 20;
+
+/// Resolves when a change is visible.
+pub(crate) type Visible = Pin<Box<dyn Future<Output = Result<(), EngineError>> + Send>>;
+
+/// Hands a durable change to the engine.
+pub(crate) type Apply = Box<dyn Fn(RelationId, Delta) -> Result<Visible, EngineError> + Send>;
+
+/// The logs of all internal tables. Dropping it waits until all changes are written.
+#[derive(Debug)]
+pub(crate) struct TableLogs {
+    /// Taken when it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for TableLogs {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing more to write.
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Request {
+    Change { table: RelationId, delta: Delta, done: oneshot::Sender<Result<Visible, SqlError>> },
+    Load { table: RelationId, rows: oneshot::Sender<Result<Vec<RecordBatch>, SqlError>> },
+    Retain(Vec<RelationId>),
+    Drop(RelationId),
+}
+
+impl TableLogs {
+    /// Opens the logs of a directory.
+    ///
+    /// # Errors
+    /// Where the folder or the thread cannot be made.
+    pub(crate) fn open(directory: &DataDirectory, apply: Apply) -> Result<Self, DurableError> {
+        let folder = directory.folder("tables")?;
+        let writer = Writer { folder: folder.clone(), apply, open: HashMap::new() };
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::Builder::new().name("table-logs".to_owned()).spawn(move || writer.run(&receiver));
+        let thread = thread.map_err(|cause| DurableError::io("start a thread for", &folder, cause))?;
+        Ok(Self { requests: Some(sender), thread: Some(thread) })
+    }
+
+    /// The rows of a table as they were when the server ended.
+    ///
+    /// # Errors
+    /// Where its log cannot be read or is damaged.
+    pub(crate) async fn load(&self, table: RelationId) -> Result<Vec<RecordBatch>, SqlError> {
+        let (rows, loaded) = oneshot::channel();
+        self.send(Request::Load { table, rows });
+        loaded.await.map_err(|_| stopped())?
+    }
+
+    /// Changes a table, durably, and returns when the change is visible.
+    ///
+    /// # Errors
+    /// Where the change cannot be written (then it did not happen), or the table takes no rows.
+    pub(crate) async fn change(&self, table: RelationId, delta: Delta) -> Result<(), SqlError> {
+        let (done, written) = oneshot::channel();
+        self.send(Request::Change { table, delta, done });
+        let visible = written.await.map_err(|_| stopped())??;
+        Ok(visible.await?)
+    }
+
+    /// Removes the logs of all tables but these.
+    pub(crate) fn retain(&self, tables: Vec<RelationId>) {
+        self.send(Request::Retain(tables));
+    }
+
+    /// Removes the log of a table.
+    pub(crate) fn forget(&self, table: RelationId) {
+        self.send(Request::Drop(table));
+    }
+
+    fn send(&self, request: Request) {
+        // Where the thread has ended, whoever waits for an answer is told by the channel of the answer.
+        let _ = self.requests.as_ref().map(|requests| requests.send(request));
+    }
+}
+
+fn stopped() -> SqlError {
+    EngineError::Gone("the server is shutting down".into()).into()
+}
+
+/// The log of one table.
+struct TableLog {
+    log: RecordLog,
+    /// Of the last change.
+    position: u64,
+    /// Bytes after the last compaction.
+    compacted_bytes: u64,
+}
+
+struct Writer {
+    folder: PathBuf,
+    apply: Apply,
+    open: HashMap<RelationId, TableLog>,
+}
+
+/// A change on its way, and who waits for it.
+type Change = (RelationId, Delta, oneshot::Sender<Result<Visible, SqlError>>);
+
+impl Writer {
+    fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        while let Ok(first) = requests.recv() {
+            let mut changes: Vec<Change> = Vec::new();
+            let mut next = Some(first);
+            while let Some(request) = next.take() {
+                match request {
+                    Request::Change { table, delta, done } => changes.push((table, delta, done)),
+                    Request::Load { table, rows } => {
+                        self.write(std::mem::take(&mut changes));
+                        // Who does not wait any more need not know.
+                        let _ = rows.send(self.load(table));
+                    }
+                    Request::Retain(tables) => self.retain(&tables),
+                    Request::Drop(table) => {
+                        self.write(std::mem::take(&mut changes));
+                        self.remove(table);
+                    }
+                }
+                if changes.len() < GROUP_MAX {
+                    next = requests.try_recv().ok();
+                }
+            }
+            self.write(changes);
+        }
+    }
+
+    /// Writes changes with one sync for each table, then hands them on in their order.
+    fn write(&mut self, changes: Vec<Change>) {
+        let mut by_table: BTreeMap<RelationId, Vec<&Delta>> = BTreeMap::new();
+        for (table, delta, _) in &changes {
+            by_table.entry(*table).or_default().push(delta);
+        }
+        let written: HashMap<RelationId, Result<(), SqlError>> =
+            by_table.into_iter().map(|(table, deltas)| (table, self.append(table, &deltas))).collect();
+        for (table, delta, done) in changes {
+            let result = match written.get(&table) {
+                Some(Err(error)) => Err(error.clone()),
+                Some(Ok(())) | None => (self.apply)(table, delta).map_err(SqlError::from),
+            };
+            // A statement that was cancelled meanwhile has happened all the same.
+            let _ = done.send(result);
+        }
+        for table in written.into_keys() {
+            self.compact_grown(table);
+        }
+    }
+
+    fn append(&mut self, table: RelationId, deltas: &[&Delta]) -> Result<(), SqlError> {
+        let log = self.log(table)?;
+        let records = deltas
+            .iter()
+            .zip(log.position + 1..)
+            .map(|(delta, position)| encode(&TableRecord { position, snapshot: false, delta: (*delta).clone() }));
+        let payloads = records.collect::<Result<Vec<_>, _>>().map_err(crate::errors::from_arrow)?;
+        log.log.append(&payloads)?;
+        log.position += deltas.len() as u64;
+        Ok(())
+    }
+
+    /// The log of a table, open.
+    fn log(&mut self, table: RelationId) -> Result<&mut TableLog, SqlError> {
+        if !self.open.contains_key(&table) {
+            let (log, _) = self.read(table)?;
+            self.open.insert(table, log);
+        }
+        self.open.get_mut(&table).ok_or_else(stopped)
+    }
+
+    /// Opens the log of a table and gives its rows.
+    fn read(&self, table: RelationId) -> Result<(TableLog, Vec<RecordBatch>), SqlError> {
+        let path = self.path(table);
+        let (log, payloads) = RecordLog::open(&path, KIND)?;
+        let damaged = |error: ArrowError| DurableError::Damaged {
+            path: path.clone(),
+            at: log.bytes(),
+            what: format!("a record is no change of a table: {error}"),
+        };
+        let records = payloads.iter().map(|payload| decode(payload)).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+        let position = records.last().map_or(0, |record| record.position);
+        let deltas: Vec<Delta> = records.into_iter().map(|record| record.delta).collect();
+        let rows = match deltas.first() {
+            None => Vec::new(),
+            Some(first) => {
+                let schema = first.batch.schema();
+                let deltas =
+                    deltas.iter().map(|delta| Ok(delta.with_batch(delta.batch.clone().with_schema(schema.clone())?)));
+                let deltas = deltas.collect::<Result<Vec<_>, ArrowError>>().map_err(damaged)?;
+                let left = fold_deltas(&schema, &deltas)?;
+                vec![concat_batches(&schema, &left).map_err(damaged)?]
+            }
+        };
+        let compacted_bytes = 0;
+        Ok((TableLog { log, position, compacted_bytes }, rows))
+    }
+
+    fn load(&mut self, table: RelationId) -> Result<Vec<RecordBatch>, SqlError> {
+        let (mut log, rows) = self.read(table)?;
+        compact(&mut log, &rows);
+        self.open.insert(table, log);
+        Ok(rows)
+    }
+
+    /// Compacts a log that has grown.
+    fn compact_grown(&mut self, table: RelationId) {
+        let grown =
+            |log: &TableLog| log.log.bytes() > (3 * log.compacted_bytes).max(log.compacted_bytes + COMPACT_BYTES);
+        if !self.open.get(&table).is_some_and(grown) {
+            return;
+        }
+        match self.read(table) {
+            Ok((mut log, rows)) => {
+                compact(&mut log, &rows);
+                // Where that failed, the next try comes when it has grown again.
+                log.compacted_bytes = log.log.bytes();
+                self.open.insert(table, log);
+            }
+            Err(error) => tracing::warn!(table = table.0, %error, "could not read a table's log to compact it"),
+        }
+    }
+
+    fn remove(&mut self, table: RelationId) {
+        self.open.remove(&table);
+        let path = self.path(table);
+        let removed = std::fs::remove_file(&path);
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %path.display(), %error, "could not remove the log of a dropped table");
+        }
+    }
+
+    /// Removes what a crash left of dropped tables.
+    fn retain(&mut self, tables: &[RelationId]) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|id| id.parse().ok());
+            if let Some(id) = id.map(RelationId).filter(|id| !tables.contains(id)) {
+                self.remove(id);
+            }
+        }
+    }
+
+    fn path(&self, table: RelationId) -> PathBuf {
+        self.folder.join(format!("{}.log", table.0))
+    }
+}
+
+/// Writes the rows of a table in place of the changes that led to them.
+fn compact(log: &mut TableLog, rows: &[RecordBatch]) {
+    let position = log.position;
+    let slices = rows.iter().flat_map(|rows| {
+        // A table that was emptied keeps its position.
+        let starts = (0..rows.num_rows().max(1)).step_by(SNAPSHOT_ROWS);
+        starts.map(move |from| rows.slice(from, SNAPSHOT_ROWS.min(rows.num_rows() - from)))
+    });
+    let records = slices.map(|rows| encode(&TableRecord { position, snapshot: true, delta: Delta::append(rows) }));
+    let written = records.collect::<Result<Vec<_>, _>>().map_err(crate::errors::from_arrow);
+    match written.and_then(|payloads| Ok(log.log.rewrite(&payloads)?)) {
+        Ok(()) => log.compacted_bytes = log.log.bytes(),
+        // The changes stay, and are as good.
+        Err(error) => tracing::warn!(%error, "could not compact the log of a table"),
+    }
+}
+
+#[cfg(test)]
+#[path = "table_log_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! Tests of the table logs: rows come back, concurrent changes share a sync, compaction keeps the rows.
+
+#![allow(clippy::unwrap_used)] // A failed assertion of a test.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::Int64Type;
+use millstream_engine::message::Delta;
+use millstream_engine::plan::RelationId;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{Apply, TableLogs, Writer};
+use crate::durable::DataDirectory;
+
+const TABLE: RelationId = RelationId(5);
+
+fn batch(values: Vec<i64>) -> RecordBatch {
+    RecordBatch::try_from_iter([("a", Arc::new(Int64Array::from(values)) as ArrayRef)]).unwrap()
+}
+
+/// An engine that only counts.
+fn counting() -> (Apply, Arc<Mutex<usize>>) {
+    let count = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&count);
+    let apply = move |_, _| {
+        *counted.lock() += 1;
+        Ok(Box::pin(async { Ok(()) }) as super::Visible)
+    };
+    (Box::new(apply), count)
+}
+
+async fn rows(directory: &DataDirectory, table: RelationId) -> Vec<i64> {
+    let logs = TableLogs::open(directory, counting().0).unwrap();
+    let mut found: Vec<i64> = Vec::new();
+    for batch in logs.load(table).await.unwrap() {
+        found.extend(batch.column(0).as_primitive::<Int64Type>().values());
+    }
+    found.sort_unstable();
+    found
+}
+
+#[tokio::test]
+async fn rows_come_back_and_other_tables_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::take(folder.path()).unwrap();
+    let (apply, applied) = counting();
+    let logs = TableLogs::open(&directory, apply).unwrap();
+    logs.change(TABLE, Delta::append(batch(vec![1, 2, 3]))).await.unwrap();
+    let update = Delta::signed(batch(vec![2, 9]), BooleanBuffer::from(vec![true, false]));
+    logs.change(TABLE, update).await.unwrap();
+    logs.change(RelationId(6), Delta::append(batch(vec![7]))).await.unwrap();
+    assert_eq!(*applied.lock(), 3);
+    drop(logs);
+    assert_eq!(rows(&directory, TABLE).await, [1, 3, 9]);
+    // The second time from the snapshot that the first one left.
+    assert_eq!(rows(&directory, TABLE).await, [1, 3, 9]);
+    let logs = TableLogs::open(&directory, counting().0).unwrap();
+    logs.retain(vec![TABLE]);
+    assert_eq!(logs.load(RelationId(6)).await.unwrap().len(), 0);
+}
+
+#[test]
+fn changes_that_wait_are_written_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer { folder: folder.path().to_owned(), apply: counting().0, open: HashMap::new() };
+    let changes = (0..100).map(|value| (TABLE, Delta::append(batch(vec![value])), oneshot::channel().0));
+    writer.write(changes.collect());
+    let log = writer.open.get(&TABLE).unwrap();
+    assert_eq!((log.position, log.log.syncs()), (100, 1));
+}
+
+#[test]
+fn a_grown_log_is_compacted_and_keeps_its_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer { folder: folder.path().to_owned(), apply: counting().0, open: HashMap::new() };
+    let many: Vec<i64> = (0..300_000).collect();
+    for _ in 0..10 {
+        let twice: Vec<i64> = many.iter().chain(&many).copied().collect();
+        let gone = BooleanBuffer::collect_bool(twice.len(), |row| row >= many.len());
+        writer.write(vec![(TABLE, Delta::signed(batch(twice), gone), oneshot::channel().0)]);
+    }
+    writer.write(vec![(TABLE, Delta::append(batch(vec![-1])), oneshot::channel().0)]);
+    let log = writer.open.get(&TABLE).unwrap();
+    assert!(log.log.bytes() < 60 << 20, "{} bytes", log.log.bytes());
+    assert_eq!(log.position, 11);
+    let (again, left) = writer.read(TABLE).unwrap();
+    assert_eq!((again.position, left.len()), (11, 1));
+    assert_eq!(left[0].column(0).as_primitive::<Int64Type>().values().to_vec(), [-1]);
+}
+
+#[tokio::test]
+async fn a_failed_write_is_told_and_nothing_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::take(folder.path()).unwrap();
+    let (apply, applied) = counting();
+    let logs = TableLogs::open(&directory, apply).unwrap();
+    // A folder stands where the log should be.
+    std::fs::create_dir(folder.path().join("tables/5.log")).unwrap();
+    let error = logs.change(TABLE, Delta::append(batch(vec![1]))).await.unwrap_err();
+    assert!(error.to_string().contains("5.log"), "{error}");
+    assert_eq!(*applied.lock(), 0);
+}

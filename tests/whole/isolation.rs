@@ -1,0 +1,72 @@
+//! One query or job that goes wrong leaves the others alone: memory, time, a job that fails.
+
+use std::fs;
+
+use millstream_server::config::Config;
+use millstream_server::session::{Body, Database, Session};
+
+async fn run(session: &mut Session, script: &str) -> Result<usize, String> {
+    let outcome = session.execute_script(script).await.map_err(|error| error.parts().state.0.to_owned())?;
+    match outcome.map(|outcome| outcome.body) {
+        Some(Body::Rows(rows)) => {
+            let batches = rows.collect().await.map_err(|error| error.parts().state.0.to_owned())?;
+            Ok(batches.iter().map(|batch| batch.num_rows()).sum())
+        }
+        _ => Ok(0),
+    }
+}
+
+const NUMBERS: &str = "
+CREATE TABLE numbers (a BIGINT, s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '100000',
+  'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '100000');
+CREATE TABLE endless (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1');
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_needs_too_much_fails_alone() {
+    let config = Config { shards: 2, memory_limit_bytes: 1 << 20, ..Config::standard() };
+    let database = Database::start(config).unwrap();
+    let mut session = database.session();
+    run(&mut session, NUMBERS).await.unwrap();
+    let join = "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a = y.a WHERE x.s <> y.s OR x.a > 0";
+    assert_eq!(run(&mut session, join).await, Err("53200".to_owned()));
+    assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let database = Database::start(Config { shards: 1, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    run(&mut session, NUMBERS).await.unwrap();
+    run(&mut session, "SET statement_timeout = '50 ms'").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT * FROM endless LIMIT 1000000").await, Err("57014".to_owned()));
+    run(&mut session, "RESET statement_timeout").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_fails_leaves_the_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.json"), "{\"n\": 1}\n").unwrap();
+    let database = Database::start(Config { shards: 2, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    let path = folder.path().display();
+    let table = format!(
+        "CREATE TABLE files (n INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json',
+           'source.monitor-interval' = '5 ms')"
+    );
+    run(&mut session, &table).await.unwrap();
+    run(&mut session, "CREATE TABLE steady (n INT); CREATE MATERIALIZED VIEW good AS SELECT SUM(n) FROM steady")
+        .await
+        .unwrap();
+    run(&mut session, "CREATE MATERIALIZED VIEW bad AS SELECT SUM(10 / n) AS s FROM files").await.unwrap();
+    fs::write(folder.path().join("b.json"), "{\"n\": 0}\n").unwrap();
+    let failed = database.engine().jobs().into_iter().find(|job| job.name == "bad").unwrap();
+    let status = tokio::time::timeout(std::time::Duration::from_secs(20), database.engine().finished(failed.id)).await;
+    let error = status.unwrap().unwrap().error.unwrap();
+    assert!(error.to_lowercase().contains("divide by zero"), "{error}");
+    run(&mut session, "INSERT INTO steady VALUES (1)").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT * FROM good").await, Ok(1));
+    // What the failed job had published stays.
+    assert_eq!(run(&mut session, "SELECT * FROM bad WHERE s = 10").await, Ok(1));
+}
