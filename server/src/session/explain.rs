@@ -64,7 +64,7 @@ impl Session {
             | BoundStatement::ShowPartitions(_)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
-            | BoundStatement::CancelJob(_)
+            | BoundStatement::Job(_)
             | BoundStatement::Flush
             | BoundStatement::Acknowledge(_)
             | BoundStatement::SystemCatalog => {
