@@ -21,12 +21,12 @@ async fn open_or_refuse(folder: &Path) -> Result<Database, String> {
     Database::open(config).await.map_err(|error| error.to_string())
 }
 
-async fn run(session: &mut Session, script: &str) {
+pub(crate) async fn run(session: &mut Session, script: &str) {
     session.execute_script(script).await.unwrap_or_else(|error| panic!("{error} in {script}"));
 }
 
 /// The rows of a query, their values behind spaces, in order.
-async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String> {
+pub(crate) async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String> {
     let outcome = session.execute_script(query).await.map_err(|error| error.to_string())?;
     let Some(Body::Rows(rows)) = outcome.map(|outcome| outcome.body) else { panic!("no rows: {query}") };
     let style = session.settings().style();
@@ -43,7 +43,7 @@ async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String>
 }
 
 /// Asks until the rows are those.
-async fn becomes(session: &mut Session, query: &str, expected: &[&str]) {
+pub(crate) async fn becomes(session: &mut Session, query: &str, expected: &[&str]) {
     let mut last = Ok(Vec::new());
     let asking = async {
         loop {
