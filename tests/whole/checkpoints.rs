@@ -91,6 +91,8 @@ async fn everything_goes_on_where_it_was_with_any_number_of_shards() {
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
     becomes(&mut session, "SELECT * FROM most", &["10"]).await;
+    let plan = rows(&mut session, "EXPLAIN INSERT INTO copies SELECT id, account FROM events").await.unwrap();
+    assert!(plan.iter().any(|line| line.contains("guarantee exactly-once")), "{plan:?}");
     checkpoint(&mut session, "first").await;
     assert_eq!(copied(folder.path()), (0..30).collect::<Vec<_>>());
     // After the checkpoint: from the file again, and out of the log of the table.

@@ -17,8 +17,18 @@ async fn open(folder: &Path) -> Database {
 }
 
 async fn open_or_refuse(folder: &Path) -> Result<Database, String> {
-    let config = Config { shards: 2, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() };
-    Database::open(config).await.map_err(|error| error.to_string())
+    Database::open(config(folder)).await.map_err(|error| error.to_string())
+}
+
+/// As [`open`]; jobs begin at the start of their sources.
+async fn open_without_checkpoints(folder: &Path) -> Database {
+    let mut config = config(folder);
+    config.checkpoints.interval_ms = 0;
+    Database::open(config).await.unwrap()
+}
+
+fn config(folder: &Path) -> Config {
+    Config { shards: 2, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() }
 }
 
 pub(crate) async fn run(session: &mut Session, script: &str) {
@@ -176,7 +186,7 @@ async fn a_damaged_file_is_named() {
 async fn failed_jobs_are_started_again_with_those_behind_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("in.json");
-    let database = open(folder.path()).await;
+    let database = open_without_checkpoints(folder.path()).await;
     let mut session = database.session();
     fs::write(&file, "{\"n\": 1}\nbroken\n").unwrap();
     let path = file.display();
@@ -201,7 +211,7 @@ async fn failed_jobs_are_started_again_with_those_behind_them() {
 
     // The job cannot start, and the server does all the same.
     fs::remove_file(&file).unwrap();
-    let database = open(folder.path()).await;
+    let database = open_without_checkpoints(folder.path()).await;
     let mut session = database.session();
     let states = rows(&mut session, "SHOW JOBS").await.unwrap();
     assert!(states.len() == 2 && states.iter().all(|job| job.contains("RESTARTING")), "{states:?}");

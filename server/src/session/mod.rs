@@ -81,7 +81,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
-        let settings = Settings::new(database.config());
+        let settings = Settings::new(database.config(), database.engine().config().checkpoints.is_some());
         Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None }
     }
 
@@ -233,7 +233,13 @@ impl Session {
         }
     }
 
+    /// Changes a setting of the session.
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<Outcome, SqlError> {
+        // Flink's scripts set it for themselves; here jobs that read the same views share their checkpoints.
+        if let Some((name, kept)) = self.settings.of_checkpoints(name) {
+            let message = format!("{name} is set for the server, to \"{kept}\"; it stays so");
+            return Ok(Outcome::done("SET").with_notice(Notice::info(message)));
+        }
         match value {
             Some(value) => self.settings.set(name, value).map(|_| ())?,
             None => self.settings.reset(Some(name))?,
