@@ -46,7 +46,8 @@ fn content(node: &Node) -> (&'static str, String) {
     match &node.spec {
         // Filters that reach the source do not change where its splits are.
         OperatorSpec::Source(spec) => ("source", spec.table.clone()),
-        OperatorSpec::ViewSource(spec) => ("view", spec.name.clone()),
+        // Views may get other names.
+        OperatorSpec::ViewSource(spec) => ("view", spec.relation.0.to_string()),
         OperatorSpec::Stateless(spec) => ("stateless", format!("{spec:?}")),
         OperatorSpec::Union => ("union", String::new()),
         OperatorSpec::WindowAggregate(spec) => ("window-aggregate", format!("{spec:?}")),
@@ -63,7 +64,7 @@ fn content(node: &Node) -> (&'static str, String) {
         OperatorSpec::WindowJoin(spec) => ("window-join", format!("{spec:?}")),
         OperatorSpec::Rank(spec) => ("rank", format!("{spec:?}")),
         OperatorSpec::Over(spec) => ("over", format!("{spec:?}")),
-        OperatorSpec::Materialize(spec) => ("materialize", spec.name.clone()),
+        OperatorSpec::Materialize(spec) => ("materialize", spec.relation.0.to_string()),
         OperatorSpec::Sink(spec) => ("sink", spec.table.clone()),
     }
 }
