@@ -203,11 +203,8 @@ impl Settings {
     }
 
     fn value(&self, known: &Known) -> String {
-        let default = if self.checkpoints && known.name == restart::TYPE {
-            restart::WITH_CHECKPOINTS
-        } else {
-            known.default
-        };
+        let default =
+            if self.checkpoints && known.name == restart::TYPE { restart::WITH_CHECKPOINTS } else { known.default };
         self.changed.get(known.name).map_or(default, String::as_str).to_owned()
     }
 
