@@ -10,6 +10,7 @@ mod database;
 mod ddl;
 mod explain;
 mod files;
+mod freshness;
 mod functions;
 mod insert;
 mod internal_table;

@@ -16,6 +16,7 @@ mod moments;
 mod pattern;
 mod printf;
 mod regexes;
+mod single_row;
 mod special;
 mod support;
 mod url;
@@ -32,6 +33,7 @@ pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
 pub use listing::{ListedFunction, functions_page, listed_functions};
+pub(crate) use single_row::{SEVERAL_ROWS, single_row};
 pub(crate) use special::replaced;
 
 /// All functions by lower-case name, aliases included.

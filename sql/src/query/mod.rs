@@ -17,6 +17,7 @@ mod relation;
 mod resolve;
 mod row_cast;
 mod semantics;
+mod single_row;
 pub(crate) mod temporal;
 mod text;
 mod types;
@@ -107,6 +108,7 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
+    let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
