@@ -8,6 +8,7 @@
 mod emit;
 mod error;
 mod expand;
+mod float_keys;
 mod forms;
 mod insert;
 pub(crate) mod nodes;
@@ -114,7 +115,8 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
-    semantics::arithmetic(plan, context.semantics)
+    let plan = semantics::arithmetic(plan, context.semantics)?;
+    float_keys::normalised(plan)
 }
 
 /// Replaces the opaque tables by what they stand for. Gives the relations that were met, views included.
