@@ -121,6 +121,12 @@ fn windowed(spec: &crate::plan::WindowAggregateSpec, table: &str) -> Option<Belo
     }
 }
 
+/// The window whose number a table's name begins with, and the rest of the name.
+pub fn split_prefix(table: &str) -> Option<(usize, &str)> {
+    let (window, rest) = table.split_once('/')?;
+    Some((window.parse().ok()?, rest))
+}
+
 fn joined(table: &str) -> Option<Belongs> {
     match table {
         "left" => Some(Belongs::Rows(0)),

@@ -60,7 +60,7 @@ pub enum MemberKind {
 }
 
 /// What members continue from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Restore {
     /// Nothing: they start from the beginning.
     Nothing,
@@ -68,6 +68,8 @@ pub enum Restore {
     Latest,
     /// The savepoint of this name.
     Savepoint(String),
+    /// The savepoint that [`savepoint_to`](super::Engine::savepoint_to) has written there.
+    From(Arc<dyn StateStore>),
 }
 
 /// A member that runs.

@@ -5,6 +5,8 @@ mod checkpoints;
 mod crashes;
 mod faults;
 mod harness;
+mod increments;
+mod savepoints;
 mod sinks;
 mod sources;
 mod views;
