@@ -1,25 +1,45 @@
 //! [`load`]: jobs out of the runs that a manifest names.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::edits::Gathered;
 use super::format_manifest::{JobRecord, Manifest};
 use super::format_run::{self, Extent, Section};
+use super::identity;
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
 use crate::ports::StateStore;
 
 /// A job as of a checkpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SavedJob {
     /// The epoch of the checkpoint.
     pub epoch: u64,
     /// Number of shards that wrote it.
     pub shards: usize,
+    /// The form of its manifest.
+    pub version: u32,
     /// Everything but rows.
     pub record: JobRecord,
     /// The state by operator and shard.
     pub states: BTreeMap<(String, usize), OperatorState>,
+}
+
+impl SavedJob {
+    /// The job with our names for its operators, where they had others.
+    #[must_use]
+    pub fn renamed(&self, operators: &[String]) -> Cow<'_, Self> {
+        if self.version > 1 {
+            return Cow::Borrowed(self);
+        }
+        let mut job = self.clone();
+        let names = identity::renamed(self.record.nodes.iter().map(|node| node.operator.as_str()), operators);
+        let name = |old: &str| names.get(old).copied().unwrap_or(old).to_owned();
+        job.record.nodes.iter_mut().for_each(|node| node.operator = name(&node.operator));
+        job.states = job.states.into_iter().map(|((of, shard), state)| ((name(&of), shard), state)).collect();
+        Cow::Owned(job)
+    }
 }
 
 /// The tables of operators while the runs are read, by job, operator and shard.
@@ -36,8 +56,8 @@ pub fn load(
 ) -> Result<BTreeMap<String, SavedJob>> {
     let mut jobs: BTreeMap<String, SavedJob> = BTreeMap::new();
     for record in manifest.jobs.iter().filter(|job| wanted(job)) {
-        let (epoch, shards, record) = (manifest.epoch, manifest.shards, record.clone());
-        jobs.insert(record.uid.clone(), SavedJob { epoch, shards, record, states: BTreeMap::new() });
+        let (epoch, shards, version, record) = (manifest.epoch, manifest.shards, manifest.version, record.clone());
+        jobs.insert(record.uid.clone(), SavedJob { epoch, shards, version, record, states: BTreeMap::new() });
     }
     let mut tables = Tables::new();
     for run in &manifest.runs {

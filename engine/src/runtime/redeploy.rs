@@ -57,13 +57,16 @@ impl System {
                 let dataflow = Arc::new(made_movable(&request.dataflow));
                 let plan = Arc::new(DurablePlan::new(&member.uid, &request.name, Arc::clone(&dataflow)));
                 let (name, dataflow) = (request.name.as_str(), &*dataflow);
+                let saved = saved.map(|saved| saved.renamed(&plan.operators));
+                let saved = saved.as_deref();
                 assemble(id, &Blueprint { name, dataflow, durable: Some(&plan), saved }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
                 let made = Made { relation: *relation, name: name.clone(), schema: Arc::clone(schema) };
                 let plan = Arc::new(DurablePlan::new(&member.uid, name, Arc::new(table_dataflow(&made))));
                 let mut assembled = assemble_table(id, made, &self.links);
-                assembled.remember(&plan, saved)?;
+                let saved = saved.map(|saved| saved.renamed(&plan.operators));
+                assembled.remember(&plan, saved.as_deref())?;
                 Ok(assembled)
             }
         }

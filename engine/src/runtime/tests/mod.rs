@@ -4,6 +4,7 @@
 mod checkpoints;
 mod crashes;
 mod faults;
+mod fixtures;
 mod harness;
 mod increments;
 mod savepoints;
