@@ -77,6 +77,12 @@ impl Archive {
         self.kept.lock().manifests.iter().map(|(_, manifest)| manifest.epoch).max().unwrap_or(0)
     }
 
+    /// All jobs that are in a checkpoint.
+    pub fn uids(&self) -> BTreeSet<String> {
+        let kept = self.kept.lock();
+        kept.manifests.iter().flat_map(|(_, manifest)| &manifest.jobs).map(|job| job.uid.clone()).collect()
+    }
+
     /// Which opening this is, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -217,6 +223,36 @@ impl Archive {
             kept.in_use.swap_remove(place);
         }
         copied
+    }
+
+    /// The savepoints by name, those that can be read.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn savepoints(&self) -> Result<Vec<(String, Manifest)>> {
+        let mut found = Vec::new();
+        for path in self.store.list("savepoints/")? {
+            let name = path.strip_prefix("savepoints/").and_then(|name| name.strip_suffix(".json"));
+            match (name, read_manifest(&*self.store, &path)) {
+                (Some(name), Ok(Some(manifest))) => found.push((name.to_owned(), manifest)),
+                (_, Ok(_)) => {}
+                (_, Err(error)) => tracing::warn!(%error, "a savepoint is left out"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Drops a savepoint; what only it names goes with the next checkpoint. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or it is no name.
+    pub fn unpin(&self, name: &str) -> Result<bool> {
+        let path = savepoint_path(name)?;
+        if self.store.get(&path)?.is_none() {
+            return Ok(false);
+        }
+        self.store.delete(&path)?;
+        Ok(true)
     }
 
     /// Deletes what is not needed: checkpoints of no live job but the last `retained` ones, and runs that none names.

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{JobId, JobRequest};
 use crate::message::Epoch;
-use crate::plan::RelationId;
+use crate::plan::{Dataflow, OperatorSpec, RelationId};
 use crate::ports::StateStore;
 
 /// How checkpoints are made.
@@ -32,11 +32,12 @@ impl CheckpointConfig {
     }
 }
 
-/// A job or an internal table that is part of checkpoints.
+/// A job or an internal table that is started.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Tells it apart from all others, over restarts: what a checkpoint knows it by. Not empty.
-    pub uid: String,
+    /// Tells it apart from all others, over restarts: what a checkpoint knows it by. Not empty. `None`: it is part of no
+    /// checkpoint.
+    pub uid: Option<String>,
     /// The number that it runs under: of a job that is over, or that was given or kept for it. `None`: a new one.
     pub job: Option<JobId>,
     /// What it is.
@@ -57,6 +58,21 @@ pub enum MemberKind {
         /// Its columns.
         schema: SchemaRef,
     },
+}
+
+impl Member {
+    /// Whether all that it has comes out of views: it can be made anew without reading or writing anything twice.
+    pub fn rebuilds(&self) -> bool {
+        match &self.kind {
+            MemberKind::Job(request) => rebuilds(&request.dataflow),
+            MemberKind::Table { .. } => false,
+        }
+    }
+}
+
+/// Whether a dataflow neither reads nor writes anything but views.
+pub(super) fn rebuilds(dataflow: &Dataflow) -> bool {
+    !dataflow.nodes.iter().any(|node| matches!(node.spec, OperatorSpec::Source(_) | OperatorSpec::Sink(_)))
 }
 
 /// What members continue from.
@@ -82,6 +98,19 @@ pub struct Deployed {
     /// Of an internal table: the number of the last [`begin_insert`](super::Engine::begin_insert) whose rows the
     /// checkpoint has. What came after must be inserted again. 0: none.
     pub inserted: u64,
+}
+
+/// A savepoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavepointStatus {
+    /// What [`Restore::Savepoint`] names it by.
+    pub name: String,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Names of the jobs and tables that are in it.
+    pub members: Vec<String>,
+    /// Bytes of its runs, which checkpoints may share.
+    pub bytes: u64,
 }
 
 /// The last checkpoints of a job.

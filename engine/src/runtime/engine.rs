@@ -1,5 +1,6 @@
 //! [`Engine`]: the handle that the server holds, and the threads behind it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +9,11 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::system::System;
-use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
+use super::{
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
+    SplitStatus,
+};
+use crate::checkpoint::format_manifest::Manifest;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -114,9 +119,46 @@ impl Engine {
         copied.map_err(|_| EngineError::Internal("the copy of a savepoint broke off".into()))?
     }
 
+    /// The savepoints, by name.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn savepoints(&self) -> Result<Vec<SavepointStatus>> {
+        let Some(archive) = self.inner.system.open_archive()? else { return Ok(Vec::new()) };
+        let status = |(name, manifest): (String, Manifest)| SavepointStatus {
+            name,
+            epoch: Epoch(manifest.epoch),
+            members: manifest.jobs.iter().map(|job| job.name.clone()).collect(),
+            bytes: manifest.runs.iter().map(|run| run.bytes).sum(),
+        };
+        Ok(archive.savepoints()?.into_iter().map(status).collect())
+    }
+
+    /// Drops a savepoint. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or it is no name.
+    pub fn drop_savepoint(&self, name: &str) -> Result<bool> {
+        self.inner.system.open_archive()?.map_or(Ok(false), |archive| archive.unpin(name))
+    }
+
     /// The last checkpoints of a job.
     pub fn checkpoint_status(&self, job: JobId) -> Option<CheckpointStatus> {
         self.inner.system.coordinator.lock().checkpoint_status(job)
+    }
+
+    /// What the checkpoints know: the uids of jobs and tables, live or not. Opens the store.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn saved_uids(&self) -> Result<BTreeSet<String>> {
+        Ok(self.inner.system.open_archive()?.map(|archive| archive.uids()).unwrap_or_default())
+    }
+
+    /// Gives up a job that has failed: until then those that it is connected with have no checkpoints, for it could not
+    /// catch up with them. It cannot continue from a checkpoint any more once they have had others.
+    pub fn abandon(&self, job: JobId) {
+        self.inner.system.coordinator.lock().abandon(job);
     }
 
     /// The jobs and tables that a job shares its epochs and checkpoints with, itself among them: after a failure they

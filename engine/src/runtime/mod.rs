@@ -48,6 +48,6 @@ mod tests;
 
 pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
 pub use collect::{CollectSink, Collected};
-pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore};
+pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};
 pub use engine::Engine;
 pub use simulation::Simulation;

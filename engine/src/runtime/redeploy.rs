@@ -21,7 +21,7 @@ impl System {
     /// See [`Engine::deploy`](super::Engine::deploy).
     pub(super) fn deploy(self: &Arc<Self>, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
         let archive = self.open_archive()?;
-        let uids: Vec<String> = members.iter().map(|member| member.uid.clone()).collect();
+        let uids: Vec<String> = members.iter().filter_map(|member| member.uid.clone()).collect();
         let saved = match (restore, &archive) {
             (Restore::Nothing, _) | (Restore::Latest, None) => BTreeMap::new(),
             (Restore::Latest, Some(archive)) => archive.recover(&uids)?,
@@ -31,9 +31,28 @@ impl System {
                 return Err(EngineError::Gone(format!("savepoint \"{name}\" does not exist: no checkpoints are made")));
             }
         };
+        let mut results = self.deploy_saved(members, &saved)?;
+        // Who failed while others went on is in an older checkpoint than those whose views it reads. Where it has nothing
+        // but those views, it is made anew out of them.
+        let behind = |(at, member): (usize, &Member)| {
+            let was_saved = member.uid.as_ref().is_some_and(|uid| saved.contains_key(uid));
+            (was_saved && member.rebuilds() && results.get(at).is_some_and(Result::is_err)).then_some(at)
+        };
+        let behind: Vec<usize> = members.iter().enumerate().filter_map(behind).collect();
+        let again: Vec<Member> = behind.iter().filter_map(|at| members.get(*at).cloned()).collect();
+        for (at, result) in behind.into_iter().zip(self.deploy_saved(&again, &BTreeMap::new())?) {
+            if let Some(of) = results.get_mut(at) {
+                *of = result;
+            }
+        }
+        Ok(results)
+    }
+
+    /// Runs members, those that are in it as of a checkpoint.
+    fn deploy_saved(&self, members: &[Member], saved: &BTreeMap<String, SavedJob>) -> Result<Vec<Result<Deployed>>> {
         let (mut ready, mut results) = (Vec::new(), Vec::new());
         for member in members {
-            let saved = saved.get(&member.uid);
+            let saved = member.uid.as_ref().and_then(|uid| saved.get(uid));
             results.push(self.assemble_member(member, saved).map(|assembled| {
                 let job = assembled.shared.id;
                 ready.push(assembled);
@@ -54,19 +73,26 @@ impl System {
         let id = member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
         match &member.kind {
             MemberKind::Job(request) => {
+                let name = request.name.as_str();
+                let Some(uid) = &member.uid else {
+                    let blueprint = Blueprint { name, dataflow: &request.dataflow, durable: None, saved: None };
+                    return assemble(id, &blueprint, &self.links);
+                };
                 let dataflow = Arc::new(made_movable(&request.dataflow));
-                let plan = Arc::new(DurablePlan::new(&member.uid, &request.name, Arc::clone(&dataflow)));
-                let (name, dataflow) = (request.name.as_str(), &*dataflow);
+                let plan = Arc::new(DurablePlan::new(uid, name, Arc::clone(&dataflow)));
                 let saved = saved.map(|saved| saved.renamed(&plan.operators));
                 let saved = saved.as_deref();
-                assemble(id, &Blueprint { name, dataflow, durable: Some(&plan), saved }, &self.links)
+                assemble(id, &Blueprint { name, dataflow: &dataflow, durable: Some(&plan), saved }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
                 let made = Made { relation: *relation, name: name.clone(), schema: Arc::clone(schema) };
-                let plan = Arc::new(DurablePlan::new(&member.uid, name, Arc::new(table_dataflow(&made))));
+                let dataflow = Arc::new(table_dataflow(&made));
                 let mut assembled = assemble_table(id, made, &self.links);
-                let saved = saved.map(|saved| saved.renamed(&plan.operators));
-                assembled.remember(&plan, saved.as_deref())?;
+                if let Some(uid) = &member.uid {
+                    let plan = Arc::new(DurablePlan::new(uid, name, dataflow));
+                    let saved = saved.map(|saved| saved.renamed(&plan.operators));
+                    assembled.remember(&plan, saved.as_deref())?;
+                }
                 Ok(assembled)
             }
         }

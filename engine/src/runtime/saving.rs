@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::coordinator::Coordinator;
+use super::durable::rebuilds;
 use super::epochs::{Component, Due};
 use super::protocol::Command;
 use super::saves::Saved;
@@ -132,17 +133,27 @@ impl Coordinator {
         free
     }
 
-    /// A job leaves its component. A checkpoint under way that it was part of is given up; where it failed, those that it
-    /// was connected with have none until it is dropped or runs again.
+    /// A job leaves its component. A checkpoint under way that it was part of is given up; where it failed, and cannot be
+    /// made anew out of views, those that it was connected with have none until it is dropped, abandoned or runs again.
     pub(super) fn leave_saves(&mut self, id: JobId, component: u64, state: JobState) {
-        let durable = self.jobs.get(&id).is_some_and(|job| job.durable.is_some());
+        let durable = self.jobs.get(&id).and_then(|job| job.durable.as_ref());
+        let holds = state == JobState::Failed && durable.is_some_and(|plan| !rebuilds(&plan.dataflow));
         let now = self.links.config.clock.now();
         let Some(component) = self.components.get_mut(&component) else { return };
         if let Some(epoch) = component.saves.forget(id) {
             component.saves.give_up(epoch, now);
         }
-        if durable && state == JobState::Failed {
+        if holds {
             component.saves.halt(id);
+        }
+    }
+
+    /// A job that failed is not started again: those that it was connected with go on without it.
+    pub(super) fn abandon(&mut self, id: JobId) {
+        if let Some(component) = self.jobs.get(&id).map(|job| job.component)
+            && let Some(component) = self.components.get_mut(&component)
+        {
+            component.saves.forget(id);
         }
     }
 

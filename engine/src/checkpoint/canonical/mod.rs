@@ -19,12 +19,13 @@ use std::fmt::{Display, Write};
 use crate::expr::Scalar;
 use crate::plan::{GroupAggregateSpec, GroupingSet, OperatorSpec, Step};
 
-/// The kind of an operator and what it computes. Of sources, views and sinks: what they are called.
+/// The kind of an operator and what it computes. Of sources and sinks: what they are called; of views: their number.
 pub fn describe(spec: &OperatorSpec) -> (&'static str, String) {
     match spec {
         // Filters that reach the source do not change where its splits are.
         OperatorSpec::Source(spec) => ("source", spec.table.clone()),
-        OperatorSpec::ViewSource(spec) => ("view", spec.name.clone()),
+        // Views may get other names.
+        OperatorSpec::ViewSource(spec) => ("view", spec.relation.0.to_string()),
         OperatorSpec::Stateless(spec) => ("stateless", steps(&spec.steps)),
         OperatorSpec::Union => ("union", String::new()),
         OperatorSpec::WindowAggregate(spec) => ("window-aggregate", aggregate::window(spec)),
@@ -39,7 +40,7 @@ pub fn describe(spec: &OperatorSpec) -> (&'static str, String) {
         OperatorSpec::WindowJoin(spec) => ("window-join", join::window(spec)),
         OperatorSpec::Rank(spec) => ("rank", order::rank(spec)),
         OperatorSpec::Over(spec) => ("over", order::over(spec)),
-        OperatorSpec::Materialize(spec) => ("materialize", spec.name.clone()),
+        OperatorSpec::Materialize(spec) => ("materialize", spec.relation.0.to_string()),
         OperatorSpec::Sink(spec) => ("sink", spec.table.clone()),
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn config(store: &Arc<dyn StateStore>) -> CheckpointConfig {
 }
 
 pub(super) fn member(uid: &str, plan: Plan) -> Member {
-    Member { uid: uid.into(), job: None, kind: MemberKind::Job(plan.job(uid)) }
+    Member { uid: Some(uid.into()), job: None, kind: MemberKind::Job(plan.job(uid)) }
 }
 
 pub(super) fn simulation_with(store: &Arc<dyn StateStore>, shards: usize) -> Simulation {

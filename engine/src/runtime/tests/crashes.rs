@@ -42,7 +42,7 @@ impl World {
                 "counts",
                 Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward).updating(),
             ),
-            Member { uid: "t".into(), job: None, kind: table },
+            Member { uid: Some("t".into()), job: None, kind: table },
             // A view over a view, and over the table.
             member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating()),
             member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward).updating()),

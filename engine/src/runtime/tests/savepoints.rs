@@ -45,7 +45,7 @@ fn what_is_wrong_with_a_savepoint_is_said_with_its_name() {
     let place: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
     let start = |uid: &str| {
         let mut members = counting(live.source());
-        members[0].uid = uid.into();
+        members[0].uid = Some(uid.into());
         let empty: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
         simulation_with(&empty, 1).deploy(&members, &Restore::From(Arc::clone(&place))).map(drop)
     };
