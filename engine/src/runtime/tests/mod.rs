@@ -4,7 +4,10 @@
 mod checkpoints;
 mod crashes;
 mod faults;
+mod fixtures;
 mod harness;
+mod increments;
+mod savepoints;
 mod sinks;
 mod sources;
 mod views;
