@@ -6,6 +6,7 @@
 //! In reading order: what travels on an edge ([`message`]), how a dataflow is described ([`plan`]), what connectors
 //! implement ([`ports`]), how operators run ([`operators`]), and who runs them ([`runtime`]).
 
+pub mod checkpoint;
 pub mod error;
 pub mod expr;
 pub mod message;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::durable::CheckpointConfig;
 use crate::message::BATCH_ROWS;
 use crate::plan::Dataflow;
 use crate::time::{Clock, EventTime, ProcessingTime, SystemClock};
@@ -18,12 +19,14 @@ pub struct EngineConfig {
     pub batch_rows: usize,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Where and when checkpoints are made. `None`: never.
+    pub checkpoints: Option<CheckpointConfig>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock) }
+        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock), checkpoints: None }
     }
 }
 

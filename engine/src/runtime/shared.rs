@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use super::signal::Signal;
 use super::{JobId, JobMetrics, SplitStatus};
+use crate::message::Epoch;
 use crate::time::EventTime;
 
 /// What the parts of one job share, on all shards.
@@ -13,6 +14,8 @@ pub(super) struct JobShared {
     pub(super) id: JobId,
     /// Rows moved since the last epoch was asked for.
     pub(super) dirty: AtomicBool,
+    /// The epoch whose barrier is a checkpoint: of the second grade. Set before that barrier is asked for.
+    checkpoint: AtomicU64,
     /// One a shard.
     pub(super) signals: Vec<Arc<Signal>>,
     /// One a shard.
@@ -100,7 +103,17 @@ impl Progress {
 impl JobShared {
     pub(super) fn new(id: JobId, signals: Vec<Arc<Signal>>, splits: Vec<SplitProgress>) -> Self {
         let counters = signals.iter().map(|_| Counters::default()).collect();
-        Self { id, dirty: AtomicBool::new(false), signals, counters, splits }
+        Self { id, dirty: AtomicBool::new(false), checkpoint: AtomicU64::new(0), signals, counters, splits }
+    }
+
+    /// The next barrier of this epoch is a checkpoint.
+    pub(super) fn begin_checkpoint(&self, epoch: Epoch) {
+        self.checkpoint.store(epoch.0, Ordering::Release);
+    }
+
+    /// Whether the barrier of the epoch is a checkpoint.
+    pub(super) fn is_checkpoint(&self, epoch: Epoch) -> bool {
+        self.checkpoint.load(Ordering::Acquire) == epoch.0
     }
 
     pub(super) fn metrics(&self) -> JobMetrics {

@@ -14,6 +14,9 @@ use crate::catalog::{JobKind, Supervision};
 /// A job that waits for its next start.
 const RESTARTING: &str = "RESTARTING";
 
+/// A job that somebody stopped and can start again.
+const STOPPED: &str = "STOPPED";
+
 /// One line of the list.
 struct Line {
     id: JobId,
@@ -101,7 +104,9 @@ fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>) -> 
     }
     for (id, supervision) in supervised {
         let name = match &supervision {
-            Supervision::Waiting { name, .. } | Supervision::GaveUp { name, .. } => name.clone(),
+            Supervision::Waiting { name, .. } | Supervision::GaveUp { name, .. } | Supervision::Paused { name } => {
+                name.clone()
+            }
             // The engine never had it, and never will.
             Supervision::None | Supervision::Stopped => continue,
         };
@@ -125,6 +130,10 @@ impl Line {
                 self.next_restart = next.map(|at| at.0);
             }
             Supervision::GaveUp { why, .. } if failed => self.error = Some(why),
+            Supervision::Paused { .. } => {
+                self.state = STOPPED.to_owned();
+                self.error = None;
+            }
             Supervision::Stopped if failed => self.state = JobState::Canceled.to_string(),
             Supervision::None | Supervision::Stopped | Supervision::Waiting { .. } | Supervision::GaveUp { .. } => (),
         }

@@ -17,6 +17,8 @@ mod over;
 mod over_scripts;
 mod rank;
 mod rank_scripts;
+mod rescale;
+mod saved;
 mod scripts;
 mod timed_join_scripts;
 
