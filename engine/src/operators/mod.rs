@@ -27,6 +27,7 @@ pub mod rank;
 pub mod session;
 pub mod stateless;
 pub mod union;
+mod upserts;
 pub mod window_aggregate;
 pub mod windows;
 
