@@ -51,6 +51,8 @@ impl SqlState {
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
     /// `data_exception`
     pub const DATA_EXCEPTION: Self = Self("22000");
+    /// `cardinality_violation`
+    pub const CARDINALITY_VIOLATION: Self = Self("21000");
     /// `numeric_value_out_of_range`
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
     /// `division_by_zero`

@@ -88,7 +88,7 @@ impl Cut<'_> {
                     Arc::new((0_u32..).take(rows.num_rows()).filter(is_owned).collect())
                 })
             }
-            Belongs::Rows(port) => self.owned(table, port, |column| Some(column))?,
+            Belongs::Rows(port) => self.owned(table, port, Some)?,
             Belongs::Key { port, columns } => {
                 self.owned(table, port, |column| columns.iter().position(|of| *of == column))?
             }

@@ -114,6 +114,13 @@ impl JobRegistry {
         producing.map(|(job, _)| *job).collect()
     }
 
+    /// The job that fills a relation, and what is done about it; `None` where it was stopped.
+    pub fn maker(&self, relation: RelationId) -> Option<(JobId, Supervision)> {
+        let jobs = self.0.lock();
+        let maker = jobs.iter().find(|(_, entry)| entry.record.makes == Some(relation));
+        maker.map(|(job, entry)| (*job, entry.supervision.borrow().clone()))
+    }
+
     /// Why a job runs, where it is known.
     pub fn kind(&self, job: JobId) -> Option<JobKind> {
         self.0.lock().get(&job).map(|entry| entry.record.kind)

@@ -12,6 +12,7 @@ use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 use super::Database;
 use super::query::inputs;
 use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::errors::from_failure;
 
 /// Opens connector tables for the front end.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error = SqlError::new(SqlState::DATA_EXCEPTION, message);
+            let error = from_failure(&message);
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,

@@ -12,6 +12,7 @@ mod ddl;
 mod deploy;
 mod explain;
 mod files;
+mod freshness;
 mod functions;
 mod insert;
 mod internal_table;
