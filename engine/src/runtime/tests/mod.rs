@@ -10,4 +10,5 @@ mod increments;
 mod savepoints;
 mod sinks;
 mod sources;
+mod unreliable;
 mod views;
