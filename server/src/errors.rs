@@ -9,6 +9,9 @@ use millstream_sql::{SqlError, SqlState};
 /// `out_of_memory`
 const OUT_OF_MEMORY: SqlState = SqlState("53200");
 
+/// `not_null_violation`
+const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+
 /// The SQL error that an error of DataFusion stands for.
 pub fn from_datafusion(error: DataFusionError) -> SqlError {
     match error {
@@ -53,6 +56,22 @@ pub fn from_arrow(error: ArrowError) -> SqlError {
         ArrowError::ExternalError(inner) => from_external(inner),
         other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
     }
+}
+
+/// The SQL error that the text of an error of an expression stands for: what a job tells of a row it could not compute.
+pub fn from_evaluation(message: &str) -> SqlError {
+    let message = message.strip_prefix("Arrow error: ").unwrap_or(message);
+    if let Some(cast) = message.strip_prefix("Cast error: ").or_else(|| message.strip_prefix("Parser error: ")) {
+        return from_arrow(ArrowError::CastError(cast.to_owned()));
+    }
+    if let Some(overflow) = message.strip_prefix("Arithmetic overflow: ") {
+        return from_arrow(ArrowError::ArithmeticOverflow(overflow.to_owned()));
+    }
+    let message = message.strip_prefix("Execution error: ").unwrap_or(message);
+    if message.contains("non-nullable but contains null") {
+        return SqlError::new(NOT_NULL_VIOLATION, lower_first(message.trim_start_matches("Invalid argument error: ")));
+    }
+    from_message(message, SqlState::DATA_EXCEPTION)
 }
 
 fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> SqlError {

@@ -13,6 +13,7 @@ use arrow::row::{RowConverter, SortField};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::BATCH_ROWS;
 use millstream_engine::ports::{Answer, Lookup, LookupCache, ReadContext, ReadPoll, Source, SplitReader, WakeHandle};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::{Clock, ProcessingTime};
 
 use super::options::{CacheOption, LookupOptions};
@@ -160,8 +161,8 @@ impl Worker {
 
 /// The next rows of a split that ends.
 fn next(reader: &mut dyn SplitReader, now: ProcessingTime) -> Result<Option<RecordBatch>> {
-    let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
-    let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+    let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
+    let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake: &wake, rejects: &mut rejects };
     match reader.poll(context)? {
         ReadPoll::Batch(batch) => Ok(Some(batch)),
         ReadPoll::End => Ok(None),

@@ -13,6 +13,7 @@ use super::{EngineConfig, JobId};
 use crate::error::EngineError;
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::rejects::RejectLog;
 use crate::view::{GlobalSnapshot, ViewVersion};
 
 /// What the coordinator tells a shard.
@@ -71,6 +72,8 @@ pub(super) struct Links {
     pub(super) shards: Vec<Mailbox<Command>>,
     pub(super) coordinator: Mailbox<Event>,
     pub(super) snapshot: ArcSwap<GlobalSnapshot>,
+    /// The rejected rows of all jobs.
+    pub(super) rejects: Arc<RejectLog>,
 }
 
 impl Links {
@@ -78,7 +81,8 @@ impl Links {
         config.shards = config.shards.max(1);
         config.batch_rows = config.batch_rows.max(1);
         let shards = (0..config.shards).map(|_| Mailbox::default()).collect();
-        Self { config, shards, coordinator: Mailbox::default(), snapshot: ArcSwap::default() }
+        let rejects = Arc::new(RejectLog::new(config.rejects));
+        Self { config, shards, coordinator: Mailbox::default(), snapshot: ArcSwap::default(), rejects }
     }
 
     /// Tells every shard.

@@ -73,7 +73,7 @@ impl System {
 
     /// See [`Engine::submit_as`](super::Engine::submit_as).
     pub(super) fn submit_as(self: &Arc<Self>, id: JobId, request: &JobRequest) -> Result<()> {
-        let assembled = assemble(id, &request.name, &request.dataflow, &self.links)?;
+        let assembled = assemble(id, request, &self.links)?;
         self.with(|coordinator| coordinator.submit(assembled))
     }
 

@@ -31,6 +31,9 @@ pub struct Flags {
     /// Memory that batch queries may use [default: 1 GB]
     #[arg(long, global = true)]
     pub memory_limit: Option<String>,
+    /// Late, bad and refused rows that are kept of each job and kind; ten times as many in all [default: 1000]
+    #[arg(long, global = true)]
+    pub rejected_rows: Option<String>,
     /// What is logged: error, warn, info, debug, or a filter [default: warn]
     #[arg(long, global = true)]
     pub log_level: Option<String>,
@@ -60,7 +63,7 @@ pub struct SettingSource {
     description: &'static str,
 }
 
-const SOURCES: [SettingSource; 7] = [
+const SOURCES: [SettingSource; 8] = [
     SettingSource {
         name: "listen",
         environment: "MILLSTREAM_LISTEN",
@@ -104,6 +107,13 @@ const SOURCES: [SettingSource; 7] = [
         description: "Memory that the batch queries of all sessions may use before they spill.",
     },
     SettingSource {
+        name: "rejected-rows",
+        environment: "MILLSTREAM_REJECTED_ROWS",
+        default: || "1000".to_owned(),
+        flag: |flags| flags.rejected_rows.as_ref(),
+        description: "Late, bad and refused rows that are kept of each job and kind; ten times as many in all.",
+    },
+    SettingSource {
         name: "log-level",
         environment: "MILLSTREAM_LOG_LEVEL",
         default: || "warn".to_owned(),
@@ -123,6 +133,7 @@ pub(super) fn standard() -> Config {
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         epoch_interval_ms: 100,
         memory_limit_bytes: 1 << 30,
+        rejected_rows: 1_000,
         log_level: "warn".to_owned(),
         settings,
     }
@@ -155,6 +166,7 @@ pub(super) fn resolve(
         parsed("pipeline.epoch-interval", text("pipeline.epoch-interval"), "a duration such as 100 ms", |text| {
             parse_duration_ms(text).filter(|interval| *interval > 0)
         })?;
+    config.rejected_rows = parsed("rejected-rows", text("rejected-rows"), "a whole number", |text| text.parse().ok())?;
     config.memory_limit_bytes =
         parsed("memory-limit", text("memory-limit"), "a size such as 512 MB", parse_size_bytes)?;
     config.log_level = text("log-level").to_owned();

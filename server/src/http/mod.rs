@@ -45,14 +45,15 @@ async fn metrics(State(database): State<Database>) -> impl IntoResponse {
 /// A counter of jobs: name, meaning, value.
 type Counter = (&'static str, &'static str, fn(&JobStatus) -> u64);
 
-const COUNTERS: [Counter; 5] = [
+const COUNTERS: [Counter; 6] = [
     ("millstream_job_rows_in_total", "Rows read from connectors and views.", |job| job.metrics.rows_in),
     ("millstream_job_rows_out_total", "Rows that reached sinks and views.", |job| job.metrics.rows_out),
     ("millstream_job_late_rows_total", "Rows dropped because their windows were closed.", |job| job.metrics.late_rows),
     ("millstream_job_evicted_keys_total", "Keys forgotten because their time to live was over.", |job| {
         job.metrics.evicted_keys
     }),
-    ("millstream_job_bad_rows_total", "Rows skipped because they could not be parsed.", |job| job.metrics.bad_rows),
+    ("millstream_job_bad_rows_total", "Rows that could not be parsed or computed.", |job| job.metrics.bad_rows),
+    ("millstream_job_sink_errors_total", "Rows that sinks refused.", |job| job.metrics.sink_errors),
 ];
 
 fn metrics_text(jobs: &[JobStatus]) -> String {
@@ -91,6 +92,8 @@ mod tests {
             late_rows: 0,
             evicted_keys: 0,
             bad_rows: 0,
+            sink_errors: 0,
+            forgotten_rows: 0,
             watermark: EventTime::MIN,
         };
         let job = JobStatus {

@@ -6,19 +6,21 @@ use std::sync::{Arc, Weak};
 use millstream_engine::message::Delta;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
+use millstream_engine::rejects::{RejectLimits, Rejects};
 use millstream_engine::runtime::{Engine, EngineConfig, JobId, JobState};
 use millstream_sql::SqlError;
 use parking_lot::Mutex;
 
 use super::Session;
 use super::internal_table::TableGate;
-use crate::batch::{BatchRuntime, ReadNotes, Scans};
+use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
 use crate::catalog::{Catalog, JobKind, JobRegistry};
 use crate::config::Config;
 use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
 use crate::durable::table_log::{Apply, TableLogs, Visible};
+use crate::system::{RejectsConnector, rejects_relations};
 
 /// The engine, the catalog and the settings of the process. Cheap to clone; the engine stops with the last clone.
 #[derive(Clone)]
@@ -101,9 +103,11 @@ impl Database {
         let batch = BatchRuntime::new(config.memory_limit_bytes, engine.shards.max(1))?;
         let engine = Engine::start(engine)?;
         let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
+        let rejects = RejectsConnector::new(Arc::clone(engine.rejects()));
+        let catalog = Catalog::new(connectors).with_system(Arc::new(rejects), rejects_relations());
         Ok(Self(Arc::new(Inner {
             engine,
-            catalog: Arc::new(Catalog::new(connectors)),
+            catalog: Arc::new(catalog),
             jobs: JobRegistry::default(),
             batch,
             config,
@@ -156,7 +160,14 @@ impl Database {
             clock: Arc::clone(&self.0.engine.config().clock),
             files: Arc::default(),
             notes: ReadNotes::default(),
+            rejects: Arc::clone(self.0.engine.rejects()),
         }
+    }
+
+    /// Keeps what a statement that is no job has rejected.
+    pub(super) fn keep_rejects(&self, name: &str, relation: Option<&str>, operator: &str, rejects: &mut Rejects) {
+        let at = self.0.engine.config().clock.now();
+        keep_rejects(self.0.engine.rejects(), name, relation, operator, at, rejects);
     }
 
     /// Jobs that write to connectors and still run.
@@ -249,5 +260,15 @@ impl Durable {
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
-    EngineConfig { shards: config.shards, epoch_interval_ms: config.epoch_interval_ms, ..EngineConfig::default() }
+    let rejects = RejectLimits {
+        job_rows: config.rejected_rows,
+        rows: config.rejected_rows.saturating_mul(10),
+        ..RejectLimits::default()
+    };
+    EngineConfig {
+        shards: config.shards,
+        epoch_interval_ms: config.epoch_interval_ms,
+        rejects,
+        ..EngineConfig::default()
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source, policy};
+use millstream_engine::rejects::OnError;
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
@@ -19,7 +20,8 @@ pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
 impl Opener for CatalogOpener<'_> {
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
         let (connector, table) = self.connector(relation)?;
-        Ok(connector.source(&table.spec, request)?)
+        let source = connector.source(&table.spec, request)?;
+        Ok(policy::source_with(source, policy::source_policy(&table.spec.options)))
     }
 
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
@@ -165,6 +167,12 @@ impl JobPlan {
         Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record }
     }
 
+    /// What the engine is asked to run.
+    fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
+        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
+    }
+
     /// The dataflow, its tables opened.
     fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
         let targets = self.queries.iter().map(|(query, output)| {
@@ -183,7 +191,7 @@ impl JobPlan {
 pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
     let opener = CatalogOpener(catalog);
     let (connector, table) = opener.connector(relation)?;
-    Ok(connector.sink(&table.spec)?)
+    Ok(policy::sink_with(connector.sink(&table.spec)?, policy::sink_policy(&table.spec.options)))
 }
 
 impl Database {
@@ -195,7 +203,7 @@ impl Database {
         let database = self.clone();
         let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
             let dataflow = Arc::new(plan.lower(database.catalog())?);
-            let job = database.engine().submit(JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            let job = database.engine().submit(plan.request(&dataflow))?;
             database.jobs().add(job, plan.record);
             Ok((JobGuard { database, job, kept: false }, dataflow))
         };
@@ -210,7 +218,7 @@ impl Database {
         let (database, plan) = (self.clone(), plan.clone());
         let start = move || -> Result<Arc<Dataflow>, SqlError> {
             let dataflow = Arc::new(plan.lower(database.catalog())?);
-            database.engine().submit_as(job, JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
+            database.engine().submit_as(job, plan.request(&dataflow))?;
             Ok(dataflow)
         };
         blocking(start).await

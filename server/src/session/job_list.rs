@@ -39,6 +39,8 @@ pub(super) fn schema() -> SchemaRef {
         number("rows_out"),
         number("late_rows"),
         number("bad_rows"),
+        number("sink_errors"),
+        number("forgotten_rows"),
         number("evicted_keys"),
         text("watermark"),
         text("error"),
@@ -70,6 +72,8 @@ impl Database {
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.rows_out))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.late_rows))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.bad_rows))),
+            some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.sink_errors))),
+            some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.forgotten_rows))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.evicted_keys))),
             Arc::new(
                 metrics().map(|metrics| metrics.map(|metrics| metrics.watermark.to_string())).collect::<StringArray>(),

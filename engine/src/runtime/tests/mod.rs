@@ -3,6 +3,7 @@
 
 mod faults;
 mod harness;
+mod rejects;
 mod sinks;
 mod sources;
 mod views;
