@@ -12,6 +12,12 @@ const OUT_OF_MEMORY: SqlState = SqlState("53200");
 /// `not_null_violation`
 const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
 
+/// The SQL error for what asks for memory that is not there.
+pub fn out_of_memory(message: String) -> SqlError {
+    SqlError::new(OUT_OF_MEMORY, message)
+        .with_hint("Start the server with a larger memory-limit or query-memory, or read less at once.")
+}
+
 /// The SQL error that an error of DataFusion stands for.
 pub fn from_datafusion(error: DataFusionError) -> SqlError {
     match error {
@@ -24,8 +30,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         },
         DataFusionError::Shared(inner) => from_shared(&inner),
         DataFusionError::SchemaError(inner, _) => from_schema(&inner),
-        DataFusionError::ResourcesExhausted(message) => SqlError::new(OUT_OF_MEMORY, first_line(&message))
-            .with_hint("Start the server with a larger memory-limit, or read less at once."),
+        DataFusionError::ResourcesExhausted(message) => out_of_memory(first_line(&message)),
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
         DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
             from_message(&message, SqlState::SYNTAX_ERROR)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::MemoryGuard;
 use crate::message::BATCH_ROWS;
 use crate::plan::Dataflow;
 use crate::rejects::{OnError, RejectLimits};
@@ -21,13 +22,16 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     /// How many rejected rows are kept.
     pub rejects: RejectLimits,
+    /// Tells whether sources are to be held back.
+    pub memory: Arc<MemoryGuard>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
         let rejects = RejectLimits::default();
-        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock), rejects }
+        let memory = Arc::new(MemoryGuard::unlimited());
+        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock), rejects, memory }
     }
 }
 
@@ -99,6 +103,8 @@ pub struct JobStatus {
     pub error: Option<String>,
     /// What the user can do about the failure.
     pub hint: Option<String>,
+    /// Its sources are not read now: the process holds more memory than it may.
+    pub held_back: bool,
     /// When it was submitted.
     pub started: ProcessingTime,
     /// Its counters.

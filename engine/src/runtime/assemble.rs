@@ -74,7 +74,7 @@ pub(super) fn assemble(id: JobId, request: &JobRequest, links: &Arc<Links>) -> R
     check(dataflow)?;
     let signals = signals(links);
     let (splits, progress) = deal_splits(dataflow, signals.len())?;
-    let shared = Arc::new(JobShared::new(id, name, *on_error, signals, progress, &links.rejects));
+    let shared = Arc::new(JobShared::new(id, name, *on_error, signals, progress, links));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
     let mut feeds = HashMap::new();
     for node in &dataflow.nodes {
@@ -96,7 +96,7 @@ pub(super) fn assemble(id: JobId, request: &JobRequest, links: &Arc<Links>) -> R
 
 /// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
 pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
-    let shared = Arc::new(JobShared::new(id, &made.name, OnError::Fail, signals(links), Vec::new(), &links.rejects));
+    let shared = Arc::new(JobShared::new(id, &made.name, OnError::Fail, signals(links), Vec::new(), links));
     let part = |shard| {
         let mut table = Node::new(NodeKind::Table, label("Table", None), Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });

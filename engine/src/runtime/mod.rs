@@ -2,7 +2,7 @@
 //!
 //! In reading order: what callers say and hear (`api`, `engine`, `collect`, `simulation`); how a dataflow becomes parts
 //! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
-//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes); what lies
+//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes; `memory`: when sources are held back); what lies
 //! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
 //! epochs begin and what is published (`system`, `coordinator`, `deploy`, `epochs`, `flush`, `publish`; `protocol` is what they and the
 //! shards say to each other).
@@ -22,6 +22,7 @@ mod graph;
 mod hold;
 mod job;
 mod materialize;
+mod memory;
 mod part;
 mod protocol;
 mod publish;
@@ -42,4 +43,5 @@ mod tests;
 pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
 pub use collect::{CollectSink, Collected};
 pub use engine::Engine;
+pub use memory::MemoryGuard;
 pub use simulation::Simulation;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::protocol::Links;
 use super::signal::Signal;
-use super::{JobId, JobMetrics, SplitStatus};
+use super::{JobId, JobMetrics, MemoryGuard, SplitStatus};
 use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
-use crate::time::{EventTime, ProcessingTime};
+use crate::time::{Clock, EventTime, ProcessingTime};
 
 /// What the parts of one job share, on all shards.
-#[derive(Debug)]
 pub(super) struct JobShared {
     pub(super) id: JobId,
     /// Rows moved since the last epoch was asked for.
@@ -24,6 +24,8 @@ pub(super) struct JobShared {
     /// What is done with rows that operators cannot compute.
     pub(super) on_error: OnError,
     rejects: Arc<RejectLog>,
+    memory: Arc<MemoryGuard>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Where a node stands, for people.
@@ -118,11 +120,17 @@ impl JobShared {
         on_error: OnError,
         signals: Vec<Arc<Signal>>,
         splits: Vec<SplitProgress>,
-        rejects: &Arc<RejectLog>,
+        links: &Links,
     ) -> Self {
         let counters = signals.iter().map(|_| Counters::default()).collect();
-        let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(rejects));
-        Self { id, dirty, signals, counters, splits, name, on_error, rejects }
+        let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
+        let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
+        Self { id, dirty, signals, counters, splits, name, on_error, rejects, memory, clock }
+    }
+
+    /// Whether it has sources, and they are not read now for want of memory.
+    pub(super) fn is_held_back(&self) -> bool {
+        !self.splits.is_empty() && self.memory.is_over(self.clock.now())
     }
 
     /// Counts and keeps what a node rejected on a shard.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Config, ConfigError, Origin};
+use crate::memory;
 use crate::units::{parse_duration_ms, parse_size_bytes};
 
 /// The flags that all commands take.
@@ -28,9 +29,12 @@ pub struct Flags {
     /// Time between two epochs [default: 100 ms]
     #[arg(long, global = true)]
     pub epoch_interval: Option<String>,
-    /// Memory that batch queries may use [default: 1 GB]
+    /// Memory that the server may use: above it no source is read [default: 80 % of the machine's]
     #[arg(long, global = true)]
     pub memory_limit: Option<String>,
+    /// Memory of it that batch queries may use before they spill to disk [default: 1 GB]
+    #[arg(long, global = true)]
+    pub query_memory: Option<String>,
     /// Late, bad and refused rows that are kept of each job and kind; ten times as many in all [default: 1000]
     #[arg(long, global = true)]
     pub rejected_rows: Option<String>,
@@ -63,7 +67,7 @@ pub struct SettingSource {
     description: &'static str,
 }
 
-const SOURCES: [SettingSource; 8] = [
+const SOURCES: [SettingSource; 9] = [
     SettingSource {
         name: "listen",
         environment: "MILLSTREAM_LISTEN",
@@ -102,8 +106,15 @@ const SOURCES: [SettingSource; 8] = [
     SettingSource {
         name: "memory-limit",
         environment: "MILLSTREAM_MEMORY_LIMIT",
-        default: || "1 GB".to_owned(),
+        default: || format!("{} MB", memory::default_limit_bytes() >> 20),
         flag: |flags| flags.memory_limit.as_ref(),
+        description: "Memory that the server may use: above it no source is read, and what asks for more gets an error.",
+    },
+    SettingSource {
+        name: "query-memory",
+        environment: "MILLSTREAM_QUERY_MEMORY",
+        default: || "1 GB".to_owned(),
+        flag: |flags| flags.query_memory.as_ref(),
         description: "Memory that the batch queries of all sessions may use before they spill.",
     },
     SettingSource {
@@ -132,7 +143,8 @@ pub(super) fn standard() -> Config {
         data_dir: PathBuf::from("millstream-data"),
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         epoch_interval_ms: 100,
-        memory_limit_bytes: 1 << 30,
+        memory_limit_bytes: memory::default_limit_bytes(),
+        query_memory_bytes: 1 << 30,
         rejected_rows: 1_000,
         log_level: "warn".to_owned(),
         settings,
@@ -168,7 +180,9 @@ pub(super) fn resolve(
         })?;
     config.rejected_rows = parsed("rejected-rows", text("rejected-rows"), "a whole number", |text| text.parse().ok())?;
     config.memory_limit_bytes =
-        parsed("memory-limit", text("memory-limit"), "a size such as 512 MB", parse_size_bytes)?;
+        parsed("memory-limit", text("memory-limit"), "a size such as 4 GB", parse_size_bytes)? as u64;
+    config.query_memory_bytes =
+        parsed("query-memory", text("query-memory"), "a size such as 512 MB", parse_size_bytes)?;
     config.log_level = text("log-level").to_owned();
     config.settings = settings;
     Ok(config)
@@ -225,7 +239,7 @@ mod tests {
         let config = resolve(&flags, &environment, &file).unwrap();
         assert_eq!((config.shards, config.memory_limit_bytes, config.epoch_interval_ms), (3, 2 << 20, 1_000));
         let origins: Vec<Origin> = config.settings.iter().map(|setting| setting.origin).collect();
-        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 4);
+        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 6);
         assert!(origins.contains(&Origin::Flag) && origins.contains(&Origin::Environment));
     }
 

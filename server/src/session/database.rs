@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use millstream_engine::message::Delta;
+use millstream_engine::message::{Delta, Sign};
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::rejects::{RejectLimits, Rejects};
-use millstream_engine::runtime::{Engine, EngineConfig, JobId, JobState};
+use millstream_engine::runtime::{Engine, EngineConfig, JobId, JobState, MemoryGuard};
 use millstream_sql::SqlError;
 use parking_lot::Mutex;
 
@@ -20,6 +20,8 @@ use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
 use crate::durable::table_log::{Apply, TableLogs, Visible};
+use crate::errors::out_of_memory;
+use crate::memory::{self, GuardedPool};
 use crate::system::{RejectsConnector, rejects_relations};
 
 /// The engine, the catalog and the settings of the process. Cheap to clone; the engine stops with the last clone.
@@ -100,7 +102,10 @@ impl Database {
     ) -> Result<Self, SqlError> {
         // Before anything is started: the directory may be another server's.
         let directory = durable.then(|| DataDirectory::take(&config.data_dir)).transpose()?;
-        let batch = BatchRuntime::new(config.memory_limit_bytes, engine.shards.max(1))?;
+        let (memory, clock) = (Arc::clone(&engine.memory), Arc::clone(&engine.clock));
+        let pool = Arc::new(GuardedPool::new(config.query_memory_bytes, memory, clock));
+        let spill = directory.as_ref().map(DataDirectory::spill_folder).transpose()?;
+        let batch = BatchRuntime::new(pool, spill, engine.shards.max(1))?;
         let engine = Engine::start(engine)?;
         let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
         let rejects = RejectsConnector::new(Arc::clone(engine.rejects()));
@@ -218,6 +223,11 @@ impl Database {
     /// # Errors
     /// Where it cannot be written or the table takes no rows.
     pub(super) async fn change_table(&self, table: RelationId, temporary: bool, delta: Delta) -> Result<(), SqlError> {
+        let engine = self.0.engine.config();
+        // What makes room must always be possible.
+        if delta.sign == Sign::AppendOnly && engine.memory.is_over(engine.clock.now()) {
+            return Err(out_of_memory(memory::full(&engine.memory)));
+        }
         match self.table_logs().filter(|_| !temporary) {
             Some(logs) => logs.change(table, delta).await,
             None => Ok(self.0.engine.insert(table, delta).await?),
@@ -269,6 +279,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         shards: config.shards,
         epoch_interval_ms: config.epoch_interval_ms,
         rejects,
+        memory: Arc::new(MemoryGuard::new(config.memory_limit_bytes, memory::resident_bytes)),
         ..EngineConfig::default()
     }
 }

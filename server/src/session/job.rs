@@ -13,6 +13,12 @@ use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 use super::Database;
 use crate::catalog::{Catalog, JobKind, JobRecord};
 
+/// How the system's error for a full disk ends.
+const NO_SPACE: &str = "(os error 28)";
+
+/// `disk_full`
+const DISK_FULL: SqlState = SqlState("53100");
+
 /// Opens connector tables for the front end.
 #[derive(Debug)]
 pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
@@ -100,7 +106,8 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error = SqlError::new(SqlState::DATA_EXCEPTION, message);
+            let state = if message.ends_with(NO_SPACE) { DISK_FULL } else { SqlState::DATA_EXCEPTION };
+            let error = SqlError::new(state, message);
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,

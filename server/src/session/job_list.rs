@@ -10,9 +10,13 @@ use millstream_engine::runtime::{JobId, JobState, JobStatus};
 use super::Database;
 use super::show::{moments, number, numbers, some_numbers, text, texts};
 use crate::catalog::{JobKind, Supervision};
+use crate::memory;
 
 /// A job that waits for its next start.
 const RESTARTING: &str = "RESTARTING";
+
+/// A job that runs, but whose sources are not read for want of memory.
+const HELD_BACK: &str = "HELD BACK";
 
 /// One line of the list.
 struct Line {
@@ -52,7 +56,8 @@ pub(super) fn schema() -> SchemaRef {
 impl Database {
     /// The columns of the list as it is now.
     pub(super) fn job_list(&self) -> Vec<ArrayRef> {
-        let lines = lines(self.engine().jobs(), self.jobs().supervised());
+        let lines =
+            lines(self.engine().jobs(), self.jobs().supervised(), &memory::full(&self.engine().config().memory));
         let kind = |job| match self.jobs().kind(job) {
             Some(JobKind::View) => Some("MATERIALIZED VIEW"),
             Some(JobKind::Insert) => Some("INSERT"),
@@ -85,14 +90,14 @@ impl Database {
     }
 }
 
-fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>) -> Vec<Line> {
+fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>, full: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = jobs
         .into_iter()
         .map(|job| Line {
             id: job.id,
             name: job.name.clone(),
-            state: job.state.to_string(),
-            error: job.error.clone(),
+            state: if job.held_back { HELD_BACK.to_owned() } else { job.state.to_string() },
+            error: job.error.clone().or_else(|| job.held_back.then(|| full.to_owned())),
             restarts: 0,
             next_restart: None,
             status: Some(job),

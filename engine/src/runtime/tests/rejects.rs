@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -15,9 +16,10 @@ use crate::error::{EngineError, Result};
 use crate::expr::Scalar;
 use crate::message::{Delta, Epoch};
 use crate::plan::{Partitioning, RelationId, Step};
-use crate::ports::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter, policy};
+use crate::ports::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter, Source, policy};
 use crate::rejects::{OnError, RejectKind, RejectedContent};
-use crate::runtime::{JobRequest, JobState};
+use crate::runtime::{EngineConfig, JobRequest, JobState, MemoryGuard, Simulation};
+use crate::time::{ProcessingTime, VirtualClock};
 
 /// What a [`Picky`] sink does with a row of a key that it does not like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,4 +239,27 @@ proptest! {
         let job = jobs.iter().find(|job| job.name == "v").unwrap();
         prop_assert_eq!((job.state, job.metrics.bad_rows), (JobState::Running, bad));
     }
+}
+
+#[test]
+fn sources_are_not_read_while_there_is_no_memory() {
+    let used = Arc::new(AtomicU64::new(11));
+    let told = Arc::clone(&used);
+    let memory = Arc::new(MemoryGuard::new(10, move || Some(told.load(Ordering::SeqCst))));
+    let clock = Arc::new(VirtualClock::new(ProcessingTime(0)));
+    let mut simulation = Simulation::new(EngineConfig { shards: 2, memory, ..EngineConfig::default() }, clock, 3);
+    let plan = Plan::default().source(memory_source()).view(1, by_key());
+    simulation.submit(&plan.job("held")).unwrap();
+    simulation.run().unwrap();
+    simulation.advance_us(1_000_000).unwrap();
+    let job = &simulation.jobs()[0];
+    assert_eq!((job.state, job.held_back, job.metrics.rows_in), (JobState::Running, true, 0));
+    used.store(5, Ordering::SeqCst);
+    simulation.advance_us(100_000).unwrap();
+    let job = &simulation.jobs()[0];
+    assert_eq!((job.state, job.held_back, job.metrics.rows_in), (JobState::Finished, false, 100));
+}
+
+fn memory_source() -> Arc<dyn Source> {
+    super::harness::memory([(0, 60), (60, 100)])
 }
