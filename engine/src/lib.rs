@@ -7,6 +7,7 @@
 //! implement ([`ports`]), how operators run ([`operators`]), what becomes of rows that fail ([`rejects`]), and who runs them
 //! ([`runtime`]).
 
+pub mod checkpoint;
 pub mod error;
 pub mod expr;
 pub mod message;

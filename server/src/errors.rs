@@ -138,11 +138,20 @@ fn from_schema(error: &SchemaError) -> SqlError {
     SqlError::new(state, lower_first(&first_line(&error.to_string())))
 }
 
+/// The SQL error of a job that failed for a reason that is known by its text alone.
+pub fn from_failure(message: &str) -> SqlError {
+    let told = ["Execution error: ", "Arrow error: "].iter().find_map(|before| message.strip_prefix(before));
+    from_message(told.unwrap_or(message), SqlState::DATA_EXCEPTION)
+}
+
 /// Errors that DataFusion tells by their text alone.
 fn from_message(message: &str, otherwise: SqlState) -> SqlError {
     let lower = message.to_ascii_lowercase();
     if lower.contains("divide by zero") || lower.contains("division by zero") {
         return from_arrow(ArrowError::DivideByZero);
+    }
+    if lower.starts_with("more than one row returned by a subquery") {
+        return SqlError::new(SqlState::CARDINALITY_VIOLATION, first_line(message));
     }
     let too_large = lower.contains("overflow") || lower.ends_with("out of range");
     let state = if too_large { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { otherwise };

@@ -10,6 +10,7 @@ use crate::ast::ParsedStatement;
 use crate::bound::{BindContext, BoundQuery, BoundStatement};
 use crate::catalog::Relation;
 use crate::error::Result;
+use crate::explain::ExplainOptions;
 
 /// Cuts a script into statements and parses each.
 ///
@@ -77,6 +78,6 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
 
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
 /// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
-pub fn explain_dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
-    crate::explain::dataflow(dataflow, shards, kinds)
+pub fn explain_dataflow(dataflow: &Dataflow, options: ExplainOptions) -> String {
+    crate::explain::dataflow(dataflow, options)
 }

@@ -8,7 +8,7 @@ use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
 use millstream_engine::rejects::OnError;
 
-use crate::ast::{CopyEnd, CopyOptions, ObjectKind, Show};
+use crate::ast::{CopyEnd, CopyOptions, JobControl, ObjectKind, Show};
 use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 
 /// What binding depends on besides the text.
@@ -185,8 +185,8 @@ pub enum BoundStatement {
     },
     /// Resets one setting or all.
     Reset(Option<String>),
-    /// Stops a job.
-    CancelJob(u64),
+    /// Stops or starts a job, or keeps its state.
+    Job(JobControl<u64>),
     /// Waits until all that the sources had is visible.
     Flush,
     /// Nothing to do; the command tag to answer.

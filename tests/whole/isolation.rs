@@ -124,6 +124,33 @@ async fn a_job_that_fails_leaves_the_others_alone() {
     assert!(error.to_lowercase().contains("divide by zero"), "{error}");
     run(&mut session, "INSERT INTO steady VALUES (1)").await.unwrap();
     assert_eq!(run(&mut session, "SELECT * FROM good").await, Ok(1));
-    // What the failed job had published stays.
-    assert_eq!(run(&mut session, "SELECT * FROM bad WHERE s = 10").await, Ok(1));
+    // What the failed job had published is no answer any more.
+    assert_eq!(run(&mut session, "SELECT * FROM bad WHERE s = 10").await, Err("55000".to_owned()));
+    assert_eq!(run(&mut session, "SUBSCRIBE bad").await, Err("55000".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_job_is_started_again_or_was_cancelled_answers_with_a_warning() {
+    let database = Database::start(Config { shards: 2, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    let script = "CREATE TABLE t (n INT); CREATE MATERIALIZED VIEW kept AS SELECT COUNT(*) AS n FROM t;
+      SET 'restart-strategy.type' = 'fixed-delay'; SET 'restart-strategy.fixed-delay.delay' = '1 h';
+      CREATE MATERIALIZED VIEW bad AS SELECT 10 / n AS s FROM t; INSERT INTO t VALUES (1); INSERT INTO t VALUES (0)";
+    run(&mut session, script).await.unwrap();
+    // Until the failure is seen by who follows the job, the answer is an error.
+    let outcome = loop {
+        match session.execute_script("SELECT * FROM bad").await {
+            Ok(outcome) => break outcome.unwrap(),
+            Err(error) => assert_eq!(error.parts().state.0, "55000"),
+        }
+        tokio::task::yield_now().await;
+    };
+    let [notice] = &outcome.notices[..] else { panic!("{:?}", outcome.notices) };
+    assert!(notice.message.contains("which is started again"), "{notice:?}");
+
+    let job = database.engine().jobs().into_iter().find(|job| job.name == "kept").unwrap();
+    run(&mut session, &format!("CANCEL JOB {}", job.id)).await.unwrap();
+    let outcome = session.execute_script("SELECT * FROM kept").await.unwrap().unwrap();
+    let [notice] = &outcome.notices[..] else { panic!("{:?}", outcome.notices) };
+    assert!(notice.message.contains("when its job was cancelled"), "{notice:?}");
 }

@@ -1,7 +1,7 @@
 //! Writes the rows of one shard into part files, one open file a partition.
 //!
 //! A file becomes visible at the end of the epoch in which it was ended: because of its size, its age, because its
-//! partition is complete, or because the input is at its end.
+//! partition is complete, because of a checkpoint, or because the input is at its end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ const RUNS_MAX: usize = 64;
 pub(super) struct FileWriter {
     sink: Arc<FileSink>,
     shard: usize,
+    /// Tells the unfinished files of its job from those of others.
+    tag: String,
     schema: SchemaRef,
     /// By directory relative to the table's.
     open: BTreeMap<String, OpenPart>,
@@ -57,6 +59,7 @@ impl FileWriter {
         Self {
             sink,
             shard: context.shard,
+            tag: tag(&context.job),
             schema,
             open: BTreeMap::new(),
             ended: vec![],
@@ -104,7 +107,7 @@ impl FileWriter {
         let format = &self.sink.table.format;
         let name = format!("part-{}-{}-{}.{}", self.sink.run, self.shard, self.files, format.name());
         self.files += 1;
-        let file = PartFile::begin(&directory, &name, format, &self.sink.stored.0, now)?;
+        let file = PartFile::begin(&directory, &name, &self.tag, format, &self.sink.stored.0, now)?;
         if let (Some(partitions), Some(due_us)) = (&self.sink.partitions, due_us) {
             partitions.begin_file(&directory, due_us);
         }
@@ -196,6 +199,14 @@ impl SinkWriter for FileWriter {
         Ok(())
     }
 
+    fn prepare_checkpoint(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
+        // What stays open would be lost with the server.
+        for (_, part) in std::mem::take(&mut self.open) {
+            self.ended.push(part.file.finish()?);
+        }
+        self.prepare(epoch)
+    }
+
     fn prepare(&mut self, _epoch: Epoch) -> Result<Option<CommitToken>> {
         let now = self.sink.clock.now();
         self.roll(now)?;
@@ -232,6 +243,11 @@ impl SinkWriter for FileWriter {
 /// The error where some rows of a delta have been written: they must not be tried again.
 fn half_written(error: &EngineError) -> EngineError {
     EngineError::Io { message: error.to_string() }
+}
+
+/// What stands in the names of the unfinished files of a job.
+pub(super) fn tag(job: &str) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(job.as_bytes()))
 }
 
 /// The order of rows by key, rows of one key as they came.

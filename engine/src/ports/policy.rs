@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::{Accepts, Boundedness, Guarantee, OptionValues, Sink, SinkContext, SinkWriter, Source, Split, SplitReader};
+use super::{
+    Accepts, Boundedness, CommitToken, Guarantee, OptionValues, Sink, SinkContext, SinkWriter, Source, Split,
+    SplitReader,
+};
 use crate::error::Result;
 use crate::message::Delta;
 use crate::plan::ChangelogMode;
@@ -114,6 +117,10 @@ impl Sink for WithPolicy<dyn Sink> {
 
     fn guarantee(&self) -> Guarantee {
         self.inner.guarantee()
+    }
+
+    fn recover(&self, job: &str, kept: &[CommitToken]) -> Result<()> {
+        self.inner.recover(job, kept)
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

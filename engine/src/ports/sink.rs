@@ -61,8 +61,17 @@ pub trait Sink: Send + Sync + fmt::Debug {
         OnError::Fail
     }
 
-    /// What it promises when the server dies.
+    /// What it promises when the server dies, where checkpoints are made.
     fn guarantee(&self) -> Guarantee;
+
+    /// A job is about to write again after a restart. What it prepared or began and is not in `kept` was never part of a
+    /// complete checkpoint: it goes away. May block; never called on a shard.
+    ///
+    /// # Errors
+    /// Where the target cannot be cleaned.
+    fn recover(&self, _job: &str, _kept: &[CommitToken]) -> Result<()> {
+        Ok(())
+    }
 
     /// A writer for one shard.
     ///
@@ -103,6 +112,16 @@ pub trait SinkWriter: Send {
     /// # Errors
     /// Where they cannot be made durable.
     fn prepare(&mut self, epoch: Epoch) -> Result<Option<CommitToken>>;
+
+    /// As [`Self::prepare`], at a checkpoint: rows that came before are not sent again after a restart, so that none may stay
+    /// in the writer. Where checkpoints are made, a sink that declares [`Guarantee::ExactlyOnce`] is asked for nothing
+    /// else, and its tokens are committed when the checkpoint is complete, perhaps by the writer of another process.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    fn prepare_checkpoint(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
+        self.prepare(epoch)
+    }
 
     /// Makes prepared rows visible. Doing it twice is doing it once.
     ///

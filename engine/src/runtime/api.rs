@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::MemoryGuard;
+use super::durable::CheckpointConfig;
 use crate::message::BATCH_ROWS;
 use crate::plan::Dataflow;
 use crate::rejects::{OnError, RejectLimits};
@@ -24,14 +25,22 @@ pub struct EngineConfig {
     pub rejects: RejectLimits,
     /// Tells whether sources are to be held back.
     pub memory: Arc<MemoryGuard>,
+    /// Where and when checkpoints are made. `None`: never.
+    pub checkpoints: Option<CheckpointConfig>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        let rejects = RejectLimits::default();
-        let memory = Arc::new(MemoryGuard::unlimited());
-        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock), rejects, memory }
+        Self {
+            shards,
+            epoch_interval_ms: 100,
+            batch_rows: BATCH_ROWS,
+            clock: Arc::new(SystemClock),
+            rejects: RejectLimits::default(),
+            memory: Arc::new(MemoryGuard::unlimited()),
+            checkpoints: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Engine`]: the handle that the server holds, and the threads behind it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +9,11 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::system::System;
-use super::{EngineConfig, JobId, JobRequest, JobStatus, SplitStatus};
+use super::{
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
+    SplitStatus,
+};
+use crate::checkpoint::format_manifest::Manifest;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -46,7 +51,9 @@ impl Engine {
         for (index, shard) in shards.into_iter().enumerate() {
             engine.spawn(format!("shard-{index}"), move || shard.run())?;
         }
+        let writer = Arc::clone(&system);
         engine.spawn("epochs".into(), move || system.run())?;
+        engine.spawn("checkpoints".into(), move || writer.run_writer())?;
         Ok(engine)
     }
 
@@ -70,16 +77,90 @@ impl Engine {
         self.inner.system.submit(&request)
     }
 
-    /// Runs a dataflow as [`Self::submit`] does, under a number that a job had that has ended, or that was reserved. What
-    /// the ended job published stays readable until the new one publishes.
+    /// Runs jobs and internal tables that are part of checkpoints, all from the same moment on, and continues what
+    /// `restore` says. Members that read views of others stand after them. Blocks on sources, sinks and the store: call it
+    /// from a blocking thread. Says of each member whether it runs; a member takes the place of one of the same uid that
+    /// is over. The first call opens the store and shuts out engines that had opened it before.
     ///
     /// # Errors
-    /// As [`Self::submit`]; where the job of that number runs.
-    pub fn submit_as(&self, job: JobId, request: JobRequest) -> Result<()> {
-        self.inner.system.submit_as(job, &request)
+    /// Where the store does not answer, no checkpoint of a member can be read, or the engine is shut down.
+    pub fn deploy(&self, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
+        self.inner.system.deploy(members, restore)
     }
 
-    /// Keeps the numbers of jobs up to this one for [`Self::submit_as`].
+    /// Makes a checkpoint of a job and all that it is connected with; returns when it is complete. One that fails is
+    /// followed by the next.
+    ///
+    /// # Errors
+    /// Where no checkpoints are made of it, or it is over.
+    pub async fn checkpoint(&self, job: JobId) -> Result<()> {
+        self.inner.system.checkpoint(job)?.await
+    }
+
+    /// Makes a checkpoint as [`Self::checkpoint`] does and keeps it under a name until [`Restore::Savepoint`] asks for it,
+    /// whatever becomes of the job. Names are of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// As there, and where the name is taken or is none.
+    pub async fn savepoint(&self, job: JobId, name: &str) -> Result<()> {
+        self.checkpoint(job).await?;
+        self.inner.system.pin(job, name)
+    }
+
+    /// The savepoints, by name.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn savepoints(&self) -> Result<Vec<SavepointStatus>> {
+        let Some(archive) = self.inner.system.open_archive()? else { return Ok(Vec::new()) };
+        let status = |(name, manifest): (String, Manifest)| SavepointStatus {
+            name,
+            epoch: Epoch(manifest.epoch),
+            members: manifest.jobs.iter().map(|job| job.name.clone()).collect(),
+            bytes: manifest.runs.iter().map(|run| run.bytes).sum(),
+        };
+        Ok(archive.savepoints()?.into_iter().map(status).collect())
+    }
+
+    /// Drops a savepoint. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or it is no name.
+    pub fn drop_savepoint(&self, name: &str) -> Result<bool> {
+        self.inner.system.open_archive()?.map_or(Ok(false), |archive| archive.unpin(name))
+    }
+
+    /// The last checkpoints of a job.
+    pub fn checkpoint_status(&self, job: JobId) -> Option<CheckpointStatus> {
+        self.inner.system.coordinator.lock().checkpoint_status(job)
+    }
+
+    /// What the checkpoints know: the uids of jobs and tables, live or not. Opens the store.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn saved_uids(&self) -> Result<BTreeSet<String>> {
+        Ok(self.inner.system.open_archive()?.map(|archive| archive.uids()).unwrap_or_default())
+    }
+
+    /// Gives up a job that has failed: until then those that it is connected with have no checkpoints, for it could not
+    /// catch up with them. It cannot continue from a checkpoint any more once they have had others.
+    pub fn abandon(&self, job: JobId) {
+        self.inner.system.coordinator.lock().abandon(job);
+    }
+
+    /// The jobs and tables that a job shares its epochs and checkpoints with, itself among them: after a failure they
+    /// are cancelled and deployed together. Those that are over are among them too.
+    pub fn connected(&self, job: JobId) -> Vec<JobId> {
+        self.inner.system.coordinator.lock().connected(job)
+    }
+
+    /// A number for a job that is about to be deployed.
+    pub fn new_job(&self) -> JobId {
+        self.inner.system.coordinator.lock().next_job()
+    }
+
+    /// Gives numbers up to this one to no other job.
     pub fn reserve_jobs(&self, last: JobId) {
         self.inner.system.coordinator.lock().reserve_jobs(last);
     }
@@ -147,11 +228,12 @@ impl Engine {
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
     pub async fn insert(&self, relation: RelationId, delta: Delta) -> Result<()> {
-        self.begin_insert(relation, delta)?.await
+        self.begin_insert(relation, delta, 0)?.await
     }
 
     /// Changes the rows of an internal table: the change is behind all that were begun before. Gives what to await until it
-    /// is published, there and in every view that depends on it.
+    /// is published, there and in every view that depends on it. Numbers grow from change to change of a table that is part
+    /// of checkpoints: [`Deployed::inserted`] tells which changes a checkpoint has. 0 is no number.
     ///
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
@@ -159,8 +241,9 @@ impl Engine {
         &self,
         relation: RelationId,
         delta: Delta,
+        number: u64,
     ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-        self.inner.system.insert(relation, delta)
+        self.inner.system.insert(relation, delta, number)
     }
 
     /// Forgets a view or internal table and stops the job that fills it. Jobs that read it must be gone before.

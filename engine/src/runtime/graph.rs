@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::aligner::{Aligner, Step};
+use super::capture::NodeCapture;
 use super::exchange::Outlet;
 use super::hold::Hold;
 use super::materialize::Materialize;
@@ -29,14 +30,14 @@ pub(super) struct Node {
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
     label: NodeLabel,
-    timer: Option<ProcessingTime>,
+    pub(super) timer: Option<ProcessingTime>,
     /// What waits while the operator does.
     hold: Hold,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
     passed: Epoch,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// One way into a node.
@@ -104,11 +105,11 @@ impl Node {
     }
 
     /// Closes the epoch at a terminal node: makes the version, prepares the sink.
-    fn close_epoch(&mut self, epoch: Epoch) -> Result<()> {
+    fn close_epoch(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
         self.passed = self.passed.max(epoch);
         match &mut self.kind {
             NodeKind::Materialize(view) => view.on_barrier(epoch),
-            NodeKind::Sink(sink) => sink.prepare(epoch),
+            NodeKind::Sink(sink) => sink.prepare(epoch, checkpoint),
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
         }
     }
@@ -119,14 +120,16 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     work: VecDeque<(Channel, Message)>,
     outbox: Outbox,
-    shared: Arc<JobShared>,
+    pub(super) shared: Arc<JobShared>,
     shard: usize,
+    /// What nodes told at the barrier of a checkpoint that is not reported yet.
+    pub(super) captured: Vec<(Epoch, NodeCapture)>,
 }
 
 impl Graph {
     pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
         let outbox = Outbox { rejects: Rejects::new(shared.on_error), ..Outbox::default() };
-        Self { nodes, work: VecDeque::new(), outbox, shared, shard }
+        Self { nodes, work: VecDeque::new(), outbox, shared, shard, captured: Vec::new() }
     }
 
     /// Whether nothing comes out of any node any more.
@@ -168,10 +171,21 @@ impl Graph {
     /// # Errors
     /// What a view or sink reports.
     pub(super) fn close_ended(&mut self, epoch: Epoch) -> Result<()> {
-        for node in self.nodes.iter_mut().filter(|node| node.ended && node.passed < epoch) {
-            node.close_epoch(epoch)?;
+        for index in 0..self.nodes.len() {
+            if self.nodes.get(index).is_some_and(|node| node.ended && node.passed < epoch && node.is_terminal()) {
+                self.close_epoch(index, epoch)?;
+            }
         }
         Ok(())
+    }
+
+    /// Closes the epoch at a terminal node, and notes its state at a checkpoint.
+    fn close_epoch(&mut self, index: usize, epoch: Epoch) -> Result<()> {
+        let checkpoint = self.shared.is_checkpoint(epoch);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.close_epoch(epoch, checkpoint)?;
+        }
+        self.capture(index, epoch)
     }
 
     /// Fires the timers that are due. Gives whether there were any.
@@ -261,7 +275,7 @@ impl Graph {
         let counters = self.shared.counters.get(self.shard);
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
         match step {
-            Step::Barrier(epoch) => return node.close_epoch(epoch),
+            Step::Barrier(epoch) => return self.close_epoch(index, epoch),
             Step::End => node.ended = true,
             Step::Delta(..) | Step::Watermark(_) | Step::Idle | Step::PortEnd(_) => {}
         }
@@ -335,6 +349,9 @@ impl Graph {
 
     /// Sends what a node emits to all that read it.
     fn route(&mut self, from: usize, message: Message) -> Result<()> {
+        if let Message::Barrier(epoch) = &message {
+            self.capture(from, *epoch)?;
+        }
         let Some(node) = self.nodes.get_mut(from) else { return Ok(()) };
         match &message {
             Message::Watermark(watermark) => {

@@ -10,9 +10,11 @@
 mod aligner;
 mod api;
 mod assemble;
+mod capture;
 mod collect;
 mod coordinator;
 mod deploy;
+mod durable;
 mod engine;
 mod entry;
 mod epochs;
@@ -26,7 +28,11 @@ mod memory;
 mod part;
 mod protocol;
 mod publish;
+mod recover;
+mod redeploy;
 mod ring;
+mod saves;
+mod saving;
 mod shard;
 mod shared;
 mod signal;
@@ -36,12 +42,14 @@ mod source;
 mod system;
 mod view_source;
 mod watermark;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
 pub use collect::{CollectSink, Collected};
+pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};
 pub use engine::Engine;
 pub use memory::MemoryGuard;
 pub use simulation::Simulation;

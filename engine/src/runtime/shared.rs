@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use super::protocol::Links;
 use super::signal::Signal;
 use super::{JobId, JobMetrics, MemoryGuard, SplitStatus};
+use crate::message::Epoch;
 use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
 use crate::time::{Clock, EventTime, ProcessingTime};
 
@@ -14,6 +15,8 @@ pub(super) struct JobShared {
     pub(super) id: JobId,
     /// Rows moved since the last epoch was asked for.
     pub(super) dirty: AtomicBool,
+    /// The epoch whose barrier is a checkpoint: of the second grade. Set before that barrier is asked for.
+    checkpoint: AtomicU64,
     /// One a shard.
     pub(super) signals: Vec<Arc<Signal>>,
     /// One a shard.
@@ -125,7 +128,18 @@ impl JobShared {
         let counters = signals.iter().map(|_| Counters::default()).collect();
         let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
         let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
-        Self { id, dirty, signals, counters, splits, name, on_error, rejects, memory, clock }
+        let checkpoint = AtomicU64::new(0);
+        Self { id, dirty, checkpoint, signals, counters, splits, name, on_error, rejects, memory, clock }
+    }
+
+    /// The next barrier of this epoch is a checkpoint.
+    pub(super) fn begin_checkpoint(&self, epoch: Epoch) {
+        self.checkpoint.store(epoch.0, Ordering::Release);
+    }
+
+    /// Whether the barrier of the epoch is a checkpoint.
+    pub(super) fn is_checkpoint(&self, epoch: Epoch) -> bool {
+        self.checkpoint.load(Ordering::Acquire) == epoch.0
     }
 
     /// Whether it has sources, and they are not read now for want of memory.

@@ -7,6 +7,7 @@ use super::materialize::END;
 use super::shared::{JobShared, NodeLabel, Progress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
+use crate::checkpoint::format_manifest::SplitRecord;
 use crate::error::Result;
 use crate::message::{Delta, Message};
 use crate::operators::stateless::run_steps;
@@ -39,6 +40,8 @@ struct SplitDriver {
     /// Its place in the job's progress.
     progress: usize,
     state: SplitState,
+    /// Where reading continues, until the split is opened.
+    offset: Option<String>,
     /// Everything that was there at the `FLUSH` has been read.
     flushed: bool,
     /// Set when somebody says that there is more to read.
@@ -93,6 +96,37 @@ impl SourceDriver {
     /// How far event time has come, as last told.
     pub(super) fn progress(&self) -> Progress {
         if self.ended { END } else { self.watermarks.progress() }
+    }
+
+    /// Where every split stands between two batches.
+    pub(super) fn capture(&self) -> Vec<SplitRecord> {
+        let record = |(index, split): (usize, &SplitDriver)| {
+            let (watermark, idle) = self.watermarks.capture(index);
+            let offset = match &split.state {
+                SplitState::Unopened => split.offset.clone(),
+                SplitState::Open(reader) | SplitState::Pending(reader, _) | SplitState::Fetching(reader, _) => {
+                    Some(reader.offset())
+                }
+                SplitState::Ended => None,
+            };
+            let ended = matches!(split.state, SplitState::Ended);
+            SplitRecord { id: split.split.id.clone(), offset, ended, watermark_us: watermark.0, idle }
+        };
+        self.splits.iter().enumerate().map(record).collect()
+    }
+
+    /// Goes on where an earlier run was. Nothing has been read yet.
+    pub(super) fn restore(&mut self, records: &[SplitRecord], shared: &JobShared) {
+        for (index, split) in self.splits.iter_mut().enumerate() {
+            let Some(record) = records.iter().find(|record| record.id == split.split.id) else { continue };
+            self.watermarks.restore(index, EventTime(record.watermark_us), record.idle);
+            if record.ended {
+                split.state = SplitState::Ended;
+                self.watermarks.end(index, shared);
+            } else {
+                split.offset.clone_from(&record.offset);
+            }
+        }
     }
 
     /// A `FLUSH` begins.
@@ -168,7 +202,13 @@ impl SourceDriver {
     fn read(&mut self, index: usize, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<bool> {
         let Some(split) = self.splits.get_mut(index) else { return Ok(false) };
         let mut reader = match std::mem::replace(&mut split.state, SplitState::Ended) {
-            SplitState::Unopened => self.spec.source.reader(&split.split)?,
+            SplitState::Unopened => {
+                let mut reader = self.spec.source.reader(&split.split)?;
+                if let Some(offset) = split.offset.take() {
+                    reader.seek(&offset)?;
+                }
+                reader
+            }
             SplitState::Open(reader) | SplitState::Pending(reader, _) | SplitState::Fetching(reader, _) => reader,
             SplitState::Ended => return Ok(false),
         };
@@ -247,7 +287,7 @@ impl SplitDriver {
             flag.store(true, Ordering::Release);
             signal.raise();
         });
-        Self { split, progress, state: SplitState::Unopened, flushed: false, woken, wake }
+        Self { split, progress, state: SplitState::Unopened, offset: None, flushed: false, woken, wake }
     }
 
     /// Whether the reader may have something.

@@ -67,6 +67,20 @@ impl SourceWatermarks {
         Self { spec, rises, splits, last: EventTime::MIN, idle: false }
     }
 
+    /// How far a split has come, and whether it holds nothing back.
+    pub(super) fn capture(&self, split: usize) -> (EventTime, bool) {
+        let split = self.splits.get(split);
+        split.map_or((EventTime::MIN, false), |split| (split.watermark, split.state == SplitState::Idle))
+    }
+
+    /// A split goes on where an earlier run was.
+    pub(super) fn restore(&mut self, split: usize, watermark: EventTime, idle: bool) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.watermark = watermark;
+            split.state = if idle { SplitState::Idle } else { SplitState::Active };
+        }
+    }
+
     /// Whether the source declares a watermark.
     pub(super) fn declared(&self) -> bool {
         self.spec.is_some()

@@ -29,7 +29,7 @@ use millstream_sql::SqlError;
 
 use crate::errors::{from_arrow, from_datafusion};
 
-pub use fold::fold_deltas;
+pub use fold::{difference, fold_deltas};
 pub use scan::{ReadNotes, Scans, keep_rejects};
 
 /// What all batch queries share: the memory they may use, and how parallel they are.

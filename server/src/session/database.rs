@@ -7,15 +7,16 @@ use millstream_engine::message::{Delta, Sign};
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::rejects::{RejectLimits, Rejects};
-use millstream_engine::runtime::{Engine, EngineConfig, JobId, JobState, MemoryGuard};
+use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard};
 use millstream_sql::SqlError;
 use parking_lot::Mutex;
 
 use super::Session;
+use super::deploy::Makers;
 use super::internal_table::TableGate;
 use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
 use crate::catalog::{Catalog, JobKind, JobRegistry};
-use crate::config::Config;
+use crate::config::{CheckpointSettings, Config};
 use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
@@ -41,6 +42,8 @@ struct Inner {
     gates: Mutex<HashMap<RelationId, Arc<TableGate>>>,
     /// `None`: everything is in memory.
     durable: Option<Durable>,
+    /// What has been started.
+    makers: Mutex<Makers>,
     /// Held while a job is started again.
     restarting: tokio::sync::Mutex<()>,
 }
@@ -106,7 +109,8 @@ impl Database {
         let pool = Arc::new(GuardedPool::new(config.query_memory_bytes, memory, clock));
         let spill = directory.as_ref().map(DataDirectory::spill_folder).transpose()?;
         let batch = BatchRuntime::new(pool, spill, engine.shards.max(1))?;
-        let engine = Engine::start(engine)?;
+        let checkpoints = if durable { checkpoint_config(&config)? } else { None };
+        let engine = Engine::start(EngineConfig { checkpoints, ..engine })?;
         let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
         let rejects = RejectsConnector::new(Arc::clone(engine.rejects()));
         let catalog = Catalog::new(connectors).with_system(Arc::new(rejects), rejects_relations());
@@ -118,6 +122,7 @@ impl Database {
             config,
             gates: Mutex::default(),
             durable,
+            makers: Mutex::default(),
             restarting: tokio::sync::Mutex::default(),
         })))
     }
@@ -140,6 +145,11 @@ impl Database {
     /// What each job is for.
     pub fn jobs(&self) -> &JobRegistry {
         &self.0.jobs
+    }
+
+    /// What has been started.
+    pub(super) fn makers(&self) -> &Mutex<Makers> {
+        &self.0.makers
     }
 
     /// The settings of the process.
@@ -229,9 +239,19 @@ impl Database {
             return Err(out_of_memory(memory::full(&engine.memory)));
         }
         match self.table_logs().filter(|_| !temporary) {
-            Some(logs) => logs.change(table, delta).await,
+            Some(logs) => {
+                let Err(error) = logs.change(table, delta).await?.await else { return Ok(()) };
+                // It is written. Where the table goes back to a checkpoint meanwhile, it gets the change out of its log.
+                let _done = self.restarting().await;
+                if self.table_runs(table) { Ok(()) } else { Err(error.into()) }
+            }
             None => Ok(self.0.engine.insert(table, delta).await?),
         }
+    }
+
+    fn table_runs(&self, table: RelationId) -> bool {
+        let job = self.0.makers.lock().maker_of(table);
+        job.and_then(|job| self.0.engine.job(job)).is_some_and(|status| status.state == JobState::Running)
     }
 
     /// Held while a job is started again, so that two tries do not meet.
@@ -263,10 +283,24 @@ impl Durable {
     fn open(directory: DataDirectory, engine: &Engine) -> Result<Self, SqlError> {
         let catalog = Mutex::new(CatalogLog::open(&directory)?);
         let engine = engine.clone();
-        let apply: Apply = Box::new(move |table, delta| Ok(Box::pin(engine.begin_insert(table, delta)?) as Visible));
+        let apply: Apply = Box::new(move |table, delta, position| {
+            Ok(Box::pin(engine.begin_insert(table, delta, position)?) as Visible)
+        });
         let tables = TableLogs::open(&directory, apply)?;
         Ok(Self { catalog, tables, _directory: directory })
     }
+}
+
+/// Where and when checkpoints are made; `None`: never.
+fn checkpoint_config(config: &Config) -> Result<Option<CheckpointConfig>, SqlError> {
+    let CheckpointSettings { state_url, interval_ms, timeout_ms, min_pause_ms, retained } = config.checkpoints.clone();
+    if interval_ms == 0 {
+        return Ok(None);
+    }
+    let folder = config.data_dir.join("checkpoints");
+    let url = if state_url.is_empty() { folder.to_string_lossy().into_owned() } else { state_url };
+    let store = millstream_connectors::state_store::open(&url)?;
+    Ok(Some(CheckpointConfig { store, interval_ms, timeout_ms, min_pause_ms, retained }))
 }
 
 fn engine_config(config: &Config) -> EngineConfig {

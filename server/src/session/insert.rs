@@ -46,7 +46,9 @@ impl Session {
         query: &BoundQuery,
         wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
-        let plan = JobPlan::of_insert(target, query.clone());
+        let mut plan = JobPlan::of_insert(target, query.clone());
+        // One that ends answers with its end: it is not kept.
+        plan.lasting = query.boundedness != Boundedness::Bounded && !self.touches_temporary(&plan.record);
         let (job, dataflow) = self.database.start_job(plan.clone()).await?;
         drop(dataflow);
         match query.boundedness {
@@ -77,11 +79,11 @@ impl Session {
         plan: JobPlan,
         wording: &Wording<'_>,
     ) -> Result<JobId, SqlError> {
-        if !self.touches_temporary(&plan.record) {
+        if plan.lasting {
             // What the job reads and writes must not be dropped before it is known that it does.
             let _guard = self.database.catalog().lock().await;
             let (statement, settings) = self.kept_text(wording)?;
-            let entry = JobEntry { id: job.id().0, statement, settings };
+            let entry = JobEntry { id: job.id().0, statement, settings, stopped: false };
             self.database.write(|| CatalogRecord::Job(entry))?;
         }
         let job = job.keep();

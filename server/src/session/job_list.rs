@@ -18,6 +18,9 @@ const RESTARTING: &str = "RESTARTING";
 /// A job that runs, but whose sources are not read for want of memory.
 const HELD_BACK: &str = "HELD BACK";
 
+/// A job that somebody stopped and can start again.
+const STOPPED: &str = "STOPPED";
+
 /// One line of the list.
 struct Line {
     id: JobId,
@@ -110,7 +113,9 @@ fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>, ful
     }
     for (id, supervision) in supervised {
         let name = match &supervision {
-            Supervision::Waiting { name, .. } | Supervision::GaveUp { name, .. } => name.clone(),
+            Supervision::Waiting { name, .. } | Supervision::GaveUp { name, .. } | Supervision::Paused { name } => {
+                name.clone()
+            }
             // The engine never had it, and never will.
             Supervision::None | Supervision::Stopped => continue,
         };
@@ -134,6 +139,10 @@ impl Line {
                 self.next_restart = next.map(|at| at.0);
             }
             Supervision::GaveUp { why, .. } if failed => self.error = Some(why),
+            Supervision::Paused { .. } => {
+                self.state = STOPPED.to_owned();
+                self.error = None;
+            }
             Supervision::Stopped if failed => self.state = JobState::Canceled.to_string(),
             Supervision::None | Supervision::Stopped | Supervision::Waiting { .. } | Supervision::GaveUp { .. } => (),
         }

@@ -9,6 +9,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
+use super::rescale::dealt_and_gathered;
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::build::build;
@@ -129,7 +130,10 @@ impl Harness {
     /// Closes the epoch and goes on with a new operator that took over the state.
     pub(super) fn restart(&mut self) -> Result<()> {
         self.barrier()?;
-        let state = self.operator.snapshot()?;
+        let mut state = self.operator.snapshot()?;
+        if self.epoch.is_multiple_of(2) {
+            state = dealt_and_gathered(&state, &self.node.spec)?;
+        }
         // Timers are not part of the state: the operator asks for them again.
         self.out.timer = None;
         self.operator = build(&self.node, &self.inputs, 0)?;

@@ -17,6 +17,7 @@ mod over;
 mod over_scripts;
 mod rank;
 mod rank_scripts;
+mod rescale;
 mod scripts;
 mod timed_join_scripts;
 

@@ -372,7 +372,12 @@ impl Operator for WindowAggregate {
             sliced.closed = closed;
         }
         for (index, (first, second)) in first.into_iter().zip(second).enumerate() {
-            let mut groups = self.template.groups()?;
+            // State of several shards has a window as often.
+            let known = match &mut self.windows {
+                Windows::Sliced(sliced) => sliced.open.remove(&first),
+                Windows::Attached { open, .. } => open.remove(&(first, second)),
+            };
+            let mut groups = known.map_or_else(|| self.template.groups(), Ok)?;
             groups.restore(&format!("{index}/"), &state)?;
             match &mut self.windows {
                 Windows::Sliced(sliced) => {

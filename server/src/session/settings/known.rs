@@ -21,7 +21,7 @@ pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 3] = [SEMANTICS, TIME_ZONE, ON_ERROR];
+const KEPT: [&str; 8] = [SEMANTICS, TIME_ZONE, ON_ERROR, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
