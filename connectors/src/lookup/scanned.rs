@@ -14,6 +14,7 @@ use arrow::row::{RowConverter, SortField};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::BATCH_ROWS;
 use millstream_engine::ports::{Answer, Lookup, LookupCache, ReadContext, ReadPoll, Source, SplitReader, WakeHandle};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::{Clock, ProcessingTime};
 
 use super::options::{CacheOption, LookupOptions};
@@ -173,9 +174,9 @@ fn next(
     now: ProcessingTime,
     (wake, waits): (&WakeHandle, &Receiver<()>),
 ) -> Result<Option<RecordBatch>> {
-    let mut bad_rows = 0;
+    let mut rejects = Rejects::default();
     loop {
-        let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake, bad_rows: &mut bad_rows };
+        let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake, rejects: &mut rejects };
         match reader.poll(context)? {
             ReadPoll::Batch(batch) => return Ok(Some(batch)),
             ReadPoll::End => return Ok(None),
