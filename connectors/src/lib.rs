@@ -1,4 +1,4 @@
-//! Sources, sinks and formats.
+//! Sources, sinks and formats, and where checkpoints are kept.
 //!
 //! **Architecture invariants.** Implements the ports of `millstream-engine`; knows no SQL text and no server.
 
@@ -11,6 +11,7 @@ mod lookup;
 mod nexmark;
 mod postgres;
 mod print;
+pub mod state_store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::ast::ParsedStatement;
 use crate::bound::{BindContext, BoundQuery, BoundStatement};
 use crate::catalog::Relation;
 use crate::error::Result;
+use crate::explain::ExplainOptions;
 
 /// Cuts a script into statements and parses each.
 ///
@@ -56,7 +57,7 @@ pub enum Target {
 /// # Errors
 /// Where the streaming runtime cannot do it (yet), with a hint; where the sink refuses retractions.
 pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    crate::lower::lower(vec![(query, target)], opener)
+    lower_set(vec![(query, target)], opener)
 }
 
 /// Turns the queries of a statement set into one dataflow, in which each table is read once.
@@ -64,7 +65,7 @@ pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<
 /// # Errors
 /// As [`lower`].
 pub fn lower_set(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
-    crate::lower::lower(queries, opener)
+    crate::lower::lower(queries, opener).map(crate::refine::refined)
 }
 
 /// Turns a bound query into a plan of standard DataFusion nodes over [`RelationSource`](crate::RelationSource) scans.
@@ -77,6 +78,6 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
 
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
 /// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
-pub fn explain_dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
-    crate::explain::dataflow(dataflow, shards, kinds)
+pub fn explain_dataflow(dataflow: &Dataflow, options: ExplainOptions) -> String {
+    crate::explain::dataflow(dataflow, options)
 }

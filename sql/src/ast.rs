@@ -5,11 +5,13 @@
 
 mod alter;
 mod copy;
+mod job;
 
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
 pub use copy::{Copy, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
+pub use job::JobControl;
 
 /// One statement of a script.
 #[derive(Debug, Clone)]
@@ -69,8 +71,8 @@ pub enum Statement {
     },
     /// `RESET name` or `RESET ALL` / `RESET`
     Reset(Option<String>),
-    /// `CANCEL JOB id`
-    CancelJob(String),
+    /// `CANCEL JOB`, `STOP JOB`, `START JOB`, `CREATE SAVEPOINT`, `DROP SAVEPOINT`
+    Job(JobControl<String>),
     /// `FLUSH`
     Flush,
     /// `BEGIN`, `COMMIT`, `ROLLBACK` and the like, which do nothing
@@ -290,6 +292,10 @@ pub enum Show {
     MaterializedViews,
     /// `SHOW JOBS`
     Jobs,
+    /// `SHOW CHECKPOINTS`: the last ones of each job.
+    Checkpoints,
+    /// `SHOW SAVEPOINTS`
+    Savepoints,
     /// `SHOW WATERMARKS`
     Watermarks,
     /// `SHOW CONNECTORS`

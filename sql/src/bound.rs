@@ -6,8 +6,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
+use millstream_engine::rejects::OnError;
 
-use crate::ast::{CopyEnd, CopyOptions, ObjectKind, Show};
+use crate::ast::{CopyEnd, CopyOptions, JobControl, ObjectKind, Show};
 use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 
 /// What binding depends on besides the text.
@@ -30,6 +31,8 @@ pub struct StreamingOptions {
     pub state_ttl_us: Option<i64>,
     /// `table.exec.emit.*`: when the results of windows come out.
     pub emit: WindowEmit,
+    /// `execution.on-error`: what is done with rows that cannot be computed.
+    pub on_error: OnError,
 }
 
 /// A statement that changes rows.
@@ -182,8 +185,8 @@ pub enum BoundStatement {
     },
     /// Resets one setting or all.
     Reset(Option<String>),
-    /// Stops a job.
-    CancelJob(u64),
+    /// Stops or starts a job, or keeps its state.
+    Job(JobControl<u64>),
     /// Waits until all that the sources had is visible.
     Flush,
     /// Nothing to do; the command tag to answer.

@@ -37,6 +37,8 @@ impl SqlState {
     pub const WRONG_OBJECT_TYPE: Self = Self("42809");
     /// `invalid_table_definition`
     pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
+    /// `object_not_in_prerequisite_state`
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
     /// `dependent_objects_still_exist`
     pub const DEPENDENT_OBJECTS_STILL_EXIST: Self = Self("2BP01");
     /// `invalid_parameter_value`
@@ -49,6 +51,8 @@ impl SqlState {
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
     /// `data_exception`
     pub const DATA_EXCEPTION: Self = Self("22000");
+    /// `cardinality_violation`
+    pub const CARDINALITY_VIOLATION: Self = Self("21000");
     /// `numeric_value_out_of_range`
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
     /// `division_by_zero`

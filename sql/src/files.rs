@@ -195,7 +195,7 @@ impl Finder<'_> {
             | Statement::Describe(_)
             | Statement::Set { .. }
             | Statement::Reset(_)
-            | Statement::CancelJob(_)
+            | Statement::Job(_)
             | Statement::Flush
             | Statement::Transaction(_)
             | Statement::Acknowledge(_)

@@ -17,16 +17,26 @@ async fn open(folder: &Path) -> Database {
 }
 
 async fn open_or_refuse(folder: &Path) -> Result<Database, String> {
-    let config = Config { shards: 2, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() };
-    Database::open(config).await.map_err(|error| error.to_string())
+    Database::open(config(folder)).await.map_err(|error| error.to_string())
 }
 
-async fn run(session: &mut Session, script: &str) {
+/// As [`open`]; jobs begin at the start of their sources.
+async fn open_without_checkpoints(folder: &Path) -> Database {
+    let mut config = config(folder);
+    config.checkpoints.interval_ms = 0;
+    Database::open(config).await.unwrap()
+}
+
+fn config(folder: &Path) -> Config {
+    Config { shards: 2, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() }
+}
+
+pub(crate) async fn run(session: &mut Session, script: &str) {
     session.execute_script(script).await.unwrap_or_else(|error| panic!("{error} in {script}"));
 }
 
 /// The rows of a query, their values behind spaces, in order.
-async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String> {
+pub(crate) async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String> {
     let outcome = session.execute_script(query).await.map_err(|error| error.to_string())?;
     let Some(Body::Rows(rows)) = outcome.map(|outcome| outcome.body) else { panic!("no rows: {query}") };
     let style = session.settings().style();
@@ -43,7 +53,7 @@ async fn rows(session: &mut Session, query: &str) -> Result<Vec<String>, String>
 }
 
 /// Asks until the rows are those.
-async fn becomes(session: &mut Session, query: &str, expected: &[&str]) {
+pub(crate) async fn becomes(session: &mut Session, query: &str, expected: &[&str]) {
     let mut last = Ok(Vec::new());
     let asking = async {
         loop {
@@ -176,7 +186,7 @@ async fn a_damaged_file_is_named() {
 async fn failed_jobs_are_started_again_with_those_behind_them() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("in.json");
-    let database = open(folder.path()).await;
+    let database = open_without_checkpoints(folder.path()).await;
     let mut session = database.session();
     fs::write(&file, "{\"n\": 1}\nbroken\n").unwrap();
     let path = file.display();
@@ -201,7 +211,7 @@ async fn failed_jobs_are_started_again_with_those_behind_them() {
 
     // The job cannot start, and the server does all the same.
     fs::remove_file(&file).unwrap();
-    let database = open(folder.path()).await;
+    let database = open_without_checkpoints(folder.path()).await;
     let mut session = database.session();
     let states = rows(&mut session, "SHOW JOBS").await.unwrap();
     assert!(states.len() == 2 && states.iter().all(|job| job.contains("RESTARTING")), "{states:?}");

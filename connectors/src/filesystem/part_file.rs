@@ -1,5 +1,6 @@
 //! One part file under construction: hidden by a leading dot until it is renamed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,13 @@ use millstream_engine::time::ProcessingTime;
 use parquet::arrow::arrow_writer::ArrowWriter;
 
 use crate::formats::{Format, RecordEncoder};
+use crate::state_store::sync_directory;
 
 /// Encoded bytes that are kept before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// How the names of unfinished files end.
+const UNFINISHED: &str = ".inprogress";
 
 /// See the module.
 pub(super) struct PartFile {
@@ -32,13 +37,14 @@ enum Body {
 }
 
 impl PartFile {
-    /// Begins the file that will be `directory/name`.
+    /// Begins the file that will be `directory/name`. `tag` tells whose unfinished file it is.
     ///
     /// # Errors
     /// Where it cannot be made; `AlreadyExists` never overwrites.
     pub(super) fn begin(
         directory: &Path,
         name: &str,
+        tag: &str,
         format: &Format,
         columns: &Fields,
         now: ProcessingTime,
@@ -46,7 +52,7 @@ impl PartFile {
         fs::create_dir_all(directory).map_err(|error| {
             EngineError::io(format_args!("cannot make directory \"{}\"", directory.display()), error)
         })?;
-        let (hidden, visible) = (directory.join(format!(".{name}.inprogress")), directory.join(name));
+        let (hidden, visible) = (directory.join(format!(".{name}.{tag}{UNFINISHED}")), directory.join(name));
         let file =
             OpenOptions::new().write(true).create_new(true).open(&hidden).map_err(|error| refuse(&hidden, error))?;
         let body = match (format, format.encoder(columns)) {
@@ -101,6 +107,7 @@ impl PartFile {
             Body::Parquet(writer) => writer.into_inner().map_err(|error| refuse(&self.hidden, error))?,
         };
         file.sync_all().map_err(|error| refuse(&self.hidden, error))?;
+        sync_parent(&self.hidden)?;
         Ok((self.hidden, self.visible))
     }
 }
@@ -112,16 +119,51 @@ fn flush(file: &mut File, buffer: &mut Vec<u8>, written: &mut u64) -> io::Result
     Ok(())
 }
 
-/// Gives a finished file its visible name. Doing it twice is doing it once.
+/// Deletes the unfinished files with this tag below a directory, but for those in `kept`.
+///
+/// # Errors
+/// Where the directory cannot be read, or a file cannot be deleted.
+pub(super) fn remove_unfinished(directory: &Path, tag: &str, kept: &BTreeSet<PathBuf>) -> Result<()> {
+    let refuse = |error| EngineError::io(format_args!("cannot clean directory \"{}\"", directory.display()), error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refuse(error)),
+    };
+    let ending = format!(".{tag}{UNFINISHED}");
+    for entry in entries {
+        let entry = entry.map_err(refuse)?;
+        if entry.file_type().map_err(refuse)?.is_dir() {
+            remove_unfinished(&entry.path(), tag, kept)?;
+            continue;
+        }
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(&ending));
+        if is_ours && !kept.contains(&entry.path()) {
+            fs::remove_file(entry.path()).map_err(refuse)?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Gives a finished file its visible name, durably. Doing it twice is doing it once.
 ///
 /// # Errors
 /// Where neither name exists, or the file system refuses.
 pub(super) fn publish(hidden: &Path, visible: &Path) -> Result<()> {
     match fs::rename(hidden, visible) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && visible.exists() => Ok(()),
-        result => result.map_err(|error| {
-            EngineError::io(format_args!("cannot rename \"{}\" to \"{}\"", hidden.display(), visible.display()), error)
-        }),
+        result => {
+            result.map_err(|error| {
+                let names =
+                    format_args!("cannot rename \"{}\" to \"{}\"", hidden.display(), visible.display()).to_string();
+                EngineError::io(names, error)
+            })?;
+            sync_parent(visible)
+        }
     }
 }
 

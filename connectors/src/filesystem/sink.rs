@@ -1,5 +1,6 @@
 //! The `filesystem` sink: what its options say, and the [`Sink`] that makes a writer for each shard.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,13 +8,16 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Fields};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{
-    Accepts, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkWriter, TableSpec,
+    Accepts, CommitToken, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkWriter,
+    TableSpec,
 };
 use millstream_engine::time::Clock;
 
+use super::format_token;
+use super::part_file::remove_unfinished;
 use super::partition_commit::{Completion, Partitions, Trigger};
 use super::table::FileTable;
-use super::writer::FileWriter;
+use super::writer::{FileWriter, tag};
 use crate::formats::change_column;
 
 const DEFAULT_FILE_SIZE: u64 = 128 << 20;
@@ -160,8 +164,16 @@ impl Sink for SharedFileSink {
     }
 
     fn guarantee(&self) -> Guarantee {
-        // Rows of files that are still open are lost with the server.
-        Guarantee::None
+        // Files appear when the checkpoint that they belong to is complete.
+        Guarantee::ExactlyOnce
+    }
+
+    fn recover(&self, job: &str, kept: &[CommitToken]) -> Result<()> {
+        let mut hidden = BTreeSet::new();
+        for token in kept {
+            hidden.extend(format_token::read(token)?.into_iter().map(|(hidden, _)| hidden));
+        }
+        remove_unfinished(&self.0.directory, &tag(job), &hidden)
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

@@ -173,7 +173,7 @@ fn what_is_written_reads_back_in_every_format() {
                 now: ProcessingTime(0),
                 flushing: false,
                 wake: &WakeHandle::noop(),
-                bad_rows: &mut 0,
+                rejects: &mut millstream_engine::rejects::Rejects::default(),
             };
             let mut reader = source.reader(split).unwrap();
             let ReadPoll::Batch(batch) = reader.poll(&mut context).unwrap() else { panic!("no rows") };
@@ -196,4 +196,33 @@ fn sinks_that_cannot_work_are_refused() {
         ("partition.time-extractor.timestamp-pattern", "$dt $hour"),
     ];
     assert!(refuse(true, &options).contains("$hour"));
+}
+
+#[test]
+fn a_checkpoint_ends_open_files_and_what_was_no_part_of_it_goes() {
+    let home = TempDir::new().unwrap();
+    let spec = spec(home.path(), true, &[]);
+    let rig = Rig::new(&spec);
+    let mut writer = rig.writer(0, 1);
+    writer.write(&rows(&spec, &[(1, "a", "x"), (2, "b", "x")])).unwrap();
+    // An epoch alone ends nothing.
+    assert!(writer.prepare(Epoch(1)).unwrap().is_none());
+    let token = writer.prepare_checkpoint(Epoch(2)).unwrap().unwrap();
+    writer.write(&rows(&spec, &[(3, "a", "x")])).unwrap();
+    assert!(visible(home.path()).is_empty());
+    drop(writer);
+    // The server dies here. Another job's unfinished files stay.
+    let other = home.path().join(".part-1-0-0.csv.0123456789abcdef.inprogress");
+    fs::write(&other, b"").unwrap();
+    let again = Rig::new(&spec);
+    again.sink.recover("j", std::slice::from_ref(&token)).unwrap();
+    let mut writer = again.writer(0, 1);
+    writer.commit(&token).unwrap();
+    writer.commit(&token).unwrap();
+    let written: Vec<String> = visible(home.path()).into_iter().map(|(_, content)| content).collect();
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!(written.concat().contains('1') && written.concat().contains('2') && !written.concat().contains('3'));
+    assert!(other.exists());
+    let unfinished = |path: &Path| fs::read_dir(path).unwrap().count();
+    assert_eq!(unfinished(&home.path().join("dt=a").join("hm=x")), 1);
 }

@@ -1,7 +1,7 @@
 //! Writes the rows of one shard into part files, one open file a partition.
 //!
 //! A file becomes visible at the end of the epoch in which it was ended: because of its size, its age, because its
-//! partition is complete, or because the input is at its end.
+//! partition is complete, because of a checkpoint, or because the input is at its end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ const RUNS_MAX: usize = 64;
 pub(super) struct FileWriter {
     sink: Arc<FileSink>,
     shard: usize,
+    /// Tells the unfinished files of its job from those of others.
+    tag: String,
     schema: SchemaRef,
     /// By directory relative to the table's.
     open: BTreeMap<String, OpenPart>,
@@ -57,6 +59,7 @@ impl FileWriter {
         Self {
             sink,
             shard: context.shard,
+            tag: tag(&context.job),
             schema,
             open: BTreeMap::new(),
             ended: vec![],
@@ -75,7 +78,11 @@ impl FileWriter {
             Some(part) => part,
             None => self.begin(&relative, &values, now)?,
         };
-        part.file.write(rows)?;
+        if let Err(error) = part.file.write(rows) {
+            // What the file has is sound, and the rows that can be written may follow.
+            self.open.insert(relative, part);
+            return Err(error);
+        }
         if part.file.bytes() >= self.sink.roll_bytes {
             self.ended.push(part.file.finish()?);
         } else {
@@ -100,7 +107,7 @@ impl FileWriter {
         let format = &self.sink.table.format;
         let name = format!("part-{}-{}-{}.{}", self.sink.run, self.shard, self.files, format.name());
         self.files += 1;
-        let file = PartFile::begin(&directory, &name, format, &self.sink.stored.0, now)?;
+        let file = PartFile::begin(&directory, &name, &self.tag, format, &self.sink.stored.0, now)?;
         if let (Some(partitions), Some(due_us)) = (&self.sink.partitions, due_us) {
             partitions.begin_file(&directory, due_us);
         }
@@ -174,8 +181,15 @@ impl SinkWriter for FileWriter {
             runs = partition(&keys)?.ranges();
         }
         let stored = self.stored(&batch)?;
-        for run in runs {
-            self.write_part(&keys, run.start, &stored.slice(run.start, run.len()), now)?;
+        // A row that is refused must be so before others have been written.
+        if let Some(partitions) = &self.sink.partitions {
+            for run in &runs {
+                partitions.completion().due_us(&self.values(&keys, run.start)?, now)?;
+            }
+        }
+        for (index, run) in runs.iter().enumerate() {
+            let written = self.write_part(&keys, run.start, &stored.slice(run.start, run.len()), now);
+            written.map_err(|error| if index == 0 { error } else { half_written(&error) })?;
         }
         Ok(())
     }
@@ -183,6 +197,14 @@ impl SinkWriter for FileWriter {
     fn on_watermark(&mut self, watermark: EventTime) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
         Ok(())
+    }
+
+    fn prepare_checkpoint(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
+        // What stays open would be lost with the server.
+        for (_, part) in std::mem::take(&mut self.open) {
+            self.ended.push(part.file.finish()?);
+        }
+        self.prepare(epoch)
     }
 
     fn prepare(&mut self, _epoch: Epoch) -> Result<Option<CommitToken>> {
@@ -216,6 +238,16 @@ impl SinkWriter for FileWriter {
     fn on_end(&mut self) {
         self.at_end = true;
     }
+}
+
+/// The error where some rows of a delta have been written: they must not be tried again.
+fn half_written(error: &EngineError) -> EngineError {
+    EngineError::Io { message: error.to_string() }
+}
+
+/// What stands in the names of the unfinished files of a job.
+pub(super) fn tag(job: &str) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(job.as_bytes()))
 }
 
 /// The order of rows by key, rows of one key as they came.

@@ -168,5 +168,8 @@ pub(super) fn now_field() -> Field {
 }
 
 pub(super) fn evaluate_error(error: datafusion::error::DataFusionError) -> EngineError {
-    EngineError::Evaluate(error.strip_backtrace())
+    EngineError::Evaluate(match error {
+        datafusion::error::DataFusionError::Execution(message) => message,
+        other => other.strip_backtrace(),
+    })
 }

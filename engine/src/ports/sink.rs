@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
+use crate::rejects::OnError;
 use crate::time::EventTime;
 
 use super::WakeHandle;
@@ -55,8 +56,22 @@ pub trait Sink: Send + Sync + fmt::Debug {
         None
     }
 
-    /// What it promises when the server dies.
+    /// What is done with rows that it refuses.
+    fn on_error(&self) -> OnError {
+        OnError::Fail
+    }
+
+    /// What it promises when the server dies, where checkpoints are made.
     fn guarantee(&self) -> Guarantee;
+
+    /// A job is about to write again after a restart. What it prepared or began and is not in `kept` was never part of a
+    /// complete checkpoint: it goes away. May block; never called on a shard.
+    ///
+    /// # Errors
+    /// Where the target cannot be cleaned.
+    fn recover(&self, _job: &str, _kept: &[CommitToken]) -> Result<()> {
+        Ok(())
+    }
 
     /// A writer for one shard.
     ///
@@ -79,7 +94,9 @@ pub trait SinkWriter: Send {
     /// Takes rows of the running epoch.
     ///
     /// # Errors
-    /// Where they cannot be written. The job fails.
+    /// Where they cannot be written. An error of kind [`Data`](crate::error::ErrorKind::Data) says that a row cannot be
+    /// written whenever it is tried, and none of the delta has been: what is done then is told by [`Sink::on_error`]. After
+    /// any other the job fails.
     fn write(&mut self, delta: &Delta) -> Result<()>;
 
     /// The watermark of the sink's input moved. Sinks that commit partitions by event time use it.
@@ -95,6 +112,16 @@ pub trait SinkWriter: Send {
     /// # Errors
     /// Where they cannot be made durable.
     fn prepare(&mut self, epoch: Epoch) -> Result<Option<CommitToken>>;
+
+    /// As [`Self::prepare`], at a checkpoint: rows that came before are not sent again after a restart, so that none may stay
+    /// in the writer. Where checkpoints are made, a sink that declares [`Guarantee::ExactlyOnce`] is asked for nothing
+    /// else, and its tokens are committed when the checkpoint is complete, perhaps by the writer of another process.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    fn prepare_checkpoint(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
+        self.prepare(epoch)
+    }
 
     /// Makes prepared rows visible. Doing it twice is doing it once.
     ///

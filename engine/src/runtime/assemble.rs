@@ -7,22 +7,28 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::JobId;
+use super::capture::DurablePlan;
 use super::exchange::{Inlet, Outlet};
 use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
 use super::part::JobPart;
-use super::protocol::Links;
+use super::protocol::{Links, Staged};
+use super::recover::{KnownSplits, recover_sinks, restore, saved_splits};
 use super::ring::Ring;
-use super::shared::{JobShared, SplitProgress};
+use super::shared::{JobShared, NodeLabel, SplitProgress};
 use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
+use crate::checkpoint::load::SavedJob;
 use crate::error::{EngineError, Result};
 use crate::expr::fused;
+use crate::message::Epoch;
 use crate::operators::build::build;
+use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
-use crate::ports::{Accepts, SinkContext, Split};
+use crate::ports::{Accepts, Guarantee, SinkContext, Split};
+use crate::rejects::OnError;
 
 /// A job that is ready to run.
 pub(super) struct Assembled {
@@ -36,12 +42,36 @@ pub(super) struct Assembled {
     pub(super) makes: Vec<Made>,
     /// Whether it is an internal table.
     pub(super) table: bool,
+    /// What checkpoints know of it, where it is part of them.
+    pub(super) durable: Option<Arc<DurablePlan>>,
+    /// It has a sink that commits with checkpoints.
+    pub(super) transactional: bool,
+    /// The epoch of the checkpoint that it continues from.
+    pub(super) restored: Option<Epoch>,
+    /// The views as of that checkpoint, by shard.
+    pub(super) staged: Vec<(usize, Staged)>,
+}
+
+/// What a job is assembled from.
+pub(super) struct Blueprint<'a> {
+    pub(super) name: &'a str,
+    pub(super) dataflow: &'a Dataflow,
+    /// What is done with rows that its operators cannot compute.
+    pub(super) on_error: OnError,
+    /// Where it is part of checkpoints.
+    pub(super) durable: Option<&'a Arc<DurablePlan>>,
+    /// What it continues from.
+    pub(super) saved: Option<&'a SavedJob>,
 }
 
 /// A view that a job reads.
 pub(super) struct Read {
     pub(super) relation: RelationId,
     pub(super) name: String,
+    /// The node that reads it.
+    pub(super) node: usize,
+    /// It continues after a restart, and had read the view to its end.
+    pub(super) ended: bool,
     /// One a shard.
     pub(super) feeds: Vec<Arc<Feed>>,
 }
@@ -67,42 +97,93 @@ type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
 ///
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
-pub(super) fn assemble(id: JobId, name: &str, dataflow: &Dataflow, links: &Arc<Links>) -> Result<Assembled> {
+pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
+    let Blueprint { name, dataflow, on_error, durable, saved } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
-    let (splits, progress) = deal_splits(dataflow, signals.len())?;
-    let shared = Arc::new(JobShared::new(id, signals, progress));
+    let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
+    let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
+    let shared = Arc::new(JobShared::new(id, name, on_error, signals, progress, links));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
     let mut feeds = HashMap::new();
     for node in &dataflow.nodes {
         if let OperatorSpec::ViewSource(spec) = &node.spec {
             let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
             feeds.insert(node.id.0, own.clone());
-            reads.push(Read { relation: spec.relation, name: spec.name.clone(), feeds: own });
+            let (relation, name) = (spec.relation, spec.name.clone());
+            reads.push(Read { relation, name, node: node.id.0, ended: false, feeds: own });
         }
         if let OperatorSpec::Materialize(spec) = &node.spec {
             let schema = Arc::clone(&node.edge.schema);
             makes.push(Made { relation: spec.relation, name: spec.name.clone(), schema });
         }
     }
-    let assembly =
-        Assembly { name, dataflow, shared: &shared, rings: lay_rings(dataflow, &shared.signals), splits, feeds };
+    let checkpointed = durable.is_some() && links.config.checkpoints.is_some();
+    if let Some(plan) = durable.filter(|_| checkpointed) {
+        recover_sinks(plan, saved)?;
+    }
+    let job = durable.map_or(name, |plan| plan.uid.as_str());
+    let rings = lay_rings(dataflow, &shared.signals);
+    let assembly = Assembly { job, checkpointed, dataflow, shared: &shared, rings, splits, feeds };
     let parts = (0..links.config.shards).map(|shard| assembly.part(shard, links)).collect::<Result<_>>()?;
-    Ok(Assembled { name: name.to_owned(), shared, parts, reads, makes, table: false })
+    let transactional = checkpointed && dataflow.nodes.iter().any(is_transactional);
+    let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
+    if let Some(plan) = durable {
+        assembled.remember(plan, saved)?;
+    }
+    Ok(assembled)
+}
+
+/// Whether a node is a sink that commits with checkpoints, where there are such.
+fn is_transactional(node: &plan::Node) -> bool {
+    match &node.spec {
+        OperatorSpec::Sink(spec) => spec.sink.guarantee() == Guarantee::ExactlyOnce,
+        _ => false,
+    }
+}
+
+impl Assembled {
+    fn new(name: &str, shared: Arc<JobShared>, parts: Vec<JobPart>) -> Self {
+        Self {
+            name: name.to_owned(),
+            shared,
+            parts,
+            reads: Vec::new(),
+            makes: Vec::new(),
+            table: false,
+            durable: None,
+            transactional: false,
+            restored: None,
+            staged: Vec::new(),
+        }
+    }
+
+    /// Makes it part of checkpoints, and lets it continue from one.
+    ///
+    /// # Errors
+    /// Where the checkpoint is not of this job.
+    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, saved: Option<&SavedJob>) -> Result<()> {
+        self.durable = Some(Arc::clone(plan));
+        if let Some(saved) = saved {
+            restore(self, plan, saved)?;
+            self.restored = Some(Epoch(saved.epoch));
+        }
+        Ok(())
+    }
 }
 
 /// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
 pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
-    let shared = Arc::new(JobShared::new(id, signals(links), Vec::new()));
+    let shared = Arc::new(JobShared::new(id, &made.name, OnError::Fail, signals(links), Vec::new(), links));
     let part = |shard| {
-        let mut table = Node::new(NodeKind::Table, Vec::new());
+        let mut table = Node::new(NodeKind::Table, label("Table", None), Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });
         let view = Materialize::new(made.relation, Arc::clone(&made.schema), None, false);
-        let view = Node::new(NodeKind::Materialize(Box::new(view)), vec![0]);
+        let view = Node::new(NodeKind::Materialize(Box::new(view)), label("Materialize", None), vec![0]);
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
     let parts = (0..links.config.shards).map(part).collect();
-    Assembled { name: made.name.clone(), shared, parts, reads: Vec::new(), makes: vec![made], table: true }
+    Assembled { table: true, makes: vec![made.clone()], ..Assembled::new(&made.name, shared, parts) }
 }
 
 fn signals(links: &Links) -> Vec<Arc<Signal>> {
@@ -132,15 +213,19 @@ fn check(dataflow: &Dataflow) -> Result<()> {
 }
 
 /// Lists the splits of every source and deals them to the shards in turn, each source starting where the last stopped.
-fn deal_splits(dataflow: &Dataflow, shards: usize) -> Result<Dealt> {
+/// `known`: the splits of sources that are read on, with the shards that had them.
+fn deal_splits(dataflow: &Dataflow, shards: usize, known: &KnownSplits) -> Result<Dealt> {
     let (mut all, mut progress) = (HashMap::new(), Vec::new());
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        for split in spec.source.splits(shards)? {
+        let listed =
+            || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
+        let splits: Vec<(Split, Option<usize>)> = known.get(&node.id.0).cloned().map_or_else(listed, Ok)?;
+        for (split, shard) in splits {
             let place = progress.len();
             progress.push(SplitProgress::new(&spec.table, &split.id));
-            if let Some(part) = dealt.get_mut(place % shards) {
+            if let Some(part) = dealt.get_mut(shard.unwrap_or(place % shards)) {
                 part.push((split, place));
             }
         }
@@ -174,7 +259,10 @@ fn lay_rings(dataflow: &Dataflow, signals: &[Arc<Signal>]) -> HashMap<(usize, us
 
 /// What the parts of a job are made from.
 struct Assembly<'a> {
-    name: &'a str,
+    /// What sinks know the job by.
+    job: &'a str,
+    /// Checkpoints are made of it.
+    checkpointed: bool,
     dataflow: &'a Dataflow,
     shared: &'a Arc<JobShared>,
     rings: HashMap<(usize, usize), Rings>,
@@ -209,7 +297,7 @@ impl Assembly<'_> {
                     }
                 }
             }
-            nodes.push(Node::new(self.kind(node, shard)?, ports));
+            nodes.push(Node::new(self.kind(node, shard)?, label_of(&node.spec), ports));
         }
         Ok(JobPart::new(shard, nodes, inlets, Arc::clone(self.shared), Arc::clone(links)))
     }
@@ -233,12 +321,13 @@ impl Assembly<'_> {
             }
             OperatorSpec::Sink(spec) => {
                 let context = SinkContext {
-                    job: self.name.to_owned(),
+                    job: self.job.to_owned(),
                     shard,
                     shards: self.shared.signals.len(),
                     wake: signal.handle(),
                 };
-                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?))
+                let transactional = self.checkpointed && is_transactional(node);
+                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, spec.sink.on_error(), transactional))
             }
             OperatorSpec::Stateless(_)
             | OperatorSpec::Union
@@ -256,10 +345,22 @@ impl Assembly<'_> {
             | OperatorSpec::Over(_) => {
                 let schema = |from: usize| self.dataflow.nodes.get(from).map(|from| Arc::clone(&from.edge.schema));
                 let inputs: Vec<SchemaRef> = node.inputs.iter().filter_map(|input| schema(input.from.0)).collect();
-                NodeKind::Operator(build(node, &inputs, shard)?)
+                let operator = build(node, &inputs, shard)?;
+                NodeKind::Operator(match self.shared.on_error {
+                    OnError::Fail => operator,
+                    OnError::Skip | OnError::Table => screened(operator, &node.spec),
+                })
             }
         })
     }
+}
+
+fn label(operator: &str, relation: Option<&str>) -> NodeLabel {
+    NodeLabel { operator: operator.into(), relation: relation.map(Into::into) }
+}
+
+fn label_of(spec: &OperatorSpec) -> NodeLabel {
+    label(spec.name(), spec.relation())
 }
 
 /// The columns that choose the shard; `None`: shard 0 takes all.

@@ -14,7 +14,9 @@ use super::flush::Flushes;
 use super::job::{Job, Phase};
 use super::protocol::{Command, Event, Links};
 use super::publish;
+use super::saves::Cadence;
 use super::{JobId, JobState, JobStatus, SplitStatus};
+use crate::checkpoint::archive::Archive;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -24,6 +26,10 @@ use crate::time::ProcessingTime;
 pub(super) struct Coordinator {
     pub(super) links: Arc<Links>,
     pub(super) interval_us: i64,
+    /// When checkpoints are made, where they are.
+    pub(super) cadence: Option<Cadence>,
+    /// Where they are kept, once something is deployed that has them.
+    pub(super) archive: Option<Arc<Archive>>,
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// The job that fills each view and internal table.
     pub(super) relations: HashMap<RelationId, JobId>,
@@ -38,9 +44,12 @@ pub(super) struct Coordinator {
 impl Coordinator {
     pub(super) fn new(links: Arc<Links>) -> Self {
         let interval_us = i64::try_from(links.config.epoch_interval_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let cadence = links.config.checkpoints.as_ref().map(Cadence::new);
         Self {
             links,
             interval_us,
+            cadence,
+            archive: None,
             jobs: BTreeMap::new(),
             relations: HashMap::new(),
             components: BTreeMap::new(),
@@ -76,7 +85,12 @@ impl Coordinator {
     }
 
     /// Changes an internal table; the receiver is told when the change is visible.
-    pub(super) fn insert(&mut self, relation: RelationId, delta: Delta) -> Result<(JobId, oneshot::Receiver<()>)> {
+    pub(super) fn insert(
+        &mut self,
+        relation: RelationId,
+        delta: Delta,
+        number: u64,
+    ) -> Result<(JobId, oneshot::Receiver<()>)> {
         self.check_running()?;
         let found = self.relations.get(&relation).and_then(|id| Some((*id, self.jobs.get(id)?)));
         let Some((id, job)) = found.filter(|(_, job)| job.table) else {
@@ -88,7 +102,7 @@ impl Coordinator {
             return Err(EngineError::Gone(format!("the table takes no rows: {why}")));
         };
         if let Some(first) = self.links.shards.first() {
-            first.send(Command::Insert { job: id, delta });
+            first.send(Command::Insert { job: id, delta, number });
         }
         Ok((id, component.wait()))
     }
@@ -121,7 +135,17 @@ impl Coordinator {
 
     /// Asks for an epoch of everything; each receiver is told when one component's is visible.
     pub(super) fn epoch_of_all(&mut self) -> Vec<oneshot::Receiver<()>> {
-        self.components.values_mut().map(Component::wait).collect()
+        let shared = |job: &Job| job.transactional && job.state() == JobState::Running;
+        let saved: BTreeSet<u64> = self.jobs.values().filter(|job| shared(job)).map(|job| job.component).collect();
+        let mut all = Vec::new();
+        for (id, component) in &mut self.components {
+            all.push(component.wait());
+            // What a sink shows only with a checkpoint asks for one.
+            if self.cadence.is_some() && saved.contains(id) {
+                all.push(component.saves.wait());
+            }
+        }
+        all
     }
 
     /// Takes in what a shard tells.
@@ -132,16 +156,21 @@ impl Coordinator {
                     component.dirty = true;
                 }
             }
-            Event::Passed { job, shard, epoch, staged, prepared } => {
-                if let Some(component) = self.component_of(job) {
-                    component.passed(job, shard, epoch, staged, prepared);
+            Event::Passed(passed) => {
+                if let Some(component) = self.component_of(passed.job) {
+                    component.passed(*passed);
                 }
             }
-            Event::Committed { job, shard, epoch } => {
+            Event::Committed { job, shard, epoch, checkpoint } => {
                 if let Some(component) = self.component_of(job) {
-                    component.committed(job, shard, epoch);
+                    if checkpoint {
+                        component.saves.committed(job, shard, epoch);
+                    } else {
+                        component.committed(job, shard, epoch);
+                    }
                 }
             }
+            Event::Saved { epoch, result } => self.saved(epoch, result),
             Event::Drained { job } => {
                 let Some(drained) = self.jobs.get_mut(&job) else { return };
                 drained.drained += 1;
@@ -168,9 +197,11 @@ impl Coordinator {
                 self.act(action);
             }
             let now = self.links.config.clock.now();
-            match self.components.get(&id).map(|component| component.due(now, self.interval_us)) {
+            next = next.into_iter().chain(self.tend_saves(id, now)).min();
+            let (interval_us, cadence) = (self.interval_us, self.cadence);
+            match self.components.get(&id).map(|component| component.due(now, interval_us, cadence)) {
                 Some(Due::Now) => self.begin(id),
-                Some(Due::At(at)) => next = Some(next.map_or(at, |next| next.min(at))),
+                Some(Due::At(at)) => next = next.into_iter().chain([at]).min(),
                 Some(Due::No) | None => {}
             }
         }
@@ -226,11 +257,12 @@ impl Coordinator {
 
     /// Begins an epoch of a component.
     pub(super) fn begin(&mut self, component: u64) {
-        let Some(component) = self.components.get_mut(&component) else { return };
+        let Some(mut of) = self.components.remove(&component) else { return };
         self.last_epoch += 1;
         let (epoch, shards) = (Epoch(self.last_epoch), self.links.config.shards);
+        let now = self.links.config.clock.now();
         let mut ending = Vec::new();
-        for id in &component.jobs {
+        for id in &of.jobs {
             let Some(job) = self.jobs.get(id) else { continue };
             // Before the barrier goes out: what moves after it asks for the next epoch.
             job.shared.dirty.store(false, Ordering::Release);
@@ -238,25 +270,41 @@ impl Coordinator {
                 ending.push(*id);
             }
         }
-        let jobs: Arc<[JobId]> = component.jobs.iter().copied().collect();
-        component.begin(epoch, ending, shards, self.links.config.clock.now());
+        let jobs: Arc<[JobId]> = of.jobs.iter().copied().collect();
+        if of.dirty {
+            of.saves.moved();
+        }
+        let saves = self.saves_with(&of, &ending, now);
+        of.begin(epoch, ending, shards, now);
+        if saves {
+            let durable = self.durable_jobs(&of);
+            for (_, job) in self.jobs.iter_mut().filter(|(id, _)| durable.contains(id)) {
+                job.save_began = Some(now);
+                job.shared.begin_checkpoint(epoch);
+            }
+            of.saves.begin(epoch, durable, now);
+        }
+        self.components.insert(component, of);
         self.links.broadcast(|| Command::Barrier { epoch, jobs: Arc::clone(&jobs) });
     }
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Publish { epoch, staged, commits } => {
+            Action::Publish { epoch, staged, commits, captured } => {
                 publish::show(&self.links, epoch, staged.into_iter().map(|(_, shard, staged)| (shard, staged)));
                 if !commits.is_empty() {
                     let jobs: Arc<[JobId]> = commits.into();
-                    self.links.broadcast(|| Command::Commit { epoch, jobs: Arc::clone(&jobs) });
+                    self.links.broadcast(|| Command::Commit { epoch, jobs: Arc::clone(&jobs), checkpoint: false });
+                }
+                if self.components.values().any(|component| component.saves.is_running(epoch)) {
+                    self.write(epoch, captured);
                 }
             }
-            Action::Complete { jobs, ending, waiters } => {
+            Action::Complete { epoch, jobs, ending, waiters } => {
                 for job in jobs.iter().filter_map(|job| self.jobs.get(job)) {
                     job.phase.send_if_modified(|phase| !std::mem::replace(&mut phase.published, true));
                 }
-                for job in ending {
+                for job in self.hold_ending(epoch, ending) {
                     self.end(job, JobState::Finished, None);
                 }
                 for waiter in waiters {
@@ -287,7 +335,7 @@ impl Coordinator {
     }
 
     /// Takes a job out. Unless it has finished, those that read its views fail with it.
-    fn end(&mut self, id: JobId, state: JobState, error: Option<(String, Option<String>)>) {
+    pub(super) fn end(&mut self, id: JobId, state: JobState, error: Option<(String, Option<String>)>) {
         let mut open = vec![(id, state, error)];
         while let Some((id, state, error)) = open.pop() {
             let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.state().is_terminal()) else { continue };
@@ -297,6 +345,7 @@ impl Coordinator {
             if let Some(component) = self.components.get_mut(&component) {
                 component.forget(id);
             }
+            self.leave_saves(id, component, state);
             self.flushes.forget(id);
             self.links.broadcast(|| Command::Remove { job: id });
             let why = match state {

@@ -1,52 +1,72 @@
-//! How a new job joins the others: [`Coordinator::submit`].
+//! How new jobs join the others: [`Coordinator::deploy`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::assemble::{Assembled, Made};
+use super::assemble::Assembled;
 use super::coordinator::Coordinator;
 use super::epochs::Component;
 use super::job::{Job, Phase};
-use super::protocol::{Attach, Command};
-use super::{JobId, JobState, publish};
+use super::protocol::{Attach, Command, Deploy};
+use super::{CheckpointStatus, JobId, JobState, publish};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::RelationId;
 
 impl Coordinator {
-    /// Runs a job. It joins the running views that it reads at the epoch that begins here.
-    pub(super) fn submit(&mut self, assembled: Assembled) -> Result<()> {
+    /// Runs jobs that begin together. They join the running views that they read at the epoch that begins here. Says of each
+    /// whether it runs.
+    ///
+    /// # Errors
+    /// Where the engine is shut down.
+    pub(super) fn deploy(&mut self, all: Vec<Assembled>) -> Result<Vec<Result<()>>> {
         self.check_running()?;
-        let Assembled { name, shared, parts, reads, makes, table } = assembled;
-        let id = shared.id;
-        let mut attaches: Vec<Vec<Attach>> = parts.iter().map(|_| Vec::new()).collect();
-        let mut connected = BTreeSet::new();
-        for read in &reads {
-            let (producer, state) = self.producer(read.relation, &read.name)?;
-            if state == JobState::Finished {
-                publish::feed_finished(&self.links, read)?;
-                continue;
+        let mut parts: Vec<Vec<Deploy>> = self.links.shards.iter().map(|_| Vec::new()).collect();
+        let mut begun = Vec::new();
+        let mut results = Vec::with_capacity(all.len());
+        for assembled in all {
+            let id = assembled.shared.id;
+            let result = self.admit(assembled, &begun, &mut parts);
+            if result.is_ok() {
+                begun.push(id);
             }
-            connected.extend(self.jobs.get(&producer).map(|job| job.component));
-            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
-                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed) });
-            }
+            results.push(result);
         }
+        let attach_at = Epoch(self.last_epoch + 1);
+        for (mailbox, parts) in self.links.shards.iter().zip(parts).filter(|(_, parts)| !parts.is_empty()) {
+            mailbox.send(Command::Deploy { parts, attach_at });
+        }
+        let components: BTreeSet<u64> =
+            begun.iter().filter_map(|id| self.jobs.get(id)).map(|job| job.component).collect();
+        for component in components {
+            if let Some(of) = self.components.get_mut(&component) {
+                of.saves.moved();
+            }
+            self.begin(component);
+        }
+        Ok(results)
+    }
+
+    /// Takes in a job; `begun` are those that begin with it.
+    fn admit(&mut self, assembled: Assembled, begun: &[JobId], deploys: &mut [Vec<Deploy>]) -> Result<()> {
+        let id = assembled.shared.id;
         if self.jobs.get(&id).is_some_and(|job| !job.state().is_terminal()) {
             return Err(EngineError::Internal(format!("job {id} runs already")));
         }
-        // A job that is started again makes its views again.
-        let other = |made: &&Made| self.relations.get(&made.relation).is_some_and(|maker| *maker != id);
-        if let Some(taken) = makes.iter().find(other) {
-            return Err(EngineError::Internal(format!("view \"{}\" is made twice", taken.name)));
-        }
+        let (attaches, connected) = self.attaches(&assembled, begun)?;
+        self.take_over(&assembled)?;
         let component = self.connect(&connected, id);
+        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, restored, staged } =
+            assembled;
         for made in &makes {
             self.relations.insert(made.relation, id);
         }
         publish::show_empty(&self.links, &makes);
+        if let Some(epoch) = restored {
+            publish::show(&self.links, epoch, staged.into_iter());
+        }
         let job = Job {
             name,
             table,
@@ -59,14 +79,72 @@ impl Coordinator {
             error: None,
             hint: None,
             started: self.links.config.clock.now(),
+            durable,
+            transactional,
+            saves: CheckpointStatus { completed: restored, ..CheckpointStatus::default() },
+            save_began: None,
+            restored,
         };
         tracing::debug!(job = id.0, name = job.name, "job started");
         self.jobs.insert(id, job);
-        let attach_at = Epoch(self.last_epoch + 1);
-        for ((mailbox, part), attaches) in self.links.shards.iter().zip(parts).zip(attaches) {
-            mailbox.send(Command::Deploy { part: Box::new(part), attaches, attach_at });
+        for ((deploys, part), attaches) in deploys.iter_mut().zip(parts).zip(attaches) {
+            deploys.push(Deploy { part: Box::new(part), attaches });
         }
-        self.begin(component);
+        Ok(())
+    }
+
+    /// The views that a job reads, by shard, and the components that it connects.
+    fn attaches(&self, assembled: &Assembled, begun: &[JobId]) -> Result<(Vec<Vec<Attach>>, BTreeSet<u64>)> {
+        let mut attaches: Vec<Vec<Attach>> = assembled.parts.iter().map(|_| Vec::new()).collect();
+        let mut connected = BTreeSet::new();
+        let restored = assembled.restored.is_some();
+        for read in assembled.reads.iter().filter(|read| !read.ended) {
+            let (producer, state) = self.producer(read.relation, &read.name)?;
+            if state == JobState::Finished {
+                publish::feed_finished(&self.links, read, restored)?;
+                continue;
+            }
+            let of = self.jobs.get(&producer);
+            if restored && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored)) {
+                return Err(EngineError::Config {
+                    message: format!(
+                        "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
+                        assembled.name, read.name
+                    ),
+                    hint: Some("deploy connected jobs together".into()),
+                });
+            }
+            connected.extend(of.map(|job| job.component));
+            for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
+                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed), restored });
+            }
+        }
+        Ok((attaches, connected))
+    }
+
+    /// Puts a job in the place of one that is over and kept the same views, or has the same uid.
+    fn take_over(&mut self, assembled: &Assembled) -> Result<()> {
+        for made in &assembled.makes {
+            let before = self.relations.get(&made.relation).and_then(|id| self.jobs.get(id));
+            if before.is_some_and(|job| !job.state().is_terminal()) {
+                return Err(EngineError::Internal(format!("view \"{}\" is made twice", made.name)));
+            }
+        }
+        let Some(plan) = &assembled.durable else { return Ok(()) };
+        let same = |job: &Job| job.durable.as_ref().is_some_and(|durable| durable.uid == plan.uid);
+        if self.jobs.values().any(|job| same(job) && !job.state().is_terminal()) {
+            return Err(EngineError::Internal(format!("\"{}\" runs already", plan.uid)));
+        }
+        let mut over = Vec::new();
+        for (id, job) in self.jobs.iter_mut().filter(|(_, job)| same(job)) {
+            job.durable = None;
+            over.push((*id, job.component));
+        }
+        for (id, component) in over {
+            if let Some(component) = self.components.get_mut(&component) {
+                component.saves.forget(id);
+            }
+        }
         Ok(())
     }
 
@@ -92,7 +170,7 @@ impl Coordinator {
         let mut joined = Component::default();
         for id in components {
             if let Some(component) = self.components.remove(id) {
-                joined.absorb(component);
+                joined.absorb(component, self.links.config.clock.now());
             }
         }
         self.last_component += 1;

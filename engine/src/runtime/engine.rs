@@ -1,5 +1,6 @@
 //! [`Engine`]: the handle that the server holds, and the threads behind it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -8,10 +9,17 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 
 use super::system::System;
-use super::{EngineConfig, JobId, JobRequest, JobStatus, SplitStatus};
+use super::{
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
+    SplitStatus,
+};
+use crate::checkpoint::format_manifest::Manifest;
+use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::ports::StateStore;
+use crate::rejects::RejectLog;
 use crate::view::GlobalSnapshot;
 
 /// Stack of a shard's thread: expressions are evaluated by recursion.
@@ -45,7 +53,9 @@ impl Engine {
         for (index, shard) in shards.into_iter().enumerate() {
             engine.spawn(format!("shard-{index}"), move || shard.run())?;
         }
+        let writer = Arc::clone(&system);
         engine.spawn("epochs".into(), move || system.run())?;
+        engine.spawn("checkpoints".into(), move || writer.run_writer())?;
         Ok(engine)
     }
 
@@ -69,16 +79,111 @@ impl Engine {
         self.inner.system.submit(&request)
     }
 
-    /// Runs a dataflow as [`Self::submit`] does, under a number that a job had that has ended, or that was reserved. What
-    /// the ended job published stays readable until the new one publishes.
+    /// Runs jobs and internal tables that are part of checkpoints, all from the same moment on, and continues what
+    /// `restore` says. Members that read views of others stand after them. Blocks on sources, sinks and the store: call it
+    /// from a blocking thread. Says of each member whether it runs; a member takes the place of one of the same uid that
+    /// is over. The first call opens the store and shuts out engines that had opened it before.
     ///
     /// # Errors
-    /// As [`Self::submit`]; where the job of that number runs.
-    pub fn submit_as(&self, job: JobId, request: JobRequest) -> Result<()> {
-        self.inner.system.submit_as(job, &request)
+    /// Where the store does not answer, no checkpoint of a member can be read, or the engine is shut down.
+    pub fn deploy(&self, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
+        self.inner.system.deploy(members, restore)
     }
 
-    /// Keeps the numbers of jobs up to this one for [`Self::submit_as`].
+    /// Makes a checkpoint of a job and all that it is connected with; returns when it is complete. One that fails is
+    /// followed by the next.
+    ///
+    /// # Errors
+    /// Where no checkpoints are made of it, or it is over.
+    pub async fn checkpoint(&self, job: JobId) -> Result<()> {
+        self.inner.system.checkpoint(job)?.await
+    }
+
+    /// Makes a checkpoint as [`Self::checkpoint`] does and keeps it under a name until [`Restore::Savepoint`] asks for it,
+    /// whatever becomes of the job. Names are of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// As there, and where the name is taken or is none.
+    pub async fn savepoint(&self, job: JobId, name: &str) -> Result<()> {
+        self.checkpoint(job).await?;
+        self.inner.system.pin(job, name)
+    }
+
+    /// Makes a checkpoint as [`Self::checkpoint`] does and copies it, whole, into a store of its own, which holds no other
+    /// savepoint: [`Restore::From`](super::Restore::From) starts from there. Other checkpoints go on meanwhile.
+    ///
+    /// # Errors
+    /// As there, and where the store has a savepoint or does not take it.
+    pub async fn savepoint_to(&self, job: JobId, store: Arc<dyn StateStore>) -> Result<()> {
+        self.checkpoint(job).await?;
+        let system = Arc::clone(&self.inner.system);
+        let copied = tokio::task::spawn_blocking(move || system.export(job, &*store)).await;
+        copied.map_err(|_| EngineError::Internal("the copy of a savepoint broke off".into()))?
+    }
+
+    /// The savepoints, by name.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn savepoints(&self) -> Result<Vec<SavepointStatus>> {
+        let Some(archive) = self.inner.system.open_archive()? else { return Ok(Vec::new()) };
+        let status = |(name, manifest): (String, Manifest)| SavepointStatus {
+            name,
+            epoch: Epoch(manifest.epoch),
+            members: manifest.jobs.iter().map(|job| job.name.clone()).collect(),
+            bytes: manifest.runs.iter().map(|run| run.bytes).sum(),
+        };
+        Ok(archive.savepoints()?.into_iter().map(status).collect())
+    }
+
+    /// Drops a savepoint. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or it is no name.
+    pub fn drop_savepoint(&self, name: &str) -> Result<bool> {
+        self.inner.system.open_archive()?.map_or(Ok(false), |archive| archive.unpin(name))
+    }
+
+    /// The state of a job's operators as of its last checkpoint, operator by operator in the order of the dataflow. Reads the
+    /// whole checkpoint of the job, and blocks so long.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
+        self.inner.system.state(job)
+    }
+
+    /// The last checkpoints of a job.
+    pub fn checkpoint_status(&self, job: JobId) -> Option<CheckpointStatus> {
+        self.inner.system.coordinator.lock().checkpoint_status(job)
+    }
+
+    /// What the checkpoints know: the uids of jobs and tables, live or not. Opens the store.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn saved_uids(&self) -> Result<BTreeSet<String>> {
+        Ok(self.inner.system.open_archive()?.map(|archive| archive.uids()).unwrap_or_default())
+    }
+
+    /// Gives up a job that has failed: until then those that it is connected with have no checkpoints, for it could not
+    /// catch up with them. It cannot continue from a checkpoint any more once they have had others.
+    pub fn abandon(&self, job: JobId) {
+        self.inner.system.coordinator.lock().abandon(job);
+    }
+
+    /// The jobs and tables that a job shares its epochs and checkpoints with, itself among them: after a failure they
+    /// are cancelled and deployed together. Those that are over are among them too.
+    pub fn connected(&self, job: JobId) -> Vec<JobId> {
+        self.inner.system.coordinator.lock().connected(job)
+    }
+
+    /// A number for a job that is about to be deployed.
+    pub fn new_job(&self) -> JobId {
+        self.inner.system.coordinator.lock().next_job()
+    }
+
+    /// Gives numbers up to this one to no other job.
     pub fn reserve_jobs(&self, last: JobId) {
         self.inner.system.coordinator.lock().reserve_jobs(last);
     }
@@ -104,6 +209,11 @@ impl Engine {
     /// How far every split of every running job has come.
     pub fn splits(&self) -> Vec<SplitStatus> {
         self.inner.system.coordinator.lock().splits()
+    }
+
+    /// The rejected rows of all jobs.
+    pub fn rejects(&self) -> &Arc<RejectLog> {
+        &self.inner.system.links.rejects
     }
 
     /// The epoch that began last, of any job. Stands still while no rows move and nobody waits.
@@ -141,11 +251,12 @@ impl Engine {
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
     pub async fn insert(&self, relation: RelationId, delta: Delta) -> Result<()> {
-        self.begin_insert(relation, delta)?.await
+        self.begin_insert(relation, delta, 0)?.await
     }
 
     /// Changes the rows of an internal table: the change is behind all that were begun before. Gives what to await until it
-    /// is published, there and in every view that depends on it.
+    /// is published, there and in every view that depends on it. Numbers grow from change to change of a table that is part
+    /// of checkpoints: [`Deployed::inserted`] tells which changes a checkpoint has. 0 is no number.
     ///
     /// # Errors
     /// Where there is no such table, or the engine is shut down.
@@ -153,8 +264,9 @@ impl Engine {
         &self,
         relation: RelationId,
         delta: Delta,
+        number: u64,
     ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-        self.inner.system.insert(relation, delta)
+        self.inner.system.insert(relation, delta, number)
     }
 
     /// Forgets a view or internal table and stops the job that fills it. Jobs that read it must be gone before.

@@ -8,7 +8,9 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use tokio::sync::oneshot;
 
 use super::JobId;
-use super::protocol::Staged;
+use super::capture::PartCapture;
+use super::protocol::{Passed, Staged};
+use super::saves::{Cadence, Saves};
 use crate::message::Epoch;
 use crate::time::ProcessingTime;
 
@@ -28,7 +30,12 @@ pub(super) struct Component {
     pub(super) wanted: bool,
     /// Those who wait for the next epoch to begin.
     waiters: Vec<oneshot::Sender<()>>,
+    /// Its checkpoints.
+    pub(super) saves: Saves,
 }
+
+/// What a part of a job told at a checkpoint.
+pub(super) type Captured = (JobId, usize, PartCapture);
 
 /// An epoch under way.
 struct Pending {
@@ -41,12 +48,13 @@ struct Pending {
     /// Parts whose sinks have prepared something.
     prepared: HashSet<(JobId, usize)>,
     staged: Vec<(JobId, usize, Staged)>,
+    captured: Vec<Captured>,
     published: bool,
     waiters: Vec<oneshot::Sender<()>>,
 }
 
 /// Whether an epoch should begin.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Now,
     At(ProcessingTime),
@@ -56,22 +64,38 @@ pub(super) enum Due {
 
 /// What is to be done about the oldest epoch.
 pub(super) enum Action {
-    /// Show these versions (job, shard, version), and tell the sinks of these jobs to commit.
-    Publish { epoch: Epoch, staged: Vec<(JobId, usize, Staged)>, commits: Vec<JobId> },
+    /// Show these versions (job, shard, version), tell the sinks of these jobs to commit, and write what was captured.
+    Publish { epoch: Epoch, staged: Vec<(JobId, usize, Staged)>, commits: Vec<JobId>, captured: Vec<Captured> },
     /// It is over: these jobs have had it, and of those the ending ones have had their last.
-    Complete { jobs: Vec<JobId>, ending: Vec<JobId>, waiters: Vec<oneshot::Sender<()>> },
+    Complete { epoch: Epoch, jobs: Vec<JobId>, ending: Vec<JobId>, waiters: Vec<oneshot::Sender<()>> },
+}
+
+impl Due {
+    fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Now, _) | (_, Self::Now) => Self::Now,
+            (Self::At(one), Self::At(two)) => Self::At(one.min(two)),
+            (Self::At(at), Self::No) | (Self::No, Self::At(at)) => Self::At(at),
+            (Self::No, Self::No) => Self::No,
+        }
+    }
 }
 
 impl Component {
     /// Whether an epoch should begin now.
-    pub(super) fn due(&self, now: ProcessingTime, interval_us: i64) -> Due {
-        if !(self.wanted || self.dirty) || self.jobs.is_empty() || self.pending.len() >= PENDING_MAX {
+    pub(super) fn due(&self, now: ProcessingTime, interval_us: i64, cadence: Option<Cadence>) -> Due {
+        if self.jobs.is_empty() || self.pending.len() >= PENDING_MAX {
             return Due::No;
         }
-        match self.began_at.map(|at| at.plus_us(interval_us)) {
+        let save = cadence.map_or(Due::No, |cadence| self.saves.due(now, cadence));
+        if !(self.wanted || self.dirty) {
+            return save;
+        }
+        let epoch = match self.began_at.map(|at| at.plus_us(interval_us)) {
             Some(at) if !self.wanted && at > now => Due::At(at),
             _ => Due::Now,
-        }
+        };
+        epoch.sooner(save)
     }
 
     /// Begins an epoch of all jobs on all shards; `ending` are those that are drained.
@@ -85,6 +109,7 @@ impl Component {
             waiting,
             prepared: HashSet::new(),
             staged: Vec::new(),
+            captured: Vec::new(),
             published: false,
             waiters: std::mem::take(&mut self.waiters),
         });
@@ -102,10 +127,12 @@ impl Component {
     }
 
     /// A part has passed the epoch.
-    pub(super) fn passed(&mut self, job: JobId, shard: usize, epoch: Epoch, staged: Vec<Staged>, prepared: bool) {
+    pub(super) fn passed(&mut self, passed: Passed) {
+        let Passed { job, shard, epoch, staged, prepared, captured } = passed;
         let Some(pending) = self.pending.iter_mut().find(|pending| pending.epoch == epoch) else { return };
         if pending.waiting.remove(&(job, shard)) {
             pending.staged.extend(staged.into_iter().map(|staged| (job, shard, staged)));
+            pending.captured.extend(captured.map(|captured| (job, shard, captured)));
             if prepared {
                 pending.prepared.insert((job, shard));
             }
@@ -130,10 +157,12 @@ impl Component {
             front.waiting = std::mem::take(&mut front.prepared);
             let commits: BTreeSet<JobId> = front.waiting.iter().map(|(job, _)| *job).collect();
             let staged = std::mem::take(&mut front.staged);
-            return Some(Action::Publish { epoch: front.epoch, staged, commits: commits.into_iter().collect() });
+            let captured = std::mem::take(&mut front.captured);
+            let commits = commits.into_iter().collect();
+            return Some(Action::Publish { epoch: front.epoch, staged, commits, captured });
         }
-        let Pending { jobs, ending, waiters, .. } = self.pending.pop_front()?;
-        Some(Action::Complete { jobs, ending, waiters })
+        let Pending { epoch, jobs, ending, waiters, .. } = self.pending.pop_front()?;
+        Some(Action::Complete { epoch, jobs, ending, waiters })
     }
 
     /// Takes a job out: nobody waits for it, and what it made in epochs under way is not shown.
@@ -145,11 +174,13 @@ impl Component {
             pending.waiting.retain(|(of, _)| *of != job);
             pending.prepared.retain(|(of, _)| *of != job);
             pending.staged.retain(|(of, _, _)| *of != job);
+            pending.captured.retain(|(of, _, _)| *of != job);
         }
     }
 
     /// Takes in the jobs and epochs of another component.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, other: Self, now: ProcessingTime) {
+        self.saves.absorb(other.saves, now);
         self.jobs.extend(other.jobs);
         self.pending.extend(other.pending);
         self.pending.make_contiguous().sort_by_key(|pending| pending.epoch);

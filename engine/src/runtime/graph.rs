@@ -7,16 +7,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::aligner::{Aligner, Step};
+use super::capture::NodeCapture;
 use super::exchange::Outlet;
 use super::hold::Hold;
 use super::materialize::Materialize;
-use super::shared::{Counters, JobShared};
+use super::shared::{Counters, JobShared, NodeLabel};
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::ViewReader;
 use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
 use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::rejects::Rejects;
 use crate::time::{EventTime, ProcessingTime};
 
 /// One node on one shard.
@@ -27,14 +29,15 @@ pub(super) struct Node {
     pub(super) forwards: Vec<Channel>,
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
-    timer: Option<ProcessingTime>,
+    label: NodeLabel,
+    pub(super) timer: Option<ProcessingTime>,
     /// What waits while the operator does.
     hold: Hold,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
     passed: Epoch,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// One way into a node.
@@ -62,12 +65,13 @@ pub(super) enum NodeKind {
 
 impl Node {
     /// A node whose input channel `i` leads to port `ports[i]`.
-    pub(super) fn new(kind: NodeKind, ports: Vec<usize>) -> Self {
+    pub(super) fn new(kind: NodeKind, label: NodeLabel, ports: Vec<usize>) -> Self {
         Self {
             kind,
             aligner: Aligner::new(ports),
             forwards: Vec::new(),
             outlets: Vec::new(),
+            label,
             timer: None,
             hold: Hold::default(),
             watermark: EventTime::MIN,
@@ -101,11 +105,11 @@ impl Node {
     }
 
     /// Closes the epoch at a terminal node: makes the version, prepares the sink.
-    fn close_epoch(&mut self, epoch: Epoch) -> Result<()> {
+    fn close_epoch(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
         self.passed = self.passed.max(epoch);
         match &mut self.kind {
             NodeKind::Materialize(view) => view.on_barrier(epoch),
-            NodeKind::Sink(sink) => sink.prepare(epoch),
+            NodeKind::Sink(sink) => sink.prepare(epoch, checkpoint),
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => Ok(()),
         }
     }
@@ -116,13 +120,16 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     work: VecDeque<(Channel, Message)>,
     outbox: Outbox,
-    shared: Arc<JobShared>,
+    pub(super) shared: Arc<JobShared>,
     shard: usize,
+    /// What nodes told at the barrier of a checkpoint that is not reported yet.
+    pub(super) captured: Vec<(Epoch, NodeCapture)>,
 }
 
 impl Graph {
     pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
-        Self { nodes, work: VecDeque::new(), outbox: Outbox::default(), shared, shard }
+        let outbox = Outbox { rejects: Rejects::new(shared.on_error), ..Outbox::default() };
+        Self { nodes, work: VecDeque::new(), outbox, shared, shard, captured: Vec::new() }
     }
 
     /// Whether nothing comes out of any node any more.
@@ -164,10 +171,21 @@ impl Graph {
     /// # Errors
     /// What a view or sink reports.
     pub(super) fn close_ended(&mut self, epoch: Epoch) -> Result<()> {
-        for node in self.nodes.iter_mut().filter(|node| node.ended && node.passed < epoch) {
-            node.close_epoch(epoch)?;
+        for index in 0..self.nodes.len() {
+            if self.nodes.get(index).is_some_and(|node| node.ended && node.passed < epoch && node.is_terminal()) {
+                self.close_epoch(index, epoch)?;
+            }
         }
         Ok(())
+    }
+
+    /// Closes the epoch at a terminal node, and notes its state at a checkpoint.
+    fn close_epoch(&mut self, index: usize, epoch: Epoch) -> Result<()> {
+        let checkpoint = self.shared.is_checkpoint(epoch);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.close_epoch(epoch, checkpoint)?;
+        }
+        self.capture(index, epoch)
     }
 
     /// Fires the timers that are due. Gives whether there were any.
@@ -186,7 +204,7 @@ impl Graph {
             if let NodeKind::Operator(operator) = &mut node.kind {
                 operator.on_timer(now, &mut Context::new(now, &mut self.outbox))?;
             }
-            self.collect(index)?;
+            self.collect(index, now)?;
             self.resume(index, now)?;
             self.run(now)?;
         }
@@ -244,28 +262,29 @@ impl Graph {
                     Step::PortEnd(port) => operator.on_port_end(port, &mut context).map(|()| None),
                     Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
                 }?;
-                self.collect(index)?;
+                self.collect(index, now)?;
                 let control = self.nodes.get_mut(index).and_then(|node| node.hold.keep(control));
                 control.map_or(Ok(()), |message| self.route(index, message))
             }
-            NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step),
+            NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step, now),
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table => Ok(()),
         }
     }
 
-    fn apply_terminal(&mut self, index: usize, step: Step) -> Result<()> {
-        if let (Step::Delta(_, delta), Some(counters)) = (&step, self.counters()) {
-            counters.count_out(delta.rows());
-        }
+    fn apply_terminal(&mut self, index: usize, step: Step, now: ProcessingTime) -> Result<()> {
+        let counters = self.shared.counters.get(self.shard);
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
         match step {
-            Step::Barrier(epoch) => return node.close_epoch(epoch),
+            Step::Barrier(epoch) => return self.close_epoch(index, epoch),
             Step::End => node.ended = true,
             Step::Delta(..) | Step::Watermark(_) | Step::Idle | Step::PortEnd(_) => {}
         }
         match &mut node.kind {
             NodeKind::Materialize(view) => match step {
-                Step::Delta(_, delta) => view.on_delta(&delta),
+                Step::Delta(_, delta) => {
+                    counters.inspect(|counters| counters.count_out(delta.rows()));
+                    view.on_delta(&delta)
+                }
                 Step::Watermark(watermark) => {
                     view.on_watermark(watermark);
                     Ok(())
@@ -278,7 +297,13 @@ impl Graph {
                 Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Sink(sink) => match step {
-                Step::Delta(_, delta) => sink.writer.write(&delta),
+                Step::Delta(_, delta) => {
+                    let written = sink.write(&delta);
+                    let refused = usize::try_from(sink.rejects.counts.sink).unwrap_or(usize::MAX);
+                    counters.inspect(|counters| counters.count_out(delta.rows().saturating_sub(refused)));
+                    self.shared.reject(self.shard, &node.label, &mut sink.rejects, now);
+                    written
+                }
                 Step::Watermark(watermark) => sink.writer.on_watermark(watermark),
                 Step::End => {
                     sink.on_end();
@@ -291,12 +316,9 @@ impl Graph {
     }
 
     /// Takes what an operator emitted, counted and asked for.
-    fn collect(&mut self, index: usize) -> Result<()> {
-        let late = std::mem::take(&mut self.outbox.late_rows);
-        if late > 0
-            && let Some(counters) = self.counters()
-        {
-            counters.count_late(late);
+    fn collect(&mut self, index: usize, now: ProcessingTime) -> Result<()> {
+        if let Some(node) = self.nodes.get(index) {
+            self.shared.reject(self.shard, &node.label, &mut self.outbox.rejects, now);
         }
         let evicted = std::mem::take(&mut self.outbox.evicted_keys);
         if evicted > 0
@@ -327,6 +349,9 @@ impl Graph {
 
     /// Sends what a node emits to all that read it.
     fn route(&mut self, from: usize, message: Message) -> Result<()> {
+        if let Message::Barrier(epoch) = &message {
+            self.capture(from, *epoch)?;
+        }
         let Some(node) = self.nodes.get_mut(from) else { return Ok(()) };
         match &message {
             Message::Watermark(watermark) => {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::assemble::Made;
+use super::capture::DurablePlan;
 use super::shared::JobShared;
-use super::{JobState, JobStatus};
+use super::{CheckpointStatus, JobState, JobStatus};
+use crate::message::Epoch;
 use crate::plan::RelationId;
 use crate::time::ProcessingTime;
 
@@ -26,6 +28,15 @@ pub(super) struct Job {
     pub(super) error: Option<String>,
     pub(super) hint: Option<String>,
     pub(super) started: ProcessingTime,
+    /// What checkpoints know of it, where it is part of them.
+    pub(super) durable: Option<Arc<DurablePlan>>,
+    /// It has a sink that commits with checkpoints.
+    pub(super) transactional: bool,
+    /// Its checkpoints.
+    pub(super) saves: CheckpointStatus,
+    pub(super) save_began: Option<ProcessingTime>,
+    /// The epoch of the checkpoint that it continued from.
+    pub(super) restored: Option<Epoch>,
 }
 
 /// What one can wait for in a job's life.
@@ -50,6 +61,7 @@ impl Job {
             state: self.state(),
             error: self.error.clone(),
             hint: self.hint.clone(),
+            held_back: self.state() == JobState::Running && self.shared.is_held_back(),
             started: self.started,
             metrics: self.shared.metrics(),
         }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::protocol::Staged;
@@ -14,7 +15,7 @@ use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
 use crate::plan::RelationId;
 use crate::time::EventTime;
-use crate::view::ViewStore;
+use crate::view::{ViewStore, ViewVersion};
 
 /// The progress of a view that has ended.
 pub(super) const END: Progress = Progress { watermark: EventTime::MAX, idle: false };
@@ -104,6 +105,30 @@ impl Materialize {
         let staged = Staged { relation: self.relation, progress: self.progress, version };
         self.staged.push_back((epoch, staged));
         Ok(())
+    }
+
+    /// The rows as they are now, between two epochs, and how far event time has come.
+    pub(super) fn capture(&mut self) -> Result<(Arc<ViewVersion>, Progress)> {
+        Ok((self.store.version()?, self.progress))
+    }
+
+    /// Takes over rows and progress of an earlier run. The view is new. Gives what is to be published of it.
+    pub(super) fn restore(&mut self, rows: &[RecordBatch], progress: Progress) -> Result<Staged> {
+        for batch in rows.iter().filter(|batch| batch.num_rows() > 0) {
+            self.store.apply(&Delta::append(batch.clone()))?;
+        }
+        self.progress = progress;
+        Ok(Staged { relation: self.relation, progress, version: self.store.version()? })
+    }
+
+    /// Adds a reader that was restored with the view: it has the rows.
+    pub(super) fn attach_restored(&mut self, feed: Arc<Feed>, producer: Arc<Signal>) {
+        feed.ring.set_producer(producer);
+        if self.ended {
+            feed.ring.push(Message::End);
+        } else {
+            self.readers.push(Reader { feed, attach_at: None });
+        }
     }
 
     /// Nothing comes any more.

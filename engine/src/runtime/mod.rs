@@ -2,7 +2,7 @@
 //!
 //! In reading order: what callers say and hear (`api`, `engine`, `collect`, `simulation`); how a dataflow becomes parts
 //! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
-//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes); what lies
+//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes; `memory`: when sources are held back); what lies
 //! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
 //! epochs begin and what is published (`system`, `coordinator`, `deploy`, `epochs`, `flush`, `publish`; `protocol` is what they and the
 //! shards say to each other).
@@ -10,9 +10,11 @@
 mod aligner;
 mod api;
 mod assemble;
+mod capture;
 mod collect;
 mod coordinator;
 mod deploy;
+mod durable;
 mod engine;
 mod entry;
 mod epochs;
@@ -22,10 +24,15 @@ mod graph;
 mod hold;
 mod job;
 mod materialize;
+mod memory;
 mod part;
 mod protocol;
 mod publish;
+mod recover;
+mod redeploy;
 mod ring;
+mod saves;
+mod saving;
 mod shard;
 mod shared;
 mod signal;
@@ -35,11 +42,14 @@ mod source;
 mod system;
 mod view_source;
 mod watermark;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
 pub use collect::{CollectSink, Collected};
+pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};
 pub use engine::Engine;
+pub use memory::MemoryGuard;
 pub use simulation::Simulation;

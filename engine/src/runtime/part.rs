@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::JobId;
+use super::capture::PartCapture;
 use super::entry::{Entry, EntryKind};
 use super::exchange::Inlet;
 use super::graph::{Channel, Graph, Node, NodeKind};
 use super::materialize::Materialize;
-use super::protocol::{Event, Links};
+use super::protocol::{Event, Links, Passed};
 use super::shared::{JobShared, Progress};
 use super::signal::Signal;
 use super::source::PollContext;
@@ -18,6 +19,9 @@ use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
 use crate::plan::RelationId;
 use crate::time::ProcessingTime;
+
+/// Microseconds between two looks whether there is memory for more rows.
+const HELD_US: i64 = 50_000;
 
 /// What a step came to.
 #[derive(Debug, Default, Clone, Copy)]
@@ -43,14 +47,16 @@ impl Turn {
 /// See the module.
 pub(super) struct JobPart {
     pub(super) id: JobId,
-    shard: usize,
-    graph: Graph,
+    pub(super) shard: usize,
+    pub(super) graph: Graph,
     /// Those that are farther from the sources first, so that what is on its way goes before what is new.
     entries: Vec<Entry>,
-    shared: Arc<JobShared>,
+    pub(super) shared: Arc<JobShared>,
     links: Arc<Links>,
     /// Epochs that are asked for and not reported.
     requested: VecDeque<Epoch>,
+    /// Number of the last insert.
+    pub(super) inserted: u64,
     flush: Option<u64>,
     drained: bool,
     /// The last step progressed.
@@ -84,6 +90,7 @@ impl JobPart {
             shared,
             links,
             requested: VecDeque::new(),
+            inserted: 0,
             flush: None,
             drained: false,
             busy: true,
@@ -142,26 +149,27 @@ impl JobPart {
     ///
     /// # Errors
     /// What a sink reports.
-    pub(super) fn commit(&mut self, epoch: Epoch) -> Result<()> {
+    pub(super) fn commit(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
         for node in &mut self.graph.nodes {
             if let NodeKind::Sink(sink) = &mut node.kind {
-                sink.commit(epoch)?;
+                sink.commit(epoch, checkpoint)?;
             }
         }
-        self.links.coordinator.send(Event::Committed { job: self.id, shard: self.shard, epoch });
+        self.links.coordinator.send(Event::Committed { job: self.id, shard: self.shard, epoch, checkpoint });
         Ok(())
     }
 
-    /// Changes the rows of an internal table.
+    /// Changes the rows of an internal table. Inserts that are numbered have growing numbers.
     ///
     /// # Errors
     /// A retraction of a row that is not there.
-    pub(super) fn insert(&mut self, delta: Delta, now: ProcessingTime) -> Result<()> {
+    pub(super) fn insert(&mut self, delta: Delta, number: u64, now: ProcessingTime) -> Result<()> {
         let table = self.graph.nodes.iter().position(|node| matches!(node.kind, NodeKind::Table));
         let Some(table) = table else { return Ok(()) };
         if let Some(counters) = self.shared.counters.get(self.shard) {
             counters.count_in(delta.rows());
         }
+        self.inserted = self.inserted.max(number);
         self.moved();
         self.graph.emit(table, &mut vec![Message::Delta(delta)], now)
     }
@@ -235,9 +243,11 @@ impl JobPart {
 
     fn read_node(&mut self, index: usize, now: ProcessingTime, turn: &mut Turn) -> Result<()> {
         let rows_max = self.links.config.batch_rows;
-        let ready = self.sinks_ready();
+        let (ready, held) = (self.sinks_ready(), self.links.config.memory.is_over(now));
         let mut out = std::mem::take(&mut self.out);
         match self.graph.nodes.get_mut(index).map(|node| &mut node.kind) {
+            // Nobody tells when there is room again.
+            Some(NodeKind::Source(source)) if held && !source.ended() => turn.wait_until(Some(now.plus_us(HELD_US))),
             Some(NodeKind::Source(source)) if ready => {
                 let context = PollContext { rows_max, now, shard: self.shard, shared: &self.shared };
                 let polled = source.poll(&context, &mut out)?;
@@ -325,7 +335,10 @@ impl JobPart {
                     NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => {}
                 }
             }
-            self.links.coordinator.send(Event::Passed { job, shard, epoch, staged, prepared });
+            let nodes = self.graph.take_captured(epoch)?;
+            let captured = nodes.map(|nodes| PartCapture { nodes, inserted: self.inserted });
+            let passed = Passed { job, shard, epoch, staged, prepared, captured };
+            self.links.coordinator.send(Event::Passed(Box::new(passed)));
         }
         if let Some(flush) = self.flush
             && self.sources_are(|source| source.flushed())

@@ -5,26 +5,29 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::capture::PartCapture;
 use super::part::JobPart;
 use super::shared::Progress;
 use super::signal::Mailbox;
 use super::view_source::Feed;
+use super::write::{WriteJob, Written};
 use super::{EngineConfig, JobId};
-use crate::error::EngineError;
+use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::rejects::RejectLog;
 use crate::view::{GlobalSnapshot, ViewVersion};
 
 /// What the coordinator tells a shard.
 pub(super) enum Command {
-    /// Run this part. It joins the views of running jobs at barrier `attach_at`.
-    Deploy { part: Box<JobPart>, attaches: Vec<Attach>, attach_at: Epoch },
+    /// Run these parts, which begin together. They join the views of running jobs at barrier `attach_at`.
+    Deploy { parts: Vec<Deploy>, attach_at: Epoch },
     /// Close the epoch at the sources of these jobs.
     Barrier { epoch: Epoch, jobs: Arc<[JobId]> },
-    /// The epoch is complete: make visible what the sinks of these jobs prepared.
-    Commit { epoch: Epoch, jobs: Arc<[JobId]> },
-    /// Rows for an internal table.
-    Insert { job: JobId, delta: Delta },
+    /// The epoch is complete, or its checkpoint is: make visible what the sinks of these jobs prepared.
+    Commit { epoch: Epoch, jobs: Arc<[JobId]>, checkpoint: bool },
+    /// Rows for an internal table, and their number where they are numbered.
+    Insert { job: JobId, delta: Delta, number: u64 },
     /// Tell when all that the sources of the job have now has been read.
     Flush { job: JobId, flush: u64 },
     /// Forget the job.
@@ -33,12 +36,20 @@ pub(super) enum Command {
     Stop,
 }
 
+/// A part to run, and the views that it reads.
+pub(super) struct Deploy {
+    pub(super) part: Box<JobPart>,
+    pub(super) attaches: Vec<Attach>,
+}
+
 /// A reader of a view.
 pub(super) struct Attach {
     /// The job that fills the view.
     pub(super) producer: JobId,
     pub(super) relation: RelationId,
     pub(super) feed: Arc<Feed>,
+    /// It has the rows already: it was restored together with the view.
+    pub(super) restored: bool,
 }
 
 /// What a shard tells the coordinator.
@@ -46,15 +57,29 @@ pub(super) enum Event {
     /// The first rows since the last barrier moved: an epoch is due within the interval.
     Dirty(JobId),
     /// All rows of the epoch are in the views and sinks of this part.
-    Passed { job: JobId, shard: usize, epoch: Epoch, staged: Vec<Staged>, prepared: bool },
-    /// The sinks of this part have made the epoch visible.
-    Committed { job: JobId, shard: usize, epoch: Epoch },
+    Passed(Box<Passed>),
+    /// The sinks of this part have made the epoch visible; `checkpoint`: that of a checkpoint.
+    Committed { job: JobId, shard: usize, epoch: Epoch, checkpoint: bool },
+    /// The checkpoint of this epoch is written and durable, or could not be written.
+    Saved { epoch: Epoch, result: Result<Written> },
     /// Nothing comes out of this part any more.
     Drained { job: JobId },
     /// Everything that was there when the flush began has been read, or the sources ended.
     Flushed { job: JobId, shard: usize, flush: u64, ended: bool },
     /// The part is gone.
     Failed { job: JobId, error: EngineError },
+}
+
+/// What a part tells when it has passed an epoch.
+pub(super) struct Passed {
+    pub(super) job: JobId,
+    pub(super) shard: usize,
+    pub(super) epoch: Epoch,
+    pub(super) staged: Vec<Staged>,
+    /// Sinks wait for the epoch to be complete.
+    pub(super) prepared: bool,
+    /// Its state, where the epoch is a checkpoint.
+    pub(super) captured: Option<PartCapture>,
 }
 
 /// One shard's part of a view as of an epoch.
@@ -70,7 +95,11 @@ pub(super) struct Links {
     pub(super) config: EngineConfig,
     pub(super) shards: Vec<Mailbox<Command>>,
     pub(super) coordinator: Mailbox<Event>,
+    /// To the thread that writes checkpoints.
+    pub(super) writer: Mailbox<WriteJob>,
     pub(super) snapshot: ArcSwap<GlobalSnapshot>,
+    /// The rejected rows of all jobs.
+    pub(super) rejects: Arc<RejectLog>,
 }
 
 impl Links {
@@ -78,7 +107,15 @@ impl Links {
         config.shards = config.shards.max(1);
         config.batch_rows = config.batch_rows.max(1);
         let shards = (0..config.shards).map(|_| Mailbox::default()).collect();
-        Self { config, shards, coordinator: Mailbox::default(), snapshot: ArcSwap::default() }
+        let rejects = Arc::new(RejectLog::new(config.rejects));
+        Self {
+            config,
+            shards,
+            coordinator: Mailbox::default(),
+            writer: Mailbox::default(),
+            snapshot: ArcSwap::default(),
+            rejects,
+        }
     }
 
     /// Tells every shard.

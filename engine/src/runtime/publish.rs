@@ -13,7 +13,7 @@ use crate::plan::RelationId;
 use crate::time::EventTime;
 use crate::view::{GlobalSnapshot, ViewSnapshot};
 
-/// Makes views readable, without rows.
+/// Makes views readable, without rows. Those that are readable already stay as they are: their job runs anew.
 pub(super) fn show_empty(links: &Links, makes: &[Made]) {
     change(links, |snapshot| {
         for made in makes {
@@ -63,18 +63,22 @@ pub(super) fn hide(links: &Links, relation: RelationId) {
     });
 }
 
-/// Gives the reader of a view whose job has finished the rows, then the end.
+/// Gives the reader of a view whose job has finished the rows, then the end; `restored`: only the end.
 ///
 /// # Errors
 /// Where the view is not there.
-pub(super) fn feed_finished(links: &Links, read: &Read) -> Result<()> {
+pub(super) fn feed_finished(links: &Links, read: &Read, restored: bool) -> Result<()> {
     let snapshot = links.snapshot.load();
     let Some(view) = snapshot.views.get(&read.relation) else {
         return Err(EngineError::Gone(format!("relation \"{}\" does not exist", read.name)));
     };
     for (shard, feed) in read.feeds.iter().enumerate() {
         let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
-        feed.start(rows, END, Message::End);
+        if restored {
+            feed.ring.push(Message::End);
+        } else {
+            feed.start(rows, END, Message::End);
+        }
     }
     Ok(())
 }

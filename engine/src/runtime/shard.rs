@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::JobId;
 use super::part::{JobPart, Turn};
-use super::protocol::{Attach, Command, Event, Links};
+use super::protocol::{Command, Deploy, Event, Links};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::time::ProcessingTime;
@@ -74,12 +74,12 @@ impl Shard {
     fn obey(&mut self, command: Command) {
         let now = self.links.config.clock.now();
         match command {
-            Command::Deploy { part, attaches, attach_at } => self.deploy(*part, attaches, attach_at),
+            Command::Deploy { parts, attach_at } => parts.into_iter().for_each(|part| self.deploy(part, attach_at)),
             Command::Barrier { epoch, jobs } => self.each(&jobs, |part| part.barrier(epoch, now)),
-            Command::Commit { epoch, jobs } => self.each(&jobs, |part| part.commit(epoch)),
-            Command::Insert { job, delta } => {
+            Command::Commit { epoch, jobs, checkpoint } => self.each(&jobs, |part| part.commit(epoch, checkpoint)),
+            Command::Insert { job, delta, number } => {
                 let mut delta = Some(delta);
-                self.each(&[job], |part| delta.take().map_or(Ok(()), |delta| part.insert(delta, now)));
+                self.each(&[job], |part| delta.take().map_or(Ok(()), |delta| part.insert(delta, number, now)));
             }
             Command::Flush { job, flush } => self.each(&[job], |part| part.begin_flush(flush, now)),
             Command::Remove { job } => {
@@ -108,12 +108,17 @@ impl Shard {
         }
     }
 
-    fn deploy(&mut self, part: JobPart, attaches: Vec<Attach>, attach_at: Epoch) {
-        self.parts.push(part);
+    fn deploy(&mut self, deploy: Deploy, attach_at: Epoch) {
+        let Deploy { part, attaches } = deploy;
+        self.parts.push(*part);
         for attach in attaches {
             let Some(index) = self.parts.iter().position(|part| part.id == attach.producer) else { continue };
             let Some(producer) = self.parts.get_mut(index) else { continue };
             let attached = guarded(producer, |producer| match producer.view(attach.relation) {
+                Some((view, signal)) if attach.restored => {
+                    view.attach_restored(attach.feed, signal);
+                    Ok(())
+                }
                 Some((view, signal)) => view.attach(attach.feed, attach_at, signal),
                 None => Err(EngineError::Internal("a job does not keep the view that is read from it".into())),
             });

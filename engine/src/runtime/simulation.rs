@@ -10,10 +10,12 @@ use arrow::datatypes::SchemaRef;
 
 use super::shard::Shard;
 use super::system::System;
-use super::{EngineConfig, JobId, JobRequest, JobStatus, SplitStatus};
+use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
+use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::ports::StateStore;
 use crate::time::{Clock, VirtualClock};
 use crate::view::GlobalSnapshot;
 
@@ -43,6 +45,54 @@ impl Simulation {
         self.system.submit(request)
     }
 
+    /// As [`Engine::deploy`](super::Engine::deploy).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deploy(&mut self, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
+        self.system.deploy(members, restore)
+    }
+
+    /// As [`Engine::checkpoint`](super::Engine::checkpoint); runs until it is complete.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn checkpoint(&mut self, job: JobId) -> Result<()> {
+        let complete = self.system.checkpoint(job)?;
+        self.run_for(complete)?
+    }
+
+    /// As [`Engine::savepoint`](super::Engine::savepoint); runs until it is complete.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn savepoint(&mut self, job: JobId, name: &str) -> Result<()> {
+        self.checkpoint(job)?;
+        self.system.pin(job, name)
+    }
+
+    /// As [`Engine::savepoint_to`](super::Engine::savepoint_to); runs until the checkpoint is complete.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn savepoint_to(&mut self, job: JobId, store: &dyn StateStore) -> Result<()> {
+        self.checkpoint(job)?;
+        self.system.export(job, store)
+    }
+
+    /// As [`Engine::state`](super::Engine::state).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
+        self.system.state(job)
+    }
+
+    /// As [`Engine::checkpoint_status`](super::Engine::checkpoint_status).
+    pub fn checkpoint_status(&self, job: JobId) -> Option<CheckpointStatus> {
+        self.system.coordinator.lock().checkpoint_status(job)
+    }
+
     /// As [`Engine::create_table`](super::Engine::create_table).
     ///
     /// # Errors
@@ -64,7 +114,15 @@ impl Simulation {
     /// # Errors
     /// As there.
     pub fn insert(&mut self, relation: RelationId, delta: Delta) -> Result<()> {
-        let inserted = self.system.insert(relation, delta)?;
+        self.insert_numbered(relation, delta, 0)
+    }
+
+    /// As [`Engine::insert_numbered`](super::Engine::insert_numbered); runs until the rows are visible.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn insert_numbered(&mut self, relation: RelationId, delta: Delta, number: u64) -> Result<()> {
+        let inserted = self.system.insert(relation, delta, number)?;
         self.run_for(inserted)?
     }
 
@@ -77,9 +135,9 @@ impl Simulation {
         self.run_for(flushed)?
     }
 
-    /// Lets one shard, or the coordinator, do one turn. Gives whether it did something.
+    /// Lets one shard, the coordinator or the writer of checkpoints do one turn. Gives whether it did something.
     pub fn step(&mut self) -> bool {
-        let count = self.shards.len() + 1;
+        let count = self.shards.len() + 2;
         let chosen = usize::try_from(self.next_random() % count as u64).unwrap_or(0);
         self.turn(chosen)
     }
@@ -128,13 +186,15 @@ impl Simulation {
 
     /// Whether everybody, asked once, has nothing to do.
     fn is_quiet(&mut self) -> bool {
-        (0..=self.shards.len()).all(|index| !self.turn(index))
+        (0..self.shards.len() + 2).all(|index| !self.turn(index))
     }
 
     fn turn(&mut self, index: usize) -> bool {
+        let shards = self.shards.len();
         match self.shards.get_mut(index) {
             Some(shard) => shard.turn().progressed,
-            None => self.system.pump().0,
+            None if index == shards => self.system.pump().0,
+            None => self.system.links.write_checkpoints(),
         }
     }
 

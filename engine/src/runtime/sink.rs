@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::message::Epoch;
-use crate::ports::{CommitToken, SinkWriter};
+use crate::message::{Delta, Epoch};
+use crate::ports::{CommitToken, SinkWriter, policy};
+use crate::rejects::{OnError, Rejects};
 
 /// See the module.
 pub(super) struct SinkNode {
     pub(super) writer: Box<dyn SinkWriter>,
+    /// What is done with rows that the writer refuses, and those that it has refused.
+    pub(super) rejects: Rejects,
+    /// What is prepared is committed with a checkpoint, not with its epoch.
+    transactional: bool,
     prepared: VecDeque<(Epoch, CommitToken)>,
     /// The input has ended.
     ended: bool,
@@ -17,35 +22,61 @@ pub(super) struct SinkNode {
 }
 
 impl SinkNode {
-    pub(super) fn new(writer: Box<dyn SinkWriter>) -> Self {
-        Self { writer, prepared: VecDeque::new(), ended: false, closed: false }
+    pub(super) fn new(writer: Box<dyn SinkWriter>, on_error: OnError, transactional: bool) -> Self {
+        let rejects = Rejects::new(on_error);
+        Self { writer, rejects, transactional, prepared: VecDeque::new(), ended: false, closed: false }
     }
 
-    /// Makes the rows of the epoch ready.
+    /// Hands rows to the writer; those that it refuses are rejected where they are not to fail the job.
     ///
     /// # Errors
     /// What the writer reports.
-    pub(super) fn prepare(&mut self, epoch: Epoch) -> Result<()> {
-        if self.closed {
+    pub(super) fn write(&mut self, delta: &Delta) -> Result<()> {
+        policy::write(self.writer.as_mut(), delta, &mut self.rejects)
+    }
+
+    /// Makes the rows of the epoch ready. A transactional sink collects them until the next checkpoint.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub(super) fn prepare(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
+        if self.closed || (self.transactional && !checkpoint) {
             return Ok(());
         }
         self.closed = self.ended;
-        if let Some(token) = self.writer.prepare(epoch)? {
+        let token = if checkpoint { self.writer.prepare_checkpoint(epoch)? } else { self.writer.prepare(epoch)? };
+        if let Some(token) = token {
             self.prepared.push_back((epoch, token));
         }
         Ok(())
     }
 
-    /// Whether something of the epoch, or before, waits to be made visible.
+    /// Whether something of the epoch, or before, waits to be made visible as soon as the epoch is complete.
     pub(super) fn has_prepared(&self, epoch: Epoch) -> bool {
-        self.prepared.front().is_some_and(|(of, _)| *of <= epoch)
+        !self.transactional && self.prepared.front().is_some_and(|(of, _)| *of <= epoch)
     }
 
-    /// Makes visible what was prepared up to the epoch.
+    /// What is prepared and may not be visible yet.
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.prepared.iter().map(|(_, token)| token.0.clone()).collect()
+    }
+
+    /// Makes visible what was prepared before a restart.
     ///
     /// # Errors
     /// What the writer reports.
-    pub(super) fn commit(&mut self, epoch: Epoch) -> Result<()> {
+    pub(super) fn recommit(&mut self, tokens: &[String]) -> Result<()> {
+        tokens.iter().try_for_each(|token| self.writer.commit(&CommitToken(token.clone())))
+    }
+
+    /// Makes visible what was prepared up to the epoch, which is complete; `checkpoint`: durably so.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub(super) fn commit(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
+        if self.transactional && !checkpoint {
+            return Ok(());
+        }
         while let Some((of, token)) = self.prepared.front()
             && *of <= epoch
         {

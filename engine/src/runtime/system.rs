@@ -8,12 +8,13 @@ use arrow::datatypes::SchemaRef;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use super::assemble::{Made, assemble, assemble_table};
+use super::assemble::{Assembled, Blueprint, Made, assemble, assemble_table};
 use super::coordinator::Coordinator;
 use super::job::Phase;
 use super::protocol::Links;
 use super::shard::{Shard, micros_until};
 use super::{EngineConfig, JobId, JobRequest, JobState, JobStatus};
+use crate::checkpoint::archive::Archive;
 use crate::error::{EngineError, Result};
 use crate::message::Delta;
 use crate::plan::RelationId;
@@ -23,6 +24,8 @@ use crate::time::ProcessingTime;
 pub(super) struct System {
     pub(super) links: Arc<Links>,
     pub(super) coordinator: Mutex<Coordinator>,
+    /// The checkpoints, once they are opened.
+    pub(super) archive: Mutex<Option<Arc<Archive>>>,
 }
 
 impl System {
@@ -31,7 +34,7 @@ impl System {
         let links = Arc::new(Links::new(config));
         let shards = (0..links.config.shards).map(|index| Shard::new(index, Arc::clone(&links))).collect();
         let coordinator = Mutex::new(Coordinator::new(Arc::clone(&links)));
-        (Arc::new(Self { links, coordinator }), shards)
+        (Arc::new(Self { links, coordinator, archive: Mutex::default() }), shards)
     }
 
     /// Takes in what the shards told and does what is due. Gives whether there was something, and when to look again.
@@ -67,20 +70,19 @@ impl System {
 
     pub(super) fn submit(self: &Arc<Self>, request: &JobRequest) -> Result<JobId> {
         let id = self.coordinator.lock().next_job();
-        self.submit_as(id, request)?;
+        let (name, dataflow, on_error) = (request.name.as_str(), &*request.dataflow, request.on_error);
+        let assembled = assemble(id, &Blueprint { name, dataflow, on_error, durable: None, saved: None }, &self.links)?;
+        self.deploy_one(assembled)?;
         Ok(id)
-    }
-
-    /// See [`Engine::submit_as`](super::Engine::submit_as).
-    pub(super) fn submit_as(self: &Arc<Self>, id: JobId, request: &JobRequest) -> Result<()> {
-        let assembled = assemble(id, &request.name, &request.dataflow, &self.links)?;
-        self.with(|coordinator| coordinator.submit(assembled))
     }
 
     pub(super) fn create_table(self: &Arc<Self>, relation: RelationId, name: &str, schema: SchemaRef) -> Result<()> {
         let id = self.coordinator.lock().next_job();
-        let assembled = assemble_table(id, Made { relation, name: name.to_owned(), schema }, &self.links);
-        self.with(|coordinator| coordinator.submit(assembled))
+        self.deploy_one(assemble_table(id, Made { relation, name: name.to_owned(), schema }, &self.links))
+    }
+
+    fn deploy_one(&self, assembled: Assembled) -> Result<()> {
+        self.with(|coordinator| coordinator.deploy(vec![assembled]))?.into_iter().collect()
     }
 
     /// Gives what to await for [`Engine::insert`](super::Engine::insert). The rows are on their way already.
@@ -88,8 +90,9 @@ impl System {
         self: &Arc<Self>,
         relation: RelationId,
         delta: Delta,
+        number: u64,
     ) -> Result<impl Future<Output = Result<()>> + Send + use<>> {
-        let (job, visible) = self.with(|coordinator| coordinator.insert(relation, delta))?;
+        let (job, visible) = self.with(|coordinator| coordinator.insert(relation, delta, number))?;
         let system = Arc::clone(self);
         Ok(async move {
             if visible.await.is_ok() && !system.job(job).is_some_and(|table| table.state.is_terminal()) {
@@ -150,9 +153,19 @@ impl System {
         self.coordinator.lock().status(job)
     }
 
+    /// The loop of the thread that writes checkpoints, until the engine stops.
+    pub(super) fn run_writer(&self) {
+        while !self.coordinator.lock().stopped {
+            if !self.links.write_checkpoints() {
+                self.links.writer.waker().park(None);
+            }
+        }
+    }
+
     /// Stops everything that runs.
     pub(super) fn stop(&self) {
         self.coordinator.lock().stop();
+        self.links.writer.waker().wake();
         self.links.coordinator.waker().wake();
     }
 

@@ -60,6 +60,8 @@ pub(super) struct ViewReader {
     /// The barrier behind the rows of the start has passed.
     started: bool,
     ended: bool,
+    /// It goes on after a restart; whether the view had ended.
+    restored: Option<bool>,
 }
 
 impl ViewReader {
@@ -67,7 +69,7 @@ impl ViewReader {
         // A shard that has no rows of the table must not hold the others back.
         let own = SourceWatermarks::idle(spec.watermark.clone());
         let progress = Progress { watermark: EventTime::MIN, idle: false };
-        Self { feed, chunks: VecDeque::new(), own, progress, started: false, ended: false }
+        Self { feed, chunks: VecDeque::new(), own, progress, started: false, ended: false, restored: None }
     }
 
     /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
@@ -78,6 +80,14 @@ impl ViewReader {
         shared: &JobShared,
         out: &mut Vec<Message>,
     ) -> Result<()> {
+        if let Some(ended) = self.restored.take() {
+            self.started = true;
+            self.own.advance(out);
+            self.repeat(ended, out);
+        }
+        if self.ended {
+            return Ok(());
+        }
         if let Some(version) = self.feed.snapshot.lock().take() {
             self.chunks.extend(version.chunks.iter().cloned());
         }
@@ -171,6 +181,36 @@ impl ViewReader {
             self.own.advance(out);
         }
         next
+    }
+
+    /// How far event time has come, and whether the view has ended.
+    pub(super) fn capture(&self) -> (Progress, bool) {
+        let own = self.own.declared().then(|| self.own.progress());
+        (own.unwrap_or(self.progress), self.ended)
+    }
+
+    /// Goes on where an earlier run was: it has read all rows up to there.
+    pub(super) fn restore(&mut self, progress: Progress, ended: bool) {
+        if self.own.declared() {
+            self.own.restore(0, progress.watermark, progress.idle);
+        } else {
+            self.progress = progress;
+        }
+        self.restored = Some(ended);
+    }
+
+    /// Says again what was told before the restart.
+    fn repeat(&mut self, ended: bool, out: &mut Vec<Message>) {
+        if ended {
+            self.ended = true;
+            self.feed.ring.close();
+            out.extend([Message::Watermark(EventTime::MAX), Message::End]);
+        } else if !self.own.declared() && self.progress.watermark > EventTime::MIN {
+            out.push(Message::Watermark(self.progress.watermark));
+            if self.progress.idle {
+                out.push(Message::Idle);
+            }
+        }
     }
 
     /// How far event time has come, as last told.

@@ -67,6 +67,20 @@ impl SourceWatermarks {
         Self { spec, rises, splits, last: EventTime::MIN, idle: false }
     }
 
+    /// How far a split has come, and whether it holds nothing back.
+    pub(super) fn capture(&self, split: usize) -> (EventTime, bool) {
+        let split = self.splits.get(split);
+        split.map_or((EventTime::MIN, false), |split| (split.watermark, split.state == SplitState::Idle))
+    }
+
+    /// A split goes on where an earlier run was.
+    pub(super) fn restore(&mut self, split: usize, watermark: EventTime, idle: bool) {
+        if let Some(split) = self.splits.get_mut(split) {
+            split.watermark = watermark;
+            split.state = if idle { SplitState::Idle } else { SplitState::Active };
+        }
+    }
+
     /// Whether the source declares a watermark.
     pub(super) fn declared(&self) -> bool {
         self.spec.is_some()
@@ -96,6 +110,16 @@ impl SourceWatermarks {
             progress.idle.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether the watermark of rows can be computed.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub(super) fn check(&self, batch: &RecordBatch, now: ProcessingTime) -> Result<()> {
+        let Some(spec) = &self.spec else { return Ok(()) };
+        // Each row's: one that fails among others that do not must be found.
+        spec.expr.evaluate(batch, EvalContext { now }).map(|_| ())
     }
 
     /// Rows of a split came, though perhaps none passed its filters.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use millstream_engine::message::{Delta, Sign};
@@ -49,6 +50,46 @@ pub fn fold_deltas(schema: &SchemaRef, deltas: &[Delta]) -> Result<Vec<RecordBat
         .collect()
 }
 
+/// What turns some rows into others; `None` where they are the same. What is new comes in the order of `after`.
+///
+/// # Errors
+/// Where Arrow cannot encode a column.
+pub fn difference(
+    schema: &SchemaRef,
+    before: &[RecordBatch],
+    after: &[RecordBatch],
+) -> Result<Option<Delta>, SqlError> {
+    let before = concat_batches(schema, before).map_err(from_arrow)?;
+    let after = concat_batches(schema, after).map_err(from_arrow)?;
+    let fields = schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(from_arrow)?;
+    let old = converter.convert_columns(before.columns()).map_err(from_arrow)?;
+    let new = converter.convert_columns(after.columns()).map_err(from_arrow)?;
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (row, key) in old.iter().enumerate() {
+        places.entry(key.data()).or_default().push(row);
+    }
+    let mut gone = vec![true; before.num_rows()];
+    let mut is_new = |key: &[u8]| match places.get_mut(key).and_then(Vec::pop) {
+        Some(place) => {
+            if let Some(gone) = gone.get_mut(place) {
+                *gone = false;
+            }
+            false
+        }
+        None => true,
+    };
+    let added: BooleanArray = new.iter().map(|key| Some(is_new(key.data()))).collect();
+    let removed = filter_record_batch(&before, &BooleanArray::from(gone)).map_err(from_arrow)?;
+    let added = filter_record_batch(&after, &added).map_err(from_arrow)?;
+    let (retracted, rows) = (removed.num_rows(), removed.num_rows() + added.num_rows());
+    if rows == 0 {
+        return Ok(None);
+    }
+    let batch = concat_batches(schema, [&removed, &added]).map_err(from_arrow)?;
+    Ok(Some(Delta::signed(batch, BooleanBuffer::collect_bool(rows, |row| row < retracted))))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
@@ -60,7 +101,7 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use millstream_engine::message::Delta;
 
-    use super::fold_deltas;
+    use super::{difference, fold_deltas};
 
     #[test]
     fn a_retraction_takes_one_equal_row() {
@@ -78,5 +119,19 @@ mod tests {
             .flat_map(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec())
             .collect();
         assert_eq!(left, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_difference_leads_from_rows_to_others() {
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+        let batch = |values: Vec<Option<i64>>| {
+            RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(Int64Array::from(values))]).unwrap()
+        };
+        let before = [batch(vec![Some(1), Some(2)]), batch(vec![Some(1), None])];
+        let after = [batch(vec![None, Some(1), Some(5), None])];
+        let change = difference(&schema, &before, &after).unwrap().unwrap();
+        assert_eq!(change.batch, batch(vec![Some(1), Some(2), Some(5), None]));
+        assert_eq!((0..4).filter(|row| change.is_retract(*row)).collect::<Vec<_>>(), [0, 1]);
+        assert!(difference(&schema, &after, &after).unwrap().is_none());
     }
 }

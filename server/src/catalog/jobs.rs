@@ -57,8 +57,20 @@ pub enum Supervision {
         /// Why it failed the last time.
         why: String,
     },
-    /// Somebody stopped it.
+    /// Somebody stopped it; it can be started again.
+    Paused {
+        /// Its name, where the engine never had it.
+        name: String,
+    },
+    /// Somebody stopped it for good.
     Stopped,
+}
+
+impl Supervision {
+    /// Whether somebody stopped the job.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Paused { .. } | Self::Stopped)
+    }
 }
 
 #[derive(Debug)]
@@ -102,22 +114,57 @@ impl JobRegistry {
         producing.map(|(job, _)| *job).collect()
     }
 
+    /// The job that fills a relation, and what is done about it; `None` where it was stopped.
+    pub fn maker(&self, relation: RelationId) -> Option<(JobId, Supervision)> {
+        let jobs = self.0.lock();
+        let maker = jobs.iter().find(|(_, entry)| entry.record.makes == Some(relation));
+        maker.map(|(job, entry)| (*job, entry.supervision.borrow().clone()))
+    }
+
     /// Why a job runs, where it is known.
     pub fn kind(&self, job: JobId) -> Option<JobKind> {
         self.0.lock().get(&job).map(|entry| entry.record.kind)
+    }
+
+    /// Notes that a job is stopped until [`Self::revive`].
+    pub fn pause(&self, job: JobId, name: String) {
+        if let Some(entry) = self.0.lock().get(&job) {
+            entry.supervision.send_replace(Supervision::Paused { name });
+        }
+    }
+
+    /// Notes that a job that was stopped is started.
+    pub fn revive(&self, job: JobId, record: JobRecord) {
+        if let Some(entry) = self.0.lock().get_mut(&job) {
+            entry.record = record;
+            entry.supervision.send_replace(Supervision::None);
+        }
     }
 
     /// Notes what is done about a job, unless it was stopped.
     pub fn supervise(&self, job: JobId, supervision: Supervision) {
         if let Some(entry) = self.0.lock().get(&job) {
             entry.supervision.send_if_modified(|now| {
-                let change = *now != Supervision::Stopped && *now != supervision;
+                let change = !now.is_stopped() && *now != supervision;
                 if change {
                     *now = supervision;
                 }
                 change
             });
         }
+    }
+
+    /// Why a job waits to be started again; `None` where it does not.
+    pub fn waits(&self, job: JobId) -> Option<String> {
+        match &*self.0.lock().get(&job)?.supervision.borrow() {
+            Supervision::Waiting { why, .. } => Some(why.clone()),
+            Supervision::None | Supervision::GaveUp { .. } | Supervision::Paused { .. } | Supervision::Stopped => None,
+        }
+    }
+
+    /// Whether somebody stopped a job.
+    pub fn is_stopped(&self, job: JobId) -> bool {
+        self.0.lock().get(&job).is_some_and(|entry| entry.supervision.borrow().is_stopped())
     }
 
     /// What is done about each job that something is done about.

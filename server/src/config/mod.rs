@@ -26,12 +26,33 @@ pub struct Config {
     pub shards: usize,
     /// Milliseconds between two epochs while rows flow.
     pub epoch_interval_ms: u64,
-    /// Bytes that the batch queries of all sessions may hold.
-    pub memory_limit_bytes: usize,
+    /// How checkpoints are made.
+    pub checkpoints: CheckpointSettings,
+    /// Bytes that the process may hold: above that no source is read.
+    pub memory_limit_bytes: u64,
+    /// Bytes that the batch queries of all sessions may hold before they spill.
+    pub query_memory_bytes: usize,
+    /// Rejected rows that are kept of each job and kind; ten times as many in all.
+    pub rejected_rows: usize,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter of `tracing`.
     pub log_level: String,
     /// The same as text, with their origins, for `SHOW ALL`.
     pub settings: Vec<Setting>,
+}
+
+/// How checkpoints are made, where there is a data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// The directory or object store that they are kept in; empty: a folder of the data directory.
+    pub state_url: String,
+    /// Milliseconds from one to the next; 0: none are made.
+    pub interval_ms: u64,
+    /// Milliseconds after which one that is not complete is given up.
+    pub timeout_ms: u64,
+    /// Milliseconds between two.
+    pub min_pause_ms: u64,
+    /// How many are kept for each job.
+    pub retained: usize,
 }
 
 impl Config {

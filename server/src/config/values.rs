@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Config, ConfigError, Origin};
+use super::{CheckpointSettings, Config, ConfigError, Origin};
+use crate::memory;
 use crate::units::{parse_duration_ms, parse_size_bytes};
 
 /// The flags that all commands take.
@@ -28,9 +29,21 @@ pub struct Flags {
     /// Time between two epochs [default: 100 ms]
     #[arg(long, global = true)]
     pub epoch_interval: Option<String>,
-    /// Memory that batch queries may use [default: 1 GB]
+    /// Directory or object store of the checkpoints [default: checkpoints in the data directory]
+    #[arg(long, global = true)]
+    pub state_url: Option<String>,
+    /// Time between two checkpoints; 0 for none [default: 10 s]
+    #[arg(long, global = true)]
+    pub checkpoint_interval: Option<String>,
+    /// Memory that the server may use: above it no source is read [default: 80 % of the machine's]
     #[arg(long, global = true)]
     pub memory_limit: Option<String>,
+    /// Memory of it that batch queries may use before they spill to disk [default: 1 GB]
+    #[arg(long, global = true)]
+    pub query_memory: Option<String>,
+    /// Late, bad and refused rows that are kept of each job and kind; ten times as many in all [default: 1000]
+    #[arg(long, global = true)]
+    pub rejected_rows: Option<String>,
     /// What is logged: error, warn, info, debug, or a filter [default: warn]
     #[arg(long, global = true)]
     pub log_level: Option<String>,
@@ -60,7 +73,7 @@ pub struct SettingSource {
     description: &'static str,
 }
 
-const SOURCES: [SettingSource; 7] = [
+const SOURCES: [SettingSource; 14] = [
     SettingSource {
         name: "listen",
         environment: "MILLSTREAM_LISTEN",
@@ -97,11 +110,60 @@ const SOURCES: [SettingSource; 7] = [
         description: "Time between two epochs while rows flow; views change at epochs.",
     },
     SettingSource {
+        name: "state-url",
+        environment: "MILLSTREAM_STATE_URL",
+        default: String::new,
+        flag: |flags| flags.state_url.as_ref(),
+        description: "Directory or object store of the checkpoints; empty: checkpoints in the data directory.",
+    },
+    SettingSource {
+        name: "execution.checkpointing.interval",
+        environment: "MILLSTREAM_CHECKPOINT_INTERVAL",
+        default: || "10 s".to_owned(),
+        flag: |flags| flags.checkpoint_interval.as_ref(),
+        description: "Time between two checkpoints; 0: none are made.",
+    },
+    SettingSource {
+        name: "execution.checkpointing.timeout",
+        environment: "MILLSTREAM_CHECKPOINT_TIMEOUT",
+        default: || "10 min".to_owned(),
+        flag: |_| None,
+        description: "Time after which a checkpoint that is not complete is given up.",
+    },
+    SettingSource {
+        name: "execution.checkpointing.min-pause",
+        environment: "MILLSTREAM_CHECKPOINT_MIN_PAUSE",
+        default: || "500 ms".to_owned(),
+        flag: |_| None,
+        description: "Time between the end of a checkpoint and the start of the next one.",
+    },
+    SettingSource {
+        name: "execution.checkpointing.num-retained",
+        environment: "MILLSTREAM_CHECKPOINTS_RETAINED",
+        default: || "2".to_owned(),
+        flag: |_| None,
+        description: "Checkpoints that are kept for each job.",
+    },
+    SettingSource {
         name: "memory-limit",
         environment: "MILLSTREAM_MEMORY_LIMIT",
-        default: || "1 GB".to_owned(),
+        default: || format!("{} MB", memory::default_limit_bytes() >> 20),
         flag: |flags| flags.memory_limit.as_ref(),
+        description: "Memory that the server may use: above it no source is read, and what asks for more gets an error.",
+    },
+    SettingSource {
+        name: "query-memory",
+        environment: "MILLSTREAM_QUERY_MEMORY",
+        default: || "1 GB".to_owned(),
+        flag: |flags| flags.query_memory.as_ref(),
         description: "Memory that the batch queries of all sessions may use before they spill.",
+    },
+    SettingSource {
+        name: "rejected-rows",
+        environment: "MILLSTREAM_REJECTED_ROWS",
+        default: || "1000".to_owned(),
+        flag: |flags| flags.rejected_rows.as_ref(),
+        description: "Late, bad and refused rows that are kept of each job and kind; ten times as many in all.",
     },
     SettingSource {
         name: "log-level",
@@ -122,7 +184,16 @@ pub(super) fn standard() -> Config {
         data_dir: PathBuf::from("millstream-data"),
         shards: std::thread::available_parallelism().map_or(1, usize::from),
         epoch_interval_ms: 100,
-        memory_limit_bytes: 1 << 30,
+        checkpoints: CheckpointSettings {
+            state_url: String::new(),
+            interval_ms: 10_000,
+            timeout_ms: 600_000,
+            min_pause_ms: 500,
+            retained: 2,
+        },
+        memory_limit_bytes: memory::default_limit_bytes(),
+        query_memory_bytes: 1 << 30,
+        rejected_rows: 1_000,
         log_level: "warn".to_owned(),
         settings,
     }
@@ -155,11 +226,29 @@ pub(super) fn resolve(
         parsed("pipeline.epoch-interval", text("pipeline.epoch-interval"), "a duration such as 100 ms", |text| {
             parse_duration_ms(text).filter(|interval| *interval > 0)
         })?;
+    config.rejected_rows = parsed("rejected-rows", text("rejected-rows"), "a whole number", |text| text.parse().ok())?;
+    config.checkpoints = checkpoints(&text)?;
     config.memory_limit_bytes =
-        parsed("memory-limit", text("memory-limit"), "a size such as 512 MB", parse_size_bytes)?;
+        parsed("memory-limit", text("memory-limit"), "a size such as 4 GB", parse_size_bytes)? as u64;
+    config.query_memory_bytes =
+        parsed("query-memory", text("query-memory"), "a size such as 512 MB", parse_size_bytes)?;
     config.log_level = text("log-level").to_owned();
     config.settings = settings;
     Ok(config)
+}
+
+fn checkpoints<'a>(text: &impl Fn(&str) -> &'a str) -> Result<CheckpointSettings, ConfigError> {
+    let duration = |name| parsed(name, text(name), "a duration such as 10 s", parse_duration_ms);
+    let retained = "execution.checkpointing.num-retained";
+    Ok(CheckpointSettings {
+        state_url: text("state-url").to_owned(),
+        interval_ms: duration("execution.checkpointing.interval")?,
+        timeout_ms: duration("execution.checkpointing.timeout")?,
+        min_pause_ms: duration("execution.checkpointing.min-pause")?,
+        retained: parsed(retained, text(retained), "a number from 1", |text| {
+            text.parse().ok().filter(|count| *count > 0)
+        })?,
+    })
 }
 
 fn parsed<T>(name: &str, text: &str, wanted: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
@@ -213,7 +302,7 @@ mod tests {
         let config = resolve(&flags, &environment, &file).unwrap();
         assert_eq!((config.shards, config.memory_limit_bytes, config.epoch_interval_ms), (3, 2 << 20, 1_000));
         let origins: Vec<Origin> = config.settings.iter().map(|setting| setting.origin).collect();
-        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 4);
+        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 11);
         assert!(origins.contains(&Origin::Flag) && origins.contains(&Origin::Environment));
     }
 

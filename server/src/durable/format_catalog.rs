@@ -32,6 +32,13 @@ pub(crate) enum CatalogRecord {
         /// Its number.
         job: u64,
     },
+    /// A job was stopped for the time being, or started again.
+    JobStopped {
+        /// Its number.
+        job: u64,
+        /// Stopped, rather than started.
+        stopped: bool,
+    },
     /// Numbers up to these have been given away.
     Numbers {
         /// Of relations.
@@ -81,6 +88,9 @@ pub(crate) struct JobEntry {
     /// What the statement was bound under.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) settings: StoredSettings,
+    /// It was stopped, and may be started again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stopped: bool,
 }
 
 /// What exists.
@@ -129,6 +139,14 @@ impl CatalogState {
                 self.jobs.retain(|entry| entry.id != job);
                 for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
                     entry.stopped = true;
+                }
+            }
+            CatalogRecord::JobStopped { job, stopped } => {
+                for entry in self.jobs.iter_mut().filter(|entry| entry.id == job) {
+                    entry.stopped = stopped;
+                }
+                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
+                    entry.stopped = stopped;
                 }
             }
             CatalogRecord::Numbers { relation, job } => {
@@ -186,7 +204,8 @@ mod tests {
             let (name, statement) = ("f".to_owned(), text.to_owned());
             CatalogRecord::Function(FunctionEntry { name, statement, settings: settings.clone() })
         };
-        let job = JobEntry { id: 7, statement: "INSERT INTO s SELECT 1".to_owned(), settings: settings.clone() };
+        let statement = "INSERT INTO s SELECT 1".to_owned();
+        let job = JobEntry { id: 7, statement, settings: settings.clone(), stopped: false };
         vec![
             relation(1, None),
             function("first"),
@@ -197,6 +216,7 @@ mod tests {
             relation(1, None),
             CatalogRecord::Dropped { relations: vec![3], functions: vec![] },
             CatalogRecord::JobEnded { job: 6 },
+            CatalogRecord::JobStopped { job: 7, stopped: true },
         ]
     }
 
@@ -213,7 +233,7 @@ mod tests {
         assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
         assert_eq!(state.jobs.len(), 1);
-        assert!(state.relations[1].stopped);
+        assert!(state.relations[1].stopped && state.jobs[0].stopped);
         assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 4));
         assert_eq!(folded(state.records()), state);
     }

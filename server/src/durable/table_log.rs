@@ -38,8 +38,8 @@ const COMPACT_BYTES: u64 = 16 << 20;
 /// Resolves when a change is visible.
 pub(crate) type Visible = Pin<Box<dyn Future<Output = Result<(), EngineError>> + Send>>;
 
-/// Hands a durable change to the engine.
-pub(crate) type Apply = Box<dyn Fn(RelationId, Delta) -> Result<Visible, EngineError> + Send>;
+/// Hands a durable change to the engine, with its position.
+pub(crate) type Apply = Box<dyn Fn(RelationId, Delta, u64) -> Result<Visible, EngineError> + Send>;
 
 /// The logs of all internal tables. Dropping it waits until all changes are written.
 #[derive(Debug)]
@@ -60,8 +60,21 @@ impl Drop for TableLogs {
 }
 
 enum Request {
-    Change { table: RelationId, delta: Delta, done: oneshot::Sender<Result<Visible, SqlError>> },
-    Load { table: RelationId, rows: oneshot::Sender<Result<Vec<RecordBatch>, SqlError>> },
+    Change {
+        table: RelationId,
+        delta: Delta,
+        done: oneshot::Sender<Result<Visible, SqlError>>,
+    },
+    Load {
+        table: RelationId,
+        after: Option<u64>,
+        kept: oneshot::Sender<Result<Kept, SqlError>>,
+    },
+    /// Requests come from there, and from nowhere else, until it is closed.
+    Hold {
+        held: oneshot::Sender<()>,
+        requests: mpsc::Receiver<Request>,
+    },
     Retain(Vec<RelationId>),
     Drop(RelationId),
 }
@@ -73,32 +86,33 @@ impl TableLogs {
     /// Where the folder or the thread cannot be made.
     pub(crate) fn open(directory: &DataDirectory, apply: Apply) -> Result<Self, DurableError> {
         let folder = directory.folder("tables")?;
-        let writer = Writer { folder: folder.clone(), apply, open: HashMap::new() };
+        let mut writer = Writer { folder: folder.clone(), apply, open: HashMap::new() };
         let (sender, receiver) = mpsc::channel();
         let thread = thread::Builder::new().name("table-logs".to_owned()).spawn(move || writer.run(&receiver));
         let thread = thread.map_err(|cause| DurableError::io("start a thread for", &folder, cause))?;
         Ok(Self { requests: Some(sender), thread: Some(thread) })
     }
 
-    /// The rows of a table as they were when the server ended.
+    /// Lets changes wait, after those that were asked for before, until the result is dropped.
     ///
     /// # Errors
-    /// Where its log cannot be read or is damaged.
-    pub(crate) async fn load(&self, table: RelationId) -> Result<Vec<RecordBatch>, SqlError> {
-        let (rows, loaded) = oneshot::channel();
-        self.send(Request::Load { table, rows });
-        loaded.await.map_err(|_| stopped())?
+    /// Where the server is shutting down.
+    pub(crate) async fn hold(&self) -> Result<HeldLogs, SqlError> {
+        let (held, holds) = oneshot::channel();
+        let (sender, requests) = mpsc::channel();
+        self.send(Request::Hold { held, requests });
+        holds.await.map_err(|_| stopped())?;
+        Ok(HeldLogs { requests: sender })
     }
 
-    /// Changes a table, durably, and returns when the change is visible.
+    /// Changes a table, durably. Gives what to await until the change is visible.
     ///
     /// # Errors
-    /// Where the change cannot be written (then it did not happen), or the table takes no rows.
-    pub(crate) async fn change(&self, table: RelationId, delta: Delta) -> Result<(), SqlError> {
+    /// Where the change cannot be written: then it did not happen.
+    pub(crate) async fn change(&self, table: RelationId, delta: Delta) -> Result<Visible, SqlError> {
         let (done, written) = oneshot::channel();
         self.send(Request::Change { table, delta, done });
-        let visible = written.await.map_err(|_| stopped())??;
-        Ok(visible.await?)
+        written.await.map_err(|_| stopped())?
     }
 
     /// Removes the logs of all tables but these.
@@ -114,6 +128,38 @@ impl TableLogs {
     fn send(&self, request: Request) {
         // Where the thread has ended, whoever waits for an answer is told by the channel of the answer.
         let _ = self.requests.as_ref().map(|requests| requests.send(request));
+    }
+}
+
+/// What the log of a table has beyond a position.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// The changes after it, with their positions.
+    Changes(Vec<(u64, Delta)>),
+    /// All rows as of the last change, where the changes are not told apart any more.
+    Rows {
+        /// Of the last change.
+        position: u64,
+        /// The rows.
+        rows: Vec<RecordBatch>,
+    },
+}
+
+/// The logs while changes wait.
+#[derive(Debug)]
+pub(crate) struct HeldLogs {
+    requests: mpsc::Sender<Request>,
+}
+
+impl HeldLogs {
+    /// What a table has become since a change of this position; `None`: since it was made.
+    ///
+    /// # Errors
+    /// Where its log cannot be read or is damaged.
+    pub(crate) async fn load(&self, table: RelationId, after: Option<u64>) -> Result<Kept, SqlError> {
+        let (kept, loaded) = oneshot::channel();
+        self.requests.send(Request::Load { table, after, kept }).map_err(|_| stopped())?;
+        loaded.await.map_err(|_| stopped())?
     }
 }
 
@@ -140,17 +186,23 @@ struct Writer {
 type Change = (RelationId, Delta, oneshot::Sender<Result<Visible, SqlError>>);
 
 impl Writer {
-    fn run(mut self, requests: &mpsc::Receiver<Request>) {
+    fn run(&mut self, requests: &mpsc::Receiver<Request>) {
         while let Ok(first) = requests.recv() {
             let mut changes: Vec<Change> = Vec::new();
             let mut next = Some(first);
             while let Some(request) = next.take() {
                 match request {
                     Request::Change { table, delta, done } => changes.push((table, delta, done)),
-                    Request::Load { table, rows } => {
+                    Request::Load { table, after, kept } => {
                         self.write(std::mem::take(&mut changes));
                         // Who does not wait any more need not know.
-                        let _ = rows.send(self.load(table));
+                        let _ = kept.send(self.load(table, after));
+                    }
+                    Request::Hold { held, requests } => {
+                        self.write(std::mem::take(&mut changes));
+                        // Where nobody waits any more, nobody sends.
+                        let _ = held.send(());
+                        self.run(&requests);
                     }
                     Request::Retain(tables) => self.retain(&tables),
                     Request::Drop(table) => {
@@ -172,12 +224,16 @@ impl Writer {
         for (table, delta, _) in &changes {
             by_table.entry(*table).or_default().push(delta);
         }
-        let written: HashMap<RelationId, Result<(), SqlError>> =
+        let mut written: HashMap<RelationId, Result<u64, SqlError>> =
             by_table.into_iter().map(|(table, deltas)| (table, self.append(table, &deltas))).collect();
         for (table, delta, done) in changes {
-            let result = match written.get(&table) {
+            let result = match written.get_mut(&table) {
                 Some(Err(error)) => Err(error.clone()),
-                Some(Ok(())) | None => (self.apply)(table, delta).map_err(SqlError::from),
+                Some(Ok(position)) => {
+                    *position += 1;
+                    (self.apply)(table, delta, *position).map_err(SqlError::from)
+                }
+                None => Err(stopped()),
             };
             // A statement that was cancelled meanwhile has happened all the same.
             let _ = done.send(result);
@@ -187,7 +243,8 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, table: RelationId, deltas: &[&Delta]) -> Result<(), SqlError> {
+    /// Writes changes; gives the position of the one before them.
+    fn append(&mut self, table: RelationId, deltas: &[&Delta]) -> Result<u64, SqlError> {
         let log = self.log(table)?;
         let records = deltas
             .iter()
@@ -195,21 +252,22 @@ impl Writer {
             .map(|(delta, position)| encode(&TableRecord { position, snapshot: false, delta: (*delta).clone() }));
         let payloads = records.collect::<Result<Vec<_>, _>>().map_err(crate::errors::from_arrow)?;
         log.log.append(&payloads)?;
+        let before = log.position;
         log.position += deltas.len() as u64;
-        Ok(())
+        Ok(before)
     }
 
     /// The log of a table, open.
     fn log(&mut self, table: RelationId) -> Result<&mut TableLog, SqlError> {
         if !self.open.contains_key(&table) {
-            let (log, _) = self.read(table)?;
+            let (log, _) = self.read(table, Some(u64::MAX))?;
             self.open.insert(table, log);
         }
         self.open.get_mut(&table).ok_or_else(stopped)
     }
 
-    /// Opens the log of a table and gives its rows.
-    fn read(&self, table: RelationId) -> Result<(TableLog, Vec<RecordBatch>), SqlError> {
+    /// Opens the log of a table and gives what it has beyond a position.
+    fn read(&self, table: RelationId, after: Option<u64>) -> Result<(TableLog, Kept), SqlError> {
         let path = self.path(table);
         let (log, payloads) = RecordLog::open(&path, KIND)?;
         let damaged = |error: ArrowError| DurableError::Damaged {
@@ -219,6 +277,12 @@ impl Writer {
         };
         let records = payloads.iter().map(|payload| decode(payload)).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
         let position = records.last().map_or(0, |record| record.position);
+        let log_of = |log| TableLog { log, position, compacted_bytes: 0 };
+        let told_apart = |after: &u64| records.iter().all(|record| !record.snapshot || record.position <= *after);
+        if let Some(after) = after.filter(told_apart) {
+            let later = records.into_iter().filter(|record| record.position > after);
+            return Ok((log_of(log), Kept::Changes(later.map(|record| (record.position, record.delta)).collect())));
+        }
         let deltas: Vec<Delta> = records.into_iter().map(|record| record.delta).collect();
         let rows = match deltas.first() {
             None => Vec::new(),
@@ -231,15 +295,13 @@ impl Writer {
                 vec![concat_batches(&schema, &left).map_err(damaged)?]
             }
         };
-        let compacted_bytes = 0;
-        Ok((TableLog { log, position, compacted_bytes }, rows))
+        Ok((log_of(log), Kept::Rows { position, rows }))
     }
 
-    fn load(&mut self, table: RelationId) -> Result<Vec<RecordBatch>, SqlError> {
-        let (mut log, rows) = self.read(table)?;
-        compact(&mut log, &rows);
+    fn load(&mut self, table: RelationId, after: Option<u64>) -> Result<Kept, SqlError> {
+        let (log, kept) = self.read(table, after)?;
         self.open.insert(table, log);
-        Ok(rows)
+        Ok(kept)
     }
 
     /// Compacts a log that has grown.
@@ -249,13 +311,15 @@ impl Writer {
         if !self.open.get(&table).is_some_and(grown) {
             return;
         }
-        match self.read(table) {
-            Ok((mut log, rows)) => {
+        match self.read(table, None) {
+            Ok((mut log, Kept::Rows { rows, .. })) => {
                 compact(&mut log, &rows);
                 // Where that failed, the next try comes when it has grown again.
                 log.compacted_bytes = log.log.bytes();
                 self.open.insert(table, log);
             }
+            // There are no changes since nothing.
+            Ok((_, Kept::Changes(_))) => {}
             Err(error) => tracing::warn!(table = table.0, %error, "could not read a table's log to compact it"),
         }
     }

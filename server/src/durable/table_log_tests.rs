@@ -13,7 +13,7 @@ use millstream_engine::plan::RelationId;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Apply, TableLogs, Writer};
+use super::{Apply, Kept, TableLogs, Writer};
 use crate::durable::DataDirectory;
 
 const TABLE: RelationId = RelationId(5);
@@ -26,7 +26,7 @@ fn batch(values: Vec<i64>) -> RecordBatch {
 fn counting() -> (Apply, Arc<Mutex<usize>>) {
     let count = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&count);
-    let apply = move |_, _| {
+    let apply = move |_, _, _| {
         *counted.lock() += 1;
         Ok(Box::pin(async { Ok(()) }) as super::Visible)
     };
@@ -36,7 +36,10 @@ fn counting() -> (Apply, Arc<Mutex<usize>>) {
 async fn rows(directory: &DataDirectory, table: RelationId) -> Vec<i64> {
     let logs = TableLogs::open(directory, counting().0).unwrap();
     let mut found: Vec<i64> = Vec::new();
-    for batch in logs.load(table).await.unwrap() {
+    let Kept::Rows { rows, .. } = logs.hold().await.unwrap().load(table, None).await.unwrap() else {
+        panic!("changes since nothing");
+    };
+    for batch in rows {
         found.extend(batch.column(0).as_primitive::<Int64Type>().values());
     }
     found.sort_unstable();
@@ -49,18 +52,39 @@ async fn rows_come_back_and_other_tables_go() {
     let directory = DataDirectory::take(folder.path()).unwrap();
     let (apply, applied) = counting();
     let logs = TableLogs::open(&directory, apply).unwrap();
-    logs.change(TABLE, Delta::append(batch(vec![1, 2, 3]))).await.unwrap();
+    logs.change(TABLE, Delta::append(batch(vec![1, 2, 3]))).await.unwrap().await.unwrap();
     let update = Delta::signed(batch(vec![2, 9]), BooleanBuffer::from(vec![true, false]));
-    logs.change(TABLE, update).await.unwrap();
-    logs.change(RelationId(6), Delta::append(batch(vec![7]))).await.unwrap();
+    logs.change(TABLE, update).await.unwrap().await.unwrap();
+    logs.change(RelationId(6), Delta::append(batch(vec![7]))).await.unwrap().await.unwrap();
     assert_eq!(*applied.lock(), 3);
     drop(logs);
     assert_eq!(rows(&directory, TABLE).await, [1, 3, 9]);
-    // The second time from the snapshot that the first one left.
-    assert_eq!(rows(&directory, TABLE).await, [1, 3, 9]);
     let logs = TableLogs::open(&directory, counting().0).unwrap();
     logs.retain(vec![TABLE]);
-    assert_eq!(logs.load(RelationId(6)).await.unwrap().len(), 0);
+    drop(logs);
+    assert_eq!(rows(&directory, TABLE).await, [1, 3, 9]);
+    assert_eq!(rows(&directory, RelationId(6)).await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn changes_after_a_position_come_back_one_by_one_while_others_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::take(folder.path()).unwrap();
+    let (apply, applied) = counting();
+    let logs = TableLogs::open(&directory, apply).unwrap();
+    for value in 1..=3 {
+        logs.change(TABLE, Delta::append(batch(vec![value]))).await.unwrap().await.unwrap();
+    }
+    let held = logs.hold().await.unwrap();
+    let waiting = logs.change(TABLE, Delta::append(batch(vec![4])));
+    let Kept::Changes(changes) = held.load(TABLE, Some(1)).await.unwrap() else { panic!("no changes") };
+    let told: Vec<(u64, RecordBatch)> = changes.into_iter().map(|(at, delta)| (at, delta.batch)).collect();
+    assert_eq!(told.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(told[1].1.column(0).as_primitive::<Int64Type>().values().to_vec(), [3]);
+    assert_eq!(*applied.lock(), 3);
+    drop(held);
+    waiting.await.unwrap().await.unwrap();
+    assert_eq!(*applied.lock(), 4);
 }
 
 #[test]
@@ -87,8 +111,11 @@ fn a_grown_log_is_compacted_and_keeps_its_rows() {
     let log = writer.open.get(&TABLE).unwrap();
     assert!(log.log.bytes() < 60 << 20, "{} bytes", log.log.bytes());
     assert_eq!(log.position, 11);
-    let (again, left) = writer.read(TABLE).unwrap();
-    assert_eq!((again.position, left.len()), (11, 1));
+    // The changes since the first one are not told apart any more.
+    let (again, Kept::Rows { position, rows: left }) = writer.read(TABLE, Some(1)).unwrap() else {
+        panic!("changes of a compacted log");
+    };
+    assert_eq!((again.position, position, left.len()), (11, 11, 1));
     assert_eq!(left[0].column(0).as_primitive::<Int64Type>().values().to_vec(), [-1]);
 }
 
@@ -100,7 +127,7 @@ async fn a_failed_write_is_told_and_nothing_is_applied() {
     let logs = TableLogs::open(&directory, apply).unwrap();
     // A folder stands where the log should be.
     std::fs::create_dir(folder.path().join("tables/5.log")).unwrap();
-    let error = logs.change(TABLE, Delta::append(batch(vec![1]))).await.unwrap_err();
+    let error = logs.change(TABLE, Delta::append(batch(vec![1]))).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("5.log"), "{error}");
     assert_eq!(*applied.lock(), 0);
 }

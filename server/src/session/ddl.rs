@@ -9,6 +9,7 @@ use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind, SqlFunction};
 use millstream_sql::{SqlError, SqlState};
 
+use super::deploy::TablePlan;
 use super::job::JobPlan;
 use super::{Database, Notice, Outcome, Session, Wording};
 use crate::catalog::{DdlGuard, JobKind, JobRecord};
@@ -30,7 +31,9 @@ impl Session {
         match &mut relation.kind {
             RelationKind::ConnectorTable(table) => self.check_connector_table(table)?,
             RelationKind::InternalTable(table) => {
-                self.database.engine().create_table(relation.id, &relation.name, Arc::clone(&table.schema))?;
+                let (name, schema, temporary) = (relation.name.clone(), Arc::clone(&table.schema), relation.temporary);
+                let plan = TablePlan { relation: relation.id, name, schema, temporary };
+                self.database.start_table(plan)?;
                 undo.relation = Some(relation.id);
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => (),
@@ -85,7 +88,8 @@ impl Session {
             return Ok(Outcome::done(TAG).with_notice(skipping(&relation.name)));
         }
         relation.id = self.database.catalog().next_id();
-        let plan = JobPlan::of_view(&relation, query);
+        let mut plan = JobPlan::of_view(&relation, query);
+        plan.lasting = plan.lasting && !self.touches_temporary(&plan.record);
         let (job, dataflow) = self.database.start_job(plan.clone()).await?;
         // From here on a failure must also take back the empty relation that the job made.
         let undo = Undo { database: self.database.clone(), relation: Some(relation.id) };
@@ -228,6 +232,7 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
         // It may have ended: then there is nothing to cancel.
         let _ = database.engine().cancel(job);
         database.jobs().ended(job);
+        database.makers().lock().remove(job);
     }
     match &relation.kind {
         RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
@@ -235,6 +240,10 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
                 tracing::warn!(relation = %relation.name, %error, "could not drop the rows of a relation");
             }
             database.remove_gate(relation.id);
+            let mut makers = database.makers().lock();
+            if let Some(job) = makers.maker_of(relation.id) {
+                makers.remove(job);
+            }
             if let Some(logs) = database.table_logs() {
                 logs.forget(relation.id);
             }

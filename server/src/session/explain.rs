@@ -3,9 +3,10 @@
 use arrow::datatypes::SchemaRef;
 use millstream_engine::ports::Boundedness;
 use millstream_engine::runtime::CollectSink;
+use millstream_engine::runtime::EngineConfig;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::catalog::{Relation, RelationKind};
-use millstream_sql::{SqlError, Target, batch_plan, explain_dataflow, lower};
+use millstream_sql::{ExplainOptions, SqlError, Target, batch_plan, explain_dataflow, lower};
 
 use super::job::{CatalogOpener, open_sink};
 use super::outcome::text_schema;
@@ -64,7 +65,7 @@ impl Session {
             | BoundStatement::ShowPartitions(_)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
-            | BoundStatement::CancelJob(_)
+            | BoundStatement::Job(_)
             | BoundStatement::Flush
             | BoundStatement::Acknowledge(_)
             | BoundStatement::SystemCatalog => {
@@ -119,7 +120,11 @@ impl Session {
         ];
         if let Some(target) = target {
             let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
-                Ok(dataflow) => explain_dataflow(&dataflow, self.database.engine().config().shards, kinds),
+                Ok(dataflow) => {
+                    let EngineConfig { shards, checkpoints, .. } = self.database.engine().config();
+                    let (shards, checkpoints) = (*shards, checkpoints.is_some());
+                    explain_dataflow(&dataflow, ExplainOptions { shards, kinds, checkpoints })
+                }
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),
                 Err(error) => return Err(error),

@@ -3,14 +3,23 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source, policy};
+use millstream_engine::rejects::OnError;
 use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
+use super::query::inputs;
 use crate::catalog::{Catalog, JobKind, JobRecord};
+use crate::errors::from_failure;
+
+/// How the system's error for a full disk ends.
+const NO_SPACE: &str = "(os error 28)";
+
+/// `disk_full`
+const DISK_FULL: SqlState = SqlState("53100");
 
 /// Opens connector tables for the front end.
 #[derive(Debug)]
@@ -19,7 +28,8 @@ pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
 impl Opener for CatalogOpener<'_> {
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
         let (connector, table) = self.connector(relation)?;
-        Ok(connector.source(&table.spec, request)?)
+        let source = connector.source(&table.spec, request)?;
+        Ok(policy::source_with(source, policy::source_policy(&table.spec.options)))
     }
 
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
@@ -51,6 +61,11 @@ pub(super) struct JobGuard {
 }
 
 impl JobGuard {
+    /// Guards a job, which is about to be started.
+    pub(super) fn new(database: Database, job: JobId) -> Self {
+        Self { database, job, kept: false }
+    }
+
     /// Which job.
     pub(super) fn id(&self) -> JobId {
         self.job
@@ -88,6 +103,7 @@ impl Drop for JobGuard {
             // A job that has ended needs no cancelling; there is nobody to tell.
             let _ = self.database.engine().cancel(self.job);
             self.database.jobs().ended(self.job);
+            self.database.makers().lock().remove(self.job);
         }
     }
 }
@@ -98,7 +114,8 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error = SqlError::new(SqlState::DATA_EXCEPTION, message);
+            let error =
+                if message.ends_with(NO_SPACE) { SqlError::new(DISK_FULL, message) } else { from_failure(&message) };
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -119,6 +136,8 @@ pub(super) struct JobPlan {
     /// More than one are a statement set.
     pub(super) queries: Vec<(BoundQuery, Output)>,
     pub(super) record: JobRecord,
+    /// It is part of checkpoints, and runs again after a restart of the server.
+    pub(super) lasting: bool,
 }
 
 /// Where the rows of a query go.
@@ -138,14 +157,14 @@ impl JobPlan {
         let mut record = record(JobKind::View, &query, Some(relation));
         record.makes = Some(relation.id);
         let output = Output::View(relation.id, relation.name.clone());
-        Self { name: relation.name.clone(), queries: vec![(query, output)], record }
+        Self { name: relation.name.clone(), queries: vec![(query, output)], record, lasting: !relation.temporary }
     }
 
     /// The job of an `INSERT` into a connector table.
     pub(super) fn of_insert(target: &Relation, query: BoundQuery) -> Self {
         let record = record(JobKind::Insert, &query, Some(target));
         let output = Output::Table(Arc::new(target.clone()));
-        Self { name: format!("insert into {}", target.name), queries: vec![(query, output)], record }
+        Self { name: format!("insert into {}", target.name), queries: vec![(query, output)], record, lasting: true }
     }
 
     /// The job of a statement set.
@@ -156,17 +175,30 @@ impl JobPlan {
         }
         let queries = inserts.into_iter().map(|(target, query)| (query, Output::Table(target))).collect();
         let record = JobRecord { kind: JobKind::Insert, touches, makes: None };
-        Self { name: "statement set".to_owned(), queries, record }
+        Self { name: "statement set".to_owned(), queries, record, lasting: true }
     }
 
     /// A job whose rows somebody waits for.
     pub(super) fn collected(kind: JobKind, name: &str, query: &BoundQuery, sink: Arc<dyn Sink>) -> Self {
         let record = record(kind, query, None);
-        Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record }
+        Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record, lasting: false }
+    }
+
+    /// Whether it neither reads nor writes anything but views: it can be made anew out of them.
+    pub(super) fn rebuilds(&self) -> bool {
+        self.queries.iter().all(|(query, output)| {
+            matches!(output, Output::View(..)) && inputs(&query.plan).is_ok_and(|inputs| inputs.connectors.is_none())
+        })
+    }
+
+    /// What the engine is asked to run.
+    pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
+        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
     }
 
     /// The dataflow, its tables opened.
-    fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
+    pub(super) fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
         let targets = self.queries.iter().map(|(query, output)| {
             let target = match output {
                 Output::View(relation, name) => Target::View(*relation, name.clone()),
@@ -183,43 +215,12 @@ impl JobPlan {
 pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
     let opener = CatalogOpener(catalog);
     let (connector, table) = opener.connector(relation)?;
-    Ok(connector.sink(&table.spec)?)
-}
-
-impl Database {
-    /// Runs a job. Returns it and its dataflow.
-    ///
-    /// # Errors
-    /// Where it cannot be lowered, or a source cannot be read.
-    pub(super) async fn start_job(&self, plan: JobPlan) -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-        let database = self.clone();
-        let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
-            let dataflow = Arc::new(plan.lower(database.catalog())?);
-            let job = database.engine().submit(JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
-            database.jobs().add(job, plan.record);
-            Ok((JobGuard { database, job, kept: false }, dataflow))
-        };
-        blocking(start).await
-    }
-
-    /// Runs a job under a number that it has had, in this process or before.
-    ///
-    /// # Errors
-    /// As [`Self::start_job`].
-    pub(super) async fn start_job_as(&self, job: JobId, plan: &JobPlan) -> Result<Arc<Dataflow>, SqlError> {
-        let (database, plan) = (self.clone(), plan.clone());
-        let start = move || -> Result<Arc<Dataflow>, SqlError> {
-            let dataflow = Arc::new(plan.lower(database.catalog())?);
-            database.engine().submit_as(job, JobRequest { name: plan.name, dataflow: Arc::clone(&dataflow) })?;
-            Ok(dataflow)
-        };
-        blocking(start).await
-    }
+    Ok(policy::sink_with(connector.sink(&table.spec)?, policy::sink_policy(&table.spec.options)))
 }
 
 /// Runs what lists files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
 /// dropped with the result and the job is cancelled.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
 ) -> Result<T, SqlError> {
     let done = tokio::task::spawn_blocking(work).await;

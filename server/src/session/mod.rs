@@ -5,15 +5,19 @@
 //! started is cancelled), so that cancelling is dropping.
 
 mod alter;
+mod checkpoint_list;
 mod copy;
 mod database;
 mod ddl;
+mod deploy;
 mod explain;
 mod files;
+mod freshness;
 mod functions;
 mod insert;
 mod internal_table;
 mod job;
+mod job_control;
 mod job_list;
 mod outcome;
 mod parameters;
@@ -37,7 +41,6 @@ use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{SqlError, SqlState};
 
 use crate::catalog::Relations;
-use crate::durable::format_catalog::CatalogRecord;
 use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
@@ -46,7 +49,7 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
-pub(crate) use show::jobs_batch;
+pub(crate) use show::{jobs_batch, moments, some_numbers, texts};
 
 /// How a statement was written, for those that are kept.
 struct Wording<'a> {
@@ -79,7 +82,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
-        let settings = Settings::new(database.config());
+        let settings = Settings::new(database.config(), database.engine().config().checkpoints.is_some());
         Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None }
     }
 
@@ -178,7 +181,7 @@ impl Session {
                 self.settings.reset(name.as_deref())?;
                 Ok(Outcome::done("RESET"))
             }
-            BoundStatement::CancelJob(id) => self.cancel_job(id).await,
+            BoundStatement::Job(control) => self.control_job(control).await,
             BoundStatement::Flush => {
                 self.database.engine().flush().await?;
                 Ok(Outcome::done("FLUSH"))
@@ -231,28 +234,18 @@ impl Session {
         }
     }
 
+    /// Changes a setting of the session.
     fn set(&mut self, name: &str, value: Option<&str>) -> Result<Outcome, SqlError> {
+        // Flink's scripts set it for themselves; here jobs that read the same views share their checkpoints.
+        if let Some((name, kept)) = self.settings.of_checkpoints(name) {
+            let message = format!("{name} is set for the server, to \"{kept}\"; it stays so");
+            return Ok(Outcome::done("SET").with_notice(Notice::info(message)));
+        }
         match value {
             Some(value) => self.settings.set(name, value).map(|_| ())?,
             None => self.settings.reset(Some(name))?,
         }
         Ok(Outcome::done("SET"))
-    }
-
-    async fn cancel_job(&self, id: u64) -> Result<Outcome, SqlError> {
-        let job = millstream_engine::runtime::JobId(id);
-        let _guard = self.database.catalog().lock().await;
-        let runs = self.database.engine().job(job).is_some();
-        if !runs && self.database.jobs().kind(job).is_none() {
-            let error = SqlError::new(SqlState::UNDEFINED_OBJECT, format!("job {id} does not exist"));
-            return Err(error.with_hint("SHOW JOBS lists the jobs."));
-        }
-        self.database.write(|| CatalogRecord::JobEnded { job: id })?;
-        self.database.jobs().ended(job);
-        if runs {
-            self.database.engine().cancel(job)?;
-        }
-        Ok(Outcome::done("CANCEL JOB"))
     }
 
     async fn system_query(
@@ -309,7 +302,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Describe(_)
         | Statement::Set { .. }
         | Statement::Reset(_)
-        | Statement::CancelJob(_)
+        | Statement::Job(_)
         | Statement::Flush
         | Statement::Transaction(_)
         | Statement::Acknowledge(_)

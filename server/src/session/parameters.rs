@@ -53,7 +53,7 @@ impl Session {
             | BoundStatement::Drop { .. }
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
-            | BoundStatement::CancelJob(_)
+            | BoundStatement::Job(_)
             | BoundStatement::Flush
             | BoundStatement::Acknowledge(_) => (None, None),
         };

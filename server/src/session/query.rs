@@ -40,9 +40,10 @@ impl Session {
             return self.streaming_query(query).await;
         }
         let notes = ReadNotes::default();
+        let notices = self.freshness(query)?;
         let batches = self.batch_rows(query, &notes).await?;
         let schema = Arc::clone(&query.schema);
-        Ok(Outcome::rows(Rows { schema, batches, command: "SELECT", notes }))
+        Ok(Outcome { notices, ..Outcome::rows(Rows { schema, batches, command: "SELECT", notes }) })
     }
 
     /// The rows of a query, read once, now.

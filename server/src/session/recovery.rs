@@ -3,37 +3,89 @@
 //! Statements are bound again in their order, under the settings and numbers that they had. A job that cannot start (its file
 //! is missing, its broker is away) does not hold back the server: it waits as a failed job does.
 
-use millstream_engine::message::Delta;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use millstream_engine::plan::RelationId;
-use millstream_engine::ports::Guarantee;
-use millstream_engine::runtime::JobId;
+use millstream_engine::runtime::{JobId, Restore};
 use millstream_sql::bound::BoundStatement;
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::fill_view_properties;
-use super::job::{JobPlan, Output, open_sink};
+use super::deploy::{Maker, TablePlan, ToDeploy, job_of_uid};
+use super::job::{JobPlan, blocking};
+use super::restart::RestartStrategy;
 use super::{Database, Session};
 use crate::catalog::DdlGuard;
 use crate::durable::format_catalog::{FunctionEntry, JobEntry, RelationEntry, StoredSettings};
-use crate::errors::from_arrow;
+
+/// A table or job that is in the catalog again and is to be started.
+struct Recovered {
+    to_deploy: ToDeploy,
+    strategy: RestartStrategy,
+    /// Why it cannot be started.
+    refused: Option<SqlError>,
+    /// Somebody stopped it.
+    stopped: bool,
+}
 
 impl Database {
     /// Makes everything again that is kept. Nobody is served before this returns.
     pub(super) async fn recover(&self) -> Result<(), SqlError> {
         let kept = self.kept_catalog();
         self.catalog().reserve_ids(RelationId(kept.last_relation));
-        self.engine().reserve_jobs(JobId(kept.last_job));
+        // A job that was never acknowledged may be in a checkpoint: no other one may be taken for it.
+        let saved = self.saved_uids().await?.iter().filter_map(|uid| job_of_uid(uid)).max();
+        self.engine().reserve_jobs(saved.max(Some(JobId(kept.last_job))).unwrap_or(JobId(0)));
         let guard = self.catalog().lock().await;
         let tables = kept.relations.iter().map(|entry| RelationId(entry.id)).collect();
         self.recover_functions(&guard, kept.functions).await?;
-        self.recover_relations(&guard, kept.relations).await?;
+        let mut recovered = self.recover_relations(&guard, kept.relations).await?;
         for entry in &kept.jobs {
             let mut session = self.session_under(&entry.settings)?;
-            session.recover_insert(entry).await.map_err(|error| not_recovered(error, &entry.statement))?;
+            let insert = session.recover_insert(entry).await;
+            recovered.extend(insert.map_err(|error| not_recovered(error, &entry.statement))?);
         }
+        self.start_recovered(recovered).await?;
         if let Some(logs) = self.table_logs() {
             logs.retain(tables);
+        }
+        Ok(())
+    }
+
+    async fn saved_uids(&self) -> Result<BTreeSet<String>, SqlError> {
+        let engine = self.engine().clone();
+        blocking(move || Ok(engine.saved_uids()?)).await
+    }
+
+    /// Starts tables and jobs from their checkpoints. Jobs that cannot be started wait as those that failed.
+    async fn start_recovered(&self, recovered: Vec<Recovered>) -> Result<(), SqlError> {
+        let ready = recovered.iter().filter(|of| of.refused.is_none() && !of.stopped).map(|of| of.to_deploy.clone());
+        let mut results = self.deploy(ready.collect(), Restore::Latest).await?.into_iter();
+        let mut tables = Vec::new();
+        for Recovered { to_deploy, strategy, refused, stopped } in recovered {
+            let (job, maker) = (to_deploy.job, to_deploy.maker);
+            if stopped {
+                self.keep_stopped(job, maker);
+                continue;
+            }
+            let result = match refused {
+                Some(error) => Err(error),
+                None => results.next().unwrap_or_else(|| Err(other_statement())),
+            };
+            match (maker, result) {
+                (Maker::Table(table), result) => tables.push((table, result?.deployed)),
+                (Maker::Job(plan), Ok(_)) => self.supervise(job, plan, strategy),
+                (Maker::Job(plan), Err(error)) => {
+                    tracing::warn!(job = job.0, name = plan.name, %error, "a job could not start");
+                    self.makers().lock().put(job, Maker::Job(plan.clone()));
+                    self.supervise_failed(job, plan, strategy, &error);
+                }
+            }
+        }
+        if let Some(logs) = self.table_logs() {
+            self.refill(&logs.hold().await?, &tables).await?;
         }
         Ok(())
     }
@@ -74,7 +126,12 @@ impl Database {
     }
 
     /// Each relation waits for those it reads, as functions do.
-    async fn recover_relations(&self, guard: &DdlGuard<'_>, mut open: Vec<RelationEntry>) -> Result<(), SqlError> {
+    async fn recover_relations(
+        &self,
+        guard: &DdlGuard<'_>,
+        mut open: Vec<RelationEntry>,
+    ) -> Result<Vec<Recovered>, SqlError> {
+        let mut all = Vec::new();
         while !open.is_empty() {
             let before = open.len();
             let mut refused = None;
@@ -84,7 +141,7 @@ impl Database {
                 match session.bound(&entry.statement).await {
                     Ok(bound) => {
                         let recovered = session.recover_relation(guard, &entry, bound).await;
-                        recovered.map_err(|error| not_recovered(error, &entry.statement))?;
+                        all.extend(recovered.map_err(|error| not_recovered(error, &entry.statement))?);
                     }
                     Err(error) => {
                         refused.get_or_insert_with(|| not_recovered(error, &entry.statement));
@@ -97,7 +154,7 @@ impl Database {
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(all)
     }
 }
 
@@ -108,96 +165,75 @@ impl Session {
         self.bind(statements.first().ok_or_else(other_statement)?).await
     }
 
+    /// Puts a relation into the catalog. Gives what is to be started for it.
     async fn recover_relation(
         &mut self,
         guard: &DdlGuard<'_>,
         entry: &RelationEntry,
         bound: BoundStatement,
-    ) -> Result<(), SqlError> {
-        let relation = match bound {
+    ) -> Result<Option<Recovered>, SqlError> {
+        let (relation, recovered) = match bound {
             BoundStatement::CreateTable { mut relation, .. } => {
                 relation.id = RelationId(entry.id);
-                self.recover_table(&mut relation).await?;
-                relation
+                let recovered = self.recover_table(&mut relation)?;
+                (relation, recovered)
             }
             BoundStatement::CreateView { mut relation, .. } => {
                 relation.id = RelationId(entry.id);
-                relation
+                (relation, None)
             }
             BoundStatement::CreateMaterializedView { mut relation, query, .. } => {
                 relation.id = RelationId(entry.id);
                 let plan = JobPlan::of_view(&relation, query);
-                if let Some(job) = entry.job.map(JobId).filter(|_| !entry.stopped) {
-                    self.recover_view(job, plan, &mut relation).await;
+                let recovered = entry.job.map(|job| self.recovered(JobId(job), plan, entry.stopped));
+                if let Some(dataflow) = recovered.as_ref().and_then(|of| of.to_deploy.dataflow.as_ref()) {
+                    fill_view_properties(&mut relation.kind, dataflow);
                 }
-                relation
+                (relation, recovered)
             }
             _ => return Err(other_statement()),
         };
         self.database.catalog().put_relation(guard, relation.into());
-        Ok(())
+        Ok(recovered)
     }
 
-    async fn recover_table(&self, relation: &mut Relation) -> Result<(), SqlError> {
+    fn recover_table(&self, relation: &mut Relation) -> Result<Option<Recovered>, SqlError> {
         match &mut relation.kind {
             RelationKind::ConnectorTable(table) => {
                 if let Some(connector) = self.database.catalog().connector(&table.connector) {
                     table.boundedness = connector.boundedness(&table.spec);
                 }
-                Ok(())
+                Ok(None)
             }
             RelationKind::InternalTable(table) => {
-                let engine = self.database.engine();
-                engine.create_table(relation.id, &relation.name, table.schema.clone())?;
-                let Some(logs) = self.database.table_logs() else { return Ok(()) };
-                for rows in logs.load(relation.id).await? {
-                    let rows = rows.with_schema(table.schema.clone()).map_err(from_arrow)?;
-                    engine.insert(relation.id, Delta::append(rows)).await?;
-                }
-                Ok(())
+                let (name, schema) = (relation.name.clone(), table.schema.clone());
+                let plan = TablePlan { relation: relation.id, name, schema, temporary: false };
+                let (job, maker) = (self.database.engine().new_job(), Maker::Table(plan));
+                let to_deploy = ToDeploy { job, maker, dataflow: None };
+                let strategy = self.settings.restart_strategy();
+                Ok(Some(Recovered { to_deploy, strategy, refused: None, stopped: false }))
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => Err(other_statement()),
         }
     }
 
-    async fn recover_view(&self, job: JobId, plan: JobPlan, relation: &mut Relation) {
-        let strategy = self.settings.restart_strategy();
-        match self.database.start_job_as(job, &plan).await {
-            Ok(dataflow) => {
-                fill_view_properties(&mut relation.kind, &dataflow);
-                self.database.supervise(job, plan, strategy);
-            }
-            Err(error) => {
-                tracing::warn!(view = relation.name, %error, "a materialized view could not start");
-                self.database.supervise_failed(job, plan, strategy, &error);
-            }
-        }
+    /// A job, its tables opened where they can be.
+    fn recovered(&self, job: JobId, plan: JobPlan, stopped: bool) -> Recovered {
+        let (dataflow, refused) = match plan.lower(self.database.catalog()) {
+            Ok(dataflow) => (Some(Arc::new(dataflow)), None),
+            Err(error) => (None, Some(error)),
+        };
+        let to_deploy = ToDeploy { job, maker: Maker::Job(plan), dataflow };
+        Recovered { to_deploy, strategy: self.settings.restart_strategy(), refused, stopped }
     }
 
-    async fn recover_insert(&mut self, entry: &JobEntry) -> Result<(), SqlError> {
+    async fn recover_insert(&mut self, entry: &JobEntry) -> Result<Option<Recovered>, SqlError> {
         let plan = match self.bound(&entry.statement).await? {
             BoundStatement::Insert { target, query } => JobPlan::of_insert(&target, query),
             BoundStatement::StatementSet(inserts) => JobPlan::of_set(inserts),
             _ => return Err(other_statement()),
         };
-        let job = JobId(entry.id);
-        for (_, output) in &plan.queries {
-            let Output::Table(target) = output else { continue };
-            let guarantee = open_sink(self.database.catalog(), target).map(|sink| sink.guarantee());
-            if let Ok(Guarantee::None | Guarantee::AtLeastOnce) = guarantee {
-                let table = &target.name;
-                tracing::warn!(job = entry.id, table, "a job starts over: rows that it wrote before are written again");
-            }
-        }
-        let strategy = self.settings.restart_strategy();
-        match self.database.start_job_as(job, &plan).await {
-            Ok(_) => self.database.supervise(job, plan, strategy),
-            Err(error) => {
-                tracing::warn!(job = entry.id, %error, "a job could not start");
-                self.database.supervise_failed(job, plan, strategy, &error);
-            }
-        }
-        Ok(())
+        Ok(Some(self.recovered(JobId(entry.id), plan, entry.stopped)))
     }
 }
 

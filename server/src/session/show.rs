@@ -8,7 +8,7 @@ use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Database, Outcome, Rows, Session, functions, job_list};
+use super::{Database, Outcome, Rows, Session, checkpoint_list, functions, job_list};
 use crate::errors::from_arrow;
 
 /// Word of the command tag.
@@ -21,6 +21,8 @@ impl Session {
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
             Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
             Show::Jobs => self.database.job_list(),
+            Show::Checkpoints => self.database.checkpoint_list(),
+            Show::Savepoints => self.database.savepoint_list()?,
             Show::Watermarks => self.watermarks(),
             Show::Connectors => self.connectors(),
             Show::Formats => vec![texts(millstream_connectors::formats().map(str::to_owned))],
@@ -117,6 +119,8 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
         Show::Tables => vec![text("name"), text("kind")],
         Show::Views | Show::MaterializedViews => vec![text("name")],
         Show::Jobs => return job_list::schema(),
+        Show::Checkpoints => return checkpoint_list::schema(),
+        Show::Savepoints => return checkpoint_list::savepoint_schema(),
         Show::Watermarks => {
             vec![number("job"), text("table"), text("split"), text("watermark"), flag("idle"), number("rows")]
         }
@@ -257,7 +261,7 @@ fn flag(name: &str) -> Field {
     Field::new(name, DataType::Boolean, true)
 }
 
-pub(super) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
+pub(crate) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(values.into_iter().map(Some).collect::<StringArray>())
 }
 
@@ -265,10 +269,10 @@ pub(super) fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
 }
 
-pub(super) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+pub(crate) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect::<Int64Array>())
 }
 
-pub(super) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+pub(crate) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }

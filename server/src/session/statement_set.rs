@@ -24,7 +24,8 @@ impl Session {
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
         let ends = inserts.iter().all(|(_, query)| query.boundedness == Boundedness::Bounded);
-        let plan = JobPlan::of_set(inserts);
+        let mut plan = JobPlan::of_set(inserts);
+        plan.lasting = !ends && !self.touches_temporary(&plan.record);
         let (job, dataflow) = self.database.start_job(plan.clone()).await?;
         drop(dataflow);
         if ends {

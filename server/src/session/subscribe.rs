@@ -28,6 +28,7 @@ pub(super) fn schema(query: &SchemaRef) -> SchemaRef {
 
 impl Session {
     pub(super) async fn subscribe(&self, query: &BoundQuery) -> Result<Outcome, SqlError> {
+        let notices = self.freshness(query)?;
         let (sink, receiver) = CollectSink::channel(EPOCHS_AHEAD);
         let plan = JobPlan::collected(JobKind::Subscribe, "subscribe", query, sink);
         let (job, dataflow) = self.database.start_job(plan).await?;
@@ -47,7 +48,7 @@ impl Session {
         });
         let batches = batches.flat_map(futures::stream::iter).boxed();
         let rows = Rows { schema, batches, command: "SUBSCRIBE", notes: ReadNotes::default() };
-        Ok(Outcome { notices: Vec::new(), body: Body::Subscription(rows) })
+        Ok(Outcome { notices, body: Body::Subscription(rows) })
     }
 }
 

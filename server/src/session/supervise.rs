@@ -1,13 +1,15 @@
 //! Starting failed jobs again, as their restart strategies say.
 //!
 //! A task follows each job that is not to end. A job that failed because one failed whose view it reads waits for that one:
-//! who is started again starts those behind it, in order. So connected jobs come back together.
+//! those behind
+//! it come back with it, or after it, in order.
 
 use std::time::Duration;
 
 use millstream_engine::runtime::{Engine, JobId, JobState};
 use millstream_engine::time::ProcessingTime;
 use millstream_sql::SqlError;
+use tokio::sync::watch;
 
 use super::Database;
 use super::database::WeakDatabase;
@@ -70,17 +72,48 @@ impl Followed {
 
     /// Waits until the job has failed, and gives why. `None`: it ended otherwise.
     async fn failure(&self) -> Option<String> {
-        let status = self.engine.finished(self.job).await.ok()?;
-        match status.state {
-            JobState::Failed => Some(status.error.unwrap_or_else(|| "it failed".to_owned())),
-            JobState::Running | JobState::Finished | JobState::Canceled => None,
+        loop {
+            let status = self.engine.finished(self.job).await.ok()?;
+            match status.state {
+                // It was started again with others before anybody looked.
+                JobState::Running => {}
+                JobState::Finished => return None,
+                JobState::Failed => return Some(status.error.unwrap_or_else(|| "it failed".to_owned())),
+                JobState::Canceled => {
+                    let database = self.database.upgrade()?;
+                    // Who starts it again with others holds this until that is done.
+                    let _done = database.restarting().await;
+                    let state = self.engine.job(self.job)?.state;
+                    if state == JobState::Canceled {
+                        return database.jobs().waits(self.job);
+                    }
+                }
+            }
         }
     }
 
     /// Waits as long as it must and starts the job. `None`: it is not to be started again.
     async fn start_again(&mut self, why: String) -> Option<Result<(), SqlError>> {
-        self.wait_for_producers(&why).await?;
+        let waited = self.wait_for_producers(&why).await?;
         let mut state = self.database.upgrade()?.jobs().watch(self.job)?;
+        // What failed with others comes back with them, and was no failure of its own.
+        if !waited {
+            self.back_off(why, &mut state).await?;
+        }
+        let database = self.database.upgrade()?;
+        let _one_at_a_time = database.restarting().await;
+        if state.borrow().is_stopped() {
+            return None;
+        }
+        let started = if database.runs(self.job) { Ok(()) } else { database.restart(self.job).await };
+        if started.is_ok() {
+            database.jobs().supervise(self.job, Supervision::None);
+        }
+        Some(started)
+    }
+
+    /// Waits as the strategy says. `None`: it says to let it be, or the job was stopped meanwhile.
+    async fn back_off(&mut self, why: String, state: &mut watch::Receiver<Supervision>) -> Option<()> {
         let now = self.engine.config().clock.now();
         self.history.failed(now);
         let (at, attempt) = match self.history.decide(&self.strategy, chance(self.job, now)) {
@@ -88,6 +121,7 @@ impl Followed {
             Decision::GiveUp => {
                 let gave_up = Supervision::GaveUp { name: self.plan.name.clone(), why };
                 self.note(gave_up)?;
+                self.engine.abandon(self.job);
                 return None;
             }
         };
@@ -101,29 +135,22 @@ impl Followed {
         self.note(Supervision::Waiting { name: self.plan.name.clone(), why, next: Some(at), attempt })?;
         let wait = Duration::from_micros(u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0));
         tokio::select! {
-            () = tokio::time::sleep(wait) => (),
-            _ = state.wait_for(|state| *state == Supervision::Stopped) => return None,
+            () = tokio::time::sleep(wait) => Some(()),
+            _ = state.wait_for(Supervision::is_stopped) => None,
         }
-        let database = self.database.upgrade()?;
-        let _one_at_a_time = database.restarting().await;
-        if *state.borrow() == Supervision::Stopped {
-            return None;
-        }
-        let started = database.start_job_as(self.job, &self.plan).await;
-        if started.is_ok() {
-            database.jobs().supervise(self.job, Supervision::None);
-        }
-        Some(started.map(|_| ()))
     }
 
-    /// Returns when all jobs run whose views this one reads. `None`: they never will, or this one was stopped.
-    async fn wait_for_producers(&self, why: &str) -> Option<()> {
+    /// Returns when all jobs run whose views this one reads: whether it had to wait. `None`: they never will, or this one
+    /// was stopped.
+    async fn wait_for_producers(&self, why: &str) -> Option<bool> {
+        let mut waited = false;
         loop {
             let database = self.database.upgrade()?;
             let producers = database.jobs().producers(self.job);
             let Some(waits_for) = producers.into_iter().find(|producer| !database.runs(*producer)) else {
-                return Some(());
+                return Some(waited);
             };
+            waited = true;
             let name = self.plan.name.clone();
             self.note(Supervision::Waiting { name, why: why.to_owned(), next: None, attempt: 0 })?;
             let mut producer = database.jobs().watch(waits_for)?;
@@ -133,15 +160,16 @@ impl Followed {
                 _ if database.runs(waits_for) => continue,
                 Supervision::GaveUp { .. } | Supervision::Stopped => {
                     self.note(Supervision::GaveUp { name: self.plan.name.clone(), why: why.to_owned() })?;
+                    self.engine.abandon(self.job);
                     return None;
                 }
-                Supervision::None | Supervision::Waiting { .. } => (),
+                Supervision::None | Supervision::Waiting { .. } | Supervision::Paused { .. } => (),
             }
             drop(database);
             // The producer's task notes that it runs again only after it has started it.
             tokio::select! {
                 changed = producer.changed() => changed.ok()?,
-                _ = own.wait_for(|state| *state == Supervision::Stopped) => return None,
+                _ = own.wait_for(Supervision::is_stopped) => return None,
             }
         }
     }

@@ -71,7 +71,7 @@ impl Binder<'_> {
             Statement::Describe(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
             Statement::Set { name, value } => Ok(BoundStatement::Set { name: name.clone(), value: value.clone() }),
             Statement::Reset(name) => Ok(BoundStatement::Reset(name.clone())),
-            Statement::CancelJob(id) => job_number(id).map(BoundStatement::CancelJob),
+            Statement::Job(control) => control.map_job(|id| job_number(id)).map(BoundStatement::Job),
             Statement::Flush => Ok(BoundStatement::Flush),
             Statement::Transaction(tag) | Statement::Acknowledge(tag) => Ok(BoundStatement::Acknowledge(tag)),
             Statement::Other(other) if system::is_for_catalog(other.as_ref(), &self.context.catalog) => {
@@ -181,7 +181,7 @@ impl Binder<'_> {
             | Statement::Describe(_)
             | Statement::Set { .. }
             | Statement::Reset(_)
-            | Statement::CancelJob(_)
+            | Statement::Job(_)
             | Statement::Flush
             | Statement::Transaction(_)
             | Statement::Acknowledge(_)
@@ -232,7 +232,7 @@ impl Binder<'_> {
     }
 }
 
-/// The number of a job, as `CANCEL JOB` gives it.
+/// The number of a job as written.
 fn job_number(id: &str) -> Result<u64> {
     id.parse().map_err(|_| {
         let message = format!("invalid input syntax for type bigint: \"{id}\"");

@@ -12,13 +12,26 @@ use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
     PairStatistic, Partitioning, SortKey, Step, Window, WindowEmit, WindowInput, WindowTime,
 };
+use millstream_engine::ports::Guarantee;
 
 use crate::query::nodes::{describe_emit, describe_window, span};
 
+/// What is told of a dataflow, and of where it would run.
+#[derive(Debug, Clone, Copy)]
+pub struct ExplainOptions {
+    /// Number of shards.
+    pub shards: usize,
+    /// Tells the kinds of changes on each edge.
+    pub kinds: bool,
+    /// Checkpoints are made: what a sink promises with them, it keeps.
+    pub checkpoints: bool,
+}
+
 /// The dataflow, its last node first.
-pub(crate) fn dataflow(dataflow: &Dataflow, shards: usize, kinds: bool) -> String {
+pub(crate) fn dataflow(dataflow: &Dataflow, options: ExplainOptions) -> String {
+    let ExplainOptions { shards, kinds, checkpoints } = options;
     let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
-    let mut printer = Printer { dataflow, shards, kinds, seen: HashSet::new(), out: &mut text };
+    let mut printer = Printer { dataflow, shards, kinds, checkpoints, seen: HashSet::new(), out: &mut text };
     if let Some(last) = dataflow.nodes.last() {
         printer.node(last.id, 0, None);
     }
@@ -29,6 +42,7 @@ struct Printer<'a> {
     dataflow: &'a Dataflow,
     shards: usize,
     kinds: bool,
+    checkpoints: bool,
     seen: HashSet<NodeId>,
     out: &'a mut String,
 }
@@ -42,7 +56,8 @@ impl Printer<'_> {
             let _ = writeln!(self.out, "{indent}#{} (shown above){edge}", id.0);
             return;
         }
-        let _ = writeln!(self.out, "{indent}#{} {}{edge}", id.0, headline(self.dataflow, node));
+        let guarantee = guarantee(self.dataflow, node, self.checkpoints);
+        let _ = writeln!(self.out, "{indent}#{} {}{guarantee}{edge}", id.0, headline(self.dataflow, node));
         let kinds = if self.kinds { format!(" | {}", changelog::kinds(self.dataflow, node)) } else { String::new() };
         let _ = writeln!(self.out, "{indent}     {}{kinds}", properties(node));
         if let Some(state) = state(node) {
@@ -51,6 +66,28 @@ impl Printer<'_> {
         for input in &node.inputs {
             self.node(input.from, depth + 1, Some(&input.partitioning));
         }
+    }
+}
+
+/// What becomes of rows over a restart: of a source that cannot be read again, and of a sink behind all sources.
+fn guarantee(dataflow: &Dataflow, node: &Node, checkpoints: bool) -> String {
+    let lost = |node: &Node| match &node.spec {
+        OperatorSpec::Source(spec) => (!spec.source.replayable()).then(|| spec.table.clone()),
+        _ => None,
+    };
+    let OperatorSpec::Sink(spec) = &node.spec else {
+        return lost(node).map_or_else(String::new, |_| ", cannot be read again".to_owned());
+    };
+    match (spec.sink.guarantee(), dataflow.nodes.iter().find_map(lost)) {
+        (Guarantee::None, _) => ", guarantee none".to_owned(),
+        (Guarantee::AtLeastOnce | Guarantee::ExactlyOnce, Some(source)) => {
+            format!(", guarantee none: {source} cannot be read again")
+        }
+        (Guarantee::ExactlyOnce, None) if checkpoints => ", guarantee exactly-once".to_owned(),
+        (Guarantee::ExactlyOnce, None) => {
+            ", guarantee at-least-once: exactly-once needs checkpoints, which are off".to_owned()
+        }
+        (Guarantee::AtLeastOnce, None) => ", guarantee at-least-once".to_owned(),
     }
 }
 
@@ -143,7 +180,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
         OperatorSpec::Over(spec) => over::headline(spec, &of_input),
         OperatorSpec::Materialize(spec) => format!("Materialize {}", spec.name),
         OperatorSpec::Sink(spec) => {
-            format!("Sink {}: {}, guarantee {:?}", spec.table, spec.sink.describe(), spec.sink.guarantee())
+            format!("Sink {}: {}", spec.table, spec.sink.describe())
         }
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 mod coding;
 mod convert;
 mod flink;
+mod float_key;
 mod format;
 mod json;
 mod listing;
@@ -16,6 +17,7 @@ mod moments;
 mod pattern;
 mod printf;
 mod regexes;
+mod single_row;
 mod special;
 mod support;
 mod url;
@@ -31,7 +33,9 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
+pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub use listing::{ListedFunction, functions_page, listed_functions};
+pub(crate) use single_row::{SEVERAL_ROWS, single_row};
 pub(crate) use special::replaced;
 
 /// All functions by lower-case name, aliases included.

@@ -36,7 +36,7 @@ pub(super) fn statement(statement_: &mut Statement) {
         | Statement::Describe(_)
         | Statement::Set { .. }
         | Statement::Reset(_)
-        | Statement::CancelJob(_)
+        | Statement::Job(_)
         | Statement::Flush
         | Statement::Transaction(_)
         | Statement::Acknowledge(_)

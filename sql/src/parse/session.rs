@@ -1,4 +1,4 @@
-//! Statements about the session and the server: `SET`, `SHOW`, `RESET`, `DESCRIBE`, `CANCEL JOB`, transactions.
+//! Statements about the session and the server: `SET`, `SHOW`, `RESET`, `DESCRIBE`, transactions.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -98,6 +98,8 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (&["VIEWS"], Show::Views),
         (&["MATERIALIZED", "VIEWS"], Show::MaterializedViews),
         (&["JOBS"], Show::Jobs),
+        (&["CHECKPOINTS"], Show::Checkpoints),
+        (&["SAVEPOINTS"], Show::Savepoints),
         (&["WATERMARKS"], Show::Watermarks),
         (&["CONNECTORS"], Show::Connectors),
         (&["FORMATS"], Show::Formats),
@@ -148,22 +150,6 @@ pub(super) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
     }
     Ok(Statement::Describe(cursor.name()?))
-}
-
-/// `CANCEL JOB id`; what the id is is looked at when the statement is bound.
-pub(super) fn cancel(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.expect(&["CANCEL", "JOB"])?;
-    let start = cursor.byte();
-    let id = match cursor.peek(0) {
-        Token::SingleQuotedString(_) => cursor.string()?,
-        Token::Minus | Token::Number(..) | Token::Word(_) => {
-            cursor.take(&Token::Minus);
-            cursor.parser.advance_token();
-            cursor.text_from(start).to_owned()
-        }
-        _ => return cursor.unexpected("the number of a job"),
-    };
-    Ok(Statement::CancelJob(id))
 }
 
 /// `BEGIN`, `START TRANSACTION`, `COMMIT`, `END`, `ROLLBACK`, `ABORT` with what may follow.

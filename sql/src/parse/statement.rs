@@ -7,7 +7,7 @@ use crate::error::SqlError;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{alter, copy, create_table, create_view, rows, session};
+use super::{alter, copy, create_table, create_view, job, rows, session};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -29,7 +29,9 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "DESCRIBE" | "DESC" => session::describe(cursor),
         "SET" => session::set(cursor),
         "RESET" => session::reset(cursor),
-        "CANCEL" => session::cancel(cursor),
+        "CANCEL" => job::cancel(cursor),
+        "STOP" => job::stop(cursor),
+        "START" if cursor.ahead(&["START", "JOB"]) => job::start(cursor),
         "FLUSH" => just(cursor, Statement::Flush),
         "BEGIN" if cursor.ahead(&["BEGIN", "STATEMENT"]) => rows::statement_set(cursor),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
@@ -70,6 +72,9 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.ahead(&["FUNCTION"]) || system {
         return create_view::create_function(cursor, or_replace);
     }
+    if cursor.ahead(&["SAVEPOINT"]) {
+        return job::create_savepoint(cursor);
+    }
     if matches!(cursor.peek(0), Token::EOF) {
         return cursor.unexpected("TABLE, VIEW, MATERIALIZED VIEW or FUNCTION");
     }
@@ -84,6 +89,9 @@ fn drop_or_other(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let known = ["TABLE", "VIEW", "FUNCTION", "MATERIALIZED", "TEMPORARY"];
     if known.iter().any(|word| cursor.ahead(&["DROP", word])) {
         return create_view::drop(cursor);
+    }
+    if cursor.ahead(&["DROP", "SAVEPOINT"]) {
+        return job::drop_savepoint(cursor);
     }
     let foreign =
         ["DATABASE", "DOMAIN", "EXTENSION", "INDEX", "PROCEDURE", "ROLE", "SCHEMA", "SEQUENCE", "TYPE", "USER"];

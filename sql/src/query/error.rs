@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::position::packed;
 use crate::error::{SqlError, SqlState};
+use crate::functions::SEVERAL_ROWS;
 
 /// The error of a query that failed while it was carried out.
 pub fn execution_error(error: DataFusionError) -> SqlError {
@@ -128,6 +129,9 @@ fn data_error(message: &str) -> SqlError {
     let has = |part: &str| message.contains(part);
     if has("ivide by zero") {
         return SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    }
+    if has(SEVERAL_ROWS) {
+        return SqlError::new(SqlState::CARDINALITY_VIOLATION, SEVERAL_ROWS);
     }
     if has("out of range") || has("verflow") {
         return SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, lower_first(message));

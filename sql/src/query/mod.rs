@@ -8,6 +8,7 @@
 mod emit;
 mod error;
 mod expand;
+mod float_keys;
 mod forms;
 mod insert;
 pub(crate) mod nodes;
@@ -17,6 +18,7 @@ mod relation;
 mod resolve;
 mod row_cast;
 mod semantics;
+mod single_row;
 pub(crate) mod temporal;
 mod text;
 mod types;
@@ -107,12 +109,14 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
+    let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
-    semantics::arithmetic(plan, context.semantics)
+    let plan = semantics::arithmetic(plan, context.semantics)?;
+    float_keys::normalised(plan)
 }
 
 /// Replaces the opaque tables by what they stand for. Gives the relations that were met, views included.

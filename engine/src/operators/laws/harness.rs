@@ -9,6 +9,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
+use super::rescale::dealt_and_gathered;
+use super::saved::{Saved, assert_same};
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::build::build;
@@ -51,6 +53,7 @@ pub(super) struct Harness {
     pub(super) late: u64,
     /// What was emitted since it was last asked for, as text.
     log: Vec<String>,
+    saved: Saved,
 }
 
 impl Harness {
@@ -71,6 +74,7 @@ impl Harness {
             folded: Folded::new(),
             late: 0,
             log: Vec::new(),
+            saved: Saved::new(),
         }
     }
 
@@ -101,7 +105,11 @@ impl Harness {
     pub(super) fn barrier(&mut self) -> Result<()> {
         self.epoch += 1;
         let epoch = Epoch(self.epoch);
-        self.call(|operator, context| operator.on_barrier(epoch, context))
+        self.call(|operator, context| operator.on_barrier(epoch, context))?;
+        if self.epoch.is_multiple_of(3) {
+            self.saved.write(&self.operator.snapshot()?)?;
+        }
+        Ok(())
     }
 
     /// Sets the clock to milliseconds; the timer goes off if it is due.
@@ -129,7 +137,12 @@ impl Harness {
     /// Closes the epoch and goes on with a new operator that took over the state.
     pub(super) fn restart(&mut self) -> Result<()> {
         self.barrier()?;
-        let state = self.operator.snapshot()?;
+        let mut state = self.operator.snapshot()?;
+        self.saved.write(&state)?;
+        assert_same(&state, &self.saved.read()?);
+        if self.epoch.is_multiple_of(2) {
+            state = dealt_and_gathered(&state, &self.node.spec)?;
+        }
         // Timers are not part of the state: the operator asks for them again.
         self.out.timer = None;
         self.operator = build(&self.node, &self.inputs, 0)?;
@@ -158,9 +171,10 @@ impl Harness {
         if self.out.evicted_keys > 0 {
             self.log.push(format!("evicted {}", std::mem::take(&mut self.out.evicted_keys)));
         }
-        if self.out.late_rows > 0 {
-            self.log.push(format!("late {}", self.out.late_rows));
-            self.late += std::mem::take(&mut self.out.late_rows);
+        let (rejected, _) = self.out.rejects.take();
+        if rejected.late > 0 {
+            self.log.push(format!("late {}", rejected.late));
+            self.late += rejected.late;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::groups::{Groups, Template};
 use super::slices::{Slices, is_closed};
-use super::{by_slice, by_window};
+use super::{all_rows, by_slice, by_window};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{Arrival, find_table, table_of};
@@ -221,8 +221,11 @@ impl Operator for WindowUpdates {
             let all = spans.len();
             spans.retain(|span| !self.is_dropped(span.0));
             if spans.is_empty() {
-                let late = rows.map_or(delta.rows(), |rows| rows.len());
-                context.count_late(if all > 0 { late } else { 0 });
+                match rows {
+                    _ if all == 0 => {}
+                    None => context.late(&delta, all_rows(&delta))?,
+                    Some(rows) => context.late(&delta, rows.into_iter())?,
+                }
                 continue;
             }
             let part = match &rows {
@@ -309,15 +312,21 @@ impl Operator for WindowUpdates {
         (self.watermark, self.arrived) = (watermark, arrived);
         let spans: Vec<Span> = ints("windows", 0)?.into_iter().zip(ints("windows", 1)?).collect();
         for (index, span) in spans.into_iter().enumerate() {
-            let (mut groups, mut changes) = (self.template.groups()?, GroupChanges::default());
+            // State of several shards has a window as often.
+            let window = match self.open.entry(span) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let (groups, changes) = (self.template.groups()?, GroupChanges::default());
+                    vacant.insert(OpenWindow { groups, changes, closed: is_closed(span.0, watermark) })
+                }
+            };
             let prefix = format!("{index}/");
-            let slots = groups.restore(&prefix, &state)?;
-            changes.resize(slots.iter().max().map_or(0, |most| *most as usize + 1));
-            changes.restore(&prefix, &state, &slots)?;
-            if !changes.is_empty() {
+            let slots = window.groups.restore(&prefix, &state)?;
+            window.changes.resize(slots.iter().max().map_or(0, |most| *most as usize + 1));
+            window.changes.restore(&prefix, &state, &slots)?;
+            if !window.changes.is_empty() {
                 self.changed.insert(span);
             }
-            self.open.insert(span, OpenWindow { groups, changes, closed: is_closed(span.0, watermark) });
         }
         Ok(())
     }

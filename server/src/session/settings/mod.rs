@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use millstream_engine::plan::{EarlyEmit, WindowEmit};
+use millstream_engine::rejects::OnError;
 use millstream_sql::bound::StreamingOptions;
 use millstream_sql::catalog::{Semantics, nearest};
 use millstream_sql::{SqlError, SqlState};
@@ -53,11 +54,13 @@ pub struct Settings {
     semantics: Semantics,
     time_zone: Tz,
     statement_timeout: Option<Duration>,
+    /// There are checkpoints.
+    checkpoints: bool,
 }
 
 impl Settings {
-    /// As the process was started.
-    pub fn new(config: &Config) -> Self {
+    /// As the process was started. `checkpoints`: they are made.
+    pub fn new(config: &Config, checkpoints: bool) -> Self {
         let process = config.settings.iter().map(|setting| SettingLine {
             name: setting.name.to_owned(),
             value: setting.value.clone(),
@@ -71,6 +74,7 @@ impl Settings {
             semantics: Semantics::Postgres,
             time_zone: Tz::UTC,
             statement_timeout: None,
+            checkpoints,
         }
     }
 
@@ -88,6 +92,14 @@ impl Settings {
         self.changed.insert(known.name, value.clone());
         self.refresh();
         Ok((known.name, value))
+    }
+
+    /// The name and the value of a setting about checkpoints: they are those of the server.
+    pub(super) fn of_checkpoints(&self, name: &str) -> Option<(&str, &str)> {
+        let is_it = |line: &&SettingLine| {
+            line.name.starts_with("execution.checkpointing.") && line.name.eq_ignore_ascii_case(name)
+        };
+        self.process.iter().find(is_it).map(|line| (line.name.as_str(), line.value.as_str()))
     }
 
     /// Sets a setting, or all of them, back to the default.
@@ -183,7 +195,8 @@ impl Settings {
             (true, lateness_us) => lateness_us,
         };
         let emit = WindowEmit { early, lateness_us, holds_watermark: true };
-        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit }
+        let on_error = self.text(known::ON_ERROR).and_then(OnError::parse).unwrap_or_default();
+        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit, on_error }
     }
 
     /// How long a statement may take.
@@ -192,7 +205,9 @@ impl Settings {
     }
 
     fn value(&self, known: &Known) -> String {
-        self.changed.get(known.name).cloned().unwrap_or_else(|| known.default.to_owned())
+        let default =
+            if self.checkpoints && known.name == restart::TYPE { restart::WITH_CHECKPOINTS } else { known.default };
+        self.changed.get(known.name).map_or(default, String::as_str).to_owned()
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -246,7 +261,7 @@ mod tests {
     use crate::config::{Config, Origin};
 
     fn settings() -> Settings {
-        Settings::new(&Config::standard())
+        Settings::new(&Config::standard(), false)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::known::{Kind, Known, known};
 use crate::session::restart::RestartStrategy;
 use crate::units::parse_duration_ms;
 
-const TYPE: &str = "restart-strategy.type";
+pub(super) const TYPE: &str = "restart-strategy.type";
 const FIXED_ATTEMPTS: &str = "restart-strategy.fixed-delay.attempts";
 const FIXED_DELAY: &str = "restart-strategy.fixed-delay.delay";
 const INITIAL: &str = "restart-strategy.exponential-delay.initial-backoff";
@@ -28,6 +28,9 @@ const TYPES: &[&str] = &[
     "failurerate",
 ];
 const COUNT: Kind = Kind::Integer(0, u32::MAX as i64);
+
+/// The strategy where nobody chose one and there are checkpoints to go on from, as in Flink.
+pub(super) const WITH_CHECKPOINTS: &str = "exponential-delay";
 
 pub(super) static RESTART: &[Known] = &[
     known(TYPE, "none", Kind::Choice(TYPES), "What is done about a job that failed; kept with each job."),

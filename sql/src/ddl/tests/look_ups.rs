@@ -60,7 +60,7 @@ fn look_ups() {
     world.check(
         "cancel job 12",
         &expect![[r#"
-        CancelJob(12)
+        Job(Cancel(12))
     "#]],
     );
     world.check(

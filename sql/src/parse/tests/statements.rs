@@ -240,8 +240,8 @@ fn sessions() {
         Show(All)
         Describe(ObjectName([Identifier(Ident { value: "t", quote_style: None, span: Span(Location(1,10)..Location(1,11)) })]))
         Describe(ObjectName([Identifier(Ident { value: "a", quote_style: None, span: Span(Location(1,12)..Location(1,13)) }), Identifier(Ident { value: "t", quote_style: None, span: Span(Location(1,14)..Location(1,15)) })]))
-        CancelJob("12")
-        CancelJob("x")
+        Job(Cancel("12"))
+        Job(Cancel("x"))
         Flush
         Transaction("BEGIN")
         Transaction("BEGIN")

@@ -1,0 +1,360 @@
+//! [`Archive`]: the checkpoints in a store. It claims the store for one engine, writes and reads checkpoints, and deletes what
+//! no kept checkpoint names.
+//!
+//! Opening claims a generation, by an object that only one opener can make. A checkpoint is complete only where no later
+//! generation is claimed after its manifest is written: so whoever opens the store either finds the manifest, or its writer
+//! knows that it does not count, commits nothing, and the claim leaves it out for all who come later. Manifests are named by
+//! generation and sequence, so that their names are in the order of their age.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::chain::{Chains, State};
+use super::choose;
+use super::format_claim::Claim;
+use super::format_manifest::{Manifest, RunRecord};
+use super::format_run;
+use super::load::{ReadError, SavedJob, load};
+use super::savepoint;
+use crate::error::{EngineError, Result};
+use crate::ports::StateStore;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Archive {
+    store: Arc<dyn StateStore>,
+    generation: u64,
+    kept: Mutex<Kept>,
+    chains: Mutex<Chains>,
+}
+
+/// The manifests that can be read.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The oldest first, with their paths.
+    manifests: Vec<(String, Manifest)>,
+    sequence: u64,
+    /// Those that are being read: their runs stay.
+    in_use: Vec<Manifest>,
+}
+
+impl Archive {
+    /// Claims the store and reads its manifests. Manifests that cannot be read are left out, with a warning.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn open(store: Arc<dyn StateStore>) -> Result<Self> {
+        let generation = claim(&*store)?;
+        let listed = store.list("manifests/")?;
+        let (counted, stale) = match last_claim(&*store)? {
+            None => (listed, Vec::new()),
+            Some((of, claim)) => listed.into_iter().partition(|path| !choose::is_stale(path, of, &claim)),
+        };
+        let claim = Claim::new(counted.iter().cloned().collect());
+        store.put(&format!("claims/{generation:08}"), &claim.encode()?)?;
+        let earlier = generations(&*store)?.into_iter().filter(|of| *of < generation);
+        let earlier = earlier.flat_map(|of| [generation_path(of), format!("claims/{of:08}")]);
+        for path in stale.into_iter().chain(earlier) {
+            if let Err(error) = store.delete(&path) {
+                tracing::warn!(%error, "what is no longer needed cannot be deleted");
+            }
+        }
+        let mut manifests = Vec::new();
+        for path in counted {
+            // A store that does not answer is an error: an earlier checkpoint would be the wrong one.
+            let Some(bytes) = store.get(&path)? else { continue };
+            match Manifest::decode(&path, &bytes) {
+                Ok(manifest) => manifests.push((path, manifest)),
+                Err(error) => tracing::warn!(%error, "a checkpoint is left out"),
+            }
+        }
+        let kept = Mutex::new(Kept { manifests, sequence: 0, in_use: Vec::new() });
+        Ok(Self { store, generation, kept, chains: Mutex::default() })
+    }
+
+    /// The greatest epoch of a checkpoint; 0 where there is none.
+    pub fn last_epoch(&self) -> u64 {
+        self.kept.lock().manifests.iter().map(|(_, manifest)| manifest.epoch).max().unwrap_or(0)
+    }
+
+    /// All jobs that are in a checkpoint.
+    pub fn uids(&self) -> BTreeSet<String> {
+        let kept = self.kept.lock();
+        kept.manifests.iter().flat_map(|(_, manifest)| &manifest.jobs).map(|job| job.uid.clone()).collect()
+    }
+
+    /// Which opening this is, from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Each of these jobs as of its newest checkpoint that can be read, by uid. Who was never in one is left out. A
+    /// checkpoint that turns out to be damaged is warned of by name, and the one before is taken.
+    ///
+    /// # Errors
+    /// Where a job has checkpoints and none can be read, or the store does not answer.
+    pub fn recover(&self, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
+        let mut manifests: Vec<Manifest> = self.kept.lock().manifests.iter().map(|(_, of)| of.clone()).collect();
+        let mut found = BTreeMap::new();
+        let mut failure = None;
+        let mut open: Vec<String> = uids.to_vec();
+        while !open.is_empty() {
+            let chosen = choose::newest(&manifests, &open);
+            if chosen.is_empty() {
+                // None of them is in a checkpoint that can be read.
+                return failure.map_or(Ok(found), Err);
+            }
+            let mut bad: BTreeSet<choose::Place> = BTreeSet::new();
+            open.clear();
+            for (place, uids) in chosen {
+                let Some(manifest) = manifests.get(place) else { continue };
+                match load(&*self.store, manifest, |job| uids.contains(&job.uid)) {
+                    Ok(jobs) => found.extend(jobs),
+                    Err(ReadError::Unreachable(error)) => return Err(error),
+                    Err(ReadError::Damaged(error)) => {
+                        tracing::warn!(%error, epoch = manifest.epoch, "a checkpoint cannot be used; trying the one before");
+                        failure = Some(error);
+                        bad.insert(place);
+                        let mut chains = self.chains.lock();
+                        uids.iter().for_each(|uid| chains.forget(uid));
+                        open.extend(uids);
+                    }
+                }
+            }
+            let mut place = 0;
+            manifests.retain(|_| {
+                place += 1;
+                !bad.contains(&(place - 1))
+            });
+        }
+        Ok(found)
+    }
+
+    /// These jobs as of the savepoint of this name.
+    ///
+    /// # Errors
+    /// Where there is no such savepoint, or it cannot be read.
+    pub fn savepoint(&self, name: &str, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
+        let manifest = read_manifest(&*self.store, &savepoint_path(name)?)?;
+        let manifest = manifest.ok_or_else(|| EngineError::Gone(format!("savepoint \"{name}\" does not exist")))?;
+        Ok(load(&*self.store, &manifest, |job| uids.contains(&job.uid))?)
+    }
+
+    /// Writes a checkpoint: of each of the manifest's jobs what has changed since its last complete one, or everything. Gives
+    /// the bytes of its runs.
+    ///
+    /// # Errors
+    /// Where the store does not take it, or another engine has claimed the store. The next one makes up for it.
+    pub fn save(&self, mut manifest: Manifest, states: Vec<State>) -> Result<u64> {
+        let mut chains = self.chains.lock();
+        let uids = manifest.jobs.iter().map(|job| job.uid.clone());
+        let mut link = chains.link(manifest.epoch, uids, states)?;
+        let mut written = 0;
+        for shard in link.shards.keys().copied().collect::<Vec<_>>() {
+            let Some(sections) = link.shards.get(&shard) else { continue };
+            let encoded = format_run::encode(sections)?;
+            let path = format!("runs/{:08}-{:012}-{shard:04}.run", self.generation, manifest.epoch);
+            self.store.put(&path, &encoded.bytes)?;
+            let bytes = encoded.bytes.len() as u64;
+            link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &encoded.sections);
+            written += bytes;
+        }
+        manifest.runs = link.runs();
+        manifest.jobs.iter_mut().for_each(|job| job.base_epoch = link.base_epoch(&job.uid));
+        self.complete(manifest)?;
+        chains.add(link);
+        Ok(written)
+    }
+
+    /// Makes a checkpoint complete: all its runs are written.
+    fn complete(&self, mut manifest: Manifest) -> Result<()> {
+        self.check_open()?;
+        let mut kept = self.kept.lock();
+        kept.sequence += 1;
+        (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
+        let path = format!("manifests/{:08}-{:012}.json", self.generation, kept.sequence);
+        if !self.store.put_if_absent(&path, &manifest.encode()?)? {
+            return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already")));
+        }
+        // Who has claimed the store before the manifest was there does not know it.
+        self.check_open()?;
+        kept.manifests.push((path, manifest));
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if newest_generation(&*self.store)? > self.generation {
+            return Err(EngineError::io(
+                format_args!("a checkpoint cannot be written to {}", self.store.describe()),
+                "another server has opened it since",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Keeps the newest checkpoint of a job under a name, whatever happens to those after it.
+    ///
+    /// # Errors
+    /// Where there is no checkpoint of the job, or a savepoint of this name.
+    pub fn pin(&self, name: &str, uid: &str) -> Result<()> {
+        let kept = self.kept.lock();
+        let manifest = kept.newest(uid)?;
+        if self.store.put_if_absent(&savepoint_path(name)?, &manifest.encode()?)? {
+            Ok(())
+        } else {
+            Err(EngineError::config(format!("savepoint \"{name}\" exists already")))
+        }
+    }
+
+    /// Writes the newest checkpoint of a job, and of those that it is connected with, whole into another store: see
+    /// [`savepoint`].
+    ///
+    /// # Errors
+    /// Where there is no checkpoint of the job, it cannot be read, or the other store does not take it.
+    pub fn export(&self, uid: &str, to: &dyn StateStore) -> Result<()> {
+        self.with_newest(uid, |manifest| {
+            let jobs = load(&*self.store, manifest, |_| true)?;
+            savepoint::write(to, manifest, &jobs)
+        })
+    }
+
+    /// The newest checkpoint of a job.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub fn newest(&self, uid: &str) -> Result<SavedJob> {
+        let job = self.with_newest(uid, |manifest| Ok(load(&*self.store, manifest, |job| job.uid == uid)?))?;
+        job.into_values().next().ok_or_else(|| EngineError::Internal("a checkpoint without its job".into()))
+    }
+
+    /// Does something with the newest checkpoint of a job, whose runs stay so long.
+    fn with_newest<T>(&self, uid: &str, run: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
+        let manifest = {
+            let mut kept = self.kept.lock();
+            let manifest = kept.newest(uid)?.clone();
+            kept.in_use.push(manifest.clone());
+            manifest
+        };
+        let result = run(&manifest);
+        let mut kept = self.kept.lock();
+        if let Some(place) = kept.in_use.iter().position(|of| *of == manifest) {
+            kept.in_use.swap_remove(place);
+        }
+        result
+    }
+
+    /// The savepoints by name, those that can be read.
+    ///
+    /// # Errors
+    /// Where the store does not answer.
+    pub fn savepoints(&self) -> Result<Vec<(String, Manifest)>> {
+        let mut found = Vec::new();
+        for path in self.store.list("savepoints/")? {
+            let name = path.strip_prefix("savepoints/").and_then(|name| name.strip_suffix(".json"));
+            match (name, read_manifest(&*self.store, &path)) {
+                (Some(name), Ok(Some(manifest))) => found.push((name.to_owned(), manifest)),
+                (_, Ok(_)) => {}
+                (_, Err(error)) => tracing::warn!(%error, "a savepoint is left out"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Drops a savepoint; what only it names goes with the next checkpoint. `false`: there is none of this name.
+    ///
+    /// # Errors
+    /// Where the store does not answer, or it is no name.
+    pub fn unpin(&self, name: &str) -> Result<bool> {
+        let path = savepoint_path(name)?;
+        if self.store.get(&path)?.is_none() {
+            return Ok(false);
+        }
+        self.store.delete(&path)?;
+        Ok(true)
+    }
+
+    /// Deletes what is not needed: checkpoints of no live job but the last `retained` ones, and runs that none names.
+    ///
+    /// # Errors
+    /// Where the store does not answer. What is left is deleted the next time.
+    pub fn clean(&self, live: &BTreeSet<String>, retained: usize) -> Result<()> {
+        self.chains.lock().retain(live);
+        let mut kept = self.kept.lock();
+        let manifests: Vec<Manifest> = kept.manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
+        let outdated: BTreeSet<choose::Place> = choose::outdated(&manifests, live, retained).into_iter().collect();
+        for place in outdated.iter().rev() {
+            let (path, _) = kept.manifests.remove(*place);
+            self.store.delete(&path)?;
+        }
+        let pinned = self.store.list("savepoints/")?;
+        let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
+        let pinned = pinned.collect::<Result<Vec<_>>>()?;
+        let named = kept.manifests.iter().map(|(_, manifest)| manifest).chain(&pinned).chain(&kept.in_use);
+        for path in choose::unnamed(named, &self.store.list("runs/")?, self.generation) {
+            self.store.delete(&path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn newest(&self, uid: &str) -> Result<&Manifest> {
+        let newest = self.manifests.iter().rev().find(|(_, manifest)| manifest.job(uid).is_some());
+        let (_, manifest) = newest.ok_or_else(|| EngineError::Gone(format!("there is no checkpoint of \"{uid}\"")))?;
+        Ok(manifest)
+    }
+}
+
+fn savepoint_path(name: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Err(EngineError::Config {
+            message: format!("\"{name}\" is no name of a savepoint"),
+            hint: Some("use letters, digits, - and _".into()),
+        });
+    }
+    Ok(format!("savepoints/{name}.json"))
+}
+
+fn read_manifest(store: &dyn StateStore, path: &str) -> Result<Option<Manifest>> {
+    store.get(path)?.map(|bytes| Manifest::decode(path, &bytes)).transpose()
+}
+
+/// Claims the next generation.
+fn claim(store: &dyn StateStore) -> Result<u64> {
+    loop {
+        let generation = newest_generation(store)? + 1;
+        // Claims before the last one are deleted, so that a slow claimer may get a number that was had before.
+        if store.put_if_absent(&generation_path(generation), b"")? && newest_generation(store)? == generation {
+            return Ok(generation);
+        }
+    }
+}
+
+fn generation_path(generation: u64) -> String {
+    format!("generations/{generation:08}")
+}
+
+fn newest_generation(store: &dyn StateStore) -> Result<u64> {
+    Ok(generations(store)?.into_iter().max().unwrap_or(0))
+}
+
+fn generations(store: &dyn StateStore) -> Result<Vec<u64>> {
+    let of = |path: &String| path.strip_prefix("generations/").and_then(|name| name.parse().ok());
+    Ok(store.list("generations/")?.iter().filter_map(of).collect())
+}
+
+/// The newest generation whose opener came so far as to say what it found, and that.
+fn last_claim(store: &dyn StateStore) -> Result<Option<(u64, Claim)>> {
+    for path in store.list("claims/")?.into_iter().rev() {
+        let Some(generation) = path.strip_prefix("claims/").and_then(|name| name.parse().ok()) else { continue };
+        let Some(bytes) = store.get(&path)? else { continue };
+        match Claim::decode(&path, &bytes) {
+            Ok(claim) => return Ok(Some((generation, claim))),
+            Err(error) => tracing::warn!(%error, "a claim is left out"),
+        }
+    }
+    Ok(None)
+}

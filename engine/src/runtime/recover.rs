@@ -1,0 +1,162 @@
+//! From a saved job to the parts of a job that is about to run: state goes to the shard that owns its keys now, readers of
+//! sources and views go on where they were, and what was prepared is committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::assemble::Assembled;
+use super::capture::DurablePlan;
+use super::graph::NodeKind;
+use super::part::JobPart;
+use super::protocol::Staged;
+use super::shared::Progress;
+use crate::checkpoint::format_manifest::NodeRecord;
+use crate::checkpoint::load::SavedJob;
+use crate::checkpoint::redistribute::{Placement, join, part_of};
+use crate::error::{EngineError, Result};
+use crate::operators::OperatorState;
+use crate::plan::OperatorSpec;
+use crate::ports::{CommitToken, Split};
+use crate::time::{EventTime, ProcessingTime};
+
+/// Puts what was saved of a job into its parts, which have not run yet.
+///
+/// # Errors
+/// Where the state does not fit the job.
+pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &SavedJob) -> Result<()> {
+    let known = |node: &NodeRecord| plan.operators.contains(&node.operator);
+    let operators: Vec<&NodeRecord> = saved.record.nodes.iter().filter(|node| node.shard == 0).collect();
+    if saved.record.plan != plan.hash && !operators.iter().all(|node| known(node)) {
+        return Err(EngineError::Config {
+            message: format!("the checkpoint of \"{}\" is of another query", plan.name),
+            hint: Some("start it without the checkpoint".into()),
+        });
+    }
+    let shards = assembled.parts.len();
+    for (index, (operator, node)) in plan.operators.iter().zip(&plan.dataflow.nodes).enumerate() {
+        let records: Vec<&NodeRecord> =
+            saved.record.nodes.iter().filter(|record| record.operator == *operator).collect();
+        if records.is_empty() {
+            continue;
+        }
+        let states =
+            (0..saved.shards).map(|shard| saved.states.get(&(operator.clone(), shard)).cloned().unwrap_or_default());
+        let states: Vec<OperatorState> = states.collect();
+        let ports = plan.ports.get(index).map_or(&[][..], Vec::as_slice);
+        let placement = Placement { spec: &node.spec, ports };
+        for (shard, part) in assembled.parts.iter_mut().enumerate() {
+            let state = if shards == saved.shards {
+                states.get(shard).cloned().unwrap_or_default()
+            } else {
+                let parts = states.iter().map(|state| part_of(state, placement, shard, shards));
+                join(&parts.collect::<Result<Vec<_>>>()?, &node.spec)?
+            };
+            // A shard that goes on by itself goes on from what it told itself.
+            let own = records.iter().copied().filter(|record| shards != saved.shards || record.shard == shard);
+            let own: Vec<&NodeRecord> = own.collect();
+            let staged = NodeRestore { records: &own, all: &records, shard, shards, state }.apply(part, index)?;
+            assembled.staged.extend(staged.map(|staged| (shard, staged)));
+        }
+    }
+    for read in &mut assembled.reads {
+        let operator = plan.operators.get(read.node);
+        let mut records = saved.record.nodes.iter().filter(|record| Some(&record.operator) == operator).peekable();
+        read.ended = records.peek().is_some() && records.all(|record| record.ended);
+    }
+    if let Some(first) = assembled.parts.first_mut() {
+        first.inserted = saved.record.inserted;
+    }
+    Ok(())
+}
+
+/// One node of one new shard, and what is known of it.
+struct NodeRestore<'a> {
+    /// What the shards that it takes over told.
+    records: &'a [&'a NodeRecord],
+    /// What all shards told.
+    all: &'a [&'a NodeRecord],
+    shard: usize,
+    shards: usize,
+    state: OperatorState,
+}
+
+impl NodeRestore<'_> {
+    fn apply(self, part: &mut JobPart, index: usize) -> Result<Option<Staged>> {
+        let progress = self.progress();
+        let shared = Arc::clone(&part.shared);
+        let lost = || EngineError::Internal("a node that is not in its plan".into());
+        let node = part.graph.nodes.get_mut(index).ok_or_else(lost)?;
+        node.timer = self.records.iter().filter_map(|record| record.timer_us).min().map(ProcessingTime);
+        match &mut node.kind {
+            NodeKind::Source(source) => {
+                let all: Vec<_> = self.all.iter().flat_map(|record| record.splits.iter().cloned()).collect();
+                source.restore(&all, &shared);
+            }
+            NodeKind::View(view) => view.restore(progress, self.records.iter().all(|record| record.ended)),
+            NodeKind::Table => {}
+            NodeKind::Operator(operator) => {
+                if !self.state.tables.is_empty() {
+                    operator.restore(self.state)?;
+                }
+            }
+            NodeKind::Materialize(view) => {
+                let rows: Vec<RecordBatch> = self.state.tables.into_iter().map(|(_, rows)| rows).collect();
+                return view.restore(&rows, progress).map(Some);
+            }
+            NodeKind::Sink(sink) => {
+                let tokens = self.all.iter().flat_map(|record| &record.tokens).enumerate();
+                let own = tokens.filter(|(place, _)| place % self.shards == self.shard);
+                sink.recommit(&own.map(|(_, token)| token.clone()).collect::<Vec<_>>())?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// How far event time had come on all shards.
+    fn progress(&self) -> Progress {
+        let of = |record: &&NodeRecord| Progress {
+            watermark: record.watermark_us.map_or(EventTime::MIN, EventTime),
+            idle: record.idle,
+        };
+        Progress::least(self.records.iter().map(of)).unwrap_or(Progress { watermark: EventTime::MIN, idle: false })
+    }
+}
+
+/// The splits of sources by place in the dataflow, each with the shard that it belongs to, if it does.
+pub(super) type KnownSplits = HashMap<usize, Vec<(Split, Option<usize>)>>;
+
+/// The splits of each source of a job as of a checkpoint: they are read on, whatever the source would list now.
+pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) -> KnownSplits {
+    let mut all = HashMap::new();
+    for (index, operator) in plan.operators.iter().enumerate() {
+        let records = saved.record.nodes.iter().filter(|record| record.operator == *operator);
+        // They stay on their shards where there are as many: what follows them on a shard has its own state.
+        let home = |record: &NodeRecord| (shards == saved.shards).then_some(record.shard);
+        let of = |record: &'_ NodeRecord| -> Vec<(Split, Option<usize>)> {
+            record.splits.iter().map(|split| (Split { id: split.id.clone() }, home(record))).collect()
+        };
+        let splits: Vec<(Split, Option<usize>)> = records.flat_map(of).collect();
+        if !splits.is_empty() {
+            all.insert(index, splits);
+        }
+    }
+    all
+}
+
+/// Lets the sinks of a job drop what was prepared and never became part of a checkpoint.
+///
+/// # Errors
+/// What a sink reports.
+pub(super) fn recover_sinks(plan: &DurablePlan, saved: Option<&SavedJob>) -> Result<()> {
+    for (operator, node) in plan.operators.iter().zip(&plan.dataflow.nodes) {
+        let OperatorSpec::Sink(spec) = &node.spec else { continue };
+        let records = saved.into_iter().flat_map(|saved| &saved.record.nodes);
+        let records = records.filter(|record| record.operator == *operator);
+        let kept: Vec<CommitToken> =
+            records.flat_map(|record| record.tokens.iter().cloned().map(CommitToken)).collect();
+        spec.sink.recover(&plan.uid, &kept)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Jobs that are killed at any step of the simulation and go on from their last checkpoint: what they show and what their
+//! sinks have made visible in the end is what an uninterrupted run gives.
+//!
+//! `MILLSTREAM_SEEDS` is how many seeds are tried of each kind; what fails names its seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::checkpoints::{Ledger, config, member};
+use super::harness::*;
+use super::unreliable::Unreliable;
+use crate::message::Delta;
+use crate::plan::{Partitioning, RelationId};
+use crate::ports::{MemoryStateStore, StateStore};
+use crate::runtime::{EngineConfig, JobState, Member, MemberKind, Restore, Simulation};
+use crate::time::{ProcessingTime, VirtualClock};
+
+const ROWS: i64 = 400;
+
+/// The outside world: what outlives a crash.
+struct World {
+    store: Arc<Unreliable>,
+    ledger: Ledger,
+    seed: u64,
+    /// The log of inserts into the table.
+    inserts: Vec<i64>,
+}
+
+impl World {
+    fn new(seed: u64, failures: u64) -> Self {
+        let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+        let store = Arc::new(Unreliable::new(store, seed, failures));
+        Self { store, ledger: Ledger::default(), seed, inserts: Vec::new() }
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) % below
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let table = MemberKind::Table { relation: RelationId(9), name: "t".into(), schema: schema() };
+        vec![
+            member(
+                "counts",
+                Plan::default().source(numbers()).count_by_key().view(1, Partitioning::Forward).updating(),
+            ),
+            Member { uid: Some("t".into()), job: None, kind: table },
+            // A view over a view, and over the table.
+            member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating()),
+            member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward).updating()),
+            member("out", Plan::default().source(numbers()).sink(Arc::new(self.ledger.clone()), Partitioning::Forward)),
+        ]
+    }
+
+    /// Starts, goes some steps, and stops without a word; `None`: to the end.
+    fn run(&mut self, shards: usize, steps: Option<u64>) -> Option<Outcome> {
+        let clock = Arc::new(VirtualClock::new(ProcessingTime(0)));
+        let config = EngineConfig {
+            shards,
+            epoch_interval_ms: 1,
+            batch_rows: 7,
+            checkpoints: Some(config(&(Arc::clone(&self.store) as Arc<dyn StateStore>))),
+            ..EngineConfig::default()
+        };
+        let seed = self.random(1 << 30);
+        let mut simulation = Simulation::new(config, Arc::clone(&clock), seed);
+        let deployed = match simulation.deploy(&self.members(), &Restore::Latest) {
+            Ok(deployed) => deployed,
+            // The store did not answer: the server tries again.
+            Err(_) => return None,
+        };
+        let deployed: Vec<_> = deployed.into_iter().map(|deployed| deployed.unwrap()).collect();
+        let seen = usize::try_from(deployed[1].inserted).unwrap();
+        for (number, key) in self.inserts.clone().iter().enumerate().skip(seen) {
+            let rows = Delta::append(batch([*key]));
+            simulation.insert_numbered(RelationId(9), rows, number as u64 + 1).unwrap();
+        }
+        for _ in 0..steps.unwrap_or(0) {
+            simulation.step();
+            match self.random(40) {
+                0 => clock.advance_us(500),
+                1 => {
+                    let key = i64::try_from(self.random(5)).unwrap();
+                    self.inserts.push(key);
+                    let number = self.inserts.len() as u64;
+                    simulation.insert_numbered(RelationId(9), Delta::append(batch([key])), number).unwrap();
+                }
+                _ => {}
+            }
+        }
+        if steps.is_some() {
+            return None;
+        }
+        let finished = |simulation: &Simulation| {
+            let jobs = simulation.jobs();
+            jobs.iter().all(|job| job.state == JobState::Finished || job.name == "of_t")
+        };
+        for _ in 0..10_000 {
+            if finished(&simulation) {
+                break;
+            }
+            simulation.advance_us(600).unwrap();
+        }
+        assert!(finished(&simulation), "{:?}", simulation.jobs());
+        let snapshot = simulation.snapshot();
+        Some(Outcome { counts: counts(&snapshot, 1), copy: counts(&snapshot, 2), table: counts(&snapshot, 3) })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    counts: Vec<(i64, i64)>,
+    copy: Vec<(i64, i64)>,
+    table: Vec<(i64, i64)>,
+}
+
+/// The keys 0 to 49, each as often, in two splits.
+fn numbers() -> Arc<dyn crate::ports::Source> {
+    let split = |start: i64| (start..start + ROWS / 2).step_by(10).map(|at| batch((at..at + 10).map(|n| n % 50)));
+    Arc::new(crate::ports::MemorySource::new(schema(), vec![split(0).collect(), split(ROWS / 2).collect()]))
+}
+
+/// Names the seed where a test fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}
+
+/// Crashes and goes on, again and again; gives the trace of all calls of the store.
+fn crash(seed: u64, failures: u64, shards: &[usize]) -> u64 {
+    let _seed = Seed(seed);
+    let mut world = World::new(seed, failures);
+    for _ in 0..6 {
+        let steps = world.random(3_000);
+        let shards = shards[usize::try_from(world.random(shards.len() as u64)).unwrap()];
+        // Every other crash is in the middle of a call of the store: the rest of the process does not know yet.
+        let calls = world.random(120);
+        world.store.dies_after((calls % 2 == 0).then_some(calls / 2));
+        world.run(shards, Some(steps));
+        world.store.dies_after(None);
+    }
+    let outcome = std::iter::repeat_with(|| world.run(shards[0], None)).take(200).find_map(|outcome| outcome);
+    let expected: Vec<(i64, i64)> = (0..50).map(|key| (key, ROWS / 50)).collect();
+    let mut table: BTreeMap<i64, i64> = BTreeMap::new();
+    world.inserts.iter().for_each(|key| *table.entry(*key).or_default() += 1);
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.counts, expected);
+    assert_eq!(outcome.copy, expected);
+    assert_eq!(outcome.table, table.into_iter().collect::<Vec<_>>());
+    let mut written: BTreeMap<i64, i64> = BTreeMap::new();
+    world.ledger.visible().into_iter().for_each(|key| *written.entry(key).or_default() += 1);
+    assert_eq!(written.into_iter().collect::<Vec<_>>(), expected);
+    let left: BTreeSet<i64> = world.ledger.hidden();
+    assert!(left.is_empty(), "{left:?} is left over");
+    world.store.trace()
+}
+
+fn seeds() -> u64 {
+    std::env::var("MILLSTREAM_SEEDS").map_or(12, |seeds| seeds.parse().unwrap())
+}
+
+#[test]
+fn a_crash_at_any_step_loses_and_doubles_nothing() {
+    (0..seeds()).for_each(|seed| assert_ne!(crash(seed, 0, &[2]), 0));
+}
+
+#[test]
+fn nor_does_one_with_another_number_of_shards() {
+    (0..seeds()).for_each(|seed| assert_ne!(crash(100_000 + seed, 0, &[1, 2, 4, 3]), 0));
+}
+
+#[test]
+fn nor_does_one_with_a_store_that_fails_loses_tears_and_delays() {
+    (0..seeds()).for_each(|seed| assert_ne!(crash(200_000 + seed, 9, &[2, 3]), 0));
+}
+
+#[test]
+fn a_seed_tells_everything() {
+    for seed in [7, 300_007] {
+        assert_eq!(crash(seed, 9, &[2, 3]), crash(seed, 9, &[2, 3]), "seed {seed}");
+    }
+}

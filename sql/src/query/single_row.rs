@@ -1,0 +1,96 @@
+//! Subqueries in the place of a value: what may give several rows is gathered into a list, and the value is taken out of the
+//! list where it is needed, which fails when there is more than one.
+//!
+//! Both runtimes then see an aggregation of one row, and of one row a key where the subquery is correlated. A key with several
+//! rows fails only the rows of the outer query that meet it.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result as PlanResult};
+use datafusion::functions_aggregate::expr_fn::array_agg;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery};
+
+use super::from_datafusion;
+use crate::error::Result;
+use crate::functions::single_row;
+
+/// A plan of the planner whose subqueries in the place of a value give one row. Before the analyzer, which refuses others.
+pub(super) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let checked = plan.transform_up_with_subqueries(|node| {
+        let mut input = DFSchema::empty();
+        node.inputs().iter().for_each(|child| input.merge(child.schema()));
+        let names = NamePreserver::new(&node);
+        let mapped = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let checked = expr.transform_up(|expr| match expr {
+                Expr::ScalarSubquery(subquery) if !gives_one_row(&subquery)? => {
+                    Ok(Transformed::yes(value(subquery, &input)?))
+                }
+                other => Ok(Transformed::no(other)),
+            })?;
+            Ok(if checked.transformed { Transformed::yes(name.restore(checked.data)) } else { checked })
+        })?;
+        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
+    });
+    Ok(checked.map_err(from_datafusion)?.data)
+}
+
+/// The only value of a subquery. `input`: the columns of the outer rows.
+fn value(subquery: Subquery, input: &DFSchema) -> PlanResult<Expr> {
+    let columns = subquery.subquery.schema().columns();
+    // The planner tells of subqueries with several columns.
+    let [column] = columns.as_slice() else { return Ok(Expr::ScalarSubquery(subquery)) };
+    let gathered = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
+        .aggregate(Vec::<Expr>::new(), [array_agg(Expr::Column(column.clone()))])?
+        .build()?;
+    let mut args = vec![Expr::ScalarSubquery(Subquery { subquery: Arc::new(gathered), ..subquery.clone() })];
+    // A column of the outer row among the arguments keeps the call where both rows have met.
+    args.extend(subquery.outer_ref_columns.iter().find_map(|expr| match expr {
+        Expr::OuterReferenceColumn(_, outer) if input.has_column(outer) => Some(Expr::Column(outer.clone())),
+        _ => None,
+    }));
+    Ok(single_row().call(args))
+}
+
+/// Whether a subquery cannot give more than a row for a row of the outer query.
+fn gives_one_row(subquery: &Subquery) -> PlanResult<bool> {
+    let plan = subquery.subquery.as_ref();
+    if plan.max_rows() == Some(1) {
+        return Ok(true);
+    }
+    let LogicalPlan::Aggregate(aggregate) = aggregation(plan) else { return Ok(false) };
+    let fixed = fixed_by_outer_row(&aggregate.input)?;
+    Ok(!aggregate.aggr_expr.is_empty() && aggregate.group_expr.iter().all(|expr| fixed.contains(expr)))
+}
+
+/// What a plan is under its projections and its condition on the groups.
+fn aggregation(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::Projection(projection) => aggregation(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => aggregation(&alias.input),
+        LogicalPlan::Filter(Filter { input, .. }) if matches!(input.as_ref(), LogicalPlan::Aggregate(_)) => input,
+        other => other,
+    }
+}
+
+/// The expressions that equal something of the outer row.
+fn fixed_by_outer_row(plan: &LogicalPlan) -> PlanResult<Vec<Expr>> {
+    let mut fixed = Vec::new();
+    plan.apply(|node| {
+        if let LogicalPlan::Filter(filter) = node {
+            for expr in split_conjunction(&filter.predicate) {
+                let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { continue };
+                match (left.contains_outer(), right.contains_outer()) {
+                    (true, false) => fixed.push(right.as_ref().clone()),
+                    (false, true) => fixed.push(left.as_ref().clone()),
+                    (true, true) | (false, false) => {}
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(fixed)
+}
