@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use millstream_engine::ports::{OptionValues, ReadContext, ReadPoll, ScanColumn, ScanRequest, TableSpec, WakeHandle};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::ProcessingTime;
 
 const ROWS: usize = 100_000;
@@ -49,13 +50,12 @@ fn table(connector: &str, fields: impl Into<Fields>, options: &[(&str, &str)]) -
 /// Reads a table to its end; the number of rows.
 fn read(connector: &str, table: &TableSpec, request: &ScanRequest) -> usize {
     let source = millstream_connectors::registry()[connector].source(table, request).expect("a source");
-    let (wake, mut bad_rows, mut rows) = (WakeHandle::noop(), 0, 0);
+    let (wake, mut rejects, mut rows) = (WakeHandle::noop(), Rejects::default(), 0);
     for split in source.splits(1).expect("splits") {
         let mut reader = source.reader(&split).expect("a reader");
         loop {
             let now = ProcessingTime(0);
-            let mut context =
-                ReadContext { rows_max: 8_192, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+            let mut context = ReadContext { rows_max: 8_192, now, flushing: false, wake: &wake, rejects: &mut rejects };
             match reader.poll(&mut context).expect("rows") {
                 ReadPoll::Batch(batch) => rows += divan::black_box(batch).num_rows(),
                 ReadPoll::End => break,
