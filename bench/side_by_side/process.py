@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class Refused(Exception):
@@ -49,8 +50,8 @@ def run(command: list[str], timeout_s: float, output: str | None = None, cwd: st
         if seconds >= timeout_s:
             raise Refused(f"took more than {timeout_s:.0f} s")
         if child.returncode != 0:
-            raise Refused(reason(open(err_path, errors="replace").read()))
-        text = "" if output else open(out_path, errors="replace").read()
+            raise Refused(reason(Path(err_path).read_text(errors="replace")))
+        text = "" if output else Path(out_path).read_text(errors="replace")
     return Finished(text, Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024))
 
 
