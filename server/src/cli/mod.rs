@@ -85,3 +85,26 @@ fn start_log(config: &Config) {
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Arguments;
+
+    #[test]
+    fn commands_and_the_flags_before_them_are_understood() {
+        for line in [
+            "server",
+            "sql -c select",
+            "demo --seconds 1",
+            "--shards 2 bench nexmark --queries q0,q5 --warmup 5 --chart a.svg",
+            "--epoch-interval 10ms bench nexmark --rate 1000 --seconds 3",
+            "--shards 2 bench scale --shard-counts 1,2 --job-counts 1 --key-counts 5 --skews 0,50 --epochs 100",
+            "bench start --runs 2",
+        ] {
+            let parsed = Arguments::try_parse_from(format!("millstream {line}").split(' '));
+            assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+        }
+    }
+}
