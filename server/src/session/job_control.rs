@@ -149,7 +149,7 @@ impl super::Database {
 
 /// Whether a savepoint is one in a place of its own: a path or URL, not a name.
 fn is_place(savepoint: &str) -> bool {
-    savepoint.contains('/')
+    savepoint.starts_with('/') || savepoint.contains("://")
 }
 
 async fn open_place(url: &str) -> Result<Arc<dyn StateStore>, SqlError> {
