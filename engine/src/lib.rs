@@ -4,7 +4,8 @@
 //! named in [`expr`] only. Operators are synchronous and owned by one shard; the clock is injected; nothing sleeps.
 //!
 //! In reading order: what travels on an edge ([`message`]), how a dataflow is described ([`plan`]), what connectors
-//! implement ([`ports`]), how operators run ([`operators`]), and who runs them ([`runtime`]).
+//! implement ([`ports`]), how operators run ([`operators`]), what becomes of rows that fail ([`rejects`]), and who runs them
+//! ([`runtime`]).
 
 pub mod checkpoint;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod message;
 pub mod operators;
 pub mod plan;
 pub mod ports;
+pub mod rejects;
 pub mod runtime;
 pub mod time;
 pub mod view;

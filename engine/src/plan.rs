@@ -153,6 +153,56 @@ pub enum OperatorSpec {
     Sink(SinkSpec),
 }
 
+impl OperatorSpec {
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "Source",
+            Self::ViewSource(_) => "Read",
+            Self::Stateless(_) => "Stateless",
+            Self::Union => "Union",
+            Self::WindowAggregate(_) => "WindowAggregate",
+            Self::SessionAggregate(_) => "SessionAggregate",
+            Self::SessionAssign(_) => "SessionAssign",
+            Self::GroupAggregate(_) => "GroupAggregate",
+            Self::Join(_) => "Join",
+            Self::IntervalJoin(_) => "IntervalJoin",
+            Self::TemporalJoin(_) => "TemporalJoin",
+            Self::CurrentJoin(_) => "CurrentJoin",
+            Self::LookupJoin(_) => "LookupJoin",
+            Self::WindowJoin(_) => "WindowJoin",
+            Self::Rank(_) => "Rank",
+            Self::Over(_) => "Over",
+            Self::Materialize(_) => "Materialize",
+            Self::Sink(_) => "Sink",
+        }
+    }
+
+    /// The name of the table or view that it reads or writes.
+    pub fn relation(&self) -> Option<&str> {
+        match self {
+            Self::Source(spec) => Some(&spec.table),
+            Self::ViewSource(spec) => Some(&spec.name),
+            Self::LookupJoin(spec) => Some(&spec.table),
+            Self::Materialize(spec) => Some(&spec.name),
+            Self::Sink(spec) => Some(&spec.table),
+            Self::Stateless(_)
+            | Self::Union
+            | Self::WindowAggregate(_)
+            | Self::SessionAggregate(_)
+            | Self::SessionAssign(_)
+            | Self::GroupAggregate(_)
+            | Self::Join(_)
+            | Self::IntervalJoin(_)
+            | Self::TemporalJoin(_)
+            | Self::CurrentJoin(_)
+            | Self::WindowJoin(_)
+            | Self::Rank(_)
+            | Self::Over(_) => None,
+        }
+    }
+}
+
 /// Reads a connector.
 #[derive(Debug, Clone)]
 pub struct SourceSpec {

@@ -9,6 +9,15 @@ use millstream_sql::{SqlError, SqlState};
 /// `out_of_memory`
 const OUT_OF_MEMORY: SqlState = SqlState("53200");
 
+/// `not_null_violation`
+const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+
+/// The SQL error for what asks for memory that is not there.
+pub fn out_of_memory(message: String) -> SqlError {
+    SqlError::new(OUT_OF_MEMORY, message)
+        .with_hint("Start the server with a larger memory-limit or query-memory, or read less at once.")
+}
+
 /// The SQL error that an error of DataFusion stands for.
 pub fn from_datafusion(error: DataFusionError) -> SqlError {
     match error {
@@ -21,8 +30,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         },
         DataFusionError::Shared(inner) => from_shared(&inner),
         DataFusionError::SchemaError(inner, _) => from_schema(&inner),
-        DataFusionError::ResourcesExhausted(message) => SqlError::new(OUT_OF_MEMORY, first_line(&message))
-            .with_hint("Start the server with a larger memory-limit, or read less at once."),
+        DataFusionError::ResourcesExhausted(message) => out_of_memory(first_line(&message)),
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
         DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
             from_message(&message, SqlState::SYNTAX_ERROR)
@@ -53,6 +61,22 @@ pub fn from_arrow(error: ArrowError) -> SqlError {
         ArrowError::ExternalError(inner) => from_external(inner),
         other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
     }
+}
+
+/// The SQL error that the text of an error of an expression stands for: what a job tells of a row it could not compute.
+pub fn from_evaluation(message: &str) -> SqlError {
+    let message = message.strip_prefix("Arrow error: ").unwrap_or(message);
+    if let Some(cast) = message.strip_prefix("Cast error: ").or_else(|| message.strip_prefix("Parser error: ")) {
+        return from_arrow(ArrowError::CastError(cast.to_owned()));
+    }
+    if let Some(overflow) = message.strip_prefix("Arithmetic overflow: ") {
+        return from_arrow(ArrowError::ArithmeticOverflow(overflow.to_owned()));
+    }
+    let message = message.strip_prefix("Execution error: ").unwrap_or(message);
+    if message.contains("non-nullable but contains null") {
+        return SqlError::new(NOT_NULL_VIOLATION, lower_first(message.trim_start_matches("Invalid argument error: ")));
+    }
+    from_message(message, SqlState::DATA_EXCEPTION)
 }
 
 fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> SqlError {

@@ -17,6 +17,7 @@ mod durable;
 pub mod encode;
 pub mod errors;
 pub mod http;
+mod memory;
 pub mod pgwire;
 pub mod session;
 mod system;

@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
+use millstream_engine::rejects::OnError;
 
 use crate::ast::{CopyEnd, CopyOptions, JobControl, ObjectKind, Show};
 use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
@@ -30,6 +31,8 @@ pub struct StreamingOptions {
     pub state_ttl_us: Option<i64>,
     /// `table.exec.emit.*`: when the results of windows come out.
     pub emit: WindowEmit,
+    /// `execution.on-error`: what is done with rows that cannot be computed.
+    pub on_error: OnError,
 }
 
 /// A statement that changes rows.

@@ -20,7 +20,8 @@ pub struct CatalogSnapshot {
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// SQL functions by lower-case name.
     pub functions: BTreeMap<String, Arc<SqlFunction>>,
-    /// The files that the statement reads as tables, by [`FileScan::key`](crate::FileScan::key).
+    /// What no list shows: the files that the statement reads as tables, by [`FileScan::key`](crate::FileScan::key), and
+    /// system tables, by their qualified names.
     pub files: BTreeMap<String, Arc<Relation>>,
     /// The connectors by name.
     pub connectors: BTreeMap<String, Arc<ConnectorDescriptor>>,

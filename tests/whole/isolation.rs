@@ -1,7 +1,10 @@
 //! One query or job that goes wrong leaves the others alone: memory, time, a job that fails.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use millstream_engine::runtime::{EngineConfig, MemoryGuard};
 use millstream_server::config::Config;
 use millstream_server::session::{Body, Database, Session};
 
@@ -24,13 +27,67 @@ CREATE TABLE endless (a BIGINT) WITH ('connector' = 'datagen', 'rows-per-second'
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_needs_too_much_fails_alone() {
-    let config = Config { shards: 2, memory_limit_bytes: 1 << 20, ..Config::standard() };
+    let config = Config { shards: 2, query_memory_bytes: 1 << 20, ..Config::standard() };
     let database = Database::start(config).unwrap();
     let mut session = database.session();
     run(&mut session, NUMBERS).await.unwrap();
     let join = "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a = y.a WHERE x.s <> y.s OR x.a > 0";
     assert_eq!(run(&mut session, join).await, Err("53200".to_owned()));
     assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_needs_more_than_the_pool_spills_into_the_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let left_over = folder.path().join("spill/left-by-a-killed-server");
+    fs::create_dir_all(&left_over).unwrap();
+    let data_dir = folder.path().to_owned();
+    let config = Config { shards: 2, query_memory_bytes: 6 << 20, data_dir, ..Config::standard() };
+    let database = Database::open(config).await.unwrap();
+    assert!(!left_over.exists() && folder.path().join("spill").exists());
+    let mut session = database.session();
+    // Some 16 MB in a pool of 6.
+    let table = "CREATE TABLE wide (a BIGINT, s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '100000',
+       'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '100000', 'fields.s.length' = '150')";
+    run(&mut session, table).await.unwrap();
+    let sorted = "SELECT s, a FROM wide ORDER BY s DESC";
+    assert_eq!(run(&mut session, sorted).await, Ok(100_000));
+    let grouped = "SELECT s, COUNT(*) FROM wide GROUP BY s HAVING COUNT(*) > 1";
+    assert_eq!(run(&mut session, grouped).await, Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_the_memory_limit_sources_wait_and_who_asks_for_more_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.json"), "{\"n\": 1}\n{\"n\": 2}\n").unwrap();
+    let used = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&used);
+    let memory = Arc::new(MemoryGuard::new(100 << 20, move || Some(told.load(Ordering::SeqCst))));
+    let config = Config { shards: 2, ..Config::standard() };
+    let engine = EngineConfig { shards: 2, epoch_interval_ms: 5, memory, ..EngineConfig::default() };
+    let database = Database::start_with(config, engine, millstream_connectors::registry()).unwrap();
+    let mut session = database.session();
+    let path = folder.path().display();
+    let files =
+        format!("CREATE TABLE files (n INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json')");
+    run(&mut session, &files).await.unwrap();
+    run(&mut session, "CREATE TABLE kept (n INT PRIMARY KEY NOT ENFORCED); INSERT INTO kept VALUES (1)").await.unwrap();
+    used.store(200 << 20, Ordering::SeqCst);
+    // The guard looks at most every so often.
+    while run(&mut session, "INSERT INTO kept VALUES (2); DELETE FROM kept WHERE n = 2").await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(run(&mut session, "INSERT INTO kept VALUES (3)").await, Err("53200".to_owned()));
+    assert_eq!(run(&mut session, "SELECT n, COUNT(*) FROM files GROUP BY n").await, Err("53200".to_owned()));
+    run(&mut session, "DELETE FROM kept").await.unwrap();
+    run(&mut session, "CREATE MATERIALIZED VIEW v AS SELECT n FROM files").await.unwrap();
+    let held = "SELECT * FROM millstream.jobs WHERE state = 'HELD BACK' AND rows_in = 0
+                AND error = 'the server holds 200 MB of memory, its limit is 100 MB'";
+    assert_eq!(run(&mut session, held).await, Ok(1));
+    used.store(50 << 20, Ordering::SeqCst);
+    run(&mut session, "FLUSH").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT * FROM v").await, Ok(2));
+    run(&mut session, "INSERT INTO kept VALUES (3)").await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

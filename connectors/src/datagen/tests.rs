@@ -4,6 +4,7 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit};
 use millstream_engine::ports::{OptionValues, ReadContext, ReadPoll, WakeHandle};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::ProcessingTime;
 
 use super::*;
@@ -26,9 +27,9 @@ fn table(options: &[(&str, &str)]) -> TableSpec {
 }
 
 fn poll(reader: &mut dyn millstream_engine::ports::SplitReader, now: i64) -> ReadPoll {
-    let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+    let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
     let now = ProcessingTime(now);
-    reader.poll(&mut ReadContext { rows_max: 100, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows }).unwrap()
+    reader.poll(&mut ReadContext { rows_max: 100, now, flushing: false, wake: &wake, rejects: &mut rejects }).unwrap()
 }
 
 fn all(options: &[(&str, &str)], splits: usize) -> Vec<RecordBatch> {

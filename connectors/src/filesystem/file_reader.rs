@@ -4,6 +4,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use millstream_engine::error::{EngineError, Result};
+use millstream_engine::rejects::Rejects;
 
 use super::chunks::Chunks;
 use super::format_offset::Position;
@@ -12,11 +13,11 @@ use arrow::datatypes::Fields;
 
 /// Reads the rows of one open file.
 pub(crate) trait FileReader: Send {
-    /// At most `rows_max` further rows; `None` at the end. `bad_rows` counts what could not be parsed.
+    /// At most `rows_max` further rows; `None` at the end. `rejects` takes what cannot be parsed.
     ///
     /// # Errors
     /// Where a row breaks the format, or the file cannot be read.
-    fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<RecordBatch>>;
+    fn next(&mut self, rows_max: usize, rejects: &mut Rejects) -> Result<Option<RecordBatch>>;
 
     /// Where [`Self::next`] continues.
     fn position(&self) -> Position;
@@ -54,7 +55,8 @@ pub(super) fn open(
 
 /// Lets the decoder take what stands before the first record. Returns the lines passed.
 fn read_header(decoder: &mut dyn RecordDecoder, chunks: &mut Chunks, name: &str) -> Result<u64> {
-    let mut progress = Progress { source: name, line: 0, bad_rows: 0 };
+    let mut rejects = Rejects::default();
+    let mut progress = Progress { source: name, line: 0, rejects: &mut rejects };
     loop {
         if let Some(count) = decoder.header(chunks.bytes(), chunks.at_end(), &mut progress)? {
             chunks.consume(count);
@@ -73,8 +75,8 @@ struct TextFile {
 }
 
 impl FileReader for TextFile {
-    fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<RecordBatch>> {
-        let mut progress = Progress { source: &self.name, line: self.line, bad_rows: 0 };
+    fn next(&mut self, rows_max: usize, rejects: &mut Rejects) -> Result<Option<RecordBatch>> {
+        let mut progress = Progress { source: &self.name, line: self.line, rejects };
         loop {
             let chunks = &mut self.chunks;
             let count = self.decoder.decode(chunks.bytes(), chunks.at_end(), rows_max, &mut progress)?;
@@ -88,7 +90,6 @@ impl FileReader for TextFile {
                 .map_err(|error| EngineError::io(format_args!("cannot read file \"{}\"", self.name), error))?;
         }
         self.line = progress.line;
-        *bad_rows += progress.bad_rows;
         if self.decoder.rows() == 0 {
             return Ok(None);
         }

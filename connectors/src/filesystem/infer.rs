@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use arrow::json::reader::infer_json_schema;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionValues, TableSpec};
+use millstream_engine::rejects::Rejects;
 
 use super::compressed;
 use super::listing::Location;
@@ -207,7 +208,8 @@ fn decodes(columns: &[Field], sample: &[u8], options: &OptionValues) -> Result<b
     let fields: Fields = columns.to_vec().into();
     let wanted: Vec<_> = (0..fields.len()).map(|index| (index, None)).collect();
     let Some(mut decoder) = format.decoder(&fields, &wanted)? else { return Ok(true) };
-    let mut progress = Progress { source: "sample", line: 0, bad_rows: 0 };
+    let mut rejects = Rejects::default();
+    let mut progress = Progress { source: "sample", line: 0, rejects: &mut rejects };
     let Ok(Some(header)) = decoder.header(sample, true, &mut progress) else { return Ok(false) };
     let rows = sample.get(header..).unwrap_or_default();
     Ok(decoder.decode(rows, true, usize::MAX, &mut progress).is_ok())

@@ -29,7 +29,7 @@ impl ReadFile {
 
 impl SplitReader for ReadFile {
     fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
-        Ok(match self.file.next(context.rows_max, context.bad_rows)? {
+        Ok(match self.file.next(context.rows_max, context.rejects)? {
             Some(rows) => rows,
             None => ReadPoll::End,
         })

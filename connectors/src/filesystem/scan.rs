@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::plan::ChangelogMode;
 use millstream_engine::ports::{Boundedness, ReadPoll, ScanRequest, Source, Split, SplitReader, TableSpec};
+use millstream_engine::rejects::Rejects;
 
 use super::file_reader::{self, FileReader};
 use super::format_offset::Position;
@@ -190,8 +191,8 @@ impl OpenFile {
     ///
     /// # Errors
     /// As [`FileReader::next`].
-    pub(super) fn next(&mut self, rows_max: usize, bad_rows: &mut u64) -> Result<Option<ReadPoll>> {
-        let Some(batch) = self.reader.next(rows_max, bad_rows)? else { return Ok(None) };
+    pub(super) fn next(&mut self, rows_max: usize, rejects: &mut Rejects) -> Result<Option<ReadPoll>> {
+        let Some(batch) = self.reader.next(rows_max, rejects)? else { return Ok(None) };
         let assembled = self.scan.assemble(&batch, &self.constants)?;
         Ok(Some(match self.scan.table.op_column {
             Some(_) => ReadPoll::Changes(change_column::split(&batch)?.with_batch(assembled)),

@@ -173,7 +173,7 @@ fn what_is_written_reads_back_in_every_format() {
                 now: ProcessingTime(0),
                 flushing: false,
                 wake: &WakeHandle::noop(),
-                bad_rows: &mut 0,
+                rejects: &mut millstream_engine::rejects::Rejects::default(),
             };
             let mut reader = source.reader(split).unwrap();
             let ReadPoll::Batch(batch) = reader.poll(&mut context).unwrap() else { panic!("no rows") };

@@ -44,13 +44,13 @@ fn open(spec: &TableSpec) -> Arc<dyn Source> {
 }
 
 fn poll(reader: &mut dyn SplitReader, now: i64, flushing: bool, rows_max: usize) -> Result<ReadPoll> {
-    let mut bad_rows = 0;
+    let mut rejects = millstream_engine::rejects::Rejects::default();
     reader.poll(&mut ReadContext {
         rows_max,
         now: ProcessingTime(now),
         flushing,
         wake: &WakeHandle::noop(),
-        bad_rows: &mut bad_rows,
+        rejects: &mut rejects,
     })
 }
 

@@ -69,7 +69,7 @@ impl SplitReader for Watch {
     fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
         loop {
             if let Some(file) = &mut self.file {
-                if let Some(rows) = file.next(context.rows_max, context.bad_rows)? {
+                if let Some(rows) = file.next(context.rows_max, context.rejects)? {
                     if let Some((_, position)) = &mut self.offset.current {
                         *position = file.position();
                     }

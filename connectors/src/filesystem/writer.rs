@@ -78,7 +78,11 @@ impl FileWriter {
             Some(part) => part,
             None => self.begin(&relative, &values, now)?,
         };
-        part.file.write(rows)?;
+        if let Err(error) = part.file.write(rows) {
+            // What the file has is sound, and the rows that can be written may follow.
+            self.open.insert(relative, part);
+            return Err(error);
+        }
         if part.file.bytes() >= self.sink.roll_bytes {
             self.ended.push(part.file.finish()?);
         } else {
@@ -177,8 +181,15 @@ impl SinkWriter for FileWriter {
             runs = partition(&keys)?.ranges();
         }
         let stored = self.stored(&batch)?;
-        for run in runs {
-            self.write_part(&keys, run.start, &stored.slice(run.start, run.len()), now)?;
+        // A row that is refused must be so before others have been written.
+        if let Some(partitions) = &self.sink.partitions {
+            for run in &runs {
+                partitions.completion().due_us(&self.values(&keys, run.start)?, now)?;
+            }
+        }
+        for (index, run) in runs.iter().enumerate() {
+            let written = self.write_part(&keys, run.start, &stored.slice(run.start, run.len()), now);
+            written.map_err(|error| if index == 0 { error } else { half_written(&error) })?;
         }
         Ok(())
     }
@@ -227,6 +238,11 @@ impl SinkWriter for FileWriter {
     fn on_end(&mut self) {
         self.at_end = true;
     }
+}
+
+/// The error where some rows of a delta have been written: they must not be tried again.
+fn half_written(error: &EngineError) -> EngineError {
+    EngineError::Io { message: error.to_string() }
 }
 
 /// What stands in the names of the unfinished files of a job.

@@ -36,7 +36,10 @@ impl RecordDecoder for ChangeLines {
                 continue;
             }
             let place = progress.place();
-            progress.bad_rows += u64::from(self.decoder.decode(line, &place)?);
+            match self.decoder.decode(line, &place) {
+                Ok(lost) => progress.rejects.count_nulled(u64::from(lost)),
+                Err(error) => progress.rejects.record(line, &place, false, || error)?,
+            }
         }
         Ok(consumed)
     }

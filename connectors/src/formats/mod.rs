@@ -26,6 +26,7 @@ use arrow::datatypes::{DataType, Fields};
 use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionDescriptor, OptionValues};
+use millstream_engine::rejects::Rejects;
 
 pub(crate) use columns::Column;
 pub(crate) use print::{Printer, TimestampStyle};
@@ -34,6 +35,7 @@ pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
 
 use self::change_lines::{ChangeLines, ChangeLinesEncoder};
 use self::csv::{CsvDecoder, CsvEncoder, CsvFormat};
+use self::fault::Fault;
 use self::message::{ChangeFormat, ChangeKind, change_options};
 use self::parquet::ParquetFormat;
 use json::{JsonDecoder, JsonEncoder, JsonFormat};
@@ -53,8 +55,8 @@ pub(crate) struct Progress<'a> {
     pub(crate) source: &'a str,
     /// Lines passed, the running one included.
     pub(crate) line: u64,
-    /// Records that were skipped, or kept with nulls, because they could not be parsed.
-    pub(crate) bad_rows: u64,
+    /// Takes the records that cannot be parsed.
+    pub(crate) rejects: &'a mut Rejects,
 }
 
 /// The first line of some bytes, and its length with what ends it. `None` where more bytes are needed to see its end.
@@ -82,6 +84,15 @@ impl<'a> Progress<'a> {
     /// Where the decoder is.
     pub(crate) fn place(&self) -> Place<'a> {
         Place { source: self.source, line: self.line }
+    }
+
+    /// A record has a fault; no row of it is left. `ignored`: the options of the format say to go on.
+    ///
+    /// # Errors
+    /// The fault, where it is not to be gone on.
+    pub(crate) fn refuse(&mut self, fault: Box<Fault>, record: &[u8], hint: &str, ignored: bool) -> Result<()> {
+        let place = self.place();
+        self.rejects.record(record, &place, ignored, || fault.into_error(&place.to_string(), record, hint))
     }
 }
 

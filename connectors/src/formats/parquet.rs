@@ -11,6 +11,7 @@ use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::BATCH_ROWS;
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
+use millstream_engine::rejects::Rejects;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriter;
@@ -161,7 +162,7 @@ impl ParquetFile {
 }
 
 impl FileReader for ParquetFile {
-    fn next(&mut self, rows_max: usize, _bad_rows: &mut u64) -> Result<Option<RecordBatch>> {
+    fn next(&mut self, rows_max: usize, _rejects: &mut Rejects) -> Result<Option<RecordBatch>> {
         let batch = match self.left.take() {
             Some(batch) => batch,
             None => loop {

@@ -49,7 +49,9 @@ impl RecordDecoder for RawDecoder {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if self.text && std::str::from_utf8(line).is_err() {
                 let fault = Fault::syntax(0, "the line is not UTF-8");
-                return Err(fault.into_error(&progress.place().to_string(), line, "declare the column as BYTES"));
+                progress.refuse(fault, line, "declare the column as BYTES", false)?;
+                consumed += len;
+                continue;
             }
             self.lines.append_value(line);
             self.rows += 1;

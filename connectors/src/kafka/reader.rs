@@ -124,7 +124,7 @@ impl SplitReader for Reader {
         for step in 0..count {
             let Some(stream) = self.streams.get_mut((self.cursor + step) % count) else { break };
             stream.open(consumer, context.wake)?;
-            stream.read(&mut self.rows, context.rows_max, context.bad_rows)?;
+            stream.read(&mut self.rows, context.rows_max, context.rejects)?;
             if stream.done() {
                 stream.close(consumer, &self.clerk);
             }

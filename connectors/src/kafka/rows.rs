@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::{Delta, Sign};
+use millstream_engine::rejects::Rejects;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::layout::{Layout, Output};
@@ -66,24 +67,27 @@ impl Rows {
         })
     }
 
-    /// Appends the rows of a message; `bad_rows` counts what was lost.
+    /// Appends the rows of a message; `rejects` takes what breaks its format.
     ///
     /// # Errors
     /// A message that breaks its format.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, bad_rows: &mut u64) -> Result<()> {
+    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
         let before = self.value.rows();
         let mut place =
             Place { topic: message.topic(), partition: message.partition(), offset: message.offset(), part: "" };
         match message.payload() {
-            Some(value) => *bad_rows += u64::from(self.value.decode(value, &place)?),
-            None if self.upsert.is_some() => return self.push_deletion(message, bad_rows),
+            Some(value) => match self.value.decode(value, &place) {
+                Ok(lost) => rejects.count_nulled(u64::from(lost)),
+                Err(error) => return rejects.record(value, &place, false, || error),
+            },
+            None if self.upsert.is_some() => return self.push_deletion(message, rejects),
             None if self.null_is_row => self.value.decode_null(&place)?,
             None => {}
         }
         let count = self.value.rows() - before;
         place.part = " key";
         for _ in 0..count {
-            if !self.push_key(message, &place, bad_rows)? {
+            if !self.push_key(message, &place, rejects)? {
                 self.value.truncate(before);
                 return Ok(());
             }
@@ -97,9 +101,9 @@ impl Rows {
         Ok(())
     }
 
-    fn push_deletion(&mut self, message: &BorrowedMessage<'_>, bad_rows: &mut u64) -> Result<()> {
+    fn push_deletion(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        let pushed = self.push_key(message, &Place { topic, partition, offset, part: " key" }, bad_rows)?;
+        let pushed = self.push_key(message, &Place { topic, partition, offset, part: " key" }, rejects)?;
         if let Some((_, has_value)) = self.upsert.as_mut().filter(|_| pushed) {
             has_value.push(false);
         }
@@ -107,12 +111,19 @@ impl Rows {
     }
 
     /// Appends the row of the key. False where it was lost.
-    fn push_key(&mut self, message: &BorrowedMessage<'_>, place: &Place<'_>, bad_rows: &mut u64) -> Result<bool> {
+    fn push_key(&mut self, message: &BorrowedMessage<'_>, place: &Place<'_>, rejects: &mut Rejects) -> Result<bool> {
         let Some(decoder) = &mut self.key else { return Ok(true) };
         let before = decoder.rows();
-        match message.key() {
-            Some(key) => *bad_rows += u64::from(decoder.decode(key, place)?),
-            None => decoder.decode_null(place)?,
+        let decoded = match message.key() {
+            Some(key) => decoder.decode(key, place),
+            None => decoder.decode_null(place).map(|()| false),
+        };
+        match decoded {
+            Ok(lost) => rejects.count_nulled(u64::from(lost)),
+            Err(error) => {
+                rejects.record(message.key().unwrap_or_default(), place, false, || error)?;
+                return Ok(false);
+            }
         }
         if decoder.rows() == before + 1 {
             return Ok(true);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::WakeHandle;
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::ProcessingTime;
 use rdkafka::consumer::{Consumer as _, base_consumer::PartitionQueue};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -95,7 +96,7 @@ impl Stream {
     ///
     /// # Errors
     /// A message that breaks its format, or a partition that cannot be read any more.
-    pub(super) fn read(&mut self, rows: &mut Rows, rows_max: usize, bad_rows: &mut u64) -> Result<()> {
+    pub(super) fn read(&mut self, rows: &mut Rows, rows_max: usize, rejects: &mut Rejects) -> Result<()> {
         while !self.done && rows.len() < rows_max {
             let Some(queue) = &self.queue else { return Ok(()) };
             match queue.poll(Duration::ZERO) {
@@ -110,7 +111,7 @@ impl Stream {
                     if message.offset() < self.next {
                         continue;
                     }
-                    rows.push(&message, bad_rows)?;
+                    rows.push(&message, rejects)?;
                     self.next = message.offset() + 1;
                     self.done = self.stop.is_some_and(|stop| self.next >= stop);
                 }

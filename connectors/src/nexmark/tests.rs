@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Field, Fields, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType};
 use millstream_engine::ports::{OptionValues, ReadContext, ReadPoll, ScanColumn, WakeHandle};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::time::ProcessingTime;
 
 use super::*;
@@ -36,10 +37,10 @@ fn read(options: &[(&str, &str)], splits: usize, rows_max: usize) -> Vec<RecordB
     let mut batches = Vec::new();
     for split in source.splits(splits).unwrap() {
         let mut reader = source.reader(&split).unwrap();
-        let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+        let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
         loop {
             let now = ProcessingTime(0);
-            let mut context = ReadContext { rows_max, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+            let mut context = ReadContext { rows_max, now, flushing: false, wake: &wake, rejects: &mut rejects };
             match reader.poll(&mut context).unwrap() {
                 ReadPoll::Batch(batch) => batches.push(batch),
                 ReadPoll::Changes(_) => panic!("a generator changes rows"),
@@ -116,9 +117,9 @@ fn children_that_nobody_reads_are_null() {
     let request = ScanRequest { columns: vec![ScanColumn { index: 2, children: Some(vec![2]) }] };
     let source = Nexmark::default().source(&table(&[("events.num", "100")]), &request).unwrap();
     let mut reader = source.reader(&source.splits(1).unwrap()[0]).unwrap();
-    let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+    let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
     let now = ProcessingTime(0);
-    let mut context = ReadContext { rows_max: 100, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+    let mut context = ReadContext { rows_max: 100, now, flushing: false, wake: &wake, rejects: &mut rejects };
     let ReadPoll::Batch(batch) = reader.poll(&mut context).unwrap() else { panic!("no batch") };
     let bid = batch.column(0).as_struct();
     assert_eq!((bid.column(0).null_count(), bid.column(2).null_count()), (100, 0));
@@ -140,10 +141,10 @@ fn a_paced_reader_goes_on_from_its_offset() {
         .unwrap();
     let mut reader = source.reader(&source.splits(1).unwrap()[0]).unwrap();
     reader.seek("5000").unwrap();
-    let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+    let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
     let mut poll = |us| {
         let now = ProcessingTime(us);
-        let mut context = ReadContext { rows_max: 1000, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+        let mut context = ReadContext { rows_max: 1000, now, flushing: false, wake: &wake, rejects: &mut rejects };
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Ok(batch.num_rows()),
             ReadPoll::Pending { retry_at } => Err(retry_at),

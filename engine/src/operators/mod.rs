@@ -24,9 +24,11 @@ pub mod join;
 pub mod key_group;
 pub mod over;
 pub mod rank;
+pub mod screen;
 pub mod session;
 pub mod stateless;
 pub mod union;
+mod upserts;
 pub mod window_aggregate;
 pub mod windows;
 
@@ -37,6 +39,7 @@ use arrow::array::RecordBatch;
 
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
+use crate::rejects::Rejects;
 use crate::time::{EventTime, ProcessingTime};
 
 /// A running operator of one shard.
@@ -117,8 +120,8 @@ pub struct Context<'a> {
 pub struct Outbox {
     /// What was emitted, in order.
     pub items: Vec<Emitted>,
-    /// Rows dropped because their windows were closed, since the outbox was made.
-    pub late_rows: u64,
+    /// Rows that were dropped, late ones and bad ones, and what is done with bad ones.
+    pub rejects: Rejects,
     /// Keys whose state was dropped because they were idle, since the outbox was made.
     pub evicted_keys: u64,
     /// The earliest timer that was asked for.
@@ -154,9 +157,22 @@ impl<'a> Context<'a> {
         self.out.items.push(Emitted::Watermark(watermark));
     }
 
-    /// Counts rows that came after their windows were closed.
+    /// Tells of rows of a delta that came after their windows were closed, and are dropped.
+    ///
+    /// # Errors
+    /// Where Arrow cannot copy a column.
+    pub fn late(&mut self, delta: &Delta, rows: impl Iterator<Item = u32> + Clone) -> Result<()> {
+        self.out.rejects.late(delta, rows)
+    }
+
+    /// Counts late rows that are not at hand any more.
     pub fn count_late(&mut self, rows: usize) {
-        self.out.late_rows += rows as u64;
+        self.out.rejects.count_late(rows);
+    }
+
+    /// What is done with rows that fail, and where they are told.
+    pub fn rejects(&mut self) -> &mut Rejects {
+        &mut self.out.rejects
     }
 
     /// Counts keys whose state was dropped because no row had touched them for their time to live.

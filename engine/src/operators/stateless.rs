@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::expr::{EvalContext, fused};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::plan::{GroupingSet, StatelessSpec, Step, Window, WindowTime};
+use crate::rejects::{OnError, RejectKind, Rejects, narrow};
 use crate::time::{EventTime, ProcessingTime};
 
 /// Runs the steps of a node on each delta.
@@ -82,6 +83,32 @@ pub fn run_steps(
         };
     }
     if delta.rows() > 0 { pass(delta) } else { Ok(()) }
+}
+
+/// As [`run_steps`], but rows that cannot be evaluated are rejected where they are not to fail the job.
+///
+/// # Errors
+/// As [`run_steps`].
+pub fn run_steps_rejecting(
+    steps: &[Step],
+    delta: Delta,
+    now: ProcessingTime,
+    rejects: &mut Rejects,
+    pass: &mut dyn FnMut(Delta) -> Result<()>,
+) -> Result<()> {
+    if rejects.on_error == OnError::Fail {
+        return run_steps(steps, delta, now, pass);
+    }
+    // What came out before the row that fails must not come out again with the halves.
+    let done = narrow(RejectKind::Bad, &delta, rejects, &mut |part| {
+        let mut out = Vec::new();
+        run_steps(steps, part.clone(), now, &mut |delta| {
+            out.push(delta);
+            Ok(())
+        })?;
+        Ok(out)
+    })?;
+    done.into_iter().flatten().try_for_each(pass)
 }
 
 /// How to cut rows of which each becomes up to `most`: start and length of each piece. None where one batch is enough.
@@ -157,13 +184,18 @@ fn assign(window: Window, time: WindowTime, schema: &SchemaRef, delta: &Delta, n
 
 impl Operator for Stateless {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        run_steps(&self.steps, delta, context.now, &mut |delta| {
+        let (now, mut out) = (context.now, Vec::new());
+        run_steps_rejecting(&self.steps, delta, now, context.rejects(), &mut |delta| {
+            out.push(delta);
+            Ok(())
+        })?;
+        for delta in out {
             // One row may have more windows than a batch has rows.
             for start in (0..delta.rows()).step_by(BATCH_ROWS) {
                 context.emit(delta.slice(start, BATCH_ROWS.min(delta.rows() - start)));
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {

@@ -98,12 +98,13 @@ mod tests {
 
     use super::*;
     use crate::ports::WakeHandle;
+    use crate::rejects::Rejects;
     use crate::time::ProcessingTime;
 
     fn poll(reader: &mut dyn SplitReader) -> Option<usize> {
-        let (wake, mut bad_rows) = (WakeHandle::noop(), 0);
+        let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
         let now = ProcessingTime(0);
-        let mut context = ReadContext { rows_max: 2, now, flushing: false, wake: &wake, bad_rows: &mut bad_rows };
+        let mut context = ReadContext { rows_max: 2, now, flushing: false, wake: &wake, rejects: &mut rejects };
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Some(batch.num_rows()),
             ReadPoll::Changes(_) | ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End => None,

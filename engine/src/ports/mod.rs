@@ -8,6 +8,7 @@ mod connector;
 mod lookup;
 mod memory;
 pub mod option_value;
+pub mod policy;
 mod sink;
 mod source;
 mod state_store;

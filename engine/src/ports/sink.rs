@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
+use crate::rejects::OnError;
 use crate::time::EventTime;
 
 use super::WakeHandle;
@@ -55,6 +56,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
         None
     }
 
+    /// What is done with rows that it refuses.
+    fn on_error(&self) -> OnError {
+        OnError::Fail
+    }
+
     /// What it promises when the server dies, where checkpoints are made.
     fn guarantee(&self) -> Guarantee;
 
@@ -88,7 +94,9 @@ pub trait SinkWriter: Send {
     /// Takes rows of the running epoch.
     ///
     /// # Errors
-    /// Where they cannot be written. The job fails.
+    /// Where they cannot be written. An error of kind [`Data`](crate::error::ErrorKind::Data) says that a row cannot be
+    /// written whenever it is tried, and none of the delta has been: what is done then is told by [`Sink::on_error`]. After
+    /// any other the job fails.
     fn write(&mut self, delta: &Delta) -> Result<()>;
 
     /// The watermark of the sink's input moved. Sinks that commit partitions by event time use it.

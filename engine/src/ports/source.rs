@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use crate::error::Result;
 use crate::message::Delta;
 use crate::plan::ChangelogMode;
+use crate::rejects::{OnError, Rejects};
 use crate::time::ProcessingTime;
 
 /// Whether a source ends by itself.
@@ -64,6 +65,11 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// Which changes its rows are: insertions only, or insertions and retractions ([`ReadPoll::Changes`]).
     fn changelog(&self) -> ChangelogMode {
         ChangelogMode::Append
+    }
+
+    /// What is done with rows that break their format, or whose computed columns or watermark cannot be evaluated.
+    fn on_error(&self) -> OnError {
+        OnError::Fail
     }
 
     /// Columns of [`Self::schema`] that identify a row of a source that retracts. `None`: the whole row, with
@@ -122,8 +128,8 @@ pub struct ReadContext<'a> {
     pub flushing: bool,
     /// Wakes the shard; clone it for a thread that waits for outside data.
     pub wake: &'a WakeHandle,
-    /// Add the rows that were skipped because they could not be parsed (policy `skip`).
-    pub bad_rows: &'a mut u64,
+    /// Takes the rows that cannot be parsed, as [`Source::on_error`] says.
+    pub rejects: &'a mut Rejects,
 }
 
 /// The answer of [`SplitReader::poll`].

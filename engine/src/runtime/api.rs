@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::MemoryGuard;
 use super::durable::CheckpointConfig;
 use crate::message::BATCH_ROWS;
 use crate::plan::Dataflow;
+use crate::rejects::{OnError, RejectLimits};
 use crate::time::{Clock, EventTime, ProcessingTime, SystemClock};
 
 /// How an engine is started.
@@ -19,6 +21,10 @@ pub struct EngineConfig {
     pub batch_rows: usize,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// How many rejected rows are kept.
+    pub rejects: RejectLimits,
+    /// Tells whether sources are to be held back.
+    pub memory: Arc<MemoryGuard>,
     /// Where and when checkpoints are made. `None`: never.
     pub checkpoints: Option<CheckpointConfig>,
 }
@@ -26,7 +32,15 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { shards, epoch_interval_ms: 100, batch_rows: BATCH_ROWS, clock: Arc::new(SystemClock), checkpoints: None }
+        Self {
+            shards,
+            epoch_interval_ms: 100,
+            batch_rows: BATCH_ROWS,
+            clock: Arc::new(SystemClock),
+            rejects: RejectLimits::default(),
+            memory: Arc::new(MemoryGuard::unlimited()),
+            checkpoints: None,
+        }
     }
 }
 
@@ -47,6 +61,8 @@ pub struct JobRequest {
     pub name: String,
     /// What to run.
     pub dataflow: Arc<Dataflow>,
+    /// What is done with rows that its operators cannot compute. Sources and sinks have policies of their own.
+    pub on_error: OnError,
 }
 
 /// Where a job is in its life.
@@ -96,6 +112,8 @@ pub struct JobStatus {
     pub error: Option<String>,
     /// What the user can do about the failure.
     pub hint: Option<String>,
+    /// Its sources are not read now: the process holds more memory than it may.
+    pub held_back: bool,
     /// When it was submitted.
     pub started: ProcessingTime,
     /// Its counters.
@@ -113,8 +131,12 @@ pub struct JobMetrics {
     pub late_rows: u64,
     /// Keys whose state was dropped because no row had touched them for their time to live.
     pub evicted_keys: u64,
-    /// Rows skipped because they could not be parsed.
+    /// Rows that could not be parsed or computed: dropped, or kept with nulls.
     pub bad_rows: u64,
+    /// Rows that the sinks refused.
+    pub sink_errors: u64,
+    /// Late, bad and refused rows that the log of rejected rows does not hold, or not any more.
+    pub forgotten_rows: u64,
     /// The least watermark of its sources.
     pub watermark: EventTime,
 }

@@ -15,7 +15,7 @@ use super::part::JobPart;
 use super::protocol::{Links, Staged};
 use super::recover::{KnownSplits, recover_sinks, restore, saved_splits};
 use super::ring::Ring;
-use super::shared::{JobShared, SplitProgress};
+use super::shared::{JobShared, NodeLabel, SplitProgress};
 use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
@@ -25,8 +25,10 @@ use crate::error::{EngineError, Result};
 use crate::expr::fused;
 use crate::message::Epoch;
 use crate::operators::build::build;
+use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
 use crate::ports::{Accepts, Guarantee, SinkContext, Split};
+use crate::rejects::OnError;
 
 /// A job that is ready to run.
 pub(super) struct Assembled {
@@ -54,6 +56,8 @@ pub(super) struct Assembled {
 pub(super) struct Blueprint<'a> {
     pub(super) name: &'a str,
     pub(super) dataflow: &'a Dataflow,
+    /// What is done with rows that its operators cannot compute.
+    pub(super) on_error: OnError,
     /// Where it is part of checkpoints.
     pub(super) durable: Option<&'a Arc<DurablePlan>>,
     /// What it continues from.
@@ -94,12 +98,12 @@ type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
 pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
-    let Blueprint { name, dataflow, durable, saved } = *blueprint;
+    let Blueprint { name, dataflow, on_error, durable, saved } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
     let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
     let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
-    let shared = Arc::new(JobShared::new(id, signals, progress));
+    let shared = Arc::new(JobShared::new(id, name, on_error, signals, progress, links));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
     let mut feeds = HashMap::new();
     for node in &dataflow.nodes {
@@ -170,12 +174,12 @@ impl Assembled {
 
 /// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
 pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
-    let shared = Arc::new(JobShared::new(id, signals(links), Vec::new()));
+    let shared = Arc::new(JobShared::new(id, &made.name, OnError::Fail, signals(links), Vec::new(), links));
     let part = |shard| {
-        let mut table = Node::new(NodeKind::Table, Vec::new());
+        let mut table = Node::new(NodeKind::Table, label("Table", None), Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });
         let view = Materialize::new(made.relation, Arc::clone(&made.schema), None, false);
-        let view = Node::new(NodeKind::Materialize(Box::new(view)), vec![0]);
+        let view = Node::new(NodeKind::Materialize(Box::new(view)), label("Materialize", None), vec![0]);
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
     let parts = (0..links.config.shards).map(part).collect();
@@ -293,7 +297,7 @@ impl Assembly<'_> {
                     }
                 }
             }
-            nodes.push(Node::new(self.kind(node, shard)?, ports));
+            nodes.push(Node::new(self.kind(node, shard)?, label_of(&node.spec), ports));
         }
         Ok(JobPart::new(shard, nodes, inlets, Arc::clone(self.shared), Arc::clone(links)))
     }
@@ -322,7 +326,8 @@ impl Assembly<'_> {
                     shards: self.shared.signals.len(),
                     wake: signal.handle(),
                 };
-                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, self.checkpointed && is_transactional(node)))
+                let transactional = self.checkpointed && is_transactional(node);
+                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, spec.sink.on_error(), transactional))
             }
             OperatorSpec::Stateless(_)
             | OperatorSpec::Union
@@ -340,10 +345,22 @@ impl Assembly<'_> {
             | OperatorSpec::Over(_) => {
                 let schema = |from: usize| self.dataflow.nodes.get(from).map(|from| Arc::clone(&from.edge.schema));
                 let inputs: Vec<SchemaRef> = node.inputs.iter().filter_map(|input| schema(input.from.0)).collect();
-                NodeKind::Operator(build(node, &inputs, shard)?)
+                let operator = build(node, &inputs, shard)?;
+                NodeKind::Operator(match self.shared.on_error {
+                    OnError::Fail => operator,
+                    OnError::Skip | OnError::Table => screened(operator, &node.spec),
+                })
             }
         })
     }
+}
+
+fn label(operator: &str, relation: Option<&str>) -> NodeLabel {
+    NodeLabel { operator: operator.into(), relation: relation.map(Into::into) }
+}
+
+fn label_of(spec: &OperatorSpec) -> NodeLabel {
+    label(spec.name(), spec.relation())
 }
 
 /// The columns that choose the shard; `None`: shard 0 takes all.

@@ -19,6 +19,7 @@ use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
 use crate::ports::StateStore;
+use crate::rejects::RejectLog;
 use crate::view::GlobalSnapshot;
 
 /// Stack of a shard's thread: expressions are evaluated by recursion.
@@ -208,6 +209,11 @@ impl Engine {
     /// How far every split of every running job has come.
     pub fn splits(&self) -> Vec<SplitStatus> {
         self.inner.system.coordinator.lock().splits()
+    }
+
+    /// The rejected rows of all jobs.
+    pub fn rejects(&self) -> &Arc<RejectLog> {
+        &self.inner.system.links.rejects
     }
 
     /// The epoch that began last, of any job. Stands still while no rows move and nobody waits.

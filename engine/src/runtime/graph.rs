@@ -11,13 +11,14 @@ use super::capture::NodeCapture;
 use super::exchange::Outlet;
 use super::hold::Hold;
 use super::materialize::Materialize;
-use super::shared::{Counters, JobShared};
+use super::shared::{Counters, JobShared, NodeLabel};
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::ViewReader;
 use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
 use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::rejects::Rejects;
 use crate::time::{EventTime, ProcessingTime};
 
 /// One node on one shard.
@@ -28,6 +29,7 @@ pub(super) struct Node {
     pub(super) forwards: Vec<Channel>,
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
+    label: NodeLabel,
     pub(super) timer: Option<ProcessingTime>,
     /// What waits while the operator does.
     hold: Hold,
@@ -63,12 +65,13 @@ pub(super) enum NodeKind {
 
 impl Node {
     /// A node whose input channel `i` leads to port `ports[i]`.
-    pub(super) fn new(kind: NodeKind, ports: Vec<usize>) -> Self {
+    pub(super) fn new(kind: NodeKind, label: NodeLabel, ports: Vec<usize>) -> Self {
         Self {
             kind,
             aligner: Aligner::new(ports),
             forwards: Vec::new(),
             outlets: Vec::new(),
+            label,
             timer: None,
             hold: Hold::default(),
             watermark: EventTime::MIN,
@@ -125,7 +128,8 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
-        Self { nodes, work: VecDeque::new(), outbox: Outbox::default(), shared, shard, captured: Vec::new() }
+        let outbox = Outbox { rejects: Rejects::new(shared.on_error), ..Outbox::default() };
+        Self { nodes, work: VecDeque::new(), outbox, shared, shard, captured: Vec::new() }
     }
 
     /// Whether nothing comes out of any node any more.
@@ -200,7 +204,7 @@ impl Graph {
             if let NodeKind::Operator(operator) = &mut node.kind {
                 operator.on_timer(now, &mut Context::new(now, &mut self.outbox))?;
             }
-            self.collect(index)?;
+            self.collect(index, now)?;
             self.resume(index, now)?;
             self.run(now)?;
         }
@@ -258,19 +262,17 @@ impl Graph {
                     Step::PortEnd(port) => operator.on_port_end(port, &mut context).map(|()| None),
                     Step::End => operator.on_end(&mut context).map(|()| Some(Message::End)),
                 }?;
-                self.collect(index)?;
+                self.collect(index, now)?;
                 let control = self.nodes.get_mut(index).and_then(|node| node.hold.keep(control));
                 control.map_or(Ok(()), |message| self.route(index, message))
             }
-            NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step),
+            NodeKind::Materialize(_) | NodeKind::Sink(_) => self.apply_terminal(index, step, now),
             NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table => Ok(()),
         }
     }
 
-    fn apply_terminal(&mut self, index: usize, step: Step) -> Result<()> {
-        if let (Step::Delta(_, delta), Some(counters)) = (&step, self.counters()) {
-            counters.count_out(delta.rows());
-        }
+    fn apply_terminal(&mut self, index: usize, step: Step, now: ProcessingTime) -> Result<()> {
+        let counters = self.shared.counters.get(self.shard);
         let Some(node) = self.nodes.get_mut(index) else { return Ok(()) };
         match step {
             Step::Barrier(epoch) => return self.close_epoch(index, epoch),
@@ -279,7 +281,10 @@ impl Graph {
         }
         match &mut node.kind {
             NodeKind::Materialize(view) => match step {
-                Step::Delta(_, delta) => view.on_delta(&delta),
+                Step::Delta(_, delta) => {
+                    counters.inspect(|counters| counters.count_out(delta.rows()));
+                    view.on_delta(&delta)
+                }
                 Step::Watermark(watermark) => {
                     view.on_watermark(watermark);
                     Ok(())
@@ -292,7 +297,13 @@ impl Graph {
                 Step::Barrier(_) | Step::PortEnd(_) => Ok(()),
             },
             NodeKind::Sink(sink) => match step {
-                Step::Delta(_, delta) => sink.writer.write(&delta),
+                Step::Delta(_, delta) => {
+                    let written = sink.write(&delta);
+                    let refused = usize::try_from(sink.rejects.counts.sink).unwrap_or(usize::MAX);
+                    counters.inspect(|counters| counters.count_out(delta.rows().saturating_sub(refused)));
+                    self.shared.reject(self.shard, &node.label, &mut sink.rejects, now);
+                    written
+                }
                 Step::Watermark(watermark) => sink.writer.on_watermark(watermark),
                 Step::End => {
                     sink.on_end();
@@ -305,12 +316,9 @@ impl Graph {
     }
 
     /// Takes what an operator emitted, counted and asked for.
-    fn collect(&mut self, index: usize) -> Result<()> {
-        let late = std::mem::take(&mut self.outbox.late_rows);
-        if late > 0
-            && let Some(counters) = self.counters()
-        {
-            counters.count_late(late);
+    fn collect(&mut self, index: usize, now: ProcessingTime) -> Result<()> {
+        if let Some(node) = self.nodes.get(index) {
+            self.shared.reject(self.shard, &node.label, &mut self.outbox.rejects, now);
         }
         let evicted = std::mem::take(&mut self.outbox.evicted_keys);
         if evicted > 0

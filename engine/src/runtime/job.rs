@@ -61,6 +61,7 @@ impl Job {
             state: self.state(),
             error: self.error.clone(),
             hint: self.hint.clone(),
+            held_back: self.state() == JobState::Running && self.shared.is_held_back(),
             started: self.started,
             metrics: self.shared.metrics(),
         }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: what callers say and hear (`api`, `engine`, `collect`, `simulation`); how a dataflow becomes parts
 //! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
-//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes); what lies
+//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes; `memory`: when sources are held back); what lies
 //! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
 //! epochs begin and what is published (`system`, `coordinator`, `deploy`, `epochs`, `flush`, `publish`; `protocol` is what they and the
 //! shards say to each other).
@@ -24,6 +24,7 @@ mod graph;
 mod hold;
 mod job;
 mod materialize;
+mod memory;
 mod part;
 mod protocol;
 mod publish;
@@ -50,4 +51,5 @@ pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, 
 pub use collect::{CollectSink, Collected};
 pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};
 pub use engine::Engine;
+pub use memory::MemoryGuard;
 pub use simulation::Simulation;

@@ -20,6 +20,9 @@ use crate::message::{Delta, Epoch, Message};
 use crate::plan::RelationId;
 use crate::time::ProcessingTime;
 
+/// Microseconds between two looks whether there is memory for more rows.
+const HELD_US: i64 = 50_000;
+
 /// What a step came to.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Turn {
@@ -240,9 +243,11 @@ impl JobPart {
 
     fn read_node(&mut self, index: usize, now: ProcessingTime, turn: &mut Turn) -> Result<()> {
         let rows_max = self.links.config.batch_rows;
-        let ready = self.sinks_ready();
+        let (ready, held) = (self.sinks_ready(), self.links.config.memory.is_over(now));
         let mut out = std::mem::take(&mut self.out);
         match self.graph.nodes.get_mut(index).map(|node| &mut node.kind) {
+            // Nobody tells when there is room again.
+            Some(NodeKind::Source(source)) if held && !source.ended() => turn.wait_until(Some(now.plus_us(HELD_US))),
             Some(NodeKind::Source(source)) if ready => {
                 let context = PollContext { rows_max, now, shard: self.shard, shared: &self.shared };
                 let polled = source.poll(&context, &mut out)?;

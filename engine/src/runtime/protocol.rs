@@ -15,6 +15,7 @@ use super::{EngineConfig, JobId};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::rejects::RejectLog;
 use crate::view::{GlobalSnapshot, ViewVersion};
 
 /// What the coordinator tells a shard.
@@ -97,6 +98,8 @@ pub(super) struct Links {
     /// To the thread that writes checkpoints.
     pub(super) writer: Mailbox<WriteJob>,
     pub(super) snapshot: ArcSwap<GlobalSnapshot>,
+    /// The rejected rows of all jobs.
+    pub(super) rejects: Arc<RejectLog>,
 }
 
 impl Links {
@@ -104,12 +107,14 @@ impl Links {
         config.shards = config.shards.max(1);
         config.batch_rows = config.batch_rows.max(1);
         let shards = (0..config.shards).map(|_| Mailbox::default()).collect();
+        let rejects = Arc::new(RejectLog::new(config.rejects));
         Self {
             config,
             shards,
             coordinator: Mailbox::default(),
             writer: Mailbox::default(),
             snapshot: ArcSwap::default(),
+            rejects,
         }
     }
 

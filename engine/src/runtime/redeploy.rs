@@ -74,16 +74,18 @@ impl System {
         let id = member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
         match &member.kind {
             MemberKind::Job(request) => {
-                let name = request.name.as_str();
+                let (name, on_error) = (request.name.as_str(), request.on_error);
                 let Some(uid) = &member.uid else {
-                    let blueprint = Blueprint { name, dataflow: &request.dataflow, durable: None, saved: None };
+                    let blueprint =
+                        Blueprint { name, dataflow: &request.dataflow, on_error, durable: None, saved: None };
                     return assemble(id, &blueprint, &self.links);
                 };
                 let dataflow = Arc::new(made_movable(&request.dataflow));
                 let plan = Arc::new(DurablePlan::new(uid, name, Arc::clone(&dataflow)));
                 let saved = saved.map(|saved| saved.renamed(&plan.operators));
                 let saved = saved.as_deref();
-                assemble(id, &Blueprint { name, dataflow: &dataflow, durable: Some(&plan), saved }, &self.links)
+                let durable = Some(&plan);
+                assemble(id, &Blueprint { name, dataflow: &dataflow, on_error, durable, saved }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
                 let made = Made { relation: *relation, name: name.clone(), schema: Arc::clone(schema) };

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use super::protocol::Links;
 use super::signal::Signal;
-use super::{JobId, JobMetrics, SplitStatus};
+use super::{JobId, JobMetrics, MemoryGuard, SplitStatus};
 use crate::message::Epoch;
-use crate::time::EventTime;
+use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
+use crate::time::{Clock, EventTime, ProcessingTime};
 
 /// What the parts of one job share, on all shards.
-#[derive(Debug)]
 pub(super) struct JobShared {
     pub(super) id: JobId,
     /// Rows moved since the last epoch was asked for.
@@ -22,6 +23,21 @@ pub(super) struct JobShared {
     pub(super) counters: Vec<Counters>,
     /// The splits of all sources.
     pub(super) splits: Vec<SplitProgress>,
+    pub(super) name: Arc<str>,
+    /// What is done with rows that operators cannot compute.
+    pub(super) on_error: OnError,
+    rejects: Arc<RejectLog>,
+    memory: Arc<MemoryGuard>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Where a node stands, for people.
+#[derive(Debug, Clone)]
+pub(super) struct NodeLabel {
+    /// The word that `EXPLAIN` begins its line with.
+    pub(super) operator: Arc<str>,
+    /// The table that it reads or writes.
+    pub(super) relation: Option<Arc<str>>,
 }
 
 /// The counters of one job on one shard, on cache lines of their own.
@@ -33,6 +49,7 @@ pub(super) struct Counters {
     late_rows: AtomicU64,
     evicted_keys: AtomicU64,
     bad_rows: AtomicU64,
+    sink_errors: AtomicU64,
     watermark: AtomicI64,
     idle: AtomicBool,
 }
@@ -45,6 +62,7 @@ impl Default for Counters {
             late_rows: AtomicU64::new(0),
             evicted_keys: AtomicU64::new(0),
             bad_rows: AtomicU64::new(0),
+            sink_errors: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
             idle: AtomicBool::new(false),
         }
@@ -60,16 +78,14 @@ impl Counters {
         self.rows_out.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn count_late(&self, rows: u64) {
-        self.late_rows.fetch_add(rows, Ordering::Relaxed);
-    }
-
     pub(super) fn count_evicted(&self, keys: u64) {
         self.evicted_keys.fetch_add(keys, Ordering::Relaxed);
     }
 
-    pub(super) fn count_bad(&self, rows: u64) {
-        self.bad_rows.fetch_add(rows, Ordering::Relaxed);
+    fn count_rejects(&self, counts: RejectCounts) {
+        self.late_rows.fetch_add(counts.late, Ordering::Relaxed);
+        self.bad_rows.fetch_add(counts.bad, Ordering::Relaxed);
+        self.sink_errors.fetch_add(counts.sink, Ordering::Relaxed);
     }
 
     /// The watermark of the sources of this shard.
@@ -101,9 +117,19 @@ impl Progress {
 }
 
 impl JobShared {
-    pub(super) fn new(id: JobId, signals: Vec<Arc<Signal>>, splits: Vec<SplitProgress>) -> Self {
+    pub(super) fn new(
+        id: JobId,
+        name: &str,
+        on_error: OnError,
+        signals: Vec<Arc<Signal>>,
+        splits: Vec<SplitProgress>,
+        links: &Links,
+    ) -> Self {
         let counters = signals.iter().map(|_| Counters::default()).collect();
-        Self { id, dirty: AtomicBool::new(false), checkpoint: AtomicU64::new(0), signals, counters, splits }
+        let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
+        let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
+        let checkpoint = AtomicU64::new(0);
+        Self { id, dirty, checkpoint, signals, counters, splits, name, on_error, rejects, memory, clock }
     }
 
     /// The next barrier of this epoch is a checkpoint.
@@ -116,17 +142,43 @@ impl JobShared {
         self.checkpoint.load(Ordering::Acquire) == epoch.0
     }
 
+    /// Whether it has sources, and they are not read now for want of memory.
+    pub(super) fn is_held_back(&self) -> bool {
+        !self.splits.is_empty() && self.memory.is_over(self.clock.now())
+    }
+
+    /// Counts and keeps what a node rejected on a shard.
+    pub(super) fn reject(&self, shard: usize, label: &NodeLabel, rejects: &mut Rejects, at: ProcessingTime) {
+        if rejects.is_empty() {
+            return;
+        }
+        let (counts, kept) = rejects.take();
+        if let Some(counters) = self.counters.get(shard) {
+            counters.count_rejects(counts);
+        }
+        for rejected in kept {
+            let (name, operator) = (Arc::clone(&self.name), Arc::clone(&label.operator));
+            let (job, relation) = (Some(self.id), label.relation.clone());
+            self.rejects.add(RejectEntry { number: 0, job, name, relation, operator, at, rejected });
+        }
+    }
+
     pub(super) fn metrics(&self) -> JobMetrics {
         let sum = |counter: fn(&Counters) -> &AtomicU64| {
             self.counters.iter().map(|counters| counter(counters).load(Ordering::Relaxed)).sum()
         };
         let least = Progress::least(self.counters.iter().map(Counters::progress));
+        let rejected: u64 = sum(|counters| &counters.late_rows)
+            + sum(|counters| &counters.bad_rows)
+            + sum(|counters| &counters.sink_errors);
         JobMetrics {
             rows_in: sum(|counters| &counters.rows_in),
             rows_out: sum(|counters| &counters.rows_out),
             late_rows: sum(|counters| &counters.late_rows),
             evicted_keys: sum(|counters| &counters.evicted_keys),
             bad_rows: sum(|counters| &counters.bad_rows),
+            sink_errors: sum(|counters| &counters.sink_errors),
+            forgotten_rows: rejected.saturating_sub(self.rejects.rows(self.id)),
             watermark: least.map_or(EventTime::MIN, |least| least.watermark),
         }
     }

@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::message::Epoch;
-use crate::ports::{CommitToken, SinkWriter};
+use crate::message::{Delta, Epoch};
+use crate::ports::{CommitToken, SinkWriter, policy};
+use crate::rejects::{OnError, Rejects};
 
 /// See the module.
 pub(super) struct SinkNode {
     pub(super) writer: Box<dyn SinkWriter>,
+    /// What is done with rows that the writer refuses, and those that it has refused.
+    pub(super) rejects: Rejects,
     /// What is prepared is committed with a checkpoint, not with its epoch.
     transactional: bool,
     prepared: VecDeque<(Epoch, CommitToken)>,
@@ -19,8 +22,17 @@ pub(super) struct SinkNode {
 }
 
 impl SinkNode {
-    pub(super) fn new(writer: Box<dyn SinkWriter>, transactional: bool) -> Self {
-        Self { writer, transactional, prepared: VecDeque::new(), ended: false, closed: false }
+    pub(super) fn new(writer: Box<dyn SinkWriter>, on_error: OnError, transactional: bool) -> Self {
+        let rejects = Rejects::new(on_error);
+        Self { writer, rejects, transactional, prepared: VecDeque::new(), ended: false, closed: false }
+    }
+
+    /// Hands rows to the writer; those that it refuses are rejected where they are not to fail the job.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub(super) fn write(&mut self, delta: &Delta) -> Result<()> {
+        policy::write(self.writer.as_mut(), delta, &mut self.rejects)
     }
 
     /// Makes the rows of the epoch ready. A transactional sink collects them until the next checkpoint.

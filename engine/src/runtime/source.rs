@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::materialize::END;
-use super::shared::{JobShared, Progress};
+use super::shared::{JobShared, NodeLabel, Progress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::checkpoint::format_manifest::SplitRecord;
@@ -13,6 +13,7 @@ use crate::message::{Delta, Message};
 use crate::operators::stateless::run_steps;
 use crate::plan::SourceSpec;
 use crate::ports::{Boundedness, ReadContext, ReadPoll, Split, SplitReader, WakeHandle};
+use crate::rejects::{OnError, RejectKind, Rejects, narrow};
 use crate::time::{EventTime, ProcessingTime};
 
 /// The splits of one source on one shard. A bounded source's splits are read one after another, so that few are open;
@@ -28,6 +29,9 @@ pub(super) struct SourceDriver {
     ended: bool,
     /// A `FLUSH` waits for this source.
     flushing: bool,
+    label: NodeLabel,
+    /// What is done with rows that fail, and those that have.
+    rejects: Rejects,
 }
 
 /// One split.
@@ -79,7 +83,9 @@ impl SourceDriver {
         let boundedness = spec.source.boundedness();
         let watermarks = SourceWatermarks::new(spec.watermark.clone(), splits.iter().map(|(_, progress)| *progress));
         let splits = splits.into_iter().map(|(split, progress)| SplitDriver::new(split, progress, signal)).collect();
-        Self { spec, boundedness, splits, watermarks, cursor: 0, ended: false, flushing: false }
+        let label = NodeLabel { operator: "Source".into(), relation: Some(spec.table.as_str().into()) };
+        let rejects = Rejects::new(spec.source.on_error());
+        Self { spec, boundedness, splits, watermarks, cursor: 0, ended: false, flushing: false, label, rejects }
     }
 
     /// Whether [`Message::End`] is out.
@@ -206,19 +212,17 @@ impl SourceDriver {
             SplitState::Open(reader) | SplitState::Pending(reader, _) | SplitState::Fetching(reader, _) => reader,
             SplitState::Ended => return Ok(false),
         };
-        let (flushing, mut bad_rows) = (self.flushing, 0);
+        let flushing = self.flushing;
         let polled = reader.poll(&mut ReadContext {
             rows_max: context.rows_max,
             now: context.now,
             flushing,
             wake: &split.wake,
-            bad_rows: &mut bad_rows,
+            rejects: &mut self.rejects,
         });
         let shared = context.shared;
+        shared.reject(context.shard, &self.label, &mut self.rejects, context.now);
         let counters = shared.counters.get(context.shard);
-        if let Some(counters) = counters {
-            counters.count_bad(bad_rows);
-        }
         let delta = match polled? {
             ReadPoll::Batch(batch) => Delta::append(batch),
             ReadPoll::Changes(delta) => delta,
@@ -251,12 +255,27 @@ impl SourceDriver {
 
     fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
         self.watermarks.active(split);
-        let watermarks = &mut self.watermarks;
-        run_steps(&self.spec.steps, delta, context.now, &mut |delta| {
-            watermarks.observe(split, &delta.batch, context.now, context.shared)?;
+        let (watermarks, steps, now) = (&mut self.watermarks, &self.spec.steps, context.now);
+        let mut pass = |watermarks: &mut SourceWatermarks, delta: Delta| {
+            watermarks.observe(split, &delta.batch, now, context.shared)?;
             out.push(Message::Delta(delta));
             Ok(())
-        })
+        };
+        if self.rejects.on_error == OnError::Fail {
+            return run_steps(steps, delta, now, &mut |delta| pass(watermarks, delta));
+        }
+        let done = narrow(RejectKind::Bad, &delta, &mut self.rejects, &mut |part| {
+            let mut done = Vec::new();
+            run_steps(steps, part.clone(), now, &mut |delta| {
+                // Only looked at: rows of a try that fails must not move the watermark.
+                watermarks.check(&delta.batch, now)?;
+                done.push(delta);
+                Ok(())
+            })?;
+            Ok(done)
+        });
+        context.shared.reject(context.shard, &self.label, &mut self.rejects, now);
+        done?.into_iter().flatten().try_for_each(|delta| pass(watermarks, delta))
     }
 }
 

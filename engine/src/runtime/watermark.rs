@@ -112,6 +112,16 @@ impl SourceWatermarks {
         Ok(())
     }
 
+    /// Whether the watermark of rows can be computed.
+    ///
+    /// # Errors
+    /// Where it cannot.
+    pub(super) fn check(&self, batch: &RecordBatch, now: ProcessingTime) -> Result<()> {
+        let Some(spec) = &self.spec else { return Ok(()) };
+        // Each row's: one that fails among others that do not must be found.
+        spec.expr.evaluate(batch, EvalContext { now }).map(|_| ())
+    }
+
     /// Rows of a split came, though perhaps none passed its filters.
     pub(super) fn active(&mut self, split: usize) {
         if let Some(split) = self.splits.get_mut(split) {

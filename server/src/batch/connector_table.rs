@@ -20,12 +20,14 @@ use millstream_engine::message::{BATCH_ROWS, Delta};
 use millstream_engine::plan::ChangelogMode;
 use millstream_engine::ports::{
     Boundedness, Connector, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle,
+    policy,
 };
+use millstream_engine::rejects::{OnError, RejectLog, Rejects};
 use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_sql::catalog::ConnectorTable;
 use tokio::sync::Notify;
 
-use super::ReadNotes;
+use super::{ReadNotes, keep_rejects};
 
 /// A connector table.
 pub(super) struct ConnectorScan {
@@ -39,6 +41,8 @@ pub(super) struct ConnectorScan {
     pub(super) clock: Arc<dyn Clock>,
     /// Counts what is read.
     pub(super) notes: ReadNotes,
+    /// Keeps what cannot be parsed.
+    pub(super) rejects: Arc<RejectLog>,
 }
 
 impl fmt::Debug for ConnectorScan {
@@ -71,6 +75,7 @@ impl TableProvider for ConnectorScan {
             ScanRequest { columns: asked.into_iter().map(|index| ScanColumn { index, children: None }).collect() };
         let source = self.connector.source(&self.table.spec, &request).map_err(external)?;
         let parallelism = state.config().target_partitions();
+        let on_error = policy::source_policy(&self.table.spec.options);
         let listed = Arc::clone(&source);
         let splits = tokio::task::spawn_blocking(move || listed.splits(parallelism))
             .await
@@ -83,6 +88,11 @@ impl TableProvider for ConnectorScan {
                 schema: Arc::clone(&schema),
                 clock: Arc::clone(&self.clock),
                 notes: self.notes.clone(),
+                rejects: Rejecting {
+                    log: Arc::clone(&self.rejects),
+                    table: self.table.spec.name.as_str().into(),
+                    on_error,
+                },
             })
         };
         // A retraction may come from another split than the row: one hand folds them all.
@@ -121,6 +131,15 @@ struct SplitsScan {
     schema: SchemaRef,
     clock: Arc<dyn Clock>,
     notes: ReadNotes,
+    rejects: Rejecting,
+}
+
+/// What is done with rows that cannot be parsed.
+#[derive(Clone)]
+struct Rejecting {
+    log: Arc<RejectLog>,
+    table: Arc<str>,
+    on_error: OnError,
 }
 
 impl fmt::Debug for SplitsScan {
@@ -141,6 +160,7 @@ impl PartitionStream for SplitsScan {
             reader: None,
             clock: Arc::clone(&self.clock),
             notes: self.notes.clone(),
+            rejects: self.rejects.clone(),
             woken: Arc::default(),
         };
         let schema = Arc::clone(&self.schema);
@@ -187,6 +207,7 @@ struct Reading {
     reader: Option<Box<dyn SplitReader>>,
     clock: Arc<dyn Clock>,
     notes: ReadNotes,
+    rejects: Rejecting,
     woken: Arc<Notify>,
 }
 
@@ -226,15 +247,11 @@ impl Reading {
         };
         let woken = Arc::clone(&self.woken);
         let wake = WakeHandle::new(move || woken.notify_one());
-        let mut bad_rows = 0;
-        let mut context = ReadContext {
-            rows_max: BATCH_ROWS,
-            now: self.clock.now(),
-            flushing: true,
-            wake: &wake,
-            bad_rows: &mut bad_rows,
-        };
+        let (mut rejects, now) = (Rejects::new(self.rejects.on_error), self.clock.now());
+        let mut context = ReadContext { rows_max: BATCH_ROWS, now, flushing: true, wake: &wake, rejects: &mut rejects };
         let answer = reader.poll(&mut context)?;
+        let bad_rows = rejects.counts.bad;
+        keep_rejects(&self.rejects.log, "select", Some(&self.rejects.table), "Source", now, &mut rejects);
         let rows = match &answer {
             ReadPoll::Batch(batch) => batch.num_rows() as u64,
             ReadPoll::Changes(delta) => delta.rows() as u64,

@@ -10,12 +10,14 @@ mod fold;
 mod scan;
 mod view_table;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
@@ -28,26 +30,40 @@ use millstream_sql::SqlError;
 use crate::errors::{from_arrow, from_datafusion};
 
 pub use fold::{difference, fold_deltas};
-pub use scan::{ReadNotes, Scans};
+pub use scan::{ReadNotes, Scans, keep_rejects};
 
 /// What all batch queries share: the memory they may use, and how parallel they are.
 #[derive(Debug, Clone)]
 pub struct BatchRuntime {
     environment: Arc<RuntimeEnv>,
     partitions: usize,
+    /// Bytes that each sort sets aside to merge what it has spilled.
+    merge_bytes: usize,
 }
 
+/// Bytes that are enough for a merge.
+const MERGE_BYTES_MAX: usize = 10 << 20;
+
 impl BatchRuntime {
-    /// A runtime whose queries together hold at most `memory_bytes` before they spill to disk.
+    /// A runtime whose queries share a pool of memory, and spill to `directory` where it is used up; to the system's
+    /// temporary one where none is named.
     ///
     /// # Errors
     /// Where there is no directory to spill to.
-    pub fn new(memory_bytes: usize, partitions: usize) -> Result<Self, SqlError> {
+    pub fn new(pool: Arc<dyn MemoryPool>, directory: Option<PathBuf>, partitions: usize) -> Result<Self, SqlError> {
+        let pool_bytes = match pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        };
+        // In a small pool the sorts of one query must not use it up before they have begun.
+        let merge_bytes = MERGE_BYTES_MAX.min(pool_bytes / partitions.max(1) / 8);
+        let mode = directory.map_or(DiskManagerMode::OsTmpDirectory, |path| DiskManagerMode::Directories(vec![path]));
         let environment = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_memory_pool(pool)
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
             .map_err(from_datafusion)?;
-        Ok(Self { environment, partitions })
+        Ok(Self { environment, partitions, merge_bytes })
     }
 
     /// A context for one query or one session's system catalog.
@@ -61,6 +77,7 @@ impl BatchRuntime {
         config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
         // Patterns say how deep they look, and a directory is read with all below it.
         config.options_mut().execution.listing_table_ignore_subdirectory = false;
+        config.options_mut().execution.sort_spill_reservation_bytes = self.merge_bytes;
         config.options_mut().execution.time_zone = Some(time_zone.to_owned());
         SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
     }

@@ -11,7 +11,8 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::RelationId;
-use millstream_engine::time::Clock;
+use millstream_engine::rejects::{RejectEntry, RejectLog, Rejects};
+use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::catalog::RelationKind;
 use millstream_sql::{RelationSource, SqlError, SqlState};
@@ -38,6 +39,8 @@ pub struct Scans {
     pub files: Arc<HashMap<RelationId, Arc<dyn TableProvider>>>,
     /// What the scans have to tell when the rows are out.
     pub notes: ReadNotes,
+    /// Keeps rows that cannot be parsed, where their table says so.
+    pub rejects: Arc<RejectLog>,
 }
 
 /// What was read, counted while a query runs. Cheap to clone; clones share the counts.
@@ -64,6 +67,21 @@ impl ReadNotes {
     pub(super) fn add(&self, rows: u64, bad_rows: u64) {
         self.0.rows.fetch_add(rows, Ordering::Relaxed);
         self.0.bad_rows.fetch_add(bad_rows, Ordering::Relaxed);
+    }
+}
+
+/// Keeps what a statement that is no job has rejected.
+pub fn keep_rejects(
+    log: &RejectLog,
+    name: &str,
+    relation: Option<&str>,
+    operator: &str,
+    at: ProcessingTime,
+    rejects: &mut Rejects,
+) {
+    for rejected in rejects.take().1 {
+        let (name, operator) = (name.into(), operator.into());
+        log.add(RejectEntry { number: 0, job: None, name, relation: relation.map(Into::into), operator, at, rejected });
     }
 }
 
@@ -111,6 +129,7 @@ impl Scans {
                     schema: Arc::clone(&source.schema),
                     clock: Arc::clone(&self.clock),
                     notes: self.notes.clone(),
+                    rejects: Arc::clone(&self.rejects),
                 }))
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {

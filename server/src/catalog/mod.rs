@@ -36,6 +36,8 @@ pub struct Catalog {
     next_id: AtomicU64,
     connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     descriptors: BTreeMap<String, Arc<ConnectorDescriptor>>,
+    /// Tables that no list shows, by their qualified names.
+    system: Relations,
     ddl: tokio::sync::Mutex<()>,
 }
 
@@ -51,8 +53,17 @@ impl Catalog {
             next_id: AtomicU64::new(1),
             connectors,
             descriptors,
+            system: Relations::new(),
             ddl: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// With tables of the system's own, and the connector that reads them; no list shows either.
+    #[must_use]
+    pub fn with_system(mut self, connector: Arc<dyn Connector>, relations: Relations) -> Self {
+        self.connectors.insert(connector.descriptor().name, connector);
+        self.system = relations;
+        self
     }
 
     /// Waits until no other statement changes the catalog.
@@ -68,7 +79,7 @@ impl Catalog {
         CatalogSnapshot {
             relations,
             functions: state.functions.clone(),
-            files: BTreeMap::new(),
+            files: self.system.clone(),
             connectors: self.descriptors.clone(),
         }
     }

@@ -28,8 +28,12 @@ pub struct Config {
     pub epoch_interval_ms: u64,
     /// How checkpoints are made.
     pub checkpoints: CheckpointSettings,
-    /// Bytes that the batch queries of all sessions may hold.
-    pub memory_limit_bytes: usize,
+    /// Bytes that the process may hold: above that no source is read.
+    pub memory_limit_bytes: u64,
+    /// Bytes that the batch queries of all sessions may hold before they spill.
+    pub query_memory_bytes: usize,
+    /// Rejected rows that are kept of each job and kind; ten times as many in all.
+    pub rejected_rows: usize,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter of `tracing`.
     pub log_level: String,
     /// The same as text, with their origins, for `SHOW ALL`.

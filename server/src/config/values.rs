@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{CheckpointSettings, Config, ConfigError, Origin};
+use crate::memory;
 use crate::units::{parse_duration_ms, parse_size_bytes};
 
 /// The flags that all commands take.
@@ -34,9 +35,15 @@ pub struct Flags {
     /// Time between two checkpoints; 0 for none [default: 10 s]
     #[arg(long, global = true)]
     pub checkpoint_interval: Option<String>,
-    /// Memory that batch queries may use [default: 1 GB]
+    /// Memory that the server may use: above it no source is read [default: 80 % of the machine's]
     #[arg(long, global = true)]
     pub memory_limit: Option<String>,
+    /// Memory of it that batch queries may use before they spill to disk [default: 1 GB]
+    #[arg(long, global = true)]
+    pub query_memory: Option<String>,
+    /// Late, bad and refused rows that are kept of each job and kind; ten times as many in all [default: 1000]
+    #[arg(long, global = true)]
+    pub rejected_rows: Option<String>,
     /// What is logged: error, warn, info, debug, or a filter [default: warn]
     #[arg(long, global = true)]
     pub log_level: Option<String>,
@@ -66,7 +73,7 @@ pub struct SettingSource {
     description: &'static str,
 }
 
-const SOURCES: [SettingSource; 12] = [
+const SOURCES: [SettingSource; 14] = [
     SettingSource {
         name: "listen",
         environment: "MILLSTREAM_LISTEN",
@@ -140,9 +147,23 @@ const SOURCES: [SettingSource; 12] = [
     SettingSource {
         name: "memory-limit",
         environment: "MILLSTREAM_MEMORY_LIMIT",
-        default: || "1 GB".to_owned(),
+        default: || format!("{} MB", memory::default_limit_bytes() >> 20),
         flag: |flags| flags.memory_limit.as_ref(),
+        description: "Memory that the server may use: above it no source is read, and what asks for more gets an error.",
+    },
+    SettingSource {
+        name: "query-memory",
+        environment: "MILLSTREAM_QUERY_MEMORY",
+        default: || "1 GB".to_owned(),
+        flag: |flags| flags.query_memory.as_ref(),
         description: "Memory that the batch queries of all sessions may use before they spill.",
+    },
+    SettingSource {
+        name: "rejected-rows",
+        environment: "MILLSTREAM_REJECTED_ROWS",
+        default: || "1000".to_owned(),
+        flag: |flags| flags.rejected_rows.as_ref(),
+        description: "Late, bad and refused rows that are kept of each job and kind; ten times as many in all.",
     },
     SettingSource {
         name: "log-level",
@@ -170,7 +191,9 @@ pub(super) fn standard() -> Config {
             min_pause_ms: 500,
             retained: 2,
         },
-        memory_limit_bytes: 1 << 30,
+        memory_limit_bytes: memory::default_limit_bytes(),
+        query_memory_bytes: 1 << 30,
+        rejected_rows: 1_000,
         log_level: "warn".to_owned(),
         settings,
     }
@@ -203,9 +226,12 @@ pub(super) fn resolve(
         parsed("pipeline.epoch-interval", text("pipeline.epoch-interval"), "a duration such as 100 ms", |text| {
             parse_duration_ms(text).filter(|interval| *interval > 0)
         })?;
+    config.rejected_rows = parsed("rejected-rows", text("rejected-rows"), "a whole number", |text| text.parse().ok())?;
     config.checkpoints = checkpoints(&text)?;
     config.memory_limit_bytes =
-        parsed("memory-limit", text("memory-limit"), "a size such as 512 MB", parse_size_bytes)?;
+        parsed("memory-limit", text("memory-limit"), "a size such as 4 GB", parse_size_bytes)? as u64;
+    config.query_memory_bytes =
+        parsed("query-memory", text("query-memory"), "a size such as 512 MB", parse_size_bytes)?;
     config.log_level = text("log-level").to_owned();
     config.settings = settings;
     Ok(config)
@@ -276,7 +302,7 @@ mod tests {
         let config = resolve(&flags, &environment, &file).unwrap();
         assert_eq!((config.shards, config.memory_limit_bytes, config.epoch_interval_ms), (3, 2 << 20, 1_000));
         let origins: Vec<Origin> = config.settings.iter().map(|setting| setting.origin).collect();
-        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 9);
+        assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 11);
         assert!(origins.contains(&Origin::Flag) && origins.contains(&Origin::Environment));
     }
 

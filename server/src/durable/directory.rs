@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::DurableError;
 
 const LOCK: &str = "lock";
+const SPILL: &str = "spill";
 
 /// A directory that is this process's until the value is dropped.
 #[derive(Debug)]
@@ -45,6 +46,20 @@ impl DataDirectory {
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(|cause| DurableError::io("write", &file, cause))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// An empty folder for what queries spill: what a server left that was killed is removed.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(crate) fn spill_folder(&self) -> Result<PathBuf, DurableError> {
+        let folder = self.path.join(SPILL);
+        match std::fs::remove_dir_all(&folder) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DurableError::io("empty", &folder, cause));
+            }
+            Ok(()) | Err(_) => self.folder(SPILL),
+        }
     }
 
     /// A folder in it, which is made where it is missing.

@@ -9,9 +9,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use millstream_engine::runtime::JobStatus;
+use millstream_engine::runtime::{JobStatus, MemoryGuard};
 use tokio::net::TcpListener;
 
+use crate::memory;
 use crate::session::Database;
 
 /// The type that Prometheus reads.
@@ -39,23 +40,24 @@ async fn health() -> &'static str {
 }
 
 async fn metrics(State(database): State<Database>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, METRICS_TYPE)], metrics_text(&database.engine().jobs()))
+    ([(CONTENT_TYPE, METRICS_TYPE)], metrics_text(&database.engine().jobs(), &database.engine().config().memory))
 }
 
 /// A counter of jobs: name, meaning, value.
 type Counter = (&'static str, &'static str, fn(&JobStatus) -> u64);
 
-const COUNTERS: [Counter; 5] = [
+const COUNTERS: [Counter; 6] = [
     ("millstream_job_rows_in_total", "Rows read from connectors and views.", |job| job.metrics.rows_in),
     ("millstream_job_rows_out_total", "Rows that reached sinks and views.", |job| job.metrics.rows_out),
     ("millstream_job_late_rows_total", "Rows dropped because their windows were closed.", |job| job.metrics.late_rows),
     ("millstream_job_evicted_keys_total", "Keys forgotten because their time to live was over.", |job| {
         job.metrics.evicted_keys
     }),
-    ("millstream_job_bad_rows_total", "Rows skipped because they could not be parsed.", |job| job.metrics.bad_rows),
+    ("millstream_job_bad_rows_total", "Rows that could not be parsed or computed.", |job| job.metrics.bad_rows),
+    ("millstream_job_sink_errors_total", "Rows that sinks refused.", |job| job.metrics.sink_errors),
 ];
 
-fn metrics_text(jobs: &[JobStatus]) -> String {
+fn metrics_text(jobs: &[JobStatus], memory: &MemoryGuard) -> String {
     let mut out = String::new();
     for (name, help, value) in COUNTERS {
         // Writing to a string does not fail, here and below.
@@ -68,6 +70,14 @@ fn metrics_text(jobs: &[JobStatus]) -> String {
     for job in jobs {
         let _ = writeln!(out, "millstream_job_info{{{},state=\"{}\"}} 1", labels(job), job.state);
     }
+    let used = memory::resident_bytes().unwrap_or_else(|| memory.used_bytes());
+    let _ =
+        writeln!(out, "# HELP millstream_memory_bytes Memory of the process.\n# TYPE millstream_memory_bytes gauge");
+    let _ = writeln!(out, "millstream_memory_bytes {used}");
+    if let Some(limit) = memory.limit_bytes() {
+        let name = "millstream_memory_limit_bytes";
+        let _ = writeln!(out, "# HELP {name} Above it no source is read.\n# TYPE {name} gauge\n{name} {limit}");
+    }
     out
 }
 
@@ -78,7 +88,7 @@ fn labels(job: &JobStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use millstream_engine::runtime::{JobId, JobMetrics, JobState, JobStatus};
+    use millstream_engine::runtime::{JobId, JobMetrics, JobState, JobStatus, MemoryGuard};
     use millstream_engine::time::{EventTime, ProcessingTime};
 
     use super::metrics_text;
@@ -91,6 +101,8 @@ mod tests {
             late_rows: 0,
             evicted_keys: 0,
             bad_rows: 0,
+            sink_errors: 0,
+            forgotten_rows: 0,
             watermark: EventTime::MIN,
         };
         let job = JobStatus {
@@ -98,11 +110,12 @@ mod tests {
             name: "a\"b".into(),
             state: JobState::Running,
             error: None,
+            held_back: false,
             hint: None,
             started: ProcessingTime(0),
             metrics,
         };
-        let text = metrics_text(&[job]);
+        let text = metrics_text(&[job], &MemoryGuard::unlimited());
         assert!(text.contains("millstream_job_rows_in_total{job=\"3\",name=\"a\\\"b\"} 5\n"), "{text}");
         assert!(text.contains("millstream_job_info{job=\"3\",name=\"a\\\"b\",state=\"RUNNING\"} 1\n"), "{text}");
     }

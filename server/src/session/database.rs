@@ -3,23 +3,27 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use millstream_engine::message::Delta;
+use millstream_engine::message::{Delta, Sign};
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
-use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState};
+use millstream_engine::rejects::{RejectLimits, Rejects};
+use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard};
 use millstream_sql::SqlError;
 use parking_lot::Mutex;
 
 use super::Session;
 use super::deploy::Makers;
 use super::internal_table::TableGate;
-use crate::batch::{BatchRuntime, ReadNotes, Scans};
+use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
 use crate::catalog::{Catalog, JobKind, JobRegistry};
 use crate::config::{CheckpointSettings, Config};
 use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
 use crate::durable::table_log::{Apply, TableLogs, Visible};
+use crate::errors::out_of_memory;
+use crate::memory::{self, GuardedPool};
+use crate::system::{RejectsConnector, rejects_relations};
 
 /// The engine, the catalog and the settings of the process. Cheap to clone; the engine stops with the last clone.
 #[derive(Clone)]
@@ -101,13 +105,18 @@ impl Database {
     ) -> Result<Self, SqlError> {
         // Before anything is started: the directory may be another server's.
         let directory = durable.then(|| DataDirectory::take(&config.data_dir)).transpose()?;
-        let batch = BatchRuntime::new(config.memory_limit_bytes, engine.shards.max(1))?;
+        let (memory, clock) = (Arc::clone(&engine.memory), Arc::clone(&engine.clock));
+        let pool = Arc::new(GuardedPool::new(config.query_memory_bytes, memory, clock));
+        let spill = directory.as_ref().map(DataDirectory::spill_folder).transpose()?;
+        let batch = BatchRuntime::new(pool, spill, engine.shards.max(1))?;
         let checkpoints = if durable { checkpoint_config(&config)? } else { None };
         let engine = Engine::start(EngineConfig { checkpoints, ..engine })?;
         let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
+        let rejects = RejectsConnector::new(Arc::clone(engine.rejects()));
+        let catalog = Catalog::new(connectors).with_system(Arc::new(rejects), rejects_relations());
         Ok(Self(Arc::new(Inner {
             engine,
-            catalog: Arc::new(Catalog::new(connectors)),
+            catalog: Arc::new(catalog),
             jobs: JobRegistry::default(),
             batch,
             config,
@@ -166,7 +175,14 @@ impl Database {
             clock: Arc::clone(&self.0.engine.config().clock),
             files: Arc::default(),
             notes: ReadNotes::default(),
+            rejects: Arc::clone(self.0.engine.rejects()),
         }
+    }
+
+    /// Keeps what a statement that is no job has rejected.
+    pub(super) fn keep_rejects(&self, name: &str, relation: Option<&str>, operator: &str, rejects: &mut Rejects) {
+        let at = self.0.engine.config().clock.now();
+        keep_rejects(self.0.engine.rejects(), name, relation, operator, at, rejects);
     }
 
     /// Jobs that write to connectors and still run.
@@ -217,6 +233,11 @@ impl Database {
     /// # Errors
     /// Where it cannot be written or the table takes no rows.
     pub(super) async fn change_table(&self, table: RelationId, temporary: bool, delta: Delta) -> Result<(), SqlError> {
+        let engine = self.0.engine.config();
+        // What makes room must always be possible.
+        if delta.sign == Sign::AppendOnly && engine.memory.is_over(engine.clock.now()) {
+            return Err(out_of_memory(memory::full(&engine.memory)));
+        }
         match self.table_logs().filter(|_| !temporary) {
             Some(logs) => {
                 let Err(error) = logs.change(table, delta).await?.await else { return Ok(()) };
@@ -283,5 +304,16 @@ fn checkpoint_config(config: &Config) -> Result<Option<CheckpointConfig>, SqlErr
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
-    EngineConfig { shards: config.shards, epoch_interval_ms: config.epoch_interval_ms, ..EngineConfig::default() }
+    let rejects = RejectLimits {
+        job_rows: config.rejected_rows,
+        rows: config.rejected_rows.saturating_mul(10),
+        ..RejectLimits::default()
+    };
+    EngineConfig {
+        shards: config.shards,
+        epoch_interval_ms: config.epoch_interval_ms,
+        rejects,
+        memory: Arc::new(MemoryGuard::new(config.memory_limit_bytes, memory::resident_bytes)),
+        ..EngineConfig::default()
+    }
 }

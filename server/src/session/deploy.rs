@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::runtime::{Deployed, JobId, JobRequest, JobState, Member, MemberKind, Restore};
+use millstream_engine::runtime::{Deployed, JobId, JobState, Member, MemberKind, Restore};
 use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
@@ -264,7 +264,7 @@ impl Database {
                     Some(dataflow) => Arc::clone(dataflow),
                     None => Arc::new(plan.lower(self.catalog())?),
                 };
-                let request = JobRequest { name: plan.name.clone(), dataflow: Arc::clone(&dataflow) };
+                let request = plan.request(&dataflow);
                 Ok((MemberKind::Job(request), Some(dataflow)))
             }
             Maker::Table(TablePlan { relation, name, schema, .. }) => {

@@ -39,7 +39,7 @@ impl Session {
             relations.insert(scan.key, open.relation);
         }
         self.files = Arc::new(tables);
-        Arc::make_mut(&mut context.catalog).files = relations;
+        Arc::make_mut(&mut context.catalog).files.extend(relations);
         Ok(context)
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use millstream_engine::message::{Delta, Epoch};
-use millstream_engine::ports::{Boundedness, Sink, SinkContext, WakeHandle};
+use millstream_engine::ports::{Boundedness, Sink, SinkContext, WakeHandle, policy};
+use millstream_engine::rejects::Rejects;
 use millstream_engine::runtime::JobId;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
@@ -55,7 +56,8 @@ impl Session {
                 let status = job.finished().await?;
                 let mut outcome = Outcome::done(format!("INSERT 0 {}", status.metrics.rows_out));
                 let counts = [
-                    (status.metrics.bad_rows, "could not be parsed and were skipped"),
+                    (status.metrics.bad_rows, "could not be parsed or computed"),
+                    (status.metrics.sink_errors, "were refused by the table"),
                     (status.metrics.late_rows, "came too late for their windows and were dropped"),
                 ];
                 for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
@@ -99,18 +101,25 @@ impl Session {
         let notes = ReadNotes::default();
         let mut batches = self.batch_rows(query, &notes).await?;
         let job = format!("insert into {}", target.name);
-        let mut writer = sink.writer(SinkContext { job, shard: 0, shards: 1, wake: WakeHandle::noop() })?;
+        let mut writer =
+            sink.writer(SinkContext { job: job.clone(), shard: 0, shards: 1, wake: WakeHandle::noop() })?;
         let mut count = 0;
+        let mut rejects = Rejects::new(sink.on_error());
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             count += batch.num_rows();
-            writer.write(&Delta::append(batch))?;
+            policy::write(writer.as_mut(), &Delta::append(batch), &mut rejects)?;
         }
         writer.on_end();
         if let Some(token) = writer.prepare(Epoch(1))? {
             writer.commit(&token)?;
         }
-        let mut outcome = Outcome::done(format!("INSERT 0 {count}"));
+        let refused = rejects.counts.sink;
+        self.database.keep_rejects(&job, Some(&target.name), "Sink", &mut rejects);
+        let mut outcome = Outcome::done(format!("INSERT 0 {}", (count as u64).saturating_sub(refused)));
+        if refused > 0 {
+            outcome = outcome.with_notice(Notice::warning(format!("{refused} rows were refused by the table")));
+        }
         outcome.notices.extend(Notice::after(&notes));
         Ok(outcome)
     }

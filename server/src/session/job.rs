@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source};
-use millstream_engine::runtime::{JobId, JobState, JobStatus};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source, policy};
+use millstream_engine::rejects::OnError;
+use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
@@ -14,6 +15,12 @@ use super::query::inputs;
 use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::errors::from_failure;
 
+/// How the system's error for a full disk ends.
+const NO_SPACE: &str = "(os error 28)";
+
+/// `disk_full`
+const DISK_FULL: SqlState = SqlState("53100");
+
 /// Opens connector tables for the front end.
 #[derive(Debug)]
 pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
@@ -21,7 +28,8 @@ pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
 impl Opener for CatalogOpener<'_> {
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
         let (connector, table) = self.connector(relation)?;
-        Ok(connector.source(&table.spec, request)?)
+        let source = connector.source(&table.spec, request)?;
+        Ok(policy::source_with(source, policy::source_policy(&table.spec.options)))
     }
 
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
@@ -106,7 +114,8 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error = from_failure(&message);
+            let error =
+                if message.ends_with(NO_SPACE) { SqlError::new(DISK_FULL, message) } else { from_failure(&message) };
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -182,6 +191,12 @@ impl JobPlan {
         })
     }
 
+    /// What the engine is asked to run.
+    pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
+        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
+    }
+
     /// The dataflow, its tables opened.
     pub(super) fn lower(&self, catalog: &Catalog) -> Result<Dataflow, SqlError> {
         let targets = self.queries.iter().map(|(query, output)| {
@@ -200,7 +215,7 @@ impl JobPlan {
 pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dyn Sink>, SqlError> {
     let opener = CatalogOpener(catalog);
     let (connector, table) = opener.connector(relation)?;
-    Ok(connector.sink(&table.spec)?)
+    Ok(policy::sink_with(connector.sink(&table.spec)?, policy::sink_policy(&table.spec.options)))
 }
 
 /// Runs what lists files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is

@@ -10,9 +10,13 @@ use millstream_engine::runtime::{JobId, JobState, JobStatus};
 use super::Database;
 use super::show::{moments, number, numbers, some_numbers, text, texts};
 use crate::catalog::{JobKind, Supervision};
+use crate::memory;
 
 /// A job that waits for its next start.
 const RESTARTING: &str = "RESTARTING";
+
+/// A job that runs, but whose sources are not read for want of memory.
+const HELD_BACK: &str = "HELD BACK";
 
 /// A job that somebody stopped and can start again.
 const STOPPED: &str = "STOPPED";
@@ -42,6 +46,8 @@ pub(super) fn schema() -> SchemaRef {
         number("rows_out"),
         number("late_rows"),
         number("bad_rows"),
+        number("sink_errors"),
+        number("forgotten_rows"),
         number("evicted_keys"),
         text("watermark"),
         text("error"),
@@ -53,7 +59,8 @@ pub(super) fn schema() -> SchemaRef {
 impl Database {
     /// The columns of the list as it is now.
     pub(super) fn job_list(&self) -> Vec<ArrayRef> {
-        let lines = lines(self.engine().jobs(), self.jobs().supervised());
+        let lines =
+            lines(self.engine().jobs(), self.jobs().supervised(), &memory::full(&self.engine().config().memory));
         let kind = |job| match self.jobs().kind(job) {
             Some(JobKind::View) => Some("MATERIALIZED VIEW"),
             Some(JobKind::Insert) => Some("INSERT"),
@@ -73,6 +80,8 @@ impl Database {
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.rows_out))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.late_rows))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.bad_rows))),
+            some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.sink_errors))),
+            some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.forgotten_rows))),
             some_numbers(metrics().map(|metrics| metrics.map(|metrics| metrics.evicted_keys))),
             Arc::new(
                 metrics().map(|metrics| metrics.map(|metrics| metrics.watermark.to_string())).collect::<StringArray>(),
@@ -84,14 +93,14 @@ impl Database {
     }
 }
 
-fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>) -> Vec<Line> {
+fn lines(jobs: Vec<JobStatus>, mut supervised: BTreeMap<JobId, Supervision>, full: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = jobs
         .into_iter()
         .map(|job| Line {
             id: job.id,
             name: job.name.clone(),
-            state: job.state.to_string(),
-            error: job.error.clone(),
+            state: if job.held_back { HELD_BACK.to_owned() } else { job.state.to_string() },
+            error: job.error.clone().or_else(|| job.held_back.then(|| full.to_owned())),
             restarts: 0,
             next_restart: None,
             status: Some(job),

@@ -50,7 +50,7 @@ pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
-pub(crate) use show::jobs_batch;
+pub(crate) use show::{jobs_batch, moments, some_numbers, texts};
 
 /// How a statement was written, for those that are kept.
 struct Wording<'a> {

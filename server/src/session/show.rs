@@ -261,7 +261,7 @@ fn flag(name: &str) -> Field {
     Field::new(name, DataType::Boolean, true)
 }
 
-pub(super) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
+pub(crate) fn texts(values: impl IntoIterator<Item = String>) -> ArrayRef {
     Arc::new(values.into_iter().map(Some).collect::<StringArray>())
 }
 
@@ -269,10 +269,10 @@ pub(super) fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
 }
 
-pub(super) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+pub(crate) fn some_numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect::<Int64Array>())
 }
 
-pub(super) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+pub(crate) fn moments(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
 }

@@ -4,6 +4,7 @@
 //! ours. One DataFusion context a session, made at its first use.
 
 mod pg_catalog;
+mod rejects;
 mod relations;
 mod running;
 mod state;
@@ -30,6 +31,7 @@ use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
 use pg_catalog::PgCatalog;
+pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
 use relations::RelationsSchema;
 use running::RunningSchema;
 use state::StateFunction;

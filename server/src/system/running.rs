@@ -1,4 +1,5 @@
-//! The schema `millstream`: what runs in the server, as tables that can be queried. `millstream.jobs` is `SHOW JOBS`.
+//! The schema `millstream`: what runs in the server, as tables that can be queried. `millstream.jobs` is `SHOW JOBS`; what jobs
+//! rejected is here for queries that read jobs as well.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +9,13 @@ use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 
+use super::rejects;
 use crate::session::{Database, jobs_batch};
 
 /// The name of the schema.
 pub(super) const NAME: &str = "millstream";
 
-/// The only table.
+/// The table of jobs.
 const JOBS: &str = "jobs";
 
 /// See the module.
@@ -43,11 +45,15 @@ impl SchemaProvider for RunningSchema {
         if !self.table_exist(name) {
             return Ok(None);
         }
+        if let Some(rejected) = rejects::table(self.0.engine().rejects(), name) {
+            let rejected = rejected.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            return Ok(Some(Arc::new(MemTable::try_new(rejected.schema(), vec![vec![rejected]])?)));
+        }
         let jobs = jobs_batch(&self.0).map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Some(Arc::new(MemTable::try_new(jobs.schema(), vec![vec![jobs]])?)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        name == JOBS
+        name == JOBS || rejects::is_table(name)
     }
 }

@@ -1,6 +1,9 @@
 //! The `WITH` options of a table, checked against the description of its connector.
 
+use millstream_engine::ports::policy::{SINK_ON_ERROR, SOURCE_ON_ERROR};
 use millstream_engine::ports::{ConnectorDescriptor, OptionDescriptor, OptionType, OptionValues, option_value};
+
+use millstream_engine::rejects::OnError;
 
 use crate::catalog::{CatalogSnapshot, nearest};
 use crate::error::{Result, SqlError, SqlState};
@@ -14,13 +17,36 @@ const CONNECTOR: &str = "connector";
 pub(crate) const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 
 /// What every table that is read can say, whatever its connector.
-const OF_ALL_SOURCES: [OptionDescriptor; 1] = [OptionDescriptor {
-    name: IDLE_TIMEOUT,
-    kind: OptionType::Duration,
+const OF_ALL_SOURCES: [OptionDescriptor; 2] = [
+    OptionDescriptor {
+        name: IDLE_TIMEOUT,
+        kind: OptionType::Duration,
+        required: false,
+        default: None,
+        doc: "after so long without a row a split no longer holds the watermark back; 0: never",
+    },
+    OptionDescriptor {
+        name: SOURCE_ON_ERROR,
+        kind: OptionType::Choice(OnError::WORDS),
+        required: false,
+        default: Some("fail"),
+        doc: "what is done with a row that breaks its format: the query fails, or the row is skipped, or kept in \
+              millstream.bad_rows",
+    },
+];
+
+/// What every table that is written can say, whatever its connector.
+const OF_ALL_SINKS: [OptionDescriptor; 1] = [OptionDescriptor {
+    name: SINK_ON_ERROR,
+    kind: OptionType::Choice(OnError::WORDS),
     required: false,
-    default: None,
-    doc: "after so long without a row a split no longer holds the watermark back; 0: never",
+    default: Some("fail"),
+    doc: "what is done with a row that the table refuses: the job fails, or the row is skipped, or kept in \
+          millstream.sink_errors",
 }];
+
+/// How the options of formats end that let some faults pass.
+const IGNORES: &str = "ignore-parse-errors";
 
 /// An option as parsed: key, value, position of the key.
 type Written = (String, String, usize);
@@ -58,8 +84,9 @@ pub(crate) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Res
             of_connector = *position;
         }
         if key != CONNECTOR {
-            let general = OF_ALL_SOURCES.iter().find(|option| option.name == key && connector.capabilities.source);
-            let option = general.map_or_else(|| known(key, connector), Ok).map_err(|error| error.at(*position))?;
+            let option = general(key, connector)
+                .map_or_else(|| known(key, connector), Ok)
+                .map_err(|error| error.at(*position))?;
             typed(key, value, option, connector).map_err(|error| error.at(*position))?;
         }
         if checked.0.insert(key.clone(), value.clone()).is_some() {
@@ -68,6 +95,7 @@ pub(crate) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Res
         }
     }
     checked.0.remove(CONNECTOR);
+    contradictions(options)?;
     for option in connector.options.iter().filter(|option| option.required) {
         if !checked.0.contains_key(option.name) {
             let message = format!("connector \"{}\" needs option \"{}\"", connector.name, option.name);
@@ -76,6 +104,27 @@ pub(crate) fn check(options: &[Written], connector: &ConnectorDescriptor) -> Res
         }
     }
     Ok(checked)
+}
+
+/// The description of an option that tables have whatever their connector.
+fn general(key: &str, connector: &ConnectorDescriptor) -> Option<&'static OptionDescriptor> {
+    let of_sources = OF_ALL_SOURCES.iter().filter(|_| connector.capabilities.source);
+    let of_sinks = OF_ALL_SINKS.iter().filter(|_| connector.capabilities.sink);
+    of_sources.chain(of_sinks).find(|option| option.name == key)
+}
+
+/// Options that say different things about the same rows.
+fn contradictions(options: &[Written]) -> Result<()> {
+    let says = options.iter().any(|(key, ..)| key == SOURCE_ON_ERROR);
+    let ignores = |(key, value, _): &&Written| key.ends_with(IGNORES) && value.eq_ignore_ascii_case("true");
+    match options.iter().find(ignores).filter(|_| says) {
+        Some((key, _, position)) => {
+            let message = format!("options \"{SOURCE_ON_ERROR}\" and \"{key}\" both say what is done with bad rows");
+            let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+            Err(error.with_hint(format!("leave \"{key}\" out")).at(*position))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The description of an option.

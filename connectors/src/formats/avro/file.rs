@@ -275,7 +275,8 @@ mod tests {
         .into();
         let wanted = [(0, None), (1, None), (2, None)];
         let mut decoder = AvroFileDecoder::new(&columns, &wanted).unwrap();
-        let mut progress = Progress { source: "f", line: 0, bad_rows: 0 };
+        let mut rejects = millstream_engine::rejects::Rejects::default();
+        let mut progress = Progress { source: "f", line: 0, rejects: &mut rejects };
         assert_eq!(decoder.header(bytes.get(..20).unwrap(), false, &mut progress).unwrap(), None);
         let start = decoder.header(&bytes, false, &mut progress).unwrap().unwrap();
         let rest = bytes.get(start..).unwrap();

@@ -31,7 +31,8 @@ fn rows(columns: &Fields, lines: &str) -> RecordBatch {
     let wanted: Vec<_> = (0..columns.len()).map(|index| (index, None)).collect();
     let mut decoder =
         JsonDecoder::new(JsonFormat::from_options(&OptionValues::default()).unwrap(), columns, &wanted).unwrap();
-    let mut progress = crate::formats::Progress { source: "test", line: 0, bad_rows: 0 };
+    let mut rejects = millstream_engine::rejects::Rejects::default();
+    let mut progress = crate::formats::Progress { source: "test", line: 0, rejects: &mut rejects };
     decoder.decode(lines.as_bytes(), true, usize::MAX, &mut progress).unwrap();
     decoder.finish().unwrap()
 }

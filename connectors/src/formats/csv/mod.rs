@@ -276,13 +276,10 @@ impl RecordDecoder for CsvDecoder {
             let record = rest.get(..len).unwrap_or(rest);
             progress.line += 1;
             match parsed {
-                Ok(nulled) => progress.bad_rows += u64::from(nulled),
+                Ok(nulled) => progress.rejects.count_nulled(u64::from(nulled)),
                 Err(fault) => {
                     self.row.truncate(self.row.rows());
-                    if !self.format.ignore_parse_errors {
-                        return Err(fault.into_error(&progress.place().to_string(), record, HINT));
-                    }
-                    progress.bad_rows += 1;
+                    progress.refuse(fault, record, HINT, self.format.ignore_parse_errors)?;
                 }
             }
             // Line ends inside quotes count too.

@@ -5,6 +5,8 @@ use arrow::util::pretty::pretty_format_batches;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
+use millstream_engine::rejects::Rejects;
+
 use super::*;
 use crate::formats::RecordEncoder;
 
@@ -16,10 +18,11 @@ fn format(options: &[(&str, &str)]) -> CsvFormat {
 fn read(format: CsvFormat, columns: &Fields, text: &[u8]) -> Result<(RecordBatch, u64)> {
     let wanted: Vec<WantedColumn> = (0..columns.len()).map(|index| (index, None)).collect();
     let mut decoder = CsvDecoder::new(format, columns, &wanted)?;
-    let mut progress = Progress { source: "f.csv", line: 0, bad_rows: 0 };
+    let mut rejects = Rejects::default();
+    let mut progress = Progress { source: "f.csv", line: 0, rejects: &mut rejects };
     let start = decoder.header(text, true, &mut progress)?.unwrap();
     decoder.decode(&text[start..], true, usize::MAX, &mut progress)?;
-    Ok((decoder.finish()?, progress.bad_rows))
+    Ok((decoder.finish()?, rejects.counts.bad))
 }
 
 fn columns() -> Fields {

@@ -152,11 +152,8 @@ impl RecordDecoder for JsonDecoder {
             progress.line += 1;
             if !line.trim_ascii().is_empty() {
                 match self.record(line) {
-                    Ok(nulled) => progress.bad_rows += u64::from(nulled),
-                    Err(_) if self.policy.ignore_parse_errors => progress.bad_rows += 1,
-                    Err(fault) => {
-                        return Err(fault.into_error(&progress.place().to_string(), line, HINT));
-                    }
+                    Ok(nulled) => progress.rejects.count_nulled(u64::from(nulled)),
+                    Err(fault) => progress.refuse(fault, line, HINT, self.policy.ignore_parse_errors)?,
                 }
             }
             consumed += len;

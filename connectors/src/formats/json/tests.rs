@@ -6,6 +6,7 @@ use arrow::util::pretty::pretty_format_batches;
 use expect_test::{Expect, expect};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::OptionValues;
+use millstream_engine::rejects::Rejects;
 use proptest::prelude::*;
 
 use super::*;
@@ -22,10 +23,11 @@ fn all(columns: &Fields) -> Vec<WantedColumn> {
 
 fn read(format: JsonFormat, columns: &Fields, wanted: &[WantedColumn], text: &[u8]) -> Result<(RecordBatch, u64)> {
     let mut decoder = JsonDecoder::new(format, columns, wanted)?;
-    let mut progress = Progress { source: "bids.json", line: 0, bad_rows: 0 };
+    let mut rejects = Rejects::default();
+    let mut progress = Progress { source: "bids.json", line: 0, rejects: &mut rejects };
     let consumed = decoder.decode(text, true, usize::MAX, &mut progress)?;
     assert_eq!(consumed, text.len());
-    Ok((decoder.finish()?, progress.bad_rows))
+    Ok((decoder.finish()?, rejects.counts.bad))
 }
 
 fn check(columns: &[Field], text: &str, expected: &Expect) {
@@ -204,7 +206,8 @@ fn bad_lines_are_skipped_and_bad_values_null() {
 fn records_across_pieces() {
     let columns = Fields::from(vec![field("a", DataType::Int64)]);
     let mut decoder = JsonDecoder::new(format(&[]), &columns, &all(&columns)).unwrap();
-    let mut progress = Progress { source: "f", line: 0, bad_rows: 0 };
+    let mut rejects = Rejects::default();
+    let mut progress = Progress { source: "f", line: 0, rejects: &mut rejects };
     let text = b"{\"a\":1}\n{\"a\":2}\n{\"a\":3}";
     assert_eq!(decoder.decode(&text[..12], false, 10, &mut progress).unwrap(), 8);
     assert_eq!(decoder.decode(&text[8..], false, 10, &mut progress).unwrap(), 8);

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use arrow::datatypes::Fields;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::Delta;
+use millstream_engine::rejects::Rejects;
 
 use super::{MessageDecoder, MessageEncoder, Messages};
 use crate::formats::csv::{CsvDecoder, CsvEncoder, CsvFormat};
@@ -26,9 +27,10 @@ impl CsvMessages {
 impl MessageDecoder for CsvMessages {
     fn decode(&mut self, message: &[u8], place: &dyn Display) -> Result<bool> {
         let rows = self.0.rows();
-        let mut progress = Progress { source: "", line: 0, bad_rows: 0 };
+        let mut rejects = Rejects::default();
+        let mut progress = Progress { source: "", line: 0, rejects: &mut rejects };
         match self.0.decode(message, true, usize::MAX, &mut progress) {
-            Ok(_) => Ok(progress.bad_rows > 0),
+            Ok(_) => Ok(rejects.counts.bad > 0),
             Err(error) => {
                 self.0.truncate(rows);
                 Err(match error {

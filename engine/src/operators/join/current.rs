@@ -96,7 +96,7 @@ impl CurrentJoin {
         loop {
             let mut pairs = Pairs::default();
             let more = walk.fill(&left, &self.table.store, |_, _| true, &mut pairs);
-            self.residual.narrow(rows, &mut pairs, context.now)?;
+            self.residual.narrow(rows, &mut pairs, context)?;
             pairs.0.iter().for_each(|&row| matched[row as usize] = true);
             if self.table.retracts() {
                 pairs = self.repeated(&pairs);

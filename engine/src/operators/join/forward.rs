@@ -139,7 +139,7 @@ impl ForwardJoin {
     /// Emits left rows with their partners, and forgets both.
     fn join(&mut self, pairs: &mut Pairs, used: &mut Vec<u32>, context: &mut Context<'_>) -> Result<()> {
         let rows = pairs.0.clone();
-        self.residual.narrow([&self.left.store.rows, &self.right.rows], pairs, context.now)?;
+        self.residual.narrow([&self.left.store.rows, &self.right.rows], pairs, context)?;
         let mut joined = pairs.0.iter().peekable();
         let alone: Vec<u32> = match self.outer {
             true => rows.iter().copied().filter(|row| joined.next_if_eq(&row).is_none()).collect(),

@@ -98,7 +98,7 @@ impl IntervalJoin {
                 pairs = (pairs.1, pairs.0);
             }
             let [left, right] = &self.sides;
-            self.residual.narrow([&left.store.rows, &right.store.rows], &mut pairs, context.now)?;
+            self.residual.narrow([&left.store.rows, &right.store.rows], &mut pairs, context)?;
             self.put_out(&pairs, &mut done, context)?;
             if !more {
                 break;

@@ -209,7 +209,7 @@ impl LookupJoin {
         loop {
             let mut pairs = Pairs::default();
             let more = walk.fill(left, right, |_, _| true, &mut pairs);
-            self.residual.narrow(rows, &mut pairs, context.now)?;
+            self.residual.narrow(rows, &mut pairs, context)?;
             pairs.0.iter().for_each(|&row| matched[row as usize] = true);
             self.output.make(rows, &Rows::Pairs(&pairs.0, &pairs.1), false, &mut out)?;
             if !more {

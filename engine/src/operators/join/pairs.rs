@@ -10,8 +10,9 @@ use super::chunks::Chunks;
 use crate::error::Result;
 use crate::expr::{EvalContext, Scalar};
 use crate::message::{BATCH_ROWS, Delta};
+use crate::operators::Context;
 use crate::plan::JoinKind;
-use crate::time::ProcessingTime;
+use crate::rejects::{OnError, kept_rows};
 
 /// Numbers of left rows and, as many, of right rows.
 pub(super) type Pairs = (Vec<u32>, Vec<u32>);
@@ -32,13 +33,39 @@ impl Residual {
     /// Drops the pairs for which it does not hold.
     ///
     /// # Errors
-    /// Where it cannot be evaluated.
-    pub(super) fn narrow(&self, rows: [&Chunks; 2], pairs: &mut Pairs, now: ProcessingTime) -> Result<()> {
+    /// Where it cannot be evaluated, and rows that fail are not to be rejected.
+    pub(super) fn narrow(&self, rows: [&Chunks; 2], pairs: &mut Pairs, context: &mut Context<'_>) -> Result<()> {
+        self.narrow_changes(rows, pairs, false, context)
+    }
+
+    /// As [`Self::narrow`]. A pair for which the condition cannot be computed is no pair of partners, now as when it goes
+    /// (`gone`): so the numbers of partners stay right. It is told of when it comes.
+    ///
+    /// # Errors
+    /// As [`Self::narrow`].
+    pub(super) fn narrow_changes(
+        &self,
+        rows: [&Chunks; 2],
+        pairs: &mut Pairs,
+        gone: bool,
+        context: &mut Context<'_>,
+    ) -> Result<()> {
         let Some(condition) = self.condition.as_ref().filter(|_| !pairs.0.is_empty()) else { return Ok(()) };
         let mut columns = rows[0].gather(&pairs.0)?;
         columns.extend(rows[1].gather(&pairs.1)?);
         let batch = batch_of(&self.schema, columns, pairs.0.len())?;
-        let holds = condition.evaluate_predicate(&batch, EvalContext { now })?;
+        let now = EvalContext { now: context.now };
+        let holds = if context.rejects().on_error == OnError::Fail {
+            condition.evaluate_predicate(&batch, now)?
+        } else {
+            let retracts = if gone {
+                BooleanBuffer::new_set(batch.num_rows())
+            } else {
+                BooleanBuffer::new_unset(batch.num_rows())
+            };
+            let delta = Delta::signed(batch, retracts);
+            kept_rows(&delta, context.rejects(), &mut |part| condition.evaluate_predicate(&part.batch, now))?
+        };
         let mut flags = holds.values().iter();
         pairs.0.retain(|_| flags.next().unwrap_or(false));
         let mut flags = holds.values().iter();

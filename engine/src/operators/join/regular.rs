@@ -17,7 +17,7 @@ use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::aggregate::find_table;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{JoinKind, JoinSpec};
-use crate::time::{EventTime, ProcessingTime};
+use crate::time::EventTime;
 
 /// The names of the tables of a snapshot: rows, and what is known of them.
 const TABLES: [(&str, &str); 2] = [("left", "left_state"), ("right", "right_state")];
@@ -69,9 +69,9 @@ impl Join {
         let changes = [self.sides[0].changes()?, self.sides[1].changes()?];
         let mut moved: [Moved; 2] = Default::default();
         let mut retracted = Found::default();
-        self.sweep(&changes, false, &mut moved, &mut retracted, context.now)?;
+        self.sweep(&changes, false, &mut moved, &mut retracted, context)?;
         let mut inserted = Found::default();
-        self.sweep(&changes, true, &mut moved, &mut inserted, context.now)?;
+        self.sweep(&changes, true, &mut moved, &mut inserted, context)?;
         let mut spent = Vec::new();
         let mut alone = Vec::new();
         for (port, moved) in moved.into_iter().enumerate().filter(|(port, _)| comes_alone(self.kind, *port)) {
@@ -102,7 +102,7 @@ impl Join {
         rising: bool,
         moved: &mut [Moved; 2],
         found: &mut Found,
-        now: ProcessingTime,
+        context: &mut Context<'_>,
     ) -> Result<()> {
         for (port, changes) in changes.iter().enumerate() {
             let drivers = if rising { &changes.rises } else { &changes.falls };
@@ -120,7 +120,7 @@ impl Join {
                 if port == 1 {
                     pairs = (pairs.1, pairs.0);
                 }
-                self.residual.narrow(self.rows(), &mut pairs, now)?;
+                self.residual.narrow_changes(self.rows(), &mut pairs, !rising, context)?;
                 self.count(&pairs, rising, moved, &mut found.pairs);
                 if !more || found.pairs.0.len() >= BATCH_ROWS {
                     self.put_out(found, !rising)?;

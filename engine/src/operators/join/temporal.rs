@@ -67,7 +67,7 @@ impl TemporalJoin {
     fn put_out(&self, left: &Chunks, rows: &[u32], versions: &[u32], context: &mut Context<'_>) -> Result<()> {
         let stores = [left, &self.versions.store.rows];
         let mut pairs: Pairs = rows.iter().zip(versions).filter(|(_, version)| **version != NONE).unzip();
-        self.residual.narrow(stores, &mut pairs, context.now)?;
+        self.residual.narrow(stores, &mut pairs, context)?;
         let mut deltas = Vec::new();
         self.output.make(stores, &Rows::Pairs(&pairs.0, &pairs.1), false, &mut deltas)?;
         if self.outer {

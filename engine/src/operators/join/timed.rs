@@ -39,7 +39,7 @@ impl TimedStore {
         if late == 0 {
             return Ok(delta);
         }
-        context.count_late(late);
+        context.late(&delta, (0_u32..).zip(times.iter()).filter(|(_, time)| **time < watermark).map(|(row, _)| row))?;
         delta.filter(&times.iter().map(|time| Some(*time >= watermark)).collect())
     }
 

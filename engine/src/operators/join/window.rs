@@ -86,7 +86,7 @@ impl WindowJoin {
             // Where no pairs come out one partner is enough.
             let accept = |left, _| gives_pairs(self.kind) || !matched[0][left as usize];
             let more = walk.fill(left, right, accept, &mut pairs);
-            self.residual.narrow(rows, &mut pairs, context.now)?;
+            self.residual.narrow(rows, &mut pairs, context)?;
             pairs.0.iter().for_each(|&row| matched[0][row as usize] = true);
             pairs.1.iter().for_each(|&row| matched[1][row as usize] = true);
             if gives_pairs(self.kind) {
@@ -127,7 +127,7 @@ impl Operator for WindowJoin {
         }
         for (window, rows) in parts {
             if is_closed(window.0, self.watermark) {
-                context.count_late(rows.len());
+                context.late(&delta, rows.into_iter())?;
                 continue;
             }
             let rows = take_record_batch(&delta.batch, &UInt32Array::from(rows))?;

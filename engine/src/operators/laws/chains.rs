@@ -16,6 +16,7 @@ use crate::plan::{
     Input, JoinKey, JoinKind, JoinSpec, MaterializeSpec, Node, NodeId, OperatorSpec, OverCall, OverEmit, OverFunction,
     OverSpec, Partitioning, RankEmit, RankFunction, RankSpec, RelationId, SortKey, StatelessSpec, Step, ViewSourceSpec,
 };
+use crate::rejects::OnError;
 use crate::runtime::{EngineConfig, JobRequest, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 
@@ -207,7 +208,14 @@ impl Chain {
         let inputs = self.of_last(&[]);
         let spec = MaterializeSpec { relation: VIEW, name: "view".into(), replaces: false };
         self.add(OperatorSpec::Materialize(spec), inputs, &rows());
-        (JobRequest { name: "chain".into(), dataflow: Arc::new(Dataflow { nodes: self.nodes }) }, self.sql)
+        (
+            JobRequest {
+                name: "chain".into(),
+                dataflow: Arc::new(Dataflow { nodes: self.nodes }),
+                on_error: OnError::Fail,
+            },
+            self.sql,
+        )
     }
 }
 

@@ -171,9 +171,10 @@ impl Harness {
         if self.out.evicted_keys > 0 {
             self.log.push(format!("evicted {}", std::mem::take(&mut self.out.evicted_keys)));
         }
-        if self.out.late_rows > 0 {
-            self.log.push(format!("late {}", self.out.late_rows));
-            self.late += std::mem::take(&mut self.out.late_rows);
+        let (rejected, _) = self.out.rejects.take();
+        if rejected.late > 0 {
+            self.log.push(format!("late {}", rejected.late));
+            self.late += rejected.late;
         }
         Ok(())
     }

@@ -63,10 +63,10 @@ pub(super) fn in_time(
 ) -> Result<Option<Delta>> {
     let times = event_times(&delta.batch, time_column)?;
     let late = times.iter().filter(|time| is_late(**time)).count();
-    context.count_late(late);
     if late == 0 {
         return Ok(Some(delta));
     }
+    context.late(&delta, (0_u32..).zip(times.iter()).filter(|(_, time)| is_late(**time)).map(|(row, _)| row))?;
     if late == times.len() {
         return Ok(None);
     }

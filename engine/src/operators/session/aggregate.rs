@@ -92,18 +92,18 @@ impl Operator for SessionAggregate {
         let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(delta.batch.column(key))).collect();
         let (mut placed, mut done) = (Vec::with_capacity(times.len()), 0);
         let set = &mut self.set;
-        let mut late = 0;
         self.index.place(&keys, &times, self.watermark, &mut placed, &mut |merge| {
             // What came before belongs to the sessions as they were.
             let slots = merge.placed.iter().chain([&merge.from, &merge.into]).filter(|slot| **slot != LATE);
             set.resize(slots.max().map_or(0, |most| *most as usize + 1));
-            late += add(set, &delta.batch, &merge.placed[done..], done)?;
+            add(set, &delta.batch, &merge.placed[done..], done)?;
             done = merge.placed.len();
             set.merge_within(merge.from, merge.into)
         })?;
         self.set.resize(self.index.capacity_slots());
-        late += add(&mut self.set, &delta.batch, &placed[done..], done)?;
-        context.count_late(late);
+        add(&mut self.set, &delta.batch, &placed[done..], done)?;
+        let late = (0_u32..).zip(&placed).filter(|(_, slot)| **slot == LATE).map(|(row, _)| row);
+        context.late(&delta, late)?;
         if self.time == WindowTime::Processing
             && let Some(end) = self.index.next_end()
         {
@@ -159,17 +159,14 @@ impl Operator for SessionAggregate {
 }
 
 /// Adds rows `from ..` of a batch to their sessions; gives how many are late.
-fn add(set: &mut AggregateSet, batch: &RecordBatch, placed: &[u32], from: usize) -> Result<usize> {
+fn add(set: &mut AggregateSet, batch: &RecordBatch, placed: &[u32], from: usize) -> Result<()> {
     let batch = batch.slice(from, placed.len());
-    let late = placed.iter().filter(|slot| **slot == LATE).count();
-    if late == 0 {
-        set.update(&batch, placed)?;
-        return Ok(0);
+    if !placed.contains(&LATE) {
+        return set.update(&batch, placed);
     }
     let kept: Vec<u32> = (0_u32..).zip(placed).filter(|(_, slot)| **slot != LATE).map(|(row, _)| row).collect();
     let slots: Vec<u32> = placed.iter().copied().filter(|slot| *slot != LATE).collect();
-    set.update(&take_record_batch(&batch, &UInt32Array::from(kept))?, &slots)?;
-    Ok(late)
+    set.update(&take_record_batch(&batch, &UInt32Array::from(kept))?, &slots)
 }
 
 /// The open sessions as tables: keys, start, end; and the watermark.

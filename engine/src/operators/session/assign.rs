@@ -133,7 +133,8 @@ impl Operator for SessionAssign {
         for (before, from, into) in renames {
             placed[..before].iter_mut().filter(|slot| **slot == from).for_each(|slot| *slot = into);
         }
-        context.count_late(placed.iter().filter(|slot| **slot == LATE).count());
+        let late = (0_u32..).zip(&placed).filter(|(_, slot)| **slot == LATE).map(|(row, _)| row);
+        context.late(&delta, late)?;
         self.keep(delta.batch, &placed);
         if self.time == WindowTime::Processing
             && let Some(end) = self.index.next_end()

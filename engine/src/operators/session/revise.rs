@@ -262,13 +262,14 @@ impl Operator for SessionRevise {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
         let times = event_times(&delta.batch, self.time)?;
         let (slots, keys) = self.intern(delta.batch.columns(), delta.rows())?;
-        let mut late = Vec::new();
+        let (mut late, mut late_rows) = (Vec::new(), Vec::new());
         for (row, ((&slot, &key), &time)) in slots.iter().zip(&keys).zip(&times[..]).enumerate() {
             if self.apply(slot, key, time, delta.is_retract(row)) {
                 late.push((slot, key, time));
+                late_rows.push(u32::try_from(row).unwrap_or(u32::MAX));
             }
         }
-        context.count_late(late.len());
+        context.late(&delta, late_rows.into_iter())?;
         // An equal row that came after may have been in time.
         late.retain(|(slot, key, time)| self.of_key[*key as usize].rows.binary_search(&(*time, *slot)).is_err());
         self.forget(late.iter().map(|late| late.0).collect(), late.iter().map(|late| late.1).collect());

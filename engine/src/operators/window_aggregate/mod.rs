@@ -120,10 +120,12 @@ impl Sliced {
             WindowTime::Event(column) => {
                 let times = event_times(&delta.batch, column)?;
                 for (slice, rows) in by_slice(&times, &self.slices) {
-                    let count = rows.as_ref().map_or(delta.rows(), Vec::len);
                     match self.slices.last_end(slice) {
                         None => {}
-                        Some(end) if is_closed(end, watermark) => context.count_late(count),
+                        Some(end) if is_closed(end, watermark) => match rows {
+                            None => context.late(delta, all_rows(delta))?,
+                            Some(rows) => context.late(delta, rows.into_iter())?,
+                        },
                         Some(_) => match rows {
                             None => self.add(slice, delta, whole, template)?,
                             Some(rows) => {
@@ -252,6 +254,11 @@ fn emit(output: &SchemaRef, groups: &Groups, start: i64, end: i64, context: &mut
 }
 
 /// The rows of each attached window.
+/// The numbers of all rows.
+fn all_rows(delta: &Delta) -> impl Iterator<Item = u32> + Clone {
+    (0_u32..).take(delta.rows())
+}
+
 fn by_window(starts: &[i64], ends: &[i64]) -> BTreeMap<(i64, i64), Vec<u32>> {
     let mut parts: BTreeMap<(i64, i64), Vec<u32>> = BTreeMap::new();
     for (row, (&start, &end)) in (0_u32..).zip(starts.iter().zip(ends)) {
@@ -273,7 +280,7 @@ impl Operator for WindowAggregate {
                 let (starts, ends) = (event_times(&delta.batch, *start)?, event_times(&delta.batch, *end)?);
                 for ((end, start), rows) in by_window(&starts, &ends) {
                     if is_closed(end, self.watermark) {
-                        context.count_late(rows.len());
+                        context.late(&delta, rows.into_iter())?;
                         continue;
                     }
                     let part = take_rows(&delta, rows.clone())?;

@@ -42,8 +42,9 @@ impl Bench {
                 }
             }
         }
-        if out.late_rows > 0 {
-            self.lines += &format!("late {}\n", out.late_rows);
+        let late = out.rejects.counts.late;
+        if late > 0 {
+            self.lines += &format!("late {late}\n");
         }
         out.timer.map(|timer| timer.0 / SECOND)
     }

@@ -14,7 +14,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::groups::{Groups, Template};
 use super::slices::{Slices, is_closed};
-use super::{by_slice, by_window};
+use super::{all_rows, by_slice, by_window};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{Arrival, find_table, table_of};
@@ -221,8 +221,11 @@ impl Operator for WindowUpdates {
             let all = spans.len();
             spans.retain(|span| !self.is_dropped(span.0));
             if spans.is_empty() {
-                let late = rows.map_or(delta.rows(), |rows| rows.len());
-                context.count_late(if all > 0 { late } else { 0 });
+                match rows {
+                    _ if all == 0 => {}
+                    None => context.late(&delta, all_rows(&delta))?,
+                    Some(rows) => context.late(&delta, rows.into_iter())?,
+                }
                 continue;
             }
             let part = match &rows {

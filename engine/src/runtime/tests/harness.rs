@@ -15,12 +15,14 @@ use crate::expr::Scalar;
 use crate::message::{Delta, Epoch};
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Edge, GroupAggregateSpec, Input, MaterializeSpec, Node,
-    NodeId, OperatorSpec, Partitioning, RelationId, SinkSpec, SourceSpec, ViewSourceSpec, WatermarkSpec,
+    NodeId, OperatorSpec, Partitioning, RelationId, SinkSpec, SourceSpec, StatelessSpec, Step, ViewSourceSpec,
+    WatermarkSpec, Window, WindowAggregateSpec, WindowEmit, WindowInput, WindowTime,
 };
 use crate::ports::{
     Accepts, Boundedness, CommitToken, Guarantee, MemorySource, ReadContext, ReadPoll, Sink, SinkContext, SinkWriter,
     Source, Split, SplitReader, WakeHandle,
 };
+use crate::rejects::OnError;
 use crate::runtime::{Engine, EngineConfig, JobId, JobRequest, Simulation};
 use crate::time::{EventTime, ProcessingTime, VirtualClock};
 use crate::view::GlobalSnapshot;
@@ -81,6 +83,15 @@ impl Plan {
 
     /// The number of rows of each key, kept up to date.
     pub(super) fn count_by_key(self) -> Self {
+        self.count(false)
+    }
+
+    /// The same, of rows that come and go.
+    pub(super) fn count_by_key_of_changes(self) -> Self {
+        self.count(true)
+    }
+
+    fn count(self, retracts: bool) -> Self {
         let last = self.last();
         let call = AggregateCall {
             function: AggregateFunction::Count,
@@ -90,9 +101,41 @@ impl Plan {
             filter: None,
             output: Arc::new(Field::new("n", DataType::Int64, false)),
         };
-        let spec =
-            GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts: false, ttl_us: None, upserts: false };
+        let spec = GroupAggregateSpec { keys: vec![0], calls: vec![call], retracts, ttl_us: None, upserts: false };
         self.add(OperatorSpec::GroupAggregate(spec), vec![(last, by_key())]).updating()
+    }
+
+    /// The number of rows of each window of so many microseconds, at a multiple of a thousand.
+    pub(super) fn tumble(mut self, size_us: i64) -> Self {
+        let output = Arc::new(Field::new("n", DataType::Int64, false));
+        let call = AggregateCall {
+            function: AggregateFunction::Count,
+            args: Vec::new(),
+            order_by: Vec::new(),
+            distinct: false,
+            filter: None,
+            output: Arc::clone(&output),
+        };
+        let window =
+            WindowInput::Assign { window: Window::Tumble { size_us, offset_us: 0 }, time: WindowTime::Event(1) };
+        let emit = WindowEmit::default();
+        let spec = WindowAggregateSpec { window, keys: Vec::new(), calls: vec![call], retracts: false, emit };
+        let last = self.last();
+        self = self.add(OperatorSpec::WindowAggregate(spec), vec![(last, Partitioning::Single)]);
+        if let Some(node) = self.0.nodes.last_mut() {
+            let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, None), false);
+            let fields = ["window_start", "window_end", "window_time"].map(time);
+            let fields = std::iter::once(output.as_ref().clone()).chain(fields).collect::<Vec<_>>();
+            node.edge.schema = Arc::new(Schema::new(fields));
+            node.edge.time_column = Some(3);
+        }
+        self
+    }
+
+    /// One step over the rows, which keeps their columns.
+    pub(super) fn step(self, step: Step) -> Self {
+        let last = self.last();
+        self.add(OperatorSpec::Stateless(StatelessSpec { steps: vec![step] }), vec![(last, Partitioning::Forward)])
     }
 
     /// The last node gives changing numbers by key.
@@ -127,7 +170,7 @@ impl Plan {
     }
 
     pub(super) fn job(self, name: &str) -> JobRequest {
-        JobRequest { name: name.into(), dataflow: Arc::new(self.0) }
+        JobRequest { name: name.into(), dataflow: Arc::new(self.0), on_error: OnError::Fail }
     }
 }
 

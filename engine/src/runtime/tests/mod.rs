@@ -7,6 +7,7 @@ mod faults;
 mod fixtures;
 mod harness;
 mod increments;
+mod rejects;
 mod savepoints;
 mod sinks;
 mod sources;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use chrono_tz::Tz;
+use millstream_engine::rejects::OnError;
 use millstream_sql::{SqlError, SqlState};
 
 use super::restart;
@@ -12,6 +13,7 @@ pub(super) const RUNTIME_MODE: &str = "execution.runtime-mode";
 pub(super) const SEMANTICS: &str = "sql.semantics";
 pub(super) const TIME_ZONE: &str = "TimeZone";
 pub(super) const STATEMENT_TIMEOUT: &str = "statement_timeout";
+pub(super) const ON_ERROR: &str = "execution.on-error";
 pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
 pub(super) const EARLY_FIRE: &str = "table.exec.emit.early-fire.enabled";
 pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
@@ -19,7 +21,7 @@ pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 7] = [SEMANTICS, TIME_ZONE, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS];
+const KEPT: [&str; 8] = [SEMANTICS, TIME_ZONE, ON_ERROR, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,12 @@ static KNOWN: &[Known] = &[
     ),
     known(TIME_ZONE, "UTC", Kind::Zone, "The zone of TIMESTAMP_LTZ values; also table.local-time-zone."),
     known(STATEMENT_TIMEOUT, "0", Kind::Duration, "The time a statement may take; 0 is no limit."),
+    known(
+        ON_ERROR,
+        "fail",
+        Kind::Choice(OnError::WORDS),
+        "What is done with rows that a job cannot compute: it fails, they are skipped, or kept in millstream.bad_rows.",
+    ),
     known(STATE_TTL, "0", Kind::Duration, "State that nothing has touched for so long is dropped; 0 is never."),
     known(EARLY_FIRE, "false", Kind::Boolean, "Whether windows give results before their close; see EMIT."),
     known(EARLY_FIRE_DELAY, "0", Kind::Duration, "The time between two early results; 0 is with each change."),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use millstream_engine::plan::{EarlyEmit, WindowEmit};
+use millstream_engine::rejects::OnError;
 use millstream_sql::bound::StreamingOptions;
 use millstream_sql::catalog::{Semantics, nearest};
 use millstream_sql::{SqlError, SqlState};
@@ -194,7 +195,8 @@ impl Settings {
             (true, lateness_us) => lateness_us,
         };
         let emit = WindowEmit { early, lateness_us, holds_watermark: true };
-        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit }
+        let on_error = self.text(known::ON_ERROR).and_then(OnError::parse).unwrap_or_default();
+        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit, on_error }
     }
 
     /// How long a statement may take.

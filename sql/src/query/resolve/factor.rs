@@ -1,5 +1,7 @@
 //! The tables of a `FROM`.
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast as sp;
 
 use super::scope::{Clause, Env, Scope};
@@ -40,6 +42,11 @@ impl Resolver<'_> {
     fn factor<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
         if let Some(file) = files::of_factor(factor)? {
             return self.file(&file, factor, scope);
+        }
+        if let Some(table) = self.system_table(factor) {
+            let name = table.name.rsplit('.').next().unwrap_or_default();
+            replace_by(table, sp::Ident::with_quote('"', name), factor, scope);
+            return Ok(());
         }
         if let Some((table, name)) = self.hinted(factor)? {
             replace_by(&table, name, factor, scope);
@@ -86,6 +93,17 @@ impl Resolver<'_> {
             | sp::TableFactor::Function { .. } => self.table_function(factor, scope, env),
             other => Err(SqlError::unsupported(format!("this kind of table is not supported: {other}"))),
         }
+    }
+
+    /// The system table that a qualified name stands for, where no relation of the user has it.
+    fn system_table(&self, factor: &sp::TableFactor) -> Option<&Arc<Relation>> {
+        let sp::TableFactor::Table { name, args: None, .. } = factor else { return None };
+        let [schema, table] = name.0.as_slice() else { return None };
+        let (schema, table) = (schema.as_ident()?, table.as_ident()?);
+        if self.catalog.relation(&table.value).is_ok() {
+            return None;
+        }
+        self.catalog.files.get(&format!("{}.{}", schema.value.to_ascii_lowercase(), table.value.to_ascii_lowercase()))
     }
 
     /// A table function: only the windowing ones are ours.

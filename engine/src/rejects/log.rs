@@ -1,0 +1,133 @@
+//! [`RejectLog`]: the latest rejected rows of all jobs, in memory, within a bound for each job and in total.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{RejectKind, Rejected, RejectedContent};
+use crate::runtime::JobId;
+use crate::time::ProcessingTime;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectLimits {
+    /// Rows of one kind of one job.
+    pub job_rows: usize,
+    /// Rows of all jobs.
+    pub rows: usize,
+    /// Bytes of all jobs.
+    pub bytes: usize,
+}
+
+impl Default for RejectLimits {
+    fn default() -> Self {
+        Self { job_rows: 1_000, rows: 10_000, bytes: 32 << 20 }
+    }
+}
+
+/// Rejected rows with where they were.
+#[derive(Debug, Clone)]
+pub struct RejectEntry {
+    /// Rises from entry to entry.
+    pub number: u64,
+    /// The job; `None` for a query that is no job.
+    pub job: Option<JobId>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The table that was read or written, where it was one.
+    pub relation: Option<Arc<str>>,
+    /// Which operator.
+    pub operator: Arc<str>,
+    /// When.
+    pub at: ProcessingTime,
+    /// The rows.
+    pub rejected: Rejected,
+}
+
+/// See the module. Shared by all shards; who writes holds the lock for a few moves.
+#[derive(Debug, Default)]
+pub struct RejectLog {
+    limits: RejectLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rings: HashMap<(Option<JobId>, RejectKind), Ring>,
+    last_number: u64,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    entries: VecDeque<RejectEntry>,
+    rows: usize,
+}
+
+impl RejectLog {
+    /// An empty log.
+    pub fn new(limits: RejectLimits) -> Self {
+        Self { limits, state: Mutex::default() }
+    }
+
+    /// Adds rows, in place of the oldest ones where there is no room. `entry.number` is given here.
+    pub fn add(&self, mut entry: RejectEntry) {
+        let key = (entry.job, entry.rejected.kind);
+        let (rows, bytes) = (entry.rejected.content.rows(), bytes_of(&entry));
+        let mut state = self.state.lock();
+        state.last_number += 1;
+        entry.number = state.last_number;
+        state.rows += rows;
+        state.bytes += bytes;
+        let ring = state.rings.entry(key).or_default();
+        ring.rows += rows;
+        ring.entries.push_back(entry);
+        while state.rings.get(&key).is_some_and(|ring| ring.rows > self.limits.job_rows) {
+            state.forget_oldest(key);
+        }
+        // Who has most gives way, so that one job cannot push out what the others told.
+        while state.rows > self.limits.rows || state.bytes > self.limits.bytes {
+            let Some(key) = state.rings.iter().max_by_key(|(_, ring)| ring.rows).map(|(key, _)| *key) else { break };
+            state.forget_oldest(key);
+        }
+    }
+
+    /// The entries of a kind, the oldest first.
+    pub fn entries(&self, kind: RejectKind) -> Vec<RejectEntry> {
+        let state = self.state.lock();
+        let rings = state.rings.iter().filter(|((_, of), _)| *of == kind);
+        let mut entries: Vec<RejectEntry> = rings.flat_map(|(_, ring)| ring.entries.iter().cloned()).collect();
+        entries.sort_by_key(|entry| entry.number);
+        entries
+    }
+
+    /// How many rows of a job are there.
+    pub fn rows(&self, job: JobId) -> u64 {
+        let state = self.state.lock();
+        state.rings.iter().filter(|((of, _), _)| *of == Some(job)).map(|(_, ring)| ring.rows as u64).sum()
+    }
+}
+
+impl State {
+    fn forget_oldest(&mut self, key: (Option<JobId>, RejectKind)) {
+        let Some(ring) = self.rings.get_mut(&key) else { return };
+        let forgotten = ring.entries.pop_front();
+        let rows = forgotten.as_ref().map_or(0, |entry| entry.rejected.content.rows());
+        ring.rows -= rows;
+        self.rows -= rows;
+        self.bytes -= forgotten.as_ref().map_or(0, bytes_of);
+        if ring.entries.is_empty() {
+            self.rings.remove(&key);
+        }
+    }
+}
+
+fn bytes_of(entry: &RejectEntry) -> usize {
+    let content = match &entry.rejected.content {
+        RejectedContent::Rows(batch) => batch.get_array_memory_size(),
+        RejectedContent::Record(text) => text.len(),
+    };
+    content + entry.rejected.reason.len() + entry.rejected.place.as_ref().map_or(0, String::len)
+}

@@ -1,0 +1,130 @@
+//! What is rejected, what is kept of it, and what is forgotten.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::Int64Type;
+use proptest::prelude::*;
+
+use super::*;
+use crate::runtime::JobId;
+use crate::time::ProcessingTime;
+
+fn batch(values: impl IntoIterator<Item = i64>) -> RecordBatch {
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(values));
+    RecordBatch::try_from_iter([("n", values)]).unwrap()
+}
+
+fn values(batch: &RecordBatch) -> Vec<i64> {
+    batch.column(0).as_primitive::<Int64Type>().values().to_vec()
+}
+
+fn odd(delta: &Delta) -> Result<Vec<i64>> {
+    match values(&delta.batch).iter().find(|value| **value % 2 == 0) {
+        Some(value) => Err(EngineError::Evaluate(format!("{value} is even"))),
+        None => Ok(values(&delta.batch)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn exactly_the_rows_that_fail_are_rejected(rows in prop::collection::vec((0_i64..50, any::<bool>()), 0..200)) {
+        let delta = Delta::signed(
+            batch(rows.iter().map(|row| row.0)),
+            rows.iter().map(|row| row.1).collect::<BooleanBuffer>(),
+        );
+        let mut rejects = Rejects::new(OnError::Table);
+        let done = narrow(RejectKind::Bad, &delta, &mut rejects, &mut odd).unwrap().concat();
+        let good: Vec<i64> = rows.iter().map(|row| row.0).filter(|value| value % 2 != 0).collect();
+        prop_assert_eq!(done, good);
+        // Retractions of bad rows go without a word.
+        let bad: Vec<i64> = rows.iter().filter(|row| row.0 % 2 == 0 && !row.1).map(|row| row.0).collect();
+        prop_assert_eq!(rejects.counts.bad, bad.len() as u64);
+        let kept: Vec<i64> = rejects.kept.iter().flat_map(|rejected| match &rejected.content {
+            RejectedContent::Rows(batch) => values(batch),
+            RejectedContent::Record(_) => Vec::new(),
+        }).collect();
+        prop_assert_eq!(kept, bad);
+        let flags = kept_rows(&delta, &mut Rejects::new(OnError::Skip), &mut |part| {
+            odd(part).map(|odd| BooleanArray::from(vec![true; odd.len()]))
+        }).unwrap();
+        let expected: Vec<bool> = rows.iter().map(|row| row.0 % 2 != 0).collect();
+        prop_assert_eq!(flags.values().iter().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn what_is_no_fault_of_the_data_ends_the_work() {
+    let broken = |_: &Delta| -> Result<()> { Err(EngineError::Internal("a bug".into())) };
+    let mut rejects = Rejects::new(OnError::Skip);
+    assert!(narrow(RejectKind::Bad, &Delta::append(batch([1, 2])), &mut rejects, &mut { broken }).is_err());
+    assert!(rejects.is_empty());
+}
+
+#[test]
+fn late_rows_are_counted_exactly_and_kept_within_a_bound() {
+    let mut rejects = Rejects::default();
+    let delta = Delta::append(batch(0..1_000));
+    rejects.late(&delta, 0..1_000).unwrap();
+    assert_eq!((rejects.counts.late, rejects.kept[0].content.rows()), (1_000, LATE_ROWS_KEPT));
+    let retraction = Delta::signed(batch([1]), BooleanBuffer::new_set(1));
+    rejects.late(&retraction, 0..1).unwrap();
+    assert_eq!((rejects.counts.late, rejects.kept.len()), (1_001, 1));
+}
+
+#[test]
+fn records_are_kept_as_text() {
+    let mut rejects = Rejects::new(OnError::Table);
+    let error = || EngineError::BadRow { message: "f line 3: no number".into(), hint: None };
+    rejects.record(b"a\xffb\xc3\xa4\0\r\n", &"f line 3", false, error).unwrap();
+    let long = vec![b'x'; 20_000];
+    rejects.record(&long, &"f line 4", false, error).unwrap();
+    let text = |index: usize| match &rejects.kept[index].content {
+        RejectedContent::Record(text) => text.clone(),
+        RejectedContent::Rows(_) => String::new(),
+    };
+    assert_eq!(text(0), "a\\xffbä\\x00");
+    assert_eq!(rejects.kept[0].reason, "no number");
+    assert_eq!(rejects.kept[0].place.as_deref(), Some("f line 3"));
+    assert_eq!(text(1).chars().count(), RECORD_BYTES_MAX + 1);
+    assert!(Rejects::new(OnError::Fail).record(b"", &"f", false, error).is_err());
+    let io = || EngineError::io("cannot read", "gone");
+    assert!(Rejects::new(OnError::Skip).record(b"", &"f", false, io).is_err());
+}
+
+fn entry(job: u64, kind: RejectKind, from: i64, rows: i64) -> RejectEntry {
+    RejectEntry {
+        number: 0,
+        job: Some(JobId(job)),
+        name: "job".into(),
+        relation: None,
+        operator: "filter".into(),
+        at: ProcessingTime(0),
+        rejected: Rejected {
+            kind,
+            content: RejectedContent::Rows(batch(from..from + rows)),
+            reason: String::new(),
+            place: None,
+        },
+    }
+}
+
+#[test]
+fn the_log_forgets_the_oldest_of_who_has_most() {
+    let log = RejectLog::new(RejectLimits { job_rows: 10, rows: 15, bytes: 1 << 20 });
+    for start in 0..6 {
+        log.add(entry(1, RejectKind::Bad, start * 3, 3));
+    }
+    log.add(entry(1, RejectKind::Late, 100, 2));
+    assert_eq!(log.rows(JobId(1)), 11, "nine of one kind, two of another");
+    log.add(entry(2, RejectKind::Bad, 0, 6));
+    assert_eq!((log.rows(JobId(1)), log.rows(JobId(2))), (8, 6), "the first job gave way");
+    let bad = log.entries(RejectKind::Bad);
+    assert!(bad.is_sorted_by_key(|entry| entry.number));
+    assert_eq!(bad.iter().map(|entry| entry.job.map(|job| job.0)).collect::<Vec<_>>(), [Some(1), Some(1), Some(2)]);
+    let small = RejectLog::new(RejectLimits { bytes: 1, ..RejectLimits::default() });
+    small.add(entry(1, RejectKind::Bad, 0, 1));
+    assert_eq!(small.rows(JobId(1)), 0);
+}
