@@ -1,6 +1,7 @@
 //! Where checkpoints are kept: [`open`] makes a store out of a URL.
 
 mod directory;
+mod remote;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,11 +11,17 @@ use millstream_engine::ports::{MemoryStateStore, StateStore};
 
 pub use directory::DirectoryStore;
 pub(crate) use directory::sync_directory;
+use remote::{RemoteStore, StoreUrl};
 
-/// The store of a URL: a path or `file://` for a directory, which is made, and `memory:` for one that forgets.
+/// The store of a URL: a path or `file://` for a directory, which is made; `s3://bucket/prefix` and what speaks that language,
+/// `gs://` and `az://` for object stores; and `memory:` for one that forgets.
+///
+/// Object stores take settings as parameters, `?endpoint=…&region=…`, and from the environment: `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`, `AWS_ENDPOINT_URL`; for `gs` HMAC keys in `GS_ACCESS_KEY_ID` and
+/// `GS_SECRET_ACCESS_KEY`; for `az` `AZURE_STORAGE_ACCOUNT` with `AZURE_STORAGE_KEY` or `AZURE_STORAGE_SAS_TOKEN`.
 ///
 /// # Errors
-/// Where the URL is of another kind, or the directory cannot be made or written.
+/// Where the URL is of another kind, settings are missing, or the directory cannot be made or written.
 pub fn open(url: &str) -> Result<Arc<dyn StateStore>> {
     if url == "memory:" || url == "memory://" {
         return Ok(Arc::new(MemoryStateStore::default()));
@@ -23,9 +30,12 @@ pub fn open(url: &str) -> Result<Arc<dyn StateStore>> {
         return Ok(Arc::new(DirectoryStore::open(PathBuf::from(path))?));
     }
     match url.split_once("://") {
+        Some(("s3" | "s3a" | "gs" | "gcs" | "az" | "azure", _)) => {
+            Ok(Arc::new(RemoteStore::open(&StoreUrl::parse(url)?, &|name| std::env::var(name).ok())?))
+        }
         Some((scheme, _)) => Err(EngineError::Config {
             message: format!("state URL \"{url}\" has the scheme \"{scheme}\", which is not supported"),
-            hint: Some("use a directory".to_owned()),
+            hint: Some("use a directory, s3://, gs:// or az://".to_owned()),
         }),
         None => Ok(Arc::new(DirectoryStore::open(PathBuf::from(url))?)),
     }

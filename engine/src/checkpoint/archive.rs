@@ -1,18 +1,23 @@
 //! [`Archive`]: the checkpoints in a store. It claims the store for one engine, writes and reads checkpoints, and deletes what
 //! no kept checkpoint names.
 //!
-//! Opening claims a generation, by an object that only one opener can make; who finds a later generation than its own has
-//! been shut out and writes no manifest any more. Manifests are named by generation and sequence, so that their names are
-//! in the order of their age.
+//! Opening claims a generation, by an object that only one opener can make. A checkpoint is complete only where no later
+//! generation is claimed after its manifest is written: so whoever opens the store either finds the manifest, or its writer
+//! knows that it does not count, commits nothing, and the claim leaves it out for all who come later. Manifests are named by
+//! generation and sequence, so that their names are in the order of their age.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::chain::{Chains, State};
 use super::choose;
-use super::format_manifest::{JobRecord, Manifest, RunRecord};
-use super::format_run::{self, Extent, Section};
+use super::format_claim::Claim;
+use super::format_manifest::{Manifest, RunRecord};
+use super::format_run;
+use super::load::{SavedJob, load};
+use super::savepoint;
 use crate::error::{EngineError, Result};
 use crate::ports::StateStore;
 
@@ -22,6 +27,7 @@ pub struct Archive {
     store: Arc<dyn StateStore>,
     generation: u64,
     kept: Mutex<Kept>,
+    chains: Mutex<Chains>,
 }
 
 /// The manifests that can be read.
@@ -30,28 +36,8 @@ struct Kept {
     /// The oldest first, with their paths.
     manifests: Vec<(String, Manifest)>,
     sequence: u64,
-}
-
-/// The bytes of a run that belongs to a checkpoint which is being written.
-#[derive(Debug)]
-pub struct NewRun {
-    /// The shard that it is of.
-    pub shard: usize,
-    /// As [`format_run::encode`] gives them.
-    pub bytes: Vec<u8>,
-}
-
-/// A job as of a checkpoint.
-#[derive(Debug)]
-pub struct SavedJob {
-    /// The epoch of the checkpoint.
-    pub epoch: u64,
-    /// Number of shards that wrote it.
-    pub shards: usize,
-    /// Everything but rows.
-    pub record: JobRecord,
-    /// The rows, by operator and shard: the whole tables, and what changed them later.
-    pub tables: BTreeMap<(String, usize), Vec<Section>>,
+    /// Those that are being copied: their runs stay.
+    in_use: Vec<Manifest>,
 }
 
 impl Archive {
@@ -61,15 +47,29 @@ impl Archive {
     /// Where the store does not answer.
     pub fn open(store: Arc<dyn StateStore>) -> Result<Self> {
         let generation = claim(&*store)?;
+        let listed = store.list("manifests/")?;
+        let (counted, stale) = match last_claim(&*store)? {
+            None => (listed, Vec::new()),
+            Some((of, claim)) => listed.into_iter().partition(|path| !choose::is_stale(path, of, &claim)),
+        };
+        let claim = Claim::new(counted.iter().cloned().collect());
+        store.put(&claim_path(generation), &claim.encode()?)?;
+        for path in stale {
+            tracing::warn!(path, "a checkpoint of a server that had been shut out is left out");
+            if let Err(error) = store.delete(&path) {
+                tracing::warn!(%error, "it cannot be deleted");
+            }
+        }
         let mut manifests = Vec::new();
-        for path in store.list("manifests/")? {
+        for path in counted {
             match read_manifest(&*store, &path) {
                 Ok(Some(manifest)) => manifests.push((path, manifest)),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a checkpoint is left out"),
             }
         }
-        Ok(Self { store, generation, kept: Mutex::new(Kept { manifests, sequence: 0 }) })
+        let kept = Mutex::new(Kept { manifests, sequence: 0, in_use: Vec::new() });
+        Ok(Self { store, generation, kept, chains: Mutex::default() })
     }
 
     /// The greatest epoch of a checkpoint; 0 where there is none.
@@ -108,12 +108,14 @@ impl Archive {
             open.clear();
             for (place, uids) in chosen {
                 let Some(manifest) = manifests.get(place) else { continue };
-                match self.load(manifest, &uids) {
+                match load(&*self.store, manifest, |job| uids.contains(&job.uid)) {
                     Ok(jobs) => found.extend(jobs),
                     Err(error) => {
                         tracing::warn!(%error, epoch = manifest.epoch, "a checkpoint cannot be used; trying the one before");
                         failure = Some(error);
                         bad.insert(place);
+                        let mut chains = self.chains.lock();
+                        uids.iter().for_each(|uid| chains.forget(uid));
                         open.extend(uids);
                     }
                 }
@@ -134,51 +136,38 @@ impl Archive {
     pub fn savepoint(&self, name: &str, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
         let manifest = read_manifest(&*self.store, &savepoint_path(name)?)?;
         let manifest = manifest.ok_or_else(|| EngineError::Gone(format!("savepoint \"{name}\" does not exist")))?;
-        self.load(&manifest, uids)
+        load(&*self.store, &manifest, |job| uids.contains(&job.uid))
     }
 
-    fn load(&self, manifest: &Manifest, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
-        let mut jobs: BTreeMap<String, SavedJob> = BTreeMap::new();
-        for record in manifest.jobs.iter().filter(|job| uids.contains(&job.uid)) {
-            let (epoch, shards, record) = (manifest.epoch, manifest.shards, record.clone());
-            jobs.insert(record.uid.clone(), SavedJob { epoch, shards, record, tables: BTreeMap::new() });
-        }
-        for run in &manifest.runs {
-            let bytes = self.store.get(&run.path)?;
-            let bytes = bytes.ok_or_else(|| EngineError::io(format_args!("the run \"{}\"", run.path), "it is gone"))?;
-            for section in format_run::decode(&run.path, &bytes)? {
-                let Some(job) = jobs.get_mut(&section.job) else { continue };
-                let sections = job.tables.entry((section.operator.clone(), run.shard)).or_default();
-                if section.extent == Extent::Whole {
-                    sections.retain(|before| before.table != section.table);
-                }
-                sections.push(section);
-            }
-        }
-        Ok(jobs)
-    }
-
-    /// Writes a run; gives what a manifest says of it.
+    /// Writes a checkpoint: of each of the manifest's jobs what has changed since its last complete one, or everything. Gives
+    /// the bytes of its runs.
     ///
     /// # Errors
-    /// Where the store does not take it.
-    pub fn write_run(&self, epoch: u64, run: &NewRun) -> Result<RunRecord> {
-        let path = format!("runs/{:08}-{epoch:012}-{:04}.run", self.generation, run.shard);
-        self.store.put(&path, &run.bytes)?;
-        Ok(RunRecord { path, shard: run.shard, bytes: run.bytes.len() as u64 })
+    /// Where the store does not take it, or another engine has claimed the store. The next one makes up for it.
+    pub fn save(&self, mut manifest: Manifest, states: Vec<State>) -> Result<u64> {
+        let mut chains = self.chains.lock();
+        let uids = manifest.jobs.iter().map(|job| job.uid.clone());
+        let mut link = chains.link(manifest.epoch, uids, states)?;
+        let mut written = 0;
+        for shard in link.shards.keys().copied().collect::<Vec<_>>() {
+            let Some(sections) = link.shards.get(&shard) else { continue };
+            let encoded = format_run::encode(sections)?;
+            let path = format!("runs/{:08}-{:012}-{shard:04}.run", self.generation, manifest.epoch);
+            self.store.put(&path, &encoded.bytes)?;
+            let bytes = encoded.bytes.len() as u64;
+            link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &encoded.sections);
+            written += bytes;
+        }
+        manifest.runs = link.runs();
+        manifest.jobs.iter_mut().for_each(|job| job.base_epoch = link.base_epoch(&job.uid));
+        self.complete(manifest)?;
+        chains.add(link);
+        Ok(written)
     }
 
     /// Makes a checkpoint complete: all its runs are written.
-    ///
-    /// # Errors
-    /// Where the store does not take it, or another engine has claimed the store.
-    pub fn complete(&self, mut manifest: Manifest) -> Result<()> {
-        if newest_generation(&*self.store)? > self.generation {
-            return Err(EngineError::io(
-                format_args!("a checkpoint cannot be written to {}", self.store.describe()),
-                "another server has opened it since",
-            ));
-        }
+    fn complete(&self, mut manifest: Manifest) -> Result<()> {
+        self.check_open()?;
         let mut kept = self.kept.lock();
         kept.sequence += 1;
         (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
@@ -186,7 +175,19 @@ impl Archive {
         if !self.store.put_if_absent(&path, &manifest.encode()?)? {
             return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already")));
         }
+        // Who has claimed the store before the manifest was there does not know it.
+        self.check_open()?;
         kept.manifests.push((path, manifest));
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if newest_generation(&*self.store)? > self.generation {
+            return Err(EngineError::io(
+                format_args!("a checkpoint cannot be written to {}", self.store.describe()),
+                "another server has opened it since",
+            ));
+        }
         Ok(())
     }
 
@@ -196,13 +197,32 @@ impl Archive {
     /// Where there is no checkpoint of the job, or a savepoint of this name.
     pub fn pin(&self, name: &str, uid: &str) -> Result<()> {
         let kept = self.kept.lock();
-        let newest = kept.manifests.iter().rev().find(|(_, manifest)| manifest.job(uid).is_some());
-        let (_, manifest) = newest.ok_or_else(|| EngineError::Gone(format!("there is no checkpoint of \"{uid}\"")))?;
+        let manifest = kept.newest(uid)?;
         if self.store.put_if_absent(&savepoint_path(name)?, &manifest.encode()?)? {
             Ok(())
         } else {
             Err(EngineError::config(format!("savepoint \"{name}\" exists already")))
         }
+    }
+
+    /// Writes the newest checkpoint of a job, and of those that it is connected with, whole into another store: see
+    /// [`savepoint`].
+    ///
+    /// # Errors
+    /// Where there is no checkpoint of the job, it cannot be read, or the other store does not take it.
+    pub fn export(&self, uid: &str, to: &dyn StateStore) -> Result<()> {
+        let manifest = {
+            let mut kept = self.kept.lock();
+            let manifest = kept.newest(uid)?.clone();
+            kept.in_use.push(manifest.clone());
+            manifest
+        };
+        let copied = load(&*self.store, &manifest, |_| true).and_then(|jobs| savepoint::write(to, &manifest, &jobs));
+        let mut kept = self.kept.lock();
+        if let Some(place) = kept.in_use.iter().position(|of| *of == manifest) {
+            kept.in_use.swap_remove(place);
+        }
+        copied
     }
 
     /// The savepoints by name, those that can be read.
@@ -240,6 +260,7 @@ impl Archive {
     /// # Errors
     /// Where the store does not answer. What is left is deleted the next time.
     pub fn clean(&self, live: &BTreeSet<String>, retained: usize) -> Result<()> {
+        self.chains.lock().retain(live);
         let mut kept = self.kept.lock();
         let manifests: Vec<Manifest> = kept.manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
         let outdated: BTreeSet<choose::Place> = choose::outdated(&manifests, live, retained).into_iter().collect();
@@ -250,11 +271,19 @@ impl Archive {
         let pinned = self.store.list("savepoints/")?;
         let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
         let pinned = pinned.collect::<Result<Vec<_>>>()?;
-        let named = kept.manifests.iter().map(|(_, manifest)| manifest).chain(&pinned);
-        for path in choose::unnamed(named, &self.store.list("runs/")?) {
+        let named = kept.manifests.iter().map(|(_, manifest)| manifest).chain(&pinned).chain(&kept.in_use);
+        for path in choose::unnamed(named, &self.store.list("runs/")?, self.generation) {
             self.store.delete(&path)?;
         }
         Ok(())
+    }
+}
+
+impl Kept {
+    fn newest(&self, uid: &str) -> Result<&Manifest> {
+        let newest = self.manifests.iter().rev().find(|(_, manifest)| manifest.job(uid).is_some());
+        let (_, manifest) = newest.ok_or_else(|| EngineError::Gone(format!("there is no checkpoint of \"{uid}\"")))?;
+        Ok(manifest)
     }
 }
 
@@ -277,13 +306,37 @@ fn read_manifest(store: &dyn StateStore, path: &str) -> Result<Option<Manifest>>
 fn claim(store: &dyn StateStore) -> Result<u64> {
     loop {
         let generation = newest_generation(store)? + 1;
-        if store.put_if_absent(&format!("generations/{generation:08}"), b"")? {
+        if store.put_if_absent(&claim_path(generation), b"")? {
             return Ok(generation);
         }
     }
 }
 
+fn claim_path(generation: u64) -> String {
+    format!("generations/{generation:08}")
+}
+
 fn newest_generation(store: &dyn StateStore) -> Result<u64> {
+    Ok(generations(store)?.into_iter().max().unwrap_or(0))
+}
+
+fn generations(store: &dyn StateStore) -> Result<Vec<u64>> {
     let of = |path: &String| path.strip_prefix("generations/").and_then(|name| name.parse().ok());
-    Ok(store.list("generations/")?.iter().filter_map(of).max().unwrap_or(0))
+    Ok(store.list("generations/")?.iter().filter_map(of).collect())
+}
+
+/// The newest generation whose opener came so far as to say what it found, and that.
+fn last_claim(store: &dyn StateStore) -> Result<Option<(u64, Claim)>> {
+    let mut generations = generations(store)?;
+    generations.sort_unstable();
+    for generation in generations.into_iter().rev() {
+        let path = claim_path(generation);
+        let bytes = store.get(&path)?.unwrap_or_default();
+        match Claim::decode(&path, &bytes) {
+            Ok(Some(claim)) => return Ok(Some((generation, claim))),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a claim is left out"),
+        }
+    }
+    Ok(None)
 }

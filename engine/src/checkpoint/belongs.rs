@@ -28,8 +28,8 @@ pub enum Belongs {
     Shared,
 }
 
-/// What the rows of a table belong to. `None`: the operator has no such table, or it is one that cannot be cut: of windows
-/// whose results are replaced.
+/// What the rows of a table belong to. `None`: the operator has no such table, or it is one of form 1 that cannot be cut: of
+/// windows whose results are replaced.
 pub fn belongs(spec: &OperatorSpec, table: &str) -> Option<Belongs> {
     match spec {
         OperatorSpec::Source(_)
@@ -105,20 +105,30 @@ fn accumulated(prefix: &str, keys: &str, table: &str) -> Option<Belongs> {
 }
 
 fn windowed(spec: &crate::plan::WindowAggregateSpec, table: &str) -> Option<Belongs> {
-    if spec.emit.updates() {
-        return None;
-    }
     match table {
         "windows" => Some(Belongs::Prefixes(match spec.window {
             crate::plan::WindowInput::Assign { .. } => None,
+            // Windows whose results are replaced are in the order of their ends.
+            crate::plan::WindowInput::Attached { start, end } if spec.emit.updates() => Some([end, start]),
             crate::plan::WindowInput::Attached { start, end } => Some([start, end]),
         })),
         "times" => Some(Belongs::Shared),
         _ => {
-            let (prefix, _) = table.split_once('/')?;
-            keyed(&format!("{prefix}/"), &spec.keys, table)
+            let (prefix, rest) = table.split_once('/')?;
+            let keys = || format!("{prefix}/keys");
+            match rest {
+                "emitted" => Some(Belongs::Beside(keys())),
+                "dirty" | "results" => Some(Belongs::Of(keys())),
+                _ => keyed(&format!("{prefix}/"), &spec.keys, table),
+            }
         }
     }
+}
+
+/// The window whose number a table's name begins with, and the rest of the name.
+pub fn split_prefix(table: &str) -> Option<(usize, &str)> {
+    let (window, rest) = table.split_once('/')?;
+    Some((window.parse().ok()?, rest))
 }
 
 fn joined(table: &str) -> Option<Belongs> {

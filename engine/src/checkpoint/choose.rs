@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::format_claim::Claim;
 use super::format_manifest::Manifest;
 
 /// A manifest among the others, the newest last.
@@ -30,11 +31,23 @@ pub fn outdated(manifests: &[Manifest], live: &BTreeSet<String>, retained: usize
     (0..manifests.len()).filter(|place| !needed.contains(place)).collect()
 }
 
-/// The runs in the store that no manifest names.
-pub fn unnamed<'a>(manifests: impl Iterator<Item = &'a Manifest>, runs: &[String]) -> Vec<String> {
+/// The runs in the store that no manifest names. Those of later generations belong to somebody else.
+pub fn unnamed<'a>(manifests: impl Iterator<Item = &'a Manifest>, runs: &[String], generation: u64) -> Vec<String> {
     let named: BTreeSet<&str> =
         manifests.flat_map(|manifest| manifest.runs.iter().map(|run| run.path.as_str())).collect();
-    runs.iter().filter(|path| !named.contains(path.as_str())).cloned().collect()
+    let is_own = |path: &&String| generation_of(path).is_none_or(|of| of <= generation);
+    runs.iter().filter(|path| !named.contains(path.as_str())).filter(is_own).cloned().collect()
+}
+
+/// Whether a manifest was written by a server that had been shut out before: it is of an earlier generation than `claimed`,
+/// whose opener did not find it.
+pub fn is_stale(path: &str, claimed: u64, claim: &Claim) -> bool {
+    generation_of(path).is_some_and(|of| of < claimed) && !claim.manifests.contains(path)
+}
+
+/// The generation in the name of a manifest or run.
+fn generation_of(path: &str) -> Option<u64> {
+    path.rsplit('/').next()?.split('-').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -49,10 +62,11 @@ mod tests {
             name: String::new(),
             plan: String::new(),
             inserted: 0,
+            base_epoch: 0,
             nodes: Vec::new(),
         };
         manifest.jobs = uids.iter().map(job).collect();
-        manifest.runs = vec![RunRecord { path: format!("runs/{epoch}"), shard: 0, bytes: 1 }];
+        manifest.runs = vec![RunRecord { path: format!("runs/{epoch}"), shard: 0, epoch, bytes: 1 }];
         manifest
     }
 
@@ -74,7 +88,17 @@ mod tests {
         let live = ["a", "b"].map(str::to_owned).into();
         assert_eq!(outdated(&manifests, &live, 2), [0, 4]);
         assert_eq!(outdated(&manifests, &live, 0), [0, 2, 4]);
-        let runs = names(&["runs/1", "runs/4", "runs/9"]);
-        assert_eq!(unnamed(manifests[2..].iter(), &runs), names(&["runs/1", "runs/9"]));
+        let runs = names(&["runs/1", "runs/4", "runs/9", "runs/10-4-0.run"]);
+        assert_eq!(unnamed(manifests[2..].iter(), &runs, 9), names(&["runs/1", "runs/9"]));
+    }
+
+    #[test]
+    fn what_comes_from_before_a_claim_counts_only_where_the_claim_names_it() {
+        let claim = Claim::new(["manifests/00000001-000000000004.json".to_owned()].into());
+        let stale = |path: &str| is_stale(path, 3, &claim);
+        assert!(!stale("manifests/00000001-000000000004.json"));
+        assert!(stale("manifests/00000001-000000000005.json"));
+        assert!(stale("manifests/00000002-000000000001.json"));
+        assert!(!stale("manifests/00000003-000000000001.json"));
     }
 }

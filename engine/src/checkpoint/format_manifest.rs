@@ -1,8 +1,8 @@
-//! Persisted form 1 of a manifest: what makes runs a checkpoint. JSON, then a line with its XXH3 checksum.
+//! Persisted forms 1 and 2 of a manifest: what makes runs a checkpoint. JSON, then a line with its XXH3 checksum.
 //!
 //! A manifest lists everything that recovery needs besides the rows: which jobs, how far their sources have been read, which
 //! prepared transactions of sinks may not be committed yet, and the runs with the rows. It is written last: a checkpoint
-//! without one is none.
+//! without one is none. Form 1 has no epochs of runs: all runs are of the manifest's own.
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::error::{EngineError, Result};
 
 /// The version that is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A complete checkpoint of some jobs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct JobRecord {
     pub plan: String,
     /// Number of the last insert into the table that is part of it.
     pub inserted: u64,
+    /// The epoch of the first run that has rows of it: what earlier ones have is of another time.
+    #[serde(default)]
+    pub base_epoch: u64,
     /// Its operators, by shard.
     pub nodes: Vec<NodeRecord>,
 }
@@ -99,6 +102,9 @@ pub struct RunRecord {
     pub path: String,
     /// The shard that wrote it.
     pub shard: usize,
+    /// The epoch of the checkpoint that wrote it.
+    #[serde(default)]
+    pub epoch: u64,
     /// Its size.
     pub bytes: u64,
 }
@@ -135,7 +141,7 @@ impl Manifest {
             return Err(damaged("its checksum is another one"));
         }
         let manifest: Self = serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
-        if manifest.version != VERSION {
+        if !(1..=VERSION).contains(&manifest.version) {
             return Err(damaged(&format!("it is of version {}, which this release does not know", manifest.version)));
         }
         Ok(manifest)

@@ -1,38 +1,54 @@
-//! Persisted form 1 of a run: the state of one shard at one checkpoint.
+//! Persisted forms 1 and 2 of a run: the state of one shard at one checkpoint, or what has changed in it.
 //!
-//! A run is a mark, then one Arrow IPC stream for each table of each operator, then an index as JSON, the length of the index
-//! (8 bytes, little endian), the XXH3 checksum of all that stands before it (8 bytes, little endian), and the mark again. A
-//! torn or changed file is refused by its checksum. The index gives for every stream the job, the operator and the table,
-//! and where in the file it is: what is cut out is a stream that any reader of Arrow understands.
+//! A run is a mark, then Arrow IPC streams, then an index as JSON, the length of the index (8 bytes, little endian), the
+//! XXH3 checksum of all that stands before it (8 bytes, little endian), and the mark again. A torn or changed file is
+//! refused by its checksum. The index gives for every table the job, the operator and the name, and where in the file its
+//! stream is: what is cut out is a stream that any reader of Arrow understands. `docs/state-format.md` is for those who do.
+//!
+//! In form 1 all tables are whole. Form 2 has changes too: see [`Extent`].
 
 use std::io::Cursor;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::edits::Edit;
 use crate::error::{EngineError, Result};
 
 const MARK: &[u8; 8] = b"MSRUN001";
 /// Length, checksum and mark.
 const TAIL_BYTES: usize = 24;
+/// The version that is written.
+const VERSION: u32 = 2;
 
-/// What a section of a run holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// What a section of a run tells of its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Extent {
-    /// The whole table.
+    /// All its rows.
     Whole,
-    /// The changes since the run before: rows in the order in which they apply, the last column telling which are
-    /// retracted.
-    Changes,
+    /// It is a table of the run before, with another name perhaps.
+    Same {
+        /// Which table.
+        of: String,
+    },
+    /// Its new rows, and how they and those of a table of the run before make it.
+    Changes {
+        /// Which table.
+        of: String,
+        /// In the order of the rows.
+        edits: Vec<Edit>,
+    },
 }
 
 /// A table of one operator on one shard.
+///
+/// A run that has one table of an operator has all of them; an operator that a run leaves out is as it was before.
 #[derive(Debug, Clone)]
 pub struct Section {
     /// The job's uid.
@@ -41,7 +57,7 @@ pub struct Section {
     pub operator: String,
     /// The table's name.
     pub table: String,
-    /// Whether it is whole.
+    /// What is told of it.
     pub extent: Extent,
     /// The columns.
     pub schema: SchemaRef,
@@ -60,44 +76,90 @@ struct Entry {
     job: String,
     operator: String,
     table: String,
-    extent: Extent,
+    extent: Kind,
     rows: usize,
     offset: usize,
     bytes: usize,
+    /// The table before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
+    /// Where the edits are: offset and bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edits: Option<(usize, usize)>,
+}
+
+/// An [`Extent`] in the index.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Whole,
+    Same,
+    Changes,
+}
+
+/// A run as bytes.
+#[derive(Debug)]
+pub struct Encoded {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The bytes of each section.
+    pub sections: Vec<u64>,
 }
 
 /// The bytes of a run.
 ///
 /// # Errors
 /// Where Arrow cannot write a column.
-pub fn encode(sections: &[Section]) -> Result<Vec<u8>> {
+pub fn encode(sections: &[Section]) -> Result<Encoded> {
     let mut bytes = MARK.to_vec();
     let mut entries = Vec::with_capacity(sections.len());
+    let mut sizes = Vec::with_capacity(sections.len());
     for section in sections {
-        let offset = bytes.len();
-        let mut writer = StreamWriter::try_new(&mut bytes, &section.schema)?;
-        for batch in &section.batches {
-            writer.write(batch)?;
-        }
-        writer.finish()?;
-        drop(writer);
+        let start = bytes.len();
+        let (kind, of, edits) = match &section.extent {
+            Extent::Whole => (Kind::Whole, None, None),
+            Extent::Same { of } => (Kind::Same, Some(of.clone()), None),
+            Extent::Changes { of, edits } => {
+                let edits = write_stream(&mut bytes, &edit_schema(), &[edit_rows(edits)?])?;
+                (Kind::Changes, Some(of.clone()), Some((edits.start, edits.len())))
+            }
+        };
+        let rows = match kind {
+            Kind::Same => bytes.len()..bytes.len(),
+            Kind::Whole | Kind::Changes => write_stream(&mut bytes, &section.schema, &section.batches)?,
+        };
+        sizes.push((bytes.len() - start) as u64);
         entries.push(Entry {
             job: section.job.clone(),
             operator: section.operator.clone(),
             table: section.table.clone(),
-            extent: section.extent,
+            extent: kind,
             rows: section.batches.iter().map(RecordBatch::num_rows).sum(),
-            offset,
-            bytes: bytes.len() - offset,
+            offset: rows.start,
+            bytes: rows.len(),
+            of,
+            edits,
         });
     }
-    let index = serde_json::to_vec(&Index { version: 1, sections: entries })
+    let index = serde_json::to_vec(&Index { version: VERSION, sections: entries })
         .map_err(|error| EngineError::Internal(format!("the index of a run: {error}")))?;
     bytes.extend_from_slice(&index);
     bytes.extend_from_slice(&(index.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
     bytes.extend_from_slice(MARK);
-    Ok(bytes)
+    Ok(Encoded { bytes, sections: sizes })
+}
+
+/// Appends a stream; gives where it is.
+fn write_stream(bytes: &mut Vec<u8>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Range<usize>> {
+    let start = bytes.len();
+    let mut writer = StreamWriter::try_new(&mut *bytes, schema)?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    drop(writer);
+    Ok(start..bytes.len())
 }
 
 /// The sections of a run.
@@ -122,19 +184,52 @@ pub fn decode(path: &str, bytes: &[u8]) -> Result<Vec<Section>> {
     let index_bytes = usize::try_from(number(0)?).ok().and_then(|length| body.len().checked_sub(length));
     let index = index_bytes.and_then(|start| body.get(start..)).ok_or_else(|| damaged("its index is too long"))?;
     let index: Index = serde_json::from_slice(index).map_err(|error| damaged(&error.to_string()))?;
-    if index.version != 1 {
+    if !(1..=VERSION).contains(&index.version) {
         return Err(damaged(&format!("it is of version {}, which this release does not know", index.version)));
     }
-    let section = |entry: Entry| -> Result<Section> {
-        let end = entry.offset.checked_add(entry.bytes).ok_or_else(|| damaged("a section is too long"))?;
-        let stream = body.get(entry.offset..end).ok_or_else(|| damaged("a section is not there"))?;
-        let reader = StreamReader::try_new(Cursor::new(stream), None)?;
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        let Entry { job, operator, table, extent, .. } = entry;
-        Ok(Section { job, operator, table, extent, schema, batches })
+    let of_section = |error| EngineError::io(format_args!("the run \"{path}\" is damaged"), error);
+    index.sections.into_iter().map(|entry| section(entry, body).map_err(of_section)).collect()
+}
+
+fn section(entry: Entry, body: &[u8]) -> Result<Section> {
+    let lost = || EngineError::Internal("a section is not there".into());
+    let stream = |offset: usize, bytes: usize| -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let end = offset.checked_add(bytes).ok_or_else(lost)?;
+        let reader = StreamReader::try_new(Cursor::new(body.get(offset..end).ok_or_else(lost)?), None)?;
+        Ok((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
     };
-    index.sections.into_iter().map(section).collect()
+    let of = entry.of.ok_or_else(lost);
+    let (extent, (schema, batches)) = match entry.extent {
+        Kind::Whole => (Extent::Whole, stream(entry.offset, entry.bytes)?),
+        Kind::Same => (Extent::Same { of: of? }, (Arc::new(Schema::empty()), Vec::new())),
+        Kind::Changes => {
+            let (offset, bytes) = entry.edits.ok_or_else(lost)?;
+            let edits = stream(offset, bytes)?.1.iter().map(edits_of).collect::<Result<Vec<_>>>()?.concat();
+            (Extent::Changes { of: of?, edits }, stream(entry.offset, entry.bytes)?)
+        }
+    };
+    Ok(Section { job: entry.job, operator: entry.operator, table: entry.table, extent, schema, batches })
+}
+
+fn edit_schema() -> SchemaRef {
+    let number = |name| Field::new(name, arrow::datatypes::DataType::UInt32, false);
+    Arc::new(Schema::new(vec![number("from"), number("rows"), number("fresh")]))
+}
+
+fn edit_rows(edits: &[Edit]) -> Result<RecordBatch> {
+    let column = |of: fn(&Edit) -> u32| Arc::new(UInt32Array::from_iter_values(edits.iter().map(of))) as ArrayRef;
+    let columns = vec![column(|edit| edit.from), column(|edit| edit.rows), column(|edit| edit.fresh)];
+    Ok(RecordBatch::try_new(edit_schema(), columns)?)
+}
+
+fn edits_of(rows: &RecordBatch) -> Result<Vec<Edit>> {
+    let columns: Option<Vec<_>> = rows.columns().iter().map(|column| column.as_primitive_opt::<UInt32Type>()).collect();
+    let columns = columns.unwrap_or_default();
+    let [from, count, fresh] = columns[..] else {
+        return Err(EngineError::Internal("edits of another form".into()));
+    };
+    let all = from.values().iter().zip(count.values()).zip(fresh.values());
+    Ok(all.map(|((&from, &rows), &fresh)| Edit { from, rows, fresh }).collect())
 }
 
 impl Section {
@@ -147,17 +242,6 @@ impl Section {
             extent: Extent::Whole,
             schema: rows.schema(),
             batches: vec![rows],
-        }
-    }
-
-    /// The rows as one batch.
-    ///
-    /// # Errors
-    /// Where Arrow cannot join them.
-    pub fn rows(&self) -> Result<RecordBatch> {
-        match self.batches.as_slice() {
-            [only] => Ok(only.clone()),
-            several => Ok(arrow::compute::concat_batches(&Arc::clone(&self.schema), several)?),
         }
     }
 }

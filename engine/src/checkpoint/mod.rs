@@ -2,17 +2,26 @@
 //!
 //! In reading order: by which columns the rows of an edge are spread over the shards (`spread`), to which row of the input
 //! a row of state belongs (`belongs`), and what follows for state that moves between shards (`redistribute`); what
-//! operators are called over restarts (`identity`); the persisted forms (`format_run`: the rows of one shard,
-//! `format_manifest`: what makes runs a checkpoint); which checkpoints to use and which to drop, as pure choices
-//! (`choose`); and the store as a whole (`archive`). When checkpoints are made is the runtime's matter.
+//! operators are called over restarts (`identity`, by way of `canonical`); the persisted forms (`format_run`: the rows of one shard,
+//! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); what a checkpoint writes of a state of
+//! which an earlier one has most (`fingerprint`, `edits`, `chain`) and how it is put together again (`load`); which
+//! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
+//! (`savepoint`). When checkpoints are made is the runtime's matter.
 
 pub mod archive;
 pub mod belongs;
+pub mod canonical;
+pub mod chain;
 pub mod choose;
+pub mod edits;
+pub mod fingerprint;
+pub mod format_claim;
 pub mod format_manifest;
 pub mod format_run;
 pub mod identity;
+pub mod load;
 pub mod redistribute;
+pub mod savepoint;
 pub mod spread;
 
 #[cfg(test)]

@@ -6,26 +6,37 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 
+use super::edits::Edit;
 use super::format_manifest::{JobRecord, Manifest, NodeRecord, SplitRecord};
-use super::format_run::{Section, decode, encode};
+use super::format_run::{Extent, Section, decode, encode};
 
 fn sections() -> Vec<Section> {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
     let options = RecordBatchOptions::new().with_row_count(Some(2));
     let bare = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+    let rows = RecordBatch::try_from_iter([("c0", column)]).unwrap();
+    let edits = vec![Edit { from: 7, rows: 2, fresh: 1 }, Edit { from: 0, rows: 1, fresh: 2 }];
+    let changes = Extent::Changes { of: "3/keys".into(), edits };
     vec![
-        Section::whole("job", "op-1", "keys", RecordBatch::try_from_iter([("c0", column)]).unwrap()),
+        Section::whole("job", "op-1", "keys", rows.clone()),
         Section::whole("job", "op-1", "calls", bare),
+        Section { extent: changes, ..Section::whole("job", "op-1", "2/keys", rows.clone()) },
+        Section {
+            extent: Extent::Same { of: "calls".into() },
+            ..Section::whole("job", "op-1", "calls", rows.slice(0, 0))
+        },
     ]
 }
 
 #[test]
 fn a_run_is_read_back_and_every_damage_is_seen() {
-    let bytes = encode(&sections()).unwrap();
+    let bytes = encode(&sections()).unwrap().bytes;
     let back = decode("runs/1", &bytes).unwrap();
-    assert_eq!(back.len(), 2);
-    assert_eq!(back[0].rows().unwrap(), sections()[0].rows().unwrap());
-    assert_eq!((back[1].table.as_str(), back[1].rows().unwrap().num_rows()), ("calls", 2));
+    assert_eq!(back.len(), 4);
+    assert_eq!(back[0].batches, sections()[0].batches);
+    assert_eq!((back[1].table.as_str(), back[1].batches[0].num_rows()), ("calls", 2));
+    assert_eq!((&back[2].extent, &back[2].batches), (&sections()[2].extent, &sections()[2].batches));
+    assert_eq!(back[3].extent, sections()[3].extent);
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
@@ -40,7 +51,7 @@ fn a_manifest_is_read_back_and_every_damage_is_seen() {
     let split = SplitRecord { id: "0".into(), offset: Some("4:2".into()), ended: false, watermark_us: -1, idle: true };
     let node = NodeRecord { operator: "source-1".into(), splits: vec![split], ..NodeRecord::default() };
     let (uid, name, plan) = ("u".into(), "n".into(), "h".into());
-    manifest.jobs.push(JobRecord { uid, name, plan, inserted: 9, nodes: vec![node] });
+    manifest.jobs.push(JobRecord { uid, name, plan, inserted: 9, base_epoch: 4, nodes: vec![node] });
     let bytes = manifest.encode().unwrap();
     assert_eq!(Manifest::decode("manifests/1", &bytes).unwrap(), manifest);
     for at in 0..bytes.len() - 1 {

@@ -42,6 +42,7 @@ pub(crate) struct Changed {
 impl GroupChanges {
     /// Makes room for slots `0 .. slots`.
     pub(crate) fn resize(&mut self, slots: usize) {
+        let slots = slots.max(self.emitted.len());
         self.emitted.resize(slots, false);
         self.touched.resize(slots, false);
     }
@@ -121,16 +122,20 @@ impl GroupChanges {
         let mut places = vec![u32::MAX; self.emitted.len()];
         (0_u32..).zip(slots).for_each(|(place, &slot)| places[slot as usize] = place);
         let dirty: UInt32Array = self.dirty.iter().map(|&slot| places[slot as usize]).collect();
-        let known = self.dirty.iter().filter(|slot| self.emitted[**slot as usize]).count();
+        let known = self.dirty.iter().filter(|slot| self.emitted[**slot as usize]);
+        let known: UInt32Array = known.map(|&slot| places[slot as usize]).collect();
+        let rows = known.len();
+        let mut before: Vec<ArrayRef> = vec![Arc::new(known)];
+        before.extend(join(&self.before)?);
         let tables = vec![
             (format!("{prefix}emitted"), table_of(vec![Arc::new(emitted)], slots.len())?),
             (format!("{prefix}dirty"), table_of(vec![Arc::new(dirty)], self.dirty.len())?),
-            (format!("{prefix}before"), table_of(join(&self.before)?, known)?),
+            (format!("{prefix}results"), table_of(before, rows)?),
         ];
         Ok(OperatorState { tables })
     }
 
-    /// Takes over what [`Self::snapshot`] told of the groups that are in `slots` now.
+    /// Adds what [`Self::snapshot`] told of the groups that are in `slots` now.
     ///
     /// # Errors
     /// Where the state has another form.
@@ -148,9 +153,13 @@ impl GroupChanges {
             self.touched[slot as usize] = true;
             self.dirty.push(slot);
         }
-        let before = find_table(state, &format!("{prefix}before"))?;
-        if before.num_rows() > 0 {
-            self.before.push(before.columns().to_vec());
+        // The results are in the order of the groups. Those of form 1 did not say of which they were.
+        let before = match find_table(state, &format!("{prefix}results")) {
+            Ok(results) => results.columns().get(1..).ok_or_else(form)?,
+            Err(_) => find_table(state, &format!("{prefix}before"))?.columns(),
+        };
+        if before.first().is_some_and(|column| !column.is_empty()) {
+            self.before.push(before.to_vec());
         }
         Ok(())
     }

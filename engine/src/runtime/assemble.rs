@@ -20,7 +20,7 @@ use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
-use crate::checkpoint::archive::SavedJob;
+use crate::checkpoint::load::SavedJob;
 use crate::error::{EngineError, Result};
 use crate::expr::fused;
 use crate::message::Epoch;

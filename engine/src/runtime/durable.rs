@@ -76,7 +76,7 @@ pub(super) fn rebuilds(dataflow: &Dataflow) -> bool {
 }
 
 /// What members continue from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Restore {
     /// Nothing: they start from the beginning.
     Nothing,
@@ -84,6 +84,8 @@ pub enum Restore {
     Latest,
     /// The savepoint of this name.
     Savepoint(String),
+    /// The savepoint that [`savepoint_to`](super::Engine::savepoint_to) has written there.
+    From(Arc<dyn StateStore>),
 }
 
 /// A member that runs.

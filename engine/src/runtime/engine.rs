@@ -17,6 +17,7 @@ use crate::checkpoint::format_manifest::Manifest;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::ports::StateStore;
 use crate::rejects::RejectLog;
 use crate::view::GlobalSnapshot;
 
@@ -105,6 +106,18 @@ impl Engine {
     pub async fn savepoint(&self, job: JobId, name: &str) -> Result<()> {
         self.checkpoint(job).await?;
         self.inner.system.pin(job, name)
+    }
+
+    /// Makes a checkpoint as [`Self::checkpoint`] does and copies it, whole, into a store of its own, which holds no other
+    /// savepoint: [`Restore::From`](super::Restore::From) starts from there. Other checkpoints go on meanwhile.
+    ///
+    /// # Errors
+    /// As there, and where the store has a savepoint or does not take it.
+    pub async fn savepoint_to(&self, job: JobId, store: Arc<dyn StateStore>) -> Result<()> {
+        self.checkpoint(job).await?;
+        let system = Arc::clone(&self.inner.system);
+        let copied = tokio::task::spawn_blocking(move || system.export(job, &*store)).await;
+        copied.map_err(|_| EngineError::Internal("the copy of a savepoint broke off".into()))?
     }
 
     /// The savepoints, by name.

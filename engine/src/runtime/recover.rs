@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 
 use super::assemble::Assembled;
 use super::capture::DurablePlan;
@@ -12,17 +12,14 @@ use super::graph::NodeKind;
 use super::part::JobPart;
 use super::protocol::Staged;
 use super::shared::Progress;
-use crate::checkpoint::archive::SavedJob;
 use crate::checkpoint::format_manifest::NodeRecord;
-use crate::checkpoint::format_run::{Extent, Section};
+use crate::checkpoint::load::SavedJob;
 use crate::checkpoint::redistribute::{Placement, join, part_of};
 use crate::error::{EngineError, Result};
-use crate::message::Delta;
 use crate::operators::OperatorState;
-use crate::plan::{Node, OperatorSpec};
+use crate::plan::OperatorSpec;
 use crate::ports::{CommitToken, Split};
 use crate::time::{EventTime, ProcessingTime};
-use crate::view::ViewStore;
 
 /// Puts what was saved of a job into its parts, which have not run yet.
 ///
@@ -44,11 +41,9 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &Sav
         if records.is_empty() {
             continue;
         }
-        let states = (0..saved.shards).map(|shard| {
-            let sections = saved.tables.get(&(operator.clone(), shard));
-            whole(sections.map_or(&[][..], Vec::as_slice), node)
-        });
-        let states = states.collect::<Result<Vec<_>>>()?;
+        let states =
+            (0..saved.shards).map(|shard| saved.states.get(&(operator.clone(), shard)).cloned().unwrap_or_default());
+        let states: Vec<OperatorState> = states.collect();
         let ports = plan.ports.get(index).map_or(&[][..], Vec::as_slice);
         let placement = Placement { spec: &node.spec, ports };
         for (shard, part) in assembled.parts.iter_mut().enumerate() {
@@ -74,40 +69,6 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &Sav
         first.inserted = saved.record.inserted;
     }
     Ok(())
-}
-
-/// The whole state out of whole tables and what changed them.
-fn whole(sections: &[Section], node: &Node) -> Result<OperatorState> {
-    let mut state = OperatorState::default();
-    let is_whole = |section: &&Section| section.extent == Extent::Whole;
-    for base in sections.iter().filter(is_whole) {
-        let changes: Vec<&Section> = sections
-            .iter()
-            .filter(|section| section.extent == Extent::Changes && section.table == base.table)
-            .collect();
-        let rows = match changes.as_slice() {
-            [] => base.rows()?,
-            changes => changed(base, changes, node)?,
-        };
-        state.tables.push((base.table.clone(), rows));
-    }
-    Ok(state)
-}
-
-/// The rows of a view after its changes.
-fn changed(base: &Section, changes: &[&Section], node: &Node) -> Result<RecordBatch> {
-    let mut store = ViewStore::new(Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());
-    store.apply(&Delta::append(base.rows()?))?;
-    for batch in changes.iter().flat_map(|section| &section.batches) {
-        let last = batch.num_columns().saturating_sub(1);
-        let retracts = batch.columns().get(last).and_then(|column| column.as_boolean_opt());
-        let retracts = retracts.ok_or_else(|| EngineError::Internal("changes without their signs".into()))?;
-        let rows = batch.project(&(0..last).collect::<Vec<_>>())?;
-        store.apply(&Delta::signed(rows.with_schema(Arc::clone(&node.edge.schema))?, retracts.values().clone()))?;
-    }
-    let all: Vec<usize> = (0..node.edge.schema.fields().len()).collect();
-    let rows = store.version()?.scan(&all)?;
-    Ok(arrow::compute::concat_batches(&node.edge.schema, &rows)?)
 }
 
 /// One node of one new shard, and what is known of it.

@@ -8,11 +8,14 @@ use super::assemble::{Assembled, Blueprint, Made, assemble, assemble_table};
 use super::capture::DurablePlan;
 use super::system::System;
 use super::{Deployed, JobId, Member, MemberKind, Restore};
-use crate::checkpoint::archive::{Archive, SavedJob};
+use crate::checkpoint::archive::Archive;
+use crate::checkpoint::load::SavedJob;
+use crate::checkpoint::savepoint;
 use crate::checkpoint::spread::made_movable;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::{ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning};
+use crate::ports::StateStore;
 
 impl System {
     /// See [`Engine::deploy`](super::Engine::deploy).
@@ -23,6 +26,7 @@ impl System {
             (Restore::Nothing, _) | (Restore::Latest, None) => BTreeMap::new(),
             (Restore::Latest, Some(archive)) => archive.recover(&uids)?,
             (Restore::Savepoint(name), Some(archive)) => archive.savepoint(name, &uids)?,
+            (Restore::From(store), _) => savepoint::read(&**store, &uids)?,
             (Restore::Savepoint(name), None) => {
                 return Err(EngineError::Gone(format!("savepoint \"{name}\" does not exist: no checkpoints are made")));
             }
@@ -77,18 +81,19 @@ impl System {
                 };
                 let dataflow = Arc::new(made_movable(&request.dataflow));
                 let plan = Arc::new(DurablePlan::new(uid, name, Arc::clone(&dataflow)));
-                assemble(
-                    id,
-                    &Blueprint { name, dataflow: &dataflow, on_error, durable: Some(&plan), saved },
-                    &self.links,
-                )
+                let saved = saved.map(|saved| saved.renamed(&plan.operators));
+                let saved = saved.as_deref();
+                let durable = Some(&plan);
+                assemble(id, &Blueprint { name, dataflow: &dataflow, on_error, durable, saved }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
                 let made = Made { relation: *relation, name: name.clone(), schema: Arc::clone(schema) };
                 let dataflow = Arc::new(table_dataflow(&made));
                 let mut assembled = assemble_table(id, made, &self.links);
                 if let Some(uid) = &member.uid {
-                    assembled.remember(&Arc::new(DurablePlan::new(uid, name, dataflow)), saved)?;
+                    let plan = Arc::new(DurablePlan::new(uid, name, dataflow));
+                    let saved = saved.map(|saved| saved.renamed(&plan.operators));
+                    assembled.remember(&plan, saved.as_deref())?;
                 }
                 Ok(assembled)
             }
@@ -130,6 +135,18 @@ impl System {
             return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
         };
         archive.pin(name, &uid)
+    }
+
+    /// Copies the last checkpoint of a job, and of those that it is connected with, into another store.
+    ///
+    /// # Errors
+    /// Where there is none, or the store does not take it.
+    pub(super) fn export(&self, job: JobId, to: &dyn StateStore) -> Result<()> {
+        let uid = self.coordinator.lock().uid(job);
+        let (Some(archive), Some(uid)) = (self.open_archive()?, uid) else {
+            return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
+        };
+        archive.export(&uid, to)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStat
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
+use crate::ports::StateStore;
 use crate::time::{Clock, VirtualClock};
 use crate::view::GlobalSnapshot;
 
@@ -67,6 +68,15 @@ impl Simulation {
     pub fn savepoint(&mut self, job: JobId, name: &str) -> Result<()> {
         self.checkpoint(job)?;
         self.system.pin(job, name)
+    }
+
+    /// As [`Engine::savepoint_to`](super::Engine::savepoint_to); runs until the checkpoint is complete.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn savepoint_to(&mut self, job: JobId, store: &dyn StateStore) -> Result<()> {
+        self.checkpoint(job)?;
+        self.system.export(job, store)
     }
 
     /// As [`Engine::checkpoint_status`](super::Engine::checkpoint_status).

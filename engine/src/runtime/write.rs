@@ -7,9 +7,9 @@ use arrow::array::RecordBatch;
 
 use super::capture::{CapturedState, DurablePlan, NodeCapture, PartCapture};
 use super::protocol::{Event, Links};
-use crate::checkpoint::archive::{Archive, NewRun};
+use crate::checkpoint::archive::Archive;
+use crate::checkpoint::chain::{State, Table};
 use crate::checkpoint::format_manifest::{JobRecord, Manifest, NodeRecord};
-use crate::checkpoint::format_run::{Extent, Section, encode};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::OperatorSpec;
@@ -55,10 +55,8 @@ impl Links {
         let WriteJob { archive, epoch, began_at, parts, live } = job;
         let shards = self.config.shards;
         let mut manifest = Manifest::new(archive.generation(), epoch.0, began_at.0, shards);
-        let mut sections: Vec<Vec<Section>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut states = Vec::new();
         for part in parts {
-            let of_shard = sections.get_mut(part.shard);
-            let of_shard = of_shard.ok_or_else(|| EngineError::Internal("a shard that is not there".into()))?;
             let place = manifest.jobs.iter().position(|job| job.uid == part.plan.uid).unwrap_or_else(|| {
                 manifest.jobs.push(record(&part.plan));
                 manifest.jobs.len() - 1
@@ -67,17 +65,12 @@ impl Links {
             record.inserted = record.inserted.max(part.capture.inserted);
             for node in part.capture.nodes {
                 let (node, tables) = describe(node, &part.plan, part.shard)?;
+                let (job, operator, shard) = (part.plan.uid.clone(), node.operator.clone(), part.shard);
                 record.nodes.push(node);
-                of_shard.extend(tables);
+                states.push(State { job, operator, shard, tables });
             }
         }
-        let mut bytes = 0;
-        for (shard, sections) in sections.into_iter().enumerate().filter(|(_, sections)| !sections.is_empty()) {
-            let run = archive.write_run(epoch.0, &NewRun { shard, bytes: encode(&sections)? })?;
-            bytes += run.bytes;
-            manifest.runs.push(run);
-        }
-        archive.complete(manifest)?;
+        let bytes = archive.save(manifest, states)?;
         let retained = self.config.checkpoints.as_ref().map_or(1, |config| config.retained);
         if let Err(error) = archive.clean(&live, retained) {
             // The next checkpoint cleans again.
@@ -89,19 +82,20 @@ impl Links {
 
 fn record(plan: &DurablePlan) -> JobRecord {
     let (uid, name, hash) = (plan.uid.clone(), plan.name.clone(), plan.hash.clone());
-    JobRecord { uid, name, plan: hash, inserted: 0, nodes: Vec::new() }
+    JobRecord { uid, name, plan: hash, inserted: 0, base_epoch: 0, nodes: Vec::new() }
 }
 
 /// What the manifest says of a node, and its rows.
-fn describe(capture: NodeCapture, plan: &DurablePlan, shard: usize) -> Result<(NodeRecord, Vec<Section>)> {
+fn describe(capture: NodeCapture, plan: &DurablePlan, shard: usize) -> Result<(NodeRecord, Vec<Table>)> {
     let lost = || EngineError::Internal("a node that is not in its plan".into());
     let operator = plan.operators.get(capture.node).ok_or_else(lost)?;
     let record = NodeRecord { operator: operator.clone(), shard, ..capture.record };
-    let sections = match capture.state {
+    let tables = match capture.state {
         CapturedState::None => Vec::new(),
         CapturedState::Tables(state) => {
-            let whole = |(table, rows): (String, RecordBatch)| Section::whole(&plan.uid, operator, &table, rows);
-            state.tables.into_iter().map(whole).collect()
+            let table =
+                |(name, rows): (String, RecordBatch)| Table { name, schema: rows.schema(), batches: vec![rows] };
+            state.tables.into_iter().map(table).collect()
         }
         CapturedState::View(version) => {
             let node = plan.dataflow.nodes.get(capture.node).ok_or_else(lost)?;
@@ -110,15 +104,8 @@ fn describe(capture: NodeCapture, plan: &DurablePlan, shard: usize) -> Result<(N
                 _ => return Err(lost()),
             };
             let all: Vec<usize> = (0..schema.fields().len()).collect();
-            vec![Section {
-                job: plan.uid.clone(),
-                operator: operator.clone(),
-                table: "rows".into(),
-                extent: Extent::Whole,
-                schema,
-                batches: version.scan(&all)?,
-            }]
+            vec![Table { name: "rows".into(), schema, batches: version.scan(&all)? }]
         }
     };
-    Ok((record, sections))
+    Ok((record, tables))
 }

@@ -37,6 +37,10 @@ impl Session {
         let Some((job, supervision)) = self.database.jobs().maker(view) else {
             return Ok(Some(Notice::warning(format!("view \"{name}\" is as it was when its job was cancelled"))));
         };
+        if matches!(supervision, Supervision::Paused { .. }) {
+            let message = format!("view \"{name}\" is as it was when job {job} was stopped; START JOB lets it go on");
+            return Ok(Some(Notice::warning(message)));
+        }
         let status = self.database.engine().job(job);
         if status.as_ref().is_some_and(|status| status.state != JobState::Failed) {
             return Ok(None);
@@ -48,7 +52,7 @@ impl Session {
                 return Ok(Some(Notice::warning(message)));
             }
             Supervision::GaveUp { why, .. } => Some(why),
-            Supervision::None | Supervision::Stopped => None,
+            Supervision::None | Supervision::Paused { .. } | Supervision::Stopped => None,
         };
         let why = why.or_else(|| status.and_then(|status| status.error)).unwrap_or_else(|| "it failed".to_owned());
         let error = SqlError::new(NOT_READY, format!("view \"{name}\" is not kept up to date: job {job} failed"));

@@ -10,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
 use super::rescale::dealt_and_gathered;
+use super::saved::{Saved, assert_same};
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::build::build;
@@ -52,6 +53,7 @@ pub(super) struct Harness {
     pub(super) late: u64,
     /// What was emitted since it was last asked for, as text.
     log: Vec<String>,
+    saved: Saved,
 }
 
 impl Harness {
@@ -72,6 +74,7 @@ impl Harness {
             folded: Folded::new(),
             late: 0,
             log: Vec::new(),
+            saved: Saved::new(),
         }
     }
 
@@ -102,7 +105,11 @@ impl Harness {
     pub(super) fn barrier(&mut self) -> Result<()> {
         self.epoch += 1;
         let epoch = Epoch(self.epoch);
-        self.call(|operator, context| operator.on_barrier(epoch, context))
+        self.call(|operator, context| operator.on_barrier(epoch, context))?;
+        if self.epoch.is_multiple_of(3) {
+            self.saved.write(&self.operator.snapshot()?)?;
+        }
+        Ok(())
     }
 
     /// Sets the clock to milliseconds; the timer goes off if it is due.
@@ -131,6 +138,8 @@ impl Harness {
     pub(super) fn restart(&mut self) -> Result<()> {
         self.barrier()?;
         let mut state = self.operator.snapshot()?;
+        self.saved.write(&state)?;
+        assert_same(&state, &self.saved.read()?);
         if self.epoch.is_multiple_of(2) {
             state = dealt_and_gathered(&state, &self.node.spec)?;
         }

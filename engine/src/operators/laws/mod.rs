@@ -18,6 +18,7 @@ mod over_scripts;
 mod rank;
 mod rank_scripts;
 mod rescale;
+mod saved;
 mod scripts;
 mod timed_join_scripts;
 

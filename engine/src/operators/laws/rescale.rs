@@ -8,9 +8,6 @@ use crate::plan::{JoinKey, OperatorSpec, WindowInput};
 
 /// The state after it was dealt to three shards, and from those to one.
 pub(super) fn dealt_and_gathered(state: &OperatorState, spec: &OperatorSpec) -> Result<OperatorState> {
-    if matches!(spec, OperatorSpec::WindowAggregate(spec) if spec.emit.updates()) {
-        return Ok(state.clone());
-    }
     let ports = ports(spec);
     let placement = Placement { spec, ports: &ports };
     let dealt = (0..3).map(|shard| part_of(state, placement, shard, 3)).collect::<Result<Vec<_>>>()?;

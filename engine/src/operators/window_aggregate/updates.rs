@@ -312,15 +312,21 @@ impl Operator for WindowUpdates {
         (self.watermark, self.arrived) = (watermark, arrived);
         let spans: Vec<Span> = ints("windows", 0)?.into_iter().zip(ints("windows", 1)?).collect();
         for (index, span) in spans.into_iter().enumerate() {
-            let (mut groups, mut changes) = (self.template.groups()?, GroupChanges::default());
+            // State of several shards has a window as often.
+            let window = match self.open.entry(span) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let (groups, changes) = (self.template.groups()?, GroupChanges::default());
+                    vacant.insert(OpenWindow { groups, changes, closed: is_closed(span.0, watermark) })
+                }
+            };
             let prefix = format!("{index}/");
-            let slots = groups.restore(&prefix, &state)?;
-            changes.resize(slots.iter().max().map_or(0, |most| *most as usize + 1));
-            changes.restore(&prefix, &state, &slots)?;
-            if !changes.is_empty() {
+            let slots = window.groups.restore(&prefix, &state)?;
+            window.changes.resize(slots.iter().max().map_or(0, |most| *most as usize + 1));
+            window.changes.restore(&prefix, &state, &slots)?;
+            if !window.changes.is_empty() {
                 self.changed.insert(span);
             }
-            self.open.insert(span, OpenWindow { groups, changes, closed: is_closed(span.0, watermark) });
         }
         Ok(())
     }

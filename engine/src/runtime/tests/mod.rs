@@ -4,8 +4,11 @@
 mod checkpoints;
 mod crashes;
 mod faults;
+mod fixtures;
 mod harness;
+mod increments;
 mod rejects;
+mod savepoints;
 mod sinks;
 mod sources;
 mod views;

@@ -9,6 +9,7 @@ mod expr;
 mod factor;
 mod hint;
 mod legacy;
+mod listagg;
 mod naming;
 mod output;
 mod scope;

@@ -1,0 +1,100 @@
+//! [`load`]: jobs out of the runs that a manifest names.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::edits::Gathered;
+use super::format_manifest::{JobRecord, Manifest};
+use super::format_run::{self, Extent, Section};
+use super::identity;
+use crate::error::{EngineError, Result};
+use crate::operators::OperatorState;
+use crate::ports::StateStore;
+
+/// A job as of a checkpoint.
+#[derive(Debug, Clone)]
+pub struct SavedJob {
+    /// The epoch of the checkpoint.
+    pub epoch: u64,
+    /// Number of shards that wrote it.
+    pub shards: usize,
+    /// The form of its manifest.
+    pub version: u32,
+    /// Everything but rows.
+    pub record: JobRecord,
+    /// The state by operator and shard.
+    pub states: BTreeMap<(String, usize), OperatorState>,
+}
+
+impl SavedJob {
+    /// The job with our names for its operators, where they had others.
+    #[must_use]
+    pub fn renamed(&self, operators: &[String]) -> Cow<'_, Self> {
+        if self.version > 1 {
+            return Cow::Borrowed(self);
+        }
+        let mut job = self.clone();
+        let names = identity::renamed(self.record.nodes.iter().map(|node| node.operator.as_str()), operators);
+        let name = |old: &str| names.get(old).copied().unwrap_or(old).to_owned();
+        job.record.nodes.iter_mut().for_each(|node| node.operator = name(&node.operator));
+        job.states = job.states.into_iter().map(|((of, shard), state)| ((name(&of), shard), state)).collect();
+        Cow::Owned(job)
+    }
+}
+
+/// The tables of operators while the runs are read, by job, operator and shard.
+type Tables = BTreeMap<(String, String, usize), BTreeMap<String, Gathered>>;
+
+/// The jobs of a manifest that are `wanted`.
+///
+/// # Errors
+/// Where a run is gone or damaged. The error names it.
+pub fn load(
+    store: &dyn StateStore,
+    manifest: &Manifest,
+    wanted: impl Fn(&JobRecord) -> bool,
+) -> Result<BTreeMap<String, SavedJob>> {
+    let mut jobs: BTreeMap<String, SavedJob> = BTreeMap::new();
+    for record in manifest.jobs.iter().filter(|job| wanted(job)) {
+        let (epoch, shards, version, record) = (manifest.epoch, manifest.shards, manifest.version, record.clone());
+        jobs.insert(record.uid.clone(), SavedJob { epoch, shards, version, record, states: BTreeMap::new() });
+    }
+    let mut tables = Tables::new();
+    for run in &manifest.runs {
+        let bytes = store.get(&run.path)?;
+        let bytes = bytes.ok_or_else(|| EngineError::io(format_args!("the run \"{}\"", run.path), "it is gone"))?;
+        let sections = format_run::decode(&run.path, &bytes)?;
+        let of_chain = |section: &Section| jobs.get(&section.job).is_some_and(|job| job.record.base_epoch <= run.epoch);
+        let misfit =
+            |error| EngineError::io(format_args!("the run \"{}\" does not fit those before it", run.path), error);
+        apply(&mut tables, sections.into_iter().filter(of_chain), run.shard).map_err(misfit)?;
+    }
+    for ((job, operator, shard), tables) in tables {
+        let Some(job) = jobs.get_mut(&job) else { continue };
+        let whole = tables.into_iter().map(|(name, rows)| Ok((name, rows.rows()?)));
+        let tables = whole.collect::<Result<_>>()?;
+        job.states.insert((operator, shard), OperatorState { tables });
+    }
+    Ok(jobs)
+}
+
+/// Applies the sections of one run.
+fn apply(tables: &mut Tables, sections: impl Iterator<Item = Section>, shard: usize) -> Result<()> {
+    let lost = || EngineError::Internal("changes of a table that is not there".into());
+    let mut before = Tables::new();
+    for section in sections {
+        let key = (section.job, section.operator, shard);
+        // The first section of an operator is followed by those of all its tables.
+        if !before.contains_key(&key) {
+            before.insert(key.clone(), tables.remove(&key).unwrap_or_default());
+        }
+        let mut take = |of: &str| before.get_mut(&key).and_then(|tables| tables.remove(of)).ok_or_else(lost);
+        let table = match &section.extent {
+            Extent::Whole => Gathered::whole(&section.schema, &section.batches)?,
+            Extent::Same { of } => take(of)?,
+            Extent::Changes { of, edits } => take(of)?.changed(edits, &section.batches)?,
+        };
+        tables.entry(key).or_default().insert(section.table, table);
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! State that earlier releases have written still loads, over any number of shards.
+//!
+//! A fixture that is not there yet is written where `UPDATE_EXPECT` is set; none is ever written anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::checkpoints::{counting, member, simulation_with};
+use super::harness::*;
+use crate::plan::Partitioning;
+use crate::ports::{MemoryStateStore, StateStore};
+use crate::runtime::{Member, Restore, Simulation};
+
+fn place(fixture: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture)
+}
+
+/// The files of a fixture as a store.
+fn fixture(name: &str) -> Arc<dyn StateStore> {
+    fn add(store: &MemoryStateStore, root: &Path, directory: &Path) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                add(store, root, &path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                store.put(&name, &std::fs::read(&path).unwrap()).unwrap();
+            }
+        }
+    }
+    let store = MemoryStateStore::default();
+    add(&store, &place(name), &place(name));
+    Arc::new(store)
+}
+
+fn write(name: &str, store: &dyn StateStore, paths: impl IntoIterator<Item = String>) {
+    for path in paths {
+        let file = place(name).join(&path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, store.get(&path).unwrap().unwrap()).unwrap();
+    }
+}
+
+/// A view of counts, and one that copies it.
+fn members(live: &Live) -> Vec<Member> {
+    let copy = Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating();
+    let mut members = counting(live.source());
+    members.push(member("copy", copy));
+    members
+}
+
+/// Starts from a savepoint on so many shards, and sees to it that what follows adds to it.
+fn continues(restore: &Restore, store: &Arc<dyn StateStore>, shards: usize, expected: &[(i64, i64)]) {
+    let live = Live::new(2);
+    let mut simulation = simulation_with(store, shards);
+    let deployed = simulation.deploy(&members(&live), restore).unwrap();
+    assert!(deployed.into_iter().all(|deployed| deployed.unwrap().restored.is_some()));
+    let shown = |simulation: &Simulation, view| counts(&simulation.snapshot(), view);
+    assert_eq!(shown(&simulation, 1), expected, "{shards} shards");
+    assert_eq!(shown(&simulation, 2), expected, "{shards} shards");
+    live.rows(0, [0, 1]);
+    simulation.run().unwrap();
+    simulation.advance_us(1_000).unwrap();
+    let more: Vec<(i64, i64)> = expected.iter().map(|&(key, n)| (key, n + i64::from(key < 2))).collect();
+    assert_eq!(shown(&simulation, 1), more, "{shards} shards");
+    assert_eq!(shown(&simulation, 2), more, "{shards} shards");
+}
+
+#[test]
+fn a_store_of_form_1_loads() {
+    // Each key once, and every third once more.
+    let expected: Vec<(i64, i64)> = (0..30).map(|key| (key, 1 + i64::from(key % 3 == 0))).collect();
+    for shards in [2, 1, 4] {
+        continues(&Restore::Savepoint("kept".into()), &fixture("store-v1"), shards, &expected);
+    }
+}
+
+#[test]
+fn a_store_and_a_savepoint_of_form_2_load() {
+    if !place("store-v2").exists() && std::env::var_os("UPDATE_EXPECT").is_some() {
+        write_form_2();
+    }
+    let expected: Vec<(i64, i64)> = (0..300).map(|key| (key, 1 + i64::from(key % 100 == 0))).collect();
+    for shards in [2, 1, 4] {
+        continues(&Restore::Savepoint("kept".into()), &fixture("store-v2"), shards, &expected);
+        let empty: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+        continues(&Restore::From(fixture("savepoint-v2")), &empty, shards, &expected);
+    }
+}
+
+fn write_form_2() {
+    let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+    let exported = MemoryStateStore::default();
+    let live = Live::new(2);
+    let mut simulation = simulation_with(&store, 2);
+    let job = simulation.deploy(&members(&live), &Restore::Latest).unwrap().remove(0).unwrap().job;
+    live.rows(0, 0..300);
+    simulation.run().unwrap();
+    simulation.checkpoint(job).unwrap();
+    live.rows(1, [0, 100, 200]);
+    simulation.run().unwrap();
+    simulation.savepoint(job, "kept").unwrap();
+    let runs = store.list("runs/").unwrap();
+    write("store-v2", &*store, runs.into_iter().chain(["savepoints/kept.json".to_owned()]));
+    simulation.savepoint_to(job, &exported).unwrap();
+    write("savepoint-v2", &exported, exported.list("").unwrap());
+}
