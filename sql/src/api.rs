@@ -57,7 +57,7 @@ pub enum Target {
 /// # Errors
 /// Where the streaming runtime cannot do it (yet), with a hint; where the sink refuses retractions.
 pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<Dataflow> {
-    crate::lower::lower(vec![(query, target)], opener)
+    lower_set(vec![(query, target)], opener)
 }
 
 /// Turns the queries of a statement set into one dataflow, in which each table is read once.
@@ -65,7 +65,7 @@ pub fn lower(query: &BoundQuery, target: Target, opener: &dyn Opener) -> Result<
 /// # Errors
 /// As [`lower`].
 pub fn lower_set(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
-    crate::lower::lower(queries, opener)
+    crate::lower::lower(queries, opener).map(crate::refine::refined)
 }
 
 /// Turns a bound query into a plan of standard DataFusion nodes over [`RelationSource`](crate::RelationSource) scans.

@@ -17,6 +17,7 @@ mod functions;
 mod lower;
 mod parse;
 mod query;
+mod refine;
 mod relation_source;
 mod statement_text;
 pub mod types;

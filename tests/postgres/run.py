@@ -142,7 +142,9 @@ def reads(port, cluster):
 def lookups(port, cluster):
     """Lookups by one and by two keys; what changes is seen by later rows."""
     cached = ", 'lookup.max-retries' = '100', 'lookup.cache' = 'PARTIAL', 'lookup.cache.max-rows' = '1000'"
+    whole = ", 'lookup.cache' = 'FULL'"
     psql(port, "millstream", f"CREATE TABLE cached ({COLUMNS}) {options(cluster, 'people', cached)}",
+         f"CREATE TABLE whole ({COLUMNS}) {options(cluster, 'people', whole)}",
          "CREATE TABLE facts (k BIGINT, region STRING, tag STRING, at_ AS PROCTIME())",
          """CREATE MATERIALIZED VIEW by_one AS SELECT f.k, p.name FROM facts f
             LEFT JOIN people FOR SYSTEM_TIME AS OF f.at_ AS p ON f.k = p.id""",
@@ -150,6 +152,8 @@ def lookups(port, cluster):
             JOIN people FOR SYSTEM_TIME AS OF f.at_ AS p ON f.k = p.id AND f.region = p.region AND p.score > 0""",
          """CREATE MATERIALIZED VIEW from_cache AS SELECT f.k, p.name FROM facts f
             LEFT JOIN cached FOR SYSTEM_TIME AS OF f.at_ AS p ON f.k = p.id AND p.region = 'eu'""",
+         """CREATE MATERIALIZED VIEW from_whole AS SELECT f.k, p.name FROM facts f
+            LEFT JOIN whole FOR SYSTEM_TIME AS OF f.at_ AS p ON f.k = p.id AND f.region = p.region""",
          """CREATE MATERIALIZED VIEW by_uuid AS SELECT f.k, t.tag FROM facts f
             JOIN tags FOR SYSTEM_TIME AS OF f.at_ AS t ON f.tag = t.id""",
          "INSERT INTO facts VALUES (1, 'eu', '00000000-0000-0000-0000-000000000001'), (2, 'us', 'x'), (3, NULL, NULL), "
@@ -159,6 +163,8 @@ def lookups(port, cluster):
           ["1|amy", "1|ann", "2|bo \"b\"", "3|", "99999999999|", "|"])
     check("lookups by two keys", psql(port, "millstream", "SELECT * FROM by_two"), ["1|ann|2024-01-01 10:00:00+00"])
     check("a uuid as text", psql(port, "millstream", "SELECT * FROM by_uuid"), ["1|first"])
+    check("lookups in the whole table", psql(port, "millstream", "SELECT * FROM from_whole"),
+          ["1|ann", "2|", "3|", "99999999999|", "|"])
     psql(cluster.port, "postgres", "UPDATE people SET name = 'bob' WHERE id = 2",
          "INSERT INTO people (id, region, name, score) VALUES (3, 'eu', 'cid', 1)")
     psql(port, "millstream", "INSERT INTO facts VALUES (2, 'eu', NULL), (3, 'eu', NULL)", "FLUSH")
@@ -166,6 +172,8 @@ def lookups(port, cluster):
           ["2|bo \"b\"", "2|bob", "3|", "3|cid"])
     check("a cache does not", psql(port, "millstream", "SELECT * FROM from_cache WHERE k IN (2, 3)"),
           ["2|bo \"b\"", "2|bo \"b\"", "3|", "3|"])
+    check("nor does the whole table", psql(port, "millstream", "SELECT * FROM from_whole WHERE k IN (2, 3)"),
+          ["2|", "2|bo \"b\"", "3|", "3|"])
     plan = "\n".join(psql(port, "millstream", """EXPLAIN SELECT f.k FROM facts f
         JOIN cached FOR SYSTEM_TIME AS OF f.at_ AS p ON f.k = p.id"""))
     check("EXPLAIN tells of the cache", "LookupJoin inner cached" in plan and "at most 1000 rows" in plan, True)

@@ -105,6 +105,18 @@ fn explain_tells_how_long_state_is_kept() {
                        INTERVAL '1' HOUR)) GROUP BY item, window_start, window_end ALLOW LATENESS INTERVAL '5' MINUTE)";
         let state = "state: groups of each window, dropped when the watermark is 5 min past their close";
         assert_eq!(lines(&mut session, windows, "state:").await, [state]);
+        run(&mut session, "RESET 'table.exec.state.ttl'").await;
+        let counts = "SELECT item, window_start AS a, window_end AS z, COUNT(*) AS n FROM TABLE(TUMBLE(TABLE orders,
+                      DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY item, window_start, window_end";
+        let ranked = format!("SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY a, z ORDER BY n DESC) AS r FROM ({counts})) WHERE r <= 2");
+        let joined = format!("SELECT l.item, r.n FROM ({counts}) l JOIN ({counts}) r ON l.a = r.a AND l.z = r.z");
+        for (query, closing) in [(ranked, "the first 2 of each partition"), (joined, "rows of both sides of each window")] {
+            let state = lines(&mut session, &format!("EXPLAIN SUBSCRIBE ({query})"), closing).await;
+            assert!(state.len() == 1 && state[0].contains("watermark closes"), "{state:?}");
+            // Early results are taken back: what reads them keeps rows that the watermark does not drop, and says so.
+            let early = format!("EXPLAIN SUBSCRIBE ({query} EMIT ON UPDATE)");
+            assert_eq!(lines(&mut session, &early, "(warning)").await.len(), 1, "{early}");
+        }
         database.shutdown();
     });
 }
@@ -128,6 +140,49 @@ fn explain_tells_the_changelog_modes() {
         let modes: Vec<String> = lines(&mut session, other_key, "changelogMode").await.iter().map(mode).collect();
         assert!(modes.contains(&"[I,UB,UA]".to_owned()), "the rows have another key: {modes:?}");
         assert!(lines(&mut session, "EXPLAIN SELECT item FROM orders", "changelogMode").await.is_empty());
+        database.shutdown();
+    });
+}
+
+#[test]
+fn a_sink_that_replaces_rows_is_given_no_old_ones() {
+    crate::runtime().block_on(async {
+        let (database, mut session) = tables().await;
+        let upsert = |name: &str, columns: &str, key: &str| {
+            format!(
+                "CREATE TABLE {name} ({columns}, PRIMARY KEY ({key}) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+                 'topic' = 't', 'properties.bootstrap.servers' = 'localhost:1', 'key.format' = 'json', 'value.format' = 'json')"
+            )
+        };
+        for table in [
+            upsert("places", "item STRING, price INT, place BIGINT", "item, place"),
+            upsert("of_item", "item STRING, price INT", "item"),
+            upsert("of_account", "id INT, name STRING", "id"),
+            upsert("of_person", "name STRING, id INT", "name"),
+            "CREATE TABLE accounts (id INT PRIMARY KEY NOT ENFORCED, person INT)".to_owned(),
+            "CREATE TABLE people (id INT PRIMARY KEY NOT ENFORCED, name STRING)".to_owned(),
+        ] {
+            run(&mut session, &table).await;
+        }
+        let ranked = "SELECT item, price, ROW_NUMBER() OVER (PARTITION BY item ORDER BY price DESC) AS place FROM orders";
+        let joined = |kind: &str| format!("SELECT a.id, p.name FROM accounts a {kind} JOIN people p ON a.person = p.id");
+        let none = "[I,UA,D]";
+        let all = "[I,UB,UA,D]";
+        for (what, insert, mode) in [
+            ("Top-N by its place", format!("places SELECT * FROM ({ranked}) AS r WHERE place <= 3"), "[I,UA]"),
+            ("Top-N by another key", format!("of_item SELECT item, price FROM ({ranked}) AS r WHERE place <= 3"), "[I,UB,UA]"),
+            ("the first row", format!("of_item SELECT item, price FROM ({ranked}) AS r WHERE place = 1"), "[I,UA]"),
+            ("a join with one row", format!("of_account {}", joined("")), none),
+            ("an outer join with one row", format!("of_account {}", joined("LEFT")), none),
+            ("a join whose rows may be without a key", format!("of_account {}", joined("FULL")), all),
+            ("a join by no key", format!("of_person SELECT name, id FROM ({}) AS j", joined("")), all),
+            ("a condition on the way", format!("of_account SELECT * FROM ({}) AS j WHERE name > 'a'", joined("LEFT")), all),
+        ] {
+            let explained = format!("EXPLAIN CHANGELOG_MODE INSERT INTO {insert}");
+            let modes = lines(&mut session, &explained, "changelogMode").await;
+            let last = modes.iter().find(|line| !line.contains("[NONE]")).unwrap();
+            assert!(last.ends_with(&format!("changelogMode={mode}")), "{what}: {modes:?}");
+        }
         database.shutdown();
     });
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
@@ -17,6 +18,9 @@ use millstream_engine::rejects::Rejects;
 use millstream_engine::time::{Clock, ProcessingTime};
 
 use super::options::{CacheOption, LookupOptions};
+
+/// How long who fetches rows is waited for until it is looked at unasked.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A bounded source, read anew for each lookup, or kept as a whole.
 pub(crate) struct Scanned {
@@ -145,7 +149,12 @@ impl Worker {
         let mut found = Vec::new();
         for split in self.source.splits(1)? {
             let mut reader = self.source.reader(&split)?;
-            while let Some(batch) = next(reader.as_mut(), self.clock.now())? {
+            let (woken, waits) = channel();
+            let wake = WakeHandle::new(move || {
+                // Who is not there any more needs no waking.
+                let _ = woken.send(());
+            });
+            while let Some(batch) = next(reader.as_mut(), self.clock.now(), (&wake, &waits))? {
                 let encoded = self.encoder.convert_columns(&self.key_columns(&batch))?;
                 let keep: BooleanArray = encoded.iter().map(|key| Some(wanted(key.as_ref()))).collect();
                 found.push(filter_record_batch(&batch, &keep)?);
@@ -159,15 +168,85 @@ impl Worker {
     }
 }
 
-/// The next rows of a split that ends.
-fn next(reader: &mut dyn SplitReader, now: ProcessingTime) -> Result<Option<RecordBatch>> {
-    let (wake, mut rejects) = (WakeHandle::noop(), Rejects::default());
-    let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake: &wake, rejects: &mut rejects };
-    match reader.poll(context)? {
-        ReadPoll::Batch(batch) => Ok(Some(batch)),
-        ReadPoll::End => Ok(None),
-        ReadPoll::Changes(_) | ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } => {
-            Err(EngineError::Unsupported("a lookup in a table that is not simply read to its end".into()))
+/// The next rows of a split that ends. What is fetched elsewhere is waited for.
+fn next(
+    reader: &mut dyn SplitReader,
+    now: ProcessingTime,
+    (wake, waits): (&WakeHandle, &Receiver<()>),
+) -> Result<Option<RecordBatch>> {
+    let mut rejects = Rejects::default();
+    loop {
+        let context = &mut ReadContext { rows_max: BATCH_ROWS, now, flushing: false, wake, rejects: &mut rejects };
+        match reader.poll(context)? {
+            ReadPoll::Batch(batch) => return Ok(Some(batch)),
+            ReadPoll::End => return Ok(None),
+            // Now and then it is looked at unasked: whoever fetches may have ended without a word.
+            ReadPoll::Fetching { .. } => drop(waits.recv_timeout(LOOK)),
+            ReadPoll::Changes(_) | ReadPoll::Pending { .. } => {
+                return Err(EngineError::Unsupported("a lookup in a table that is not simply read to its end".into()));
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed assertion of a test.
+
+    use std::sync::mpsc::TryRecvError;
+    use std::thread;
+
+    use arrow::array::{AsArray, Int32Array};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    /// Fetches two batches on another thread.
+    struct Fetching {
+        batches: Option<Receiver<RecordBatch>>,
+    }
+
+    impl SplitReader for Fetching {
+        fn poll(&mut self, context: &mut ReadContext<'_>) -> Result<ReadPoll> {
+            let wake = context.wake.clone();
+            let batches = self.batches.get_or_insert_with(|| {
+                let (out, batches) = channel();
+                thread::spawn(move || {
+                    for value in [1, 2] {
+                        let column: ArrayRef = Arc::new(Int32Array::from(vec![value]));
+                        out.send(RecordBatch::try_from_iter([("a", column)]).unwrap()).unwrap();
+                        wake.wake();
+                    }
+                    drop(out);
+                    wake.wake();
+                });
+                batches
+            });
+            Ok(match batches.try_recv() {
+                Ok(batch) => ReadPoll::Batch(batch),
+                Err(TryRecvError::Empty) => ReadPoll::Fetching { retry_at: None },
+                Err(TryRecvError::Disconnected) => ReadPoll::End,
+            })
+        }
+
+        fn offset(&self) -> String {
+            String::new()
+        }
+
+        fn seek(&mut self, _offset: &str) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_elsewhere_is_waited_for() {
+        let (woken, waits) = channel();
+        let wake = WakeHandle::new(move || drop(woken.send(())));
+        let mut reader = Fetching { batches: None };
+        let mut values = Vec::new();
+        while let Some(batch) = next(&mut reader, ProcessingTime(0), (&wake, &waits)).unwrap() {
+            values.push(batch.column(0).as_primitive::<Int32Type>().value(0));
+        }
+        assert_eq!(values, [1, 2]);
     }
 }

@@ -14,10 +14,12 @@ use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, Lookup, LookupRequest, ScanRequest, Sink, Source,
     TableSpec,
 };
+use millstream_engine::time::SystemClock;
 
 use self::lookup::PostgresLookup;
 use self::settings::Settings;
 use self::source::PostgresSource;
+use crate::lookup::{CacheOption, Scanned};
 
 /// See the module.
 #[derive(Debug)]
@@ -64,7 +66,15 @@ impl Connector for Postgres {
     }
 
     fn lookup(&self, table: &TableSpec, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>> {
-        Ok(Some(Arc::new(PostgresLookup::new(Settings::new(table)?, table, request)?)))
+        let settings = Settings::new(table)?;
+        if let CacheOption::Full(_) = settings.lookup.cache {
+            let options = settings.lookup;
+            let source = Arc::new(PostgresSource::new(settings, table, &request.columns)?);
+            let place = |key: &usize| request.columns.iter().position(|column| column == key);
+            let keys = request.keys.iter().filter_map(place).collect();
+            return Ok(Some(Arc::new(Scanned::new(source, keys, options, Arc::new(SystemClock))?)));
+        }
+        Ok(Some(Arc::new(PostgresLookup::new(settings, table, request)?)))
     }
 
     fn sink(&self, table: &TableSpec) -> Result<Arc<dyn Sink>> {

@@ -64,12 +64,6 @@ impl Settings {
         let table = name.split('.').map(quoted).collect::<Vec<_>>().join(".");
         let none = LookupOptions { cache: CacheOption::None, retries_max: 3 };
         let lookup = LookupOptions::new(options)?.unwrap_or(none);
-        if let CacheOption::Full(_) = lookup.cache {
-            return Err(EngineError::Config {
-                message: "'lookup.cache' = 'FULL' is not supported by this connector".to_owned(),
-                hint: Some("use PARTIAL".to_owned()),
-            });
-        }
         let place = format!("postgres table {name} in {}", config.get_dbname().unwrap_or("the user's database"));
         Ok(Self { config, table, lookup, place })
     }

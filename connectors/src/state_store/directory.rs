@@ -74,7 +74,11 @@ impl StateStore for DirectoryStore {
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let target = self.path(path)?;
         let hidden = self.write_hidden(&target, bytes)?;
-        fs::rename(&hidden, &target).map_err(|error| refuse("cannot write", &target, &error))?;
+        if let Err(error) = fs::rename(&hidden, &target) {
+            // What is left of it is deleted when the store is opened again.
+            let _ = fs::remove_file(&hidden);
+            return Err(refuse("cannot write", &target, &error));
+        }
         sync_directory(target.parent().unwrap_or(&self.root))
     }
 
@@ -156,6 +160,7 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<()> {
     synced.map_err(|error| refuse("cannot sync directory", directory, &error))
 }
 
-fn refuse(what: &str, path: &Path, error: &io::Error) -> EngineError {
+/// An error that names the file.
+pub(super) fn refuse(what: &str, path: &Path, error: &io::Error) -> EngineError {
     EngineError::io(format_args!("{what} \"{}\"", path.display()), error)
 }

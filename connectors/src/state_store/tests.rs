@@ -49,3 +49,50 @@ fn a_directory_that_cannot_be_written_is_named() {
     assert!(error.to_string().contains("below"), "{error}");
     assert!(open("ftp://host/x").unwrap_err().to_string().contains("ftp"));
 }
+
+#[test]
+fn a_full_or_read_only_directory_is_named_with_what_is_wrong() {
+    use std::io;
+    use std::path::Path;
+    // The numbers of Linux for a full device, a quota that is used up, and a file system that is read-only.
+    let told = [(28, "No space left on device"), (122, "quota"), (30, "Read-only file system")];
+    for (number, text) in told {
+        let error =
+            directory::refuse("cannot write", Path::new("/state/runs/1"), &io::Error::from_raw_os_error(number));
+        let error = error.to_string();
+        assert!(error.contains("cannot write \"/state/runs/1\"") && error.contains(text), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_write_that_fails_leaves_nothing_and_the_store_goes_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path().to_str().unwrap()).unwrap();
+    store.put("runs/0", b"whole").unwrap();
+    // A directory where an object should be: nobody may write there, not even root.
+    fs::create_dir_all(home.path().join("runs/1/below")).unwrap();
+    for write in [store.put("runs/1", b"x"), store.put_if_absent("runs/0/x", b"x").map(drop)] {
+        assert!(write.unwrap_err().to_string().contains("runs"));
+    }
+    assert_eq!(store.list("runs/").unwrap(), ["runs/0"]);
+    let runs = home.path().join("runs");
+    fs::set_permissions(&runs, fs::Permissions::from_mode(0o555)).unwrap();
+    match store.put("runs/2", b"x") {
+        // Root may.
+        Ok(()) => {}
+        Err(error) => assert!(error.to_string().contains("runs/2") && error.to_string().contains("denied"), "{error}"),
+    }
+    fs::set_permissions(&runs, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(store.get("runs/0").unwrap().unwrap(), b"whole");
+    store.put("runs/3", b"x").unwrap();
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let store = open(home.path().to_str().unwrap()).unwrap();
+    fs::create_dir_all(home.path().join("runs/1")).unwrap();
+    assert!(store.get("runs/1").unwrap_err().to_string().contains("runs/1"));
+}

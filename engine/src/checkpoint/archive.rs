@@ -16,7 +16,7 @@ use super::choose;
 use super::format_claim::Claim;
 use super::format_manifest::{Manifest, RunRecord};
 use super::format_run;
-use super::load::{SavedJob, load};
+use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
 use crate::ports::StateStore;
@@ -36,7 +36,7 @@ struct Kept {
     /// The oldest first, with their paths.
     manifests: Vec<(String, Manifest)>,
     sequence: u64,
-    /// Those that are being copied: their runs stay.
+    /// Those that are being read: their runs stay.
     in_use: Vec<Manifest>,
 }
 
@@ -53,18 +53,20 @@ impl Archive {
             Some((of, claim)) => listed.into_iter().partition(|path| !choose::is_stale(path, of, &claim)),
         };
         let claim = Claim::new(counted.iter().cloned().collect());
-        store.put(&claim_path(generation), &claim.encode()?)?;
-        for path in stale {
-            tracing::warn!(path, "a checkpoint of a server that had been shut out is left out");
+        store.put(&format!("claims/{generation:08}"), &claim.encode()?)?;
+        let earlier = generations(&*store)?.into_iter().filter(|of| *of < generation);
+        let earlier = earlier.flat_map(|of| [generation_path(of), format!("claims/{of:08}")]);
+        for path in stale.into_iter().chain(earlier) {
             if let Err(error) = store.delete(&path) {
-                tracing::warn!(%error, "it cannot be deleted");
+                tracing::warn!(%error, "what is no longer needed cannot be deleted");
             }
         }
         let mut manifests = Vec::new();
         for path in counted {
-            match read_manifest(&*store, &path) {
-                Ok(Some(manifest)) => manifests.push((path, manifest)),
-                Ok(None) => {}
+            // A store that does not answer is an error: an earlier checkpoint would be the wrong one.
+            let Some(bytes) = store.get(&path)? else { continue };
+            match Manifest::decode(&path, &bytes) {
+                Ok(manifest) => manifests.push((path, manifest)),
                 Err(error) => tracing::warn!(%error, "a checkpoint is left out"),
             }
         }
@@ -92,7 +94,7 @@ impl Archive {
     /// checkpoint that turns out to be damaged is warned of by name, and the one before is taken.
     ///
     /// # Errors
-    /// Where a job has checkpoints and none can be read.
+    /// Where a job has checkpoints and none can be read, or the store does not answer.
     pub fn recover(&self, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
         let mut manifests: Vec<Manifest> = self.kept.lock().manifests.iter().map(|(_, of)| of.clone()).collect();
         let mut found = BTreeMap::new();
@@ -110,7 +112,8 @@ impl Archive {
                 let Some(manifest) = manifests.get(place) else { continue };
                 match load(&*self.store, manifest, |job| uids.contains(&job.uid)) {
                     Ok(jobs) => found.extend(jobs),
-                    Err(error) => {
+                    Err(ReadError::Unreachable(error)) => return Err(error),
+                    Err(ReadError::Damaged(error)) => {
                         tracing::warn!(%error, epoch = manifest.epoch, "a checkpoint cannot be used; trying the one before");
                         failure = Some(error);
                         bad.insert(place);
@@ -136,7 +139,7 @@ impl Archive {
     pub fn savepoint(&self, name: &str, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
         let manifest = read_manifest(&*self.store, &savepoint_path(name)?)?;
         let manifest = manifest.ok_or_else(|| EngineError::Gone(format!("savepoint \"{name}\" does not exist")))?;
-        load(&*self.store, &manifest, |job| uids.contains(&job.uid))
+        Ok(load(&*self.store, &manifest, |job| uids.contains(&job.uid))?)
     }
 
     /// Writes a checkpoint: of each of the manifest's jobs what has changed since its last complete one, or everything. Gives
@@ -211,18 +214,35 @@ impl Archive {
     /// # Errors
     /// Where there is no checkpoint of the job, it cannot be read, or the other store does not take it.
     pub fn export(&self, uid: &str, to: &dyn StateStore) -> Result<()> {
+        self.with_newest(uid, |manifest| {
+            let jobs = load(&*self.store, manifest, |_| true)?;
+            savepoint::write(to, manifest, &jobs)
+        })
+    }
+
+    /// The newest checkpoint of a job.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub fn newest(&self, uid: &str) -> Result<SavedJob> {
+        let job = self.with_newest(uid, |manifest| Ok(load(&*self.store, manifest, |job| job.uid == uid)?))?;
+        job.into_values().next().ok_or_else(|| EngineError::Internal("a checkpoint without its job".into()))
+    }
+
+    /// Does something with the newest checkpoint of a job, whose runs stay so long.
+    fn with_newest<T>(&self, uid: &str, run: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
         let manifest = {
             let mut kept = self.kept.lock();
             let manifest = kept.newest(uid)?.clone();
             kept.in_use.push(manifest.clone());
             manifest
         };
-        let copied = load(&*self.store, &manifest, |_| true).and_then(|jobs| savepoint::write(to, &manifest, &jobs));
+        let result = run(&manifest);
         let mut kept = self.kept.lock();
         if let Some(place) = kept.in_use.iter().position(|of| *of == manifest) {
             kept.in_use.swap_remove(place);
         }
-        copied
+        result
     }
 
     /// The savepoints by name, those that can be read.
@@ -306,13 +326,14 @@ fn read_manifest(store: &dyn StateStore, path: &str) -> Result<Option<Manifest>>
 fn claim(store: &dyn StateStore) -> Result<u64> {
     loop {
         let generation = newest_generation(store)? + 1;
-        if store.put_if_absent(&claim_path(generation), b"")? {
+        // Claims before the last one are deleted, so that a slow claimer may get a number that was had before.
+        if store.put_if_absent(&generation_path(generation), b"")? && newest_generation(store)? == generation {
             return Ok(generation);
         }
     }
 }
 
-fn claim_path(generation: u64) -> String {
+fn generation_path(generation: u64) -> String {
     format!("generations/{generation:08}")
 }
 
@@ -327,14 +348,11 @@ fn generations(store: &dyn StateStore) -> Result<Vec<u64>> {
 
 /// The newest generation whose opener came so far as to say what it found, and that.
 fn last_claim(store: &dyn StateStore) -> Result<Option<(u64, Claim)>> {
-    let mut generations = generations(store)?;
-    generations.sort_unstable();
-    for generation in generations.into_iter().rev() {
-        let path = claim_path(generation);
-        let bytes = store.get(&path)?.unwrap_or_default();
+    for path in store.list("claims/")?.into_iter().rev() {
+        let Some(generation) = path.strip_prefix("claims/").and_then(|name| name.parse().ok()) else { continue };
+        let Some(bytes) = store.get(&path)? else { continue };
         match Claim::decode(&path, &bytes) {
-            Ok(Some(claim)) => return Ok(Some((generation, claim))),
-            Ok(None) => {}
+            Ok(claim) => return Ok(Some((generation, claim))),
             Err(error) => tracing::warn!(%error, "a claim is left out"),
         }
     }

@@ -1,7 +1,7 @@
-//! Persisted form 1 of a claim: what the opening of a store says of itself. JSON.
+//! Persisted form 1 of a claim: what the opening of a store has found. JSON.
 //!
-//! A claim is empty until its opener has listed the manifests that there are. Then it names them: what a server that was shut
-//! out writes of an earlier generation afterwards is none of them, and counts for nothing.
+//! A claim names the manifests that there were when its generation began: what a server that was shut out writes of an earlier
+//! generation afterwards is none of them, and counts for nothing.
 
 use std::collections::BTreeSet;
 
@@ -33,19 +33,16 @@ impl Claim {
         serde_json::to_vec(self).map_err(|error| EngineError::Internal(format!("a claim cannot be written: {error}")))
     }
 
-    /// The claim of these bytes; `None` where its opener has not come so far.
+    /// The claim of these bytes.
     ///
     /// # Errors
     /// Where they are damaged or of a later version. The error names `path`.
-    pub fn decode(path: &str, bytes: &[u8]) -> Result<Option<Self>> {
+    pub fn decode(path: &str, bytes: &[u8]) -> Result<Self> {
         let damaged = |why: String| EngineError::io(format_args!("the claim \"{path}\" is damaged"), why);
-        if bytes.is_empty() {
-            return Ok(None);
-        }
         let claim: Self = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         if claim.version != VERSION {
             return Err(damaged(format!("it is of version {}, which this release does not know", claim.version)));
         }
-        Ok(Some(claim))
+        Ok(claim)
     }
 }

@@ -45,15 +45,32 @@ impl SavedJob {
 /// The tables of operators while the runs are read, by job, operator and shard.
 type Tables = BTreeMap<(String, String, usize), BTreeMap<String, Gathered>>;
 
+/// Why something stored cannot be read. Both name it.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The store does not answer: an earlier checkpoint would be the wrong one.
+    Unreachable(EngineError),
+    /// It is gone or damaged, and stays so.
+    Damaged(EngineError),
+}
+
+impl From<ReadError> for EngineError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unreachable(error) | ReadError::Damaged(error) => error,
+        }
+    }
+}
+
 /// The jobs of a manifest that are `wanted`.
 ///
 /// # Errors
-/// Where a run is gone or damaged. The error names it.
+/// Where a run is gone or damaged, or the store does not answer.
 pub fn load(
     store: &dyn StateStore,
     manifest: &Manifest,
     wanted: impl Fn(&JobRecord) -> bool,
-) -> Result<BTreeMap<String, SavedJob>> {
+) -> Result<BTreeMap<String, SavedJob>, ReadError> {
     let mut jobs: BTreeMap<String, SavedJob> = BTreeMap::new();
     for record in manifest.jobs.iter().filter(|job| wanted(job)) {
         let (epoch, shards, version, record) = (manifest.epoch, manifest.shards, manifest.version, record.clone());
@@ -61,18 +78,21 @@ pub fn load(
     }
     let mut tables = Tables::new();
     for run in &manifest.runs {
-        let bytes = store.get(&run.path)?;
-        let bytes = bytes.ok_or_else(|| EngineError::io(format_args!("the run \"{}\"", run.path), "it is gone"))?;
-        let sections = format_run::decode(&run.path, &bytes)?;
+        let bytes = store.get(&run.path).map_err(ReadError::Unreachable)?;
+        let gone = || EngineError::io(format_args!("the run \"{}\"", run.path), "it is gone");
+        let bytes = bytes.ok_or_else(|| ReadError::Damaged(gone()))?;
+        let sections = format_run::decode(&run.path, &bytes).map_err(ReadError::Damaged)?;
         let of_chain = |section: &Section| jobs.get(&section.job).is_some_and(|job| job.record.base_epoch <= run.epoch);
         let misfit =
             |error| EngineError::io(format_args!("the run \"{}\" does not fit those before it", run.path), error);
-        apply(&mut tables, sections.into_iter().filter(of_chain), run.shard).map_err(misfit)?;
+        apply(&mut tables, sections.into_iter().filter(of_chain), run.shard)
+            .map_err(misfit)
+            .map_err(ReadError::Damaged)?;
     }
     for ((job, operator, shard), tables) in tables {
         let Some(job) = jobs.get_mut(&job) else { continue };
         let whole = tables.into_iter().map(|(name, rows)| Ok((name, rows.rows()?)));
-        let tables = whole.collect::<Result<_>>()?;
+        let tables = whole.collect::<Result<_>>().map_err(ReadError::Damaged)?;
         job.states.insert((operator, shard), OperatorState { tables });
     }
     Ok(jobs)

@@ -6,7 +6,7 @@
 //! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); what a checkpoint writes of a state of
 //! which an earlier one has most (`fingerprint`, `edits`, `chain`) and how it is put together again (`load`); which
 //! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
-//! (`savepoint`). When checkpoints are made is the runtime's matter.
+//! (`savepoint`) and for people (`readable`). When checkpoints are made is the runtime's matter.
 
 pub mod archive;
 pub mod belongs;
@@ -20,6 +20,7 @@ pub mod format_manifest;
 pub mod format_run;
 pub mod identity;
 pub mod load;
+pub mod readable;
 pub mod redistribute;
 pub mod savepoint;
 pub mod spread;

@@ -56,7 +56,7 @@ pub fn manifest(store: &dyn StateStore) -> Result<Manifest> {
 /// Where it cannot be read, or has none of them.
 pub fn read(store: &dyn StateStore, uids: &[String]) -> Result<BTreeMap<String, SavedJob>> {
     let manifest = manifest(store)?;
-    let jobs = load(store, &manifest, |job| uids.contains(&job.uid)).map_err(|error| at(store, error))?;
+    let jobs = load(store, &manifest, |job| uids.contains(&job.uid)).map_err(|error| at(store, error.into()))?;
     if jobs.is_empty() {
         let names: Vec<&str> = manifest.jobs.iter().map(|job| job.name.as_str()).collect();
         return Err(EngineError::Config {

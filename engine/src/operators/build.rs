@@ -12,15 +12,29 @@ use super::rank;
 use super::session::{SessionAggregate, SessionAssign, SessionRevise};
 use super::stateless::Stateless;
 use super::union::Union;
+use super::upserts::Upserts;
 use super::window_aggregate::{WindowAggregate, WindowUpdates};
 use crate::error::{EngineError, Result};
-use crate::plan::{AsofMatch, Node, OperatorSpec};
+use crate::plan::{AsofMatch, ChangelogMode, Node, OperatorSpec};
 
 /// The operator of a node on one shard. `inputs`: the schema of each port.
 ///
 /// # Errors
 /// Where the description cannot work; for sources, views and sinks, which the runtime runs itself.
 pub fn build(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn Operator>> {
+    let operator = plain(node, inputs, shard)?;
+    match (&node.spec, &node.edge.stream_key) {
+        // It leaves the old rows out itself; or it is given none.
+        (OperatorSpec::GroupAggregate(_) | OperatorSpec::Stateless(_), _) => Ok(operator),
+        (_, Some(key)) if node.edge.changelog == ChangelogMode::Upsert => {
+            Ok(Box::new(Upserts::new(operator, key, &node.edge.schema)?))
+        }
+        _ => Ok(operator),
+    }
+}
+
+/// The operator that gives old rows and new ones.
+fn plain(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn Operator>> {
     let output = Arc::clone(&node.edge.schema);
     let input = |port: usize| {
         inputs.get(port).ok_or_else(|| EngineError::Internal(format!("node {} has no input {port}", node.id.0)))

@@ -28,6 +28,7 @@ pub mod screen;
 pub mod session;
 pub mod stateless;
 pub mod union;
+mod upserts;
 pub mod window_aggregate;
 pub mod windows;
 

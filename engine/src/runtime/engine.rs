@@ -14,6 +14,7 @@ use super::{
     SplitStatus,
 };
 use crate::checkpoint::format_manifest::Manifest;
+use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -141,6 +142,15 @@ impl Engine {
     /// Where the store does not answer, or it is no name.
     pub fn drop_savepoint(&self, name: &str) -> Result<bool> {
         self.inner.system.open_archive()?.map_or(Ok(false), |archive| archive.unpin(name))
+    }
+
+    /// The state of a job's operators as of its last checkpoint, operator by operator in the order of the dataflow. Reads the
+    /// whole checkpoint of the job, and blocks so long.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
+        self.inner.system.state(job)
     }
 
     /// The last checkpoints of a job.

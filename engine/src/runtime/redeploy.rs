@@ -10,6 +10,7 @@ use super::system::System;
 use super::{Deployed, JobId, Member, MemberKind, Restore};
 use crate::checkpoint::archive::Archive;
 use crate::checkpoint::load::SavedJob;
+use crate::checkpoint::readable::{StateTable, readable};
 use crate::checkpoint::savepoint;
 use crate::checkpoint::spread::made_movable;
 use crate::error::{EngineError, Result};
@@ -135,6 +136,31 @@ impl System {
             return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
         };
         archive.pin(name, &uid)
+    }
+
+    /// The state of a job's operators as of its last checkpoint.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be read.
+    pub(super) fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
+        let plan = self.coordinator.lock().plan(job);
+        let (Some(archive), Some(plan)) = (self.open_archive()?, plan) else {
+            return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
+        };
+        let saved = archive.newest(&plan.uid)?;
+        let mut tables = Vec::new();
+        for (operator, node) in plan.operators.iter().zip(&plan.dataflow.nodes) {
+            let of_node = saved.states.iter().filter(|((of, _), _)| of == operator);
+            let states: Vec<_> = of_node.map(|((_, shard), state)| (*shard, state.clone())).collect();
+            // A view's rows are those that come out of it, and in.
+            let ports = node.inputs.iter().filter_map(|input| plan.dataflow.nodes.get(input.from.0));
+            let ports: Vec<_> = match &node.spec {
+                OperatorSpec::Materialize(_) => vec![Arc::clone(&node.edge.schema)],
+                _ => ports.map(|from| Arc::clone(&from.edge.schema)).collect(),
+            };
+            tables.extend(readable(operator, &node.spec, &ports, &states)?);
+        }
+        Ok(tables)
     }
 
     /// Copies the last checkpoint of a job, and of those that it is connected with, into another store.

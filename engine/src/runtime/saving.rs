@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::capture::DurablePlan;
 use super::coordinator::Coordinator;
 use super::durable::rebuilds;
 use super::epochs::{Component, Due};
@@ -179,6 +180,11 @@ impl Coordinator {
     /// What checkpoints know a job by.
     pub(super) fn uid(&self, id: JobId) -> Option<String> {
         self.jobs.get(&id)?.durable.as_ref().map(|plan| plan.uid.clone())
+    }
+
+    /// What checkpoints know of a job.
+    pub(super) fn plan(&self, id: JobId) -> Option<Arc<DurablePlan>> {
+        self.jobs.get(&id)?.durable.as_ref().map(Arc::clone)
     }
 
     /// The last checkpoints of a job.

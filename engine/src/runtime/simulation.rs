@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use super::shard::Shard;
 use super::system::System;
 use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
+use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
@@ -77,6 +78,14 @@ impl Simulation {
     pub fn savepoint_to(&mut self, job: JobId, store: &dyn StateStore) -> Result<()> {
         self.checkpoint(job)?;
         self.system.export(job, store)
+    }
+
+    /// As [`Engine::state`](super::Engine::state).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
+        self.system.state(job)
     }
 
     /// As [`Engine::checkpoint_status`](super::Engine::checkpoint_status).

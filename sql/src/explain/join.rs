@@ -63,7 +63,7 @@ pub(super) fn lookup(spec: &LookupJoinSpec, left: Names<'_>) -> String {
 
 /// What a join with a table outside keeps.
 pub(super) fn lookup_state(spec: &LookupJoinSpec) -> String {
-    let waiting = "rows that wait for an answer, none at the end of an epoch";
+    let waiting = "rows that wait for an answer and come out in their order, none at the end of an epoch";
     let Some(cache) = spec.lookup.cache() else { return waiting.to_owned() };
     let most = cache.rows_max.map(|rows| format!(", at most {rows} rows")).unwrap_or_default();
     let age = cache.expire_us.map(|us| format!(", for {}", super::span(us))).unwrap_or_default();

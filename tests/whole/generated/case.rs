@@ -173,7 +173,7 @@ async fn check<'a>(
 }
 
 /// Rows that are in one of the two only.
-fn difference(want: &[String], got: &[String]) -> String {
+pub(in crate::generated) fn difference(want: &[String], got: &[String]) -> String {
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     want.iter().for_each(|row| *counts.entry(row).or_default() -= 1);
     got.iter().for_each(|row| *counts.entry(row).or_default() += 1);

@@ -10,6 +10,7 @@ mod expr;
 mod query;
 pub(crate) mod random;
 mod shrink;
+mod timed;
 mod world;
 
 use std::collections::BTreeMap;

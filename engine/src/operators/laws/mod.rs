@@ -75,6 +75,8 @@ fn arrival(behind: std::ops::RangeInclusive<i64>) -> impl Strategy<Value = Arriv
 enum Event {
     Rows(usize, Vec<(bool, Cells)>),
     Watermark(i64),
+    /// The clock in milliseconds: early results may be due.
+    Clock(i64),
     Barrier,
     Restart,
 }
@@ -120,6 +122,10 @@ fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
             watermark = watermark.max(latest - DISORDER - 2);
             events.push(Event::Watermark(watermark));
         }
+        if barrier || restart {
+            // The clock goes on with the rows.
+            events.push(Event::Clock(latest + 40));
+        }
         if barrier {
             events.push(Event::Barrier);
         }
@@ -138,17 +144,21 @@ fn events(case: &Case, arrivals: &[Arrival]) -> (Vec<Event>, Vec<Vec<Cells>>) {
 fn run(case: &Case, events: &[Event]) -> (Folded, u64) {
     let mut harness = Harness::new(case.spec.clone(), &case.inputs, &case.output, case.times.clone());
     for event in events {
-        match event {
-            Event::Rows(_, rows) if rows.is_empty() => Ok(()),
-            Event::Rows(port, rows) => harness.delta(*port, delta_of(&case.inputs[*port], rows)),
-            Event::Watermark(millis) => harness.watermark(*millis),
-            Event::Barrier => harness.barrier(),
-            Event::Restart => harness.restart(),
-        }
-        .unwrap();
+        tell(&mut harness, case, event).unwrap();
     }
     harness.end().unwrap();
     (harness.folded, harness.late)
+}
+
+fn tell(harness: &mut Harness, case: &Case, event: &Event) -> crate::error::Result<()> {
+    match event {
+        Event::Rows(_, rows) if rows.is_empty() => Ok(()),
+        Event::Rows(port, rows) => harness.delta(*port, delta_of(&case.inputs[*port], rows)),
+        Event::Watermark(millis) => harness.watermark(*millis),
+        Event::Clock(millis) => harness.clock(*millis),
+        Event::Barrier => harness.barrier(),
+        Event::Restart => harness.restart(),
+    }
 }
 
 fn hold(case: &Case, arrivals: &[Arrival]) {
@@ -216,6 +226,40 @@ fn windows_that_are_emitted_early_or_late_keep_the_laws() {
     property(&emit::cases(), DISORDER, 8);
     let counted: Vec<Case> = emit::cases().into_iter().filter(|case| case.late.is_some()).collect();
     property(&counted, 3 * DISORDER, 8);
+}
+
+/// Early results came out by the clock in runs that are held to the laws, before restarts and after them.
+#[test]
+fn early_results_come_out_between_restarts() {
+    let every = emit::cases().into_iter().find(|case| case.name.contains("Every")).unwrap();
+    let arrivals: Vec<Arrival> = (0..40)
+        .map(|at| Arrival {
+            port: 0,
+            key: Some(at % 3),
+            step: 4,
+            behind: 0,
+            value: Some(at % 5),
+            undone: false,
+            cut: true,
+            watermark: false,
+            barrier: true,
+            restart: at % 7 == 3,
+        })
+        .collect();
+    let (events, tables) = events(&every, &arrivals);
+    let mut harness = Harness::new(every.spec.clone(), &every.inputs, &every.output, every.times.clone());
+    let (mut before, mut after) = (0, 0);
+    let mut restarts = 0;
+    for event in &events {
+        tell(&mut harness, &every, event).unwrap();
+        restarts += usize::from(matches!(event, Event::Restart));
+        // No watermark has closed a window yet.
+        let emitted = harness.take_log().len();
+        if restarts == 0 { before += emitted } else { after += emitted }
+    }
+    assert!(before > 0 && after > 0, "no early results: {before} before the first restart, {after} after it");
+    harness.end().unwrap();
+    assert_eq!(harness.folded, oracle::query(&every.result, &tables));
 }
 
 #[test]

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use parking_lot::Mutex;
 
 use super::harness::*;
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::message::{Delta, Epoch};
 use crate::plan::Partitioning;
 use crate::ports::{Accepts, CommitToken, Guarantee, MemoryStateStore, Sink, SinkContext, SinkWriter, StateStore};
@@ -36,63 +35,6 @@ pub(super) fn simulation_with(store: &Arc<dyn StateStore>, shards: usize) -> Sim
     let checkpoints = Some(config(store));
     let config = EngineConfig { shards, epoch_interval_ms: 1, batch_rows: 7, checkpoints, ..EngineConfig::default() };
     Simulation::new(config, clock, 5)
-}
-
-/// A store some of whose calls fail, and some of whose writes are torn when they do.
-#[derive(Debug)]
-pub(super) struct Unreliable {
-    inner: Arc<dyn StateStore>,
-    random: AtomicU64,
-    one_in: u64,
-}
-
-impl Unreliable {
-    pub(super) fn new(inner: Arc<dyn StateStore>, seed: u64, one_in: u64) -> Self {
-        Self { inner, random: AtomicU64::new(seed), one_in }
-    }
-
-    fn fails(&self) -> bool {
-        let next = self.random.load(Ordering::Relaxed).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(97);
-        self.random.store(next, Ordering::Relaxed);
-        (next >> 33).is_multiple_of(self.one_in)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.fails() { Err(EngineError::io("the store", "no answer")) } else { Ok(()) }
-    }
-}
-
-impl StateStore for Unreliable {
-    fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
-        if self.fails() {
-            self.inner.put(path, &bytes[..bytes.len() / 2])?;
-            return Err(EngineError::io("the store", "torn"));
-        }
-        self.inner.put(path, bytes)
-    }
-
-    fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<bool> {
-        self.check()?;
-        self.inner.put_if_absent(path, bytes)
-    }
-
-    fn get(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        self.inner.get(path)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>> {
-        self.check()?;
-        self.inner.list(prefix)
-    }
-
-    fn delete(&self, path: &str) -> Result<()> {
-        self.check()?;
-        self.inner.delete(path)
-    }
-
-    fn describe(&self) -> String {
-        "unreliable".into()
-    }
 }
 
 /// A sink outside the process: rows are hidden until they are committed.

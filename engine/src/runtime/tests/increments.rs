@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::checkpoints::{Unreliable, counting, simulation_with};
+use super::checkpoints::{counting, simulation_with};
 use super::harness::*;
+use super::unreliable::Unreliable;
 use crate::error::Result;
 use crate::ports::{MemoryStateStore, StateStore};
 use crate::runtime::{JobId, Restore, Simulation};

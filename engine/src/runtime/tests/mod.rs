@@ -11,4 +11,5 @@ mod rejects;
 mod savepoints;
 mod sinks;
 mod sources;
+mod unreliable;
 mod views;

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+
 use super::checkpoints::{counting, simulation_with};
 use super::harness::*;
 use crate::error::EngineError;
@@ -34,6 +37,39 @@ fn a_savepoint_elsewhere_is_whole_and_needs_nothing_else() {
         assert_eq!(counts(&again.snapshot(), 1), shown, "{shards} shards");
         again.checkpoint(deployed.job).unwrap();
     }
+}
+
+#[test]
+fn the_state_of_a_job_can_be_read() {
+    let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+    let live = Live::new(1);
+    let mut simulation = simulation_with(&store, 2);
+    let job = simulation.deploy(&counting(live.source()), &Restore::Latest).unwrap().remove(0).unwrap().job;
+    live.rows(0, (0..100).chain(0..10));
+    simulation.run().unwrap();
+    simulation.checkpoint(job).unwrap();
+    let tables = simulation.state(job).unwrap();
+    let told: Vec<(String, Vec<String>, usize)> = tables
+        .iter()
+        .map(|table| {
+            let names = table.rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+            (
+                format!("{} {}", table.operator.trim_end_matches(|c: char| c != '-'), table.table),
+                names,
+                table.rows.num_rows(),
+            )
+        })
+        .collect();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            ("group-aggregate- keys".to_owned(), names(&["shard", "k", "c1", "calls.c0"]), 100),
+            ("materialize- rows".to_owned(), names(&["shard", "k", "n"]), 100),
+        ]
+    );
+    let sum: i64 = tables[0].rows.column(3).as_primitive::<Int64Type>().values().iter().sum();
+    assert_eq!(sum, 110);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
 use super::scope::{Clause, Env, Found, Scope};
-use super::{Resolver, legacy, listagg};
+use super::{Resolver, aggregate_names, legacy};
 use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
@@ -38,7 +38,7 @@ impl Resolver<'_> {
     fn function(&self, function: &mut sp::Function) -> Result<()> {
         let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else { return Ok(()) };
         let lower = ident.value.to_ascii_lowercase();
-        let lower = if listagg::rewrite(function, &lower) { "string_agg".to_owned() } else { lower };
+        let lower = aggregate_names::registered(function, lower);
         let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice() else { return Ok(()) };
         if self.catalog.functions.contains_key(&lower) {
             self.state.borrow_mut().functions.insert(lower.clone());

@@ -5,11 +5,11 @@
 //! `GROUP BY TUMBLE(…)` is rewritten to them (see [`legacy`]). What is not known here (the columns of `UNNEST`) is left
 //! to DataFusion.
 
+mod aggregate_names;
 mod expr;
 mod factor;
 mod hint;
 mod legacy;
-mod listagg;
 mod naming;
 mod output;
 mod scope;
