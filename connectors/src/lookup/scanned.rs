@@ -241,7 +241,9 @@ mod tests {
     #[test]
     fn what_is_fetched_elsewhere_is_waited_for() {
         let (woken, waits) = channel();
-        let wake = WakeHandle::new(move || drop(woken.send(())));
+        let wake = WakeHandle::new(move || {
+            let _ = woken.send(());
+        });
         let mut reader = Fetching { batches: None };
         let mut values = Vec::new();
         while let Some(batch) = next(&mut reader, ProcessingTime(0), (&wake, &waits)).unwrap() {
