@@ -180,8 +180,10 @@ fn next(
         match reader.poll(context)? {
             ReadPoll::Batch(batch) => return Ok(Some(batch)),
             ReadPoll::End => return Ok(None),
-            // Now and then it is looked at unasked: whoever fetches may have ended without a word.
-            ReadPoll::Fetching { .. } => drop(waits.recv_timeout(LOOK)),
+            ReadPoll::Fetching { .. } => {
+                // Now and then it is looked at unasked: whoever fetches may have ended without a word.
+                let _ = waits.recv_timeout(LOOK);
+            }
             ReadPoll::Changes(_) | ReadPoll::Pending { .. } => {
                 return Err(EngineError::Unsupported("a lookup in a table that is not simply read to its end".into()));
             }
