@@ -102,6 +102,21 @@ async fn a_statement_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_computes_without_end_is_ended_and_holds_nobody_up() {
+    let database = Database::start(Config { shards: 2, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    run(&mut session, NUMBERS).await.unwrap();
+    run(&mut session, "SET statement_timeout = '300 ms'").await.unwrap();
+    // A thousand billion rows, none of which comes out.
+    let endless =
+        "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a <> y.a JOIN numbers z ON x.a + y.a < z.a - 300000";
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(30), run(&mut session, endless)).await;
+    assert_eq!(ended.unwrap(), Err("57014".to_owned()));
+    let mut other = database.session();
+    assert_eq!(run(&mut other, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_fails_leaves_the_others_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.json"), "{\"n\": 1}\n").unwrap();
