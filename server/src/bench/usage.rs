@@ -21,7 +21,16 @@ pub(super) fn cpu_seconds() -> io::Result<f64> {
 /// Where `/proc` cannot be read.
 pub(super) fn peak_bytes() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    parse_status(&status).ok_or_else(|| io::Error::other("could not read peak memory from /proc/self/status"))
+    parse_status(&status, "VmHWM:").ok_or_else(|| io::Error::other("could not read peak memory from /proc/self/status"))
+}
+
+/// The bytes of memory that a process holds now.
+///
+/// # Errors
+/// Where `/proc` cannot be read, as where there is no such process.
+pub(super) fn resident_bytes(process: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    parse_status(&status, "VmRSS:").ok_or_else(|| io::Error::other("could not read memory from /proc"))
 }
 
 fn parse_stat(stat: &str) -> Option<f64> {
@@ -33,8 +42,8 @@ fn parse_stat(stat: &str) -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-fn parse_status(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn parse_status(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kilobytes * 1_024)
 }
@@ -47,6 +56,6 @@ mod tests {
     fn proc_files() {
         let stat = "12 (mill) stream) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
         assert_eq!(parse_stat(stat), Some(3.0));
-        assert_eq!(parse_status("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2 << 20));
+        assert_eq!(parse_status("Name:\tx\nVmHWM:\t    2048 kB\n", "VmHWM:"), Some(2 << 20));
     }
 }

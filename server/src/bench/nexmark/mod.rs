@@ -1,82 +1,284 @@
-//! The queries of the Nexmark benchmark, and the tables that they read.
+//! `millstream bench nexmark`: what its queries take, or how late their rows are at a fixed rate.
 //!
-//! Each `qN.sql` makes the table it writes to, and what it needs besides, and ends with one `INSERT`; they say what the queries of the same number say
-//! in the Nexmark benchmark for Flink.
+//! Before a query counts, its rows as a stream must be its rows as a batch.
 
-/// The queries by name.
-pub(super) const QUERIES: [(&str, &str); 24] = [
-    ("q0", include_str!("q0.sql")),
-    ("q1", include_str!("q1.sql")),
-    ("q2", include_str!("q2.sql")),
-    ("q3", include_str!("q3.sql")),
-    ("q4", include_str!("q4.sql")),
-    ("q5", include_str!("q5.sql")),
-    ("q6", include_str!("q6.sql")),
-    ("q7", include_str!("q7.sql")),
-    ("q8", include_str!("q8.sql")),
-    ("q9", include_str!("q9.sql")),
-    ("q10", include_str!("q10.sql")),
-    ("q11", include_str!("q11.sql")),
-    ("q12", include_str!("q12.sql")),
-    ("q13", include_str!("q13.sql")),
-    ("q14", include_str!("q14.sql")),
-    ("q15", include_str!("q15.sql")),
-    ("q16", include_str!("q16.sql")),
-    ("q17", include_str!("q17.sql")),
-    ("q18", include_str!("q18.sql")),
-    ("q19", include_str!("q19.sql")),
-    ("q20", include_str!("q20.sql")),
-    ("q21", include_str!("q21.sql")),
-    ("q22", include_str!("q22.sql")),
-    ("q23", include_str!("q23.sql")),
-];
+mod queries;
 
-/// The views `person`, `auction` and `bid` on `events`.
-pub(super) const VIEWS: &str = include_str!("views.sql");
+use std::path::{Path, PathBuf};
 
-const COLUMNS: &str = include_str!("columns.sql");
+use clap::{Args, ValueEnum};
 
-/// The text of a query; its files go below `output`.
-pub(super) fn query(name: &str, output: &str) -> Option<String> {
-    let found = QUERIES.iter().find(|(known, _)| *known == name)?;
-    Some(found.1.replace("{output}", output))
+use super::chart::{bars, grouped};
+use super::latency::{Follow, Latency};
+use super::task::{Digest, Measure, Mode, Task, Work};
+use super::{Output, print, process};
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct NexmarkArguments {
+    /// Queries to run, separated by commas [default: all, or with --rate those that show an event's time]
+    #[arg(long, value_delimiter = ',')]
+    queries: Vec<String>,
+    /// Number of events that count
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Number of events before those, to fill state
+    #[arg(long, default_value_t = 0)]
+    warmup: u64,
+    /// Where events come from
+    #[arg(long, value_enum, default_value_t = Source::Generator)]
+    source: Source,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Whether the generator makes columns that nobody reads
+    #[arg(long, value_enum, default_value_t = Materialize::All)]
+    materialize: Materialize,
+    /// Where queries are computed
+    #[arg(long, value_enum, default_value_t = Mode::Streaming)]
+    mode: Mode,
+    /// Over so many events a query's rows as a stream must be those as a batch before it counts; 0: unchecked
+    #[arg(long, default_value_t = 100_000)]
+    check_events: u64,
+    /// Measures latency at so many events a second instead
+    #[arg(long)]
+    rate: Option<u64>,
+    /// How many seconds latency is measured
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Draws events per CPU second (or the latency's p99) into this SVG file
+    #[arg(long)]
+    chart: Option<PathBuf>,
 }
 
-/// The table `events` of the generator.
-pub(super) fn generator_table(name: &str, events: u64, materialize: &str) -> String {
-    let options = format!(
-        "'connector' = 'nexmark', 'events.num' = '{events}', 'person.proportion' = '2', 'auction.proportion' = '6', \
-         'bid.proportion' = '92', 'materialize' = '{materialize}'"
-    );
-    table(name, true, &options)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Source {
+    /// The generator in this process
+    Generator,
+    /// JSON files, written before the measurement
+    Files,
 }
 
-/// The table `events` over JSON files; without event time where it is written.
-pub(super) fn file_table(name: &str, path: &str, event_time: bool) -> String {
-    table(name, event_time, &format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'"))
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Materialize {
+    /// All columns are made
+    All,
+    /// Only those that the query reads
+    Projected,
 }
 
-fn table(name: &str, event_time: bool, options: &str) -> String {
-    let time = if event_time {
-        ",\n  dateTime AS CASE WHEN event_type = 0 THEN person.dateTime WHEN event_type = 1 THEN auction.dateTime \
-         ELSE bid.dateTime END,\n  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND"
-    } else {
-        ""
-    };
-    format!("CREATE TABLE {name} (\n{}{time}\n) WITH ({options});", COLUMNS.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{QUERIES, VIEWS, file_table, generator_table, query};
-
-    #[test]
-    fn all_of_it_parses() {
-        let mut script = format!("{}{}{VIEWS}", generator_table("a", 10, "all"), file_table("b", "/tmp/x", false));
-        for (name, _) in QUERIES {
-            script += &query(name, "/tmp/out").unwrap_or_default();
+impl Materialize {
+    fn option(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Projected => "projected",
         }
-        let parsed = millstream_sql::parse(&script).map(|statements| statements.len());
-        assert_eq!(parsed.map_err(|error| error.to_string()), Ok(5 + 2 * QUERIES.len() + 5));
     }
+}
+
+/// Measures the queries; false where rows were wrong.
+pub(super) fn run(arguments: &NexmarkArguments) -> Result<bool, String> {
+    if arguments.mode == Mode::Batch && (arguments.warmup > 0 || arguments.rate.is_some()) {
+        return Err("a batch has neither a warm-up nor a rate".into());
+    }
+    let names = names(arguments)?;
+    let directory = std::env::temp_dir().join(format!("millstream-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).map_err(|error| format!("could not make {}: {error}", directory.display()))?;
+    let done = match arguments.rate {
+        Some(rate) => latencies(arguments, &names, rate, &directory).map(|()| true),
+        None => measures(arguments, &names, &directory),
+    };
+    if let Err(error) = std::fs::remove_dir_all(&directory) {
+        eprintln!("millstream: could not remove {}: {error}", directory.display());
+    }
+    done
+}
+
+fn names(arguments: &NexmarkArguments) -> Result<Vec<String>, String> {
+    let latency = arguments.rate.is_some();
+    let known: Vec<&str> = queries::QUERIES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !latency || queries::time_column(name).is_some())
+        .collect();
+    if arguments.queries.is_empty() {
+        return Ok(known.into_iter().map(str::to_owned).collect());
+    }
+    match arguments.queries.iter().find(|query| !known.contains(&query.as_str())) {
+        None => Ok(arguments.queries.clone()),
+        Some(unknown) if latency && queries::QUERIES.iter().any(|(name, _)| name == unknown) => {
+            Err(format!("the rows of {unknown} do not tell an event's time; those of {} do", known.join(", ")))
+        }
+        Some(unknown) => Err(format!("unknown query \"{unknown}\"; there are {}", known.join(", "))),
+    }
+}
+
+/// A query's statements, with files of its own.
+struct Parts {
+    setup: String,
+    insert: String,
+    select: String,
+}
+
+impl Parts {
+    /// The query over `source`; its files go below `directory`, apart from those of other runs.
+    fn new(name: &str, source: &str, directory: &Path, run: &str) -> Result<Self, String> {
+        let output = directory.join(run).join(name);
+        let text = queries::query(name, &output.display().to_string()).ok_or_else(|| format!("no query {name}"))?;
+        let mut statements = millstream_sql::parse(&text).map_err(|error| error.to_string())?;
+        let insert = statements.pop().ok_or_else(|| format!("query {name} is empty"))?.text;
+        let select = insert.find("SELECT").and_then(|at| insert.get(at..)).unwrap_or_default().to_owned();
+        let mut setup = format!("{source}{}", queries::VIEWS);
+        for statement in statements {
+            setup = setup + &statement.text + ";\n";
+        }
+        Ok(Self { setup, insert, select })
+    }
+}
+
+fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) -> Result<bool, String> {
+    let source = source(arguments, directory)?;
+    if arguments.output == Output::Table {
+        print(&format!(
+            "{:<6} {:>12} {:>10} {:>12} {:>18} {:>12} {:>12} {:>12}",
+            "query",
+            "events",
+            "seconds",
+            "cpu seconds",
+            "events/cpu second",
+            "peak memory",
+            "changes out",
+            "rows checked"
+        ))?;
+    }
+    let (mut bars_of, mut right) = (Vec::new(), true);
+    for name in names {
+        let checked = match check(arguments, name, directory)? {
+            Check::Wrong { stream, batch } => {
+                eprintln!(
+                    "millstream: {name} is not measured: {} rows as a stream, {} as a batch, or others",
+                    stream.rows, batch.rows
+                );
+                right = false;
+                continue;
+            }
+            Check::Right(rows) => rows.to_string(),
+            Check::Unchecked => "-".to_owned(),
+        };
+        let parts = Parts::new(name, &source, directory, "measured")?;
+        let mode = match arguments.mode {
+            Mode::Streaming => "automatic",
+            Mode::Batch => "batch",
+        };
+        let work = Work {
+            name: name.clone(),
+            setup: format!("SET 'execution.runtime-mode' = '{mode}';\n{}", parts.setup),
+            inserts: vec![format!("SET 'execution.runtime-mode' = '{mode}'; {}", parts.insert)],
+            events: arguments.warmup + arguments.events,
+            warmup: arguments.warmup,
+        };
+        let measure: Measure = process::run(&Task::Measure(work))?;
+        print(&match arguments.output {
+            Output::Json => serde_json::to_string(&measure).map_err(|error| error.to_string())?,
+            Output::Table => format!(
+                "{:<6} {:>12} {:>10.3} {:>12.2} {:>18} {:>9.1} MB {:>12} {checked:>12}",
+                measure.query,
+                measure.events,
+                measure.seconds,
+                measure.cpu_seconds,
+                grouped(measure.events_per_cpu_second),
+                megabytes(measure.peak_memory_bytes),
+                measure.rows_out,
+            ),
+        })?;
+        bars_of.push((name.clone(), measure.events_per_cpu_second));
+    }
+    draw(arguments, "Nexmark", "events per CPU second", &bars_of)?;
+    Ok(right)
+}
+
+/// The table that queries read; where it is of files, they are written.
+fn source(arguments: &NexmarkArguments, directory: &Path) -> Result<String, String> {
+    let events = arguments.warmup + arguments.events;
+    match arguments.source {
+        Source::Generator => Ok(queries::generator_table("events", events, arguments.materialize.option())),
+        Source::Files => {
+            let path = directory.join("events").display().to_string();
+            let script = [
+                queries::generator_table("generated", events, "all"),
+                queries::file_table("events", &path, false),
+                "INSERT INTO events SELECT event_type, person, auction, bid FROM generated".to_owned(),
+            ];
+            process::run::<()>(&Task::Prepare { script: script.concat() })?;
+            Ok(queries::file_table("events", &path, true))
+        }
+    }
+}
+
+/// Whether the rows of a query are right.
+enum Check {
+    Unchecked,
+    /// So many rows, the same both ways.
+    Right(u64),
+    Wrong {
+        stream: Digest,
+        batch: Digest,
+    },
+}
+
+fn check(arguments: &NexmarkArguments, name: &str, directory: &Path) -> Result<Check, String> {
+    if arguments.check_events == 0 || queries::BY_THE_CLOCK.contains(&name) {
+        return Ok(Check::Unchecked);
+    }
+    let source = queries::generator_table("events", arguments.check_events, "projected");
+    let digest = |mode: Mode| -> Result<Digest, String> {
+        let Parts { setup, select, .. } = Parts::new(name, &source, directory, mode.setting())?;
+        process::run(&Task::Digest { setup, select, mode, left_out: queries::open_columns(name).to_vec() })
+    };
+    let (stream, batch) = (digest(Mode::Streaming)?, digest(Mode::Batch)?);
+    Ok(if stream == batch { Check::Right(stream.rows) } else { Check::Wrong { stream, batch } })
+}
+
+fn latencies(arguments: &NexmarkArguments, names: &[String], rate: u64, directory: &Path) -> Result<(), String> {
+    if arguments.output == Output::Table {
+        print(&format!(
+            "{:<6} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>12} {:>12}",
+            "query", "events/s", "p50", "p99", "p99.9", "most", "cpu", "peak memory", "rows"
+        ))?;
+    }
+    let mut bars_of = Vec::new();
+    for name in names {
+        let Parts { setup, select, .. } = Parts::new(name, &queries::paced_table(rate), directory, "latency")?;
+        let column = queries::time_column(name).unwrap_or_default();
+        let (seconds, warmup_seconds) = (arguments.seconds, 2);
+        let follow = Follow { name: name.clone(), setup, select, column, rate, seconds, warmup_seconds };
+        let latency: Latency = process::run(&Task::Latency(follow))?;
+        let millis = |value: u64| format!("{value} ms");
+        print(&match arguments.output {
+            Output::Json => serde_json::to_string(&latency).map_err(|error| error.to_string())?,
+            Output::Table => format!(
+                "{:<6} {:>12} {:>10} {:>10} {:>10} {:>10} {:>8.0} % {:>9.1} MB {:>12}",
+                latency.query,
+                latency.events_per_second,
+                millis(latency.p50_ms),
+                millis(latency.p99_ms),
+                millis(latency.p999_ms),
+                millis(latency.max_ms),
+                latency.cpu * 100.0,
+                megabytes(latency.peak_memory_bytes),
+                latency.rows
+            ),
+        })?;
+        bars_of.push((name.clone(), latency.p99_ms as f64));
+    }
+    draw(arguments, "Nexmark", &format!("ms from event to view, p99, at {rate} events a second"), &bars_of)
+}
+
+fn draw(arguments: &NexmarkArguments, title: &str, unit: &str, values: &[(String, f64)]) -> Result<(), String> {
+    let Some(path) = &arguments.chart else { return Ok(()) };
+    std::fs::write(path, bars(title, unit, values))
+        .map_err(|error| format!("could not write {}: {error}", path.display()))
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }

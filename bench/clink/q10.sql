@@ -1,0 +1,1 @@
+-- One file for each value of a column is all its file sink can do, not a folder for each minute.

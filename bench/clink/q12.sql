@@ -1,0 +1,1 @@
+-- There is no processing time in its SQL.

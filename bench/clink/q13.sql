@@ -1,0 +1,1 @@
+-- A lookup needs a function compiled into the engine.

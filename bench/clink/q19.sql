@@ -1,0 +1,1 @@
+-- The place within a rank cannot be among the columns that come out.

@@ -1,0 +1,1 @@
+-- A mean over maxima that change counts each value a maximum has had, not the last: the rows are not those of the query.

@@ -1,0 +1,1 @@
+-- An OVER window over a changing input is refused.

@@ -1,0 +1,79 @@
+//! A task in a process of its own.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde::de::DeserializeOwned;
+
+use super::task::Task;
+
+/// Runs a task in a child process and reads its answer.
+///
+/// # Errors
+/// Where no process can be started, or the child fails, which tells why on standard error.
+pub(super) fn run<T: DeserializeOwned>(task: &Task) -> Result<T, String> {
+    with_flags(task, &[])
+}
+
+/// As [`run`], with flags of the process instead of those that this one was told.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn with_flags<T: DeserializeOwned>(task: &Task, flags: &[(&str, String)]) -> Result<T, String> {
+    let program = std::env::current_exe().map_err(|error| format!("could not find this program: {error}"))?;
+    let told = serde_json::to_vec(task).map_err(|error| error.to_string())?;
+    let mut child = Command::new(program)
+        .args(inherited(std::env::args().skip(1), flags))
+        .args(["bench", "child"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("could not start a process: {error}"))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(&told).map_err(|error| format!("could not hand over a task: {error}"))?;
+    }
+    let output = child.wait_with_output().map_err(|error| format!("could not wait for a process: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{} failed", name(task)));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("{} told nothing that can be read: {error}", name(task)))
+}
+
+/// The flags of the process (memory, epochs) come before the subcommand and hold for the child as well, but for those that
+/// are given anew.
+fn inherited(words: impl Iterator<Item = String>, flags: &[(&str, String)]) -> Vec<String> {
+    let mut words: Vec<String> = words.take_while(|word| word != "bench").collect();
+    for (flag, value) in flags {
+        if let Some(at) = words.iter().position(|word| word == flag) {
+            words.drain(at..words.len().min(at + 2));
+        }
+        words.retain(|word| word.strip_prefix(flag).is_none_or(|rest| !rest.starts_with('=')));
+        words.extend([(*flag).to_owned(), value.clone()]);
+    }
+    words
+}
+
+fn name(task: &Task) -> &str {
+    match task {
+        Task::Prepare { .. } => "writing files",
+        Task::Measure(work) => &work.name,
+        Task::Digest { .. } => "comparing rows",
+        Task::Latency(follow) => &follow.name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inherited;
+
+    #[test]
+    fn flags_before_the_subcommand_are_handed_on() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let line = || words("--shards 4 --epoch-interval 10ms bench nexmark --events 5").into_iter();
+        let shards = |count: &str| [("--shards", count.to_owned())];
+        assert_eq!(inherited(line(), &[]), words("--shards 4 --epoch-interval 10ms"));
+        assert_eq!(inherited(line(), &shards("2")), words("--epoch-interval 10ms --shards 2"));
+        assert_eq!(inherited(words("--shards=4 bench scale").into_iter(), &shards("1")), words("--shards 1"));
+    }
+}
