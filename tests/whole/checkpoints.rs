@@ -212,3 +212,35 @@ async fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     becomes(&mut session, "SELECT SUM(n) FROM sums", &["6"]).await;
     becomes(&mut session, "SELECT SUM(n) FROM named", &["4"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_copied_elsewhere_and_read_as_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    write(folder.path(), "a.json", 0..30);
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["30"]).await;
+    let sums = job(&mut session, "sums").await;
+    let place = folder.path().join("copy").display().to_string();
+    run(&mut session, &format!("CREATE SAVEPOINT '{place}' FOR JOB {sums}")).await;
+    let error = session.execute_script(&format!("CREATE SAVEPOINT '{place}' FOR JOB {sums}")).await.unwrap_err();
+    assert!(error.to_string().contains("already"), "{error}");
+
+    let tables = "SELECT table_name, rows FROM millstream.state('sums') ORDER BY table_name";
+    assert_eq!(rows(&mut session, tables).await.unwrap(), ["keys 3", "rows 3"]);
+    let state =
+        format!("SELECT account, \"calls.c0\" FROM millstream.state('{sums}', 'group-aggregate') ORDER BY account");
+    assert_eq!(rows(&mut session, &state).await.unwrap(), ["0 10", "1 10", "2 10"]);
+    for wrong in ["'nothing'", "'sums', 'join'", "'sums', 'group-aggregate', 'left'"] {
+        let error = session.execute_script(&format!("SELECT * FROM millstream.state({wrong})")).await.unwrap_err();
+        assert_eq!(error.parts().state.0, "42704", "{wrong}: {error}");
+    }
+
+    write(folder.path(), "b.json", 30..33);
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["33"]).await;
+    run(&mut session, &format!("STOP JOB {sums}")).await;
+    fs::remove_file(folder.path().join("in/b.json")).unwrap();
+    run(&mut session, &format!("START JOB {sums} FROM SAVEPOINT '{place}'")).await;
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["30"]).await;
+}

@@ -180,8 +180,10 @@ fn next(
         match reader.poll(context)? {
             ReadPoll::Batch(batch) => return Ok(Some(batch)),
             ReadPoll::End => return Ok(None),
-            // Now and then it is looked at unasked: whoever fetches may have ended without a word.
-            ReadPoll::Fetching { .. } => drop(waits.recv_timeout(LOOK)),
+            ReadPoll::Fetching { .. } => {
+                // Now and then it is looked at unasked: whoever fetches may have ended without a word.
+                let _ = waits.recv_timeout(LOOK);
+            }
             ReadPoll::Changes(_) | ReadPoll::Pending { .. } => {
                 return Err(EngineError::Unsupported("a lookup in a table that is not simply read to its end".into()));
             }
@@ -241,7 +243,9 @@ mod tests {
     #[test]
     fn what_is_fetched_elsewhere_is_waited_for() {
         let (woken, waits) = channel();
-        let wake = WakeHandle::new(move || drop(woken.send(())));
+        let wake = WakeHandle::new(move || {
+            let _ = woken.send(());
+        });
         let mut reader = Fetching { batches: None };
         let mut values = Vec::new();
         while let Some(batch) = next(&mut reader, ProcessingTime(0), (&wake, &waits)).unwrap() {

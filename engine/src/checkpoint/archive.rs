@@ -36,6 +36,8 @@ struct Kept {
     /// The oldest first, with their paths.
     manifests: Vec<(String, Manifest)>,
     sequence: u64,
+    /// Those of which nobody knows whether they are there: their writing failed. Their runs stay until later ones are complete.
+    doubtful: Vec<(String, Manifest)>,
     /// Those that are being read: their runs stay.
     in_use: Vec<Manifest>,
 }
@@ -70,7 +72,7 @@ impl Archive {
                 Err(error) => tracing::warn!(%error, "a checkpoint is left out"),
             }
         }
-        let kept = Mutex::new(Kept { manifests, sequence: 0, in_use: Vec::new() });
+        let kept = Mutex::new(Kept { manifests, ..Kept::default() });
         Ok(Self { store, generation, kept, chains: Mutex::default() })
     }
 
@@ -175,8 +177,13 @@ impl Archive {
         kept.sequence += 1;
         (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
         let path = format!("manifests/{:08}-{:012}.json", self.generation, kept.sequence);
-        if !self.store.put_if_absent(&path, &manifest.encode()?)? {
-            return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already")));
+        match self.store.put_if_absent(&path, &manifest.encode()?) {
+            Ok(true) => {}
+            Ok(false) => return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already"))),
+            Err(error) => {
+                kept.doubtful.push((path, manifest));
+                return Err(error);
+            }
         }
         // Who has claimed the store before the manifest was there does not know it.
         self.check_open()?;
@@ -284,14 +291,24 @@ impl Archive {
         let mut kept = self.kept.lock();
         let manifests: Vec<Manifest> = kept.manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
         let outdated: BTreeSet<choose::Place> = choose::outdated(&manifests, live, retained).into_iter().collect();
+        // What cannot be deleted stays known, and its runs with it.
         for place in outdated.iter().rev() {
-            let (path, _) = kept.manifests.remove(*place);
-            self.store.delete(&path)?;
+            if let Some((path, _)) = kept.manifests.get(*place) {
+                self.store.delete(path)?;
+                kept.manifests.remove(*place);
+            }
+        }
+        while let Some(place) = kept.doubtful.iter().position(|(_, of)| choose::is_overtaken(of, &manifests, live)) {
+            if let Some((path, _)) = kept.doubtful.get(place) {
+                self.store.delete(path)?;
+                kept.doubtful.remove(place);
+            }
         }
         let pinned = self.store.list("savepoints/")?;
         let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
         let pinned = pinned.collect::<Result<Vec<_>>>()?;
-        let named = kept.manifests.iter().map(|(_, manifest)| manifest).chain(&pinned).chain(&kept.in_use);
+        let known = kept.manifests.iter().chain(&kept.doubtful).map(|(_, manifest)| manifest);
+        let named = known.chain(&pinned).chain(&kept.in_use);
         for path in choose::unnamed(named, &self.store.list("runs/")?, self.generation) {
             self.store.delete(&path)?;
         }

@@ -31,6 +31,13 @@ pub fn outdated(manifests: &[Manifest], live: &BTreeSet<String>, retained: usize
     (0..manifests.len()).filter(|place| !needed.contains(place)).collect()
 }
 
+/// Whether a manifest is needed by no live job any more, because each has a later one.
+pub fn is_overtaken(manifest: &Manifest, manifests: &[Manifest], live: &BTreeSet<String>) -> bool {
+    let age = |of: &Manifest| (of.generation, of.sequence);
+    let later = |uid: &str| manifests.iter().any(|of| age(of) > age(manifest) && of.job(uid).is_some());
+    manifest.jobs.iter().all(|job| !live.contains(&job.uid) || later(&job.uid))
+}
+
 /// The runs in the store that no manifest names. Those of later generations belong to somebody else.
 pub fn unnamed<'a>(manifests: impl Iterator<Item = &'a Manifest>, runs: &[String], generation: u64) -> Vec<String> {
     let named: BTreeSet<&str> =

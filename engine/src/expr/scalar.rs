@@ -80,6 +80,13 @@ impl Scalar {
         self.expr.downcast_ref::<PhysicalColumn>().map(PhysicalColumn::index)
     }
 
+    /// The index of the column, and the type that it is cast to, where the expression is nothing else.
+    pub fn as_cast_column(&self) -> Option<(usize, Option<&DataType>)> {
+        let Some(cast) = self.expr.downcast_ref::<CastExpr>() else { return Some((self.as_column()?, None)) };
+        let column = cast.expr().downcast_ref::<PhysicalColumn>()?;
+        Some((column.index(), Some(cast.cast_type())))
+    }
+
     /// Whether the result depends on the clock.
     pub fn reads_clock(&self) -> bool {
         self.with_now.is_some()

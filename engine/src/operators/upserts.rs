@@ -1,7 +1,7 @@
 //! [`Upserts`]: an operator whose updates come without the old row, for a sink that replaces rows by key.
 //!
-//! What the operator emits at a barrier is looked through: a row that goes is left out where a row of its key comes. It is put
-//! around operators that emit net changes and do not leave old rows out themselves.
+//! What the operator emits in one call, at a barrier or by a watermark, is looked through: a row that goes is left out where a
+//! row of its key comes. It is put around operators that emit net changes and do not leave old rows out themselves.
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::Schema;
@@ -74,7 +74,9 @@ impl Operator for Upserts {
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
-        self.inner.on_watermark(watermark, context)
+        let from = context.out.items.len();
+        self.inner.on_watermark(watermark, context)?;
+        self.replace(from, context)
     }
 
     fn on_barrier(&mut self, epoch: Epoch, context: &mut Context<'_>) -> Result<()> {
@@ -84,7 +86,9 @@ impl Operator for Upserts {
     }
 
     fn on_timer(&mut self, now: ProcessingTime, context: &mut Context<'_>) -> Result<()> {
-        self.inner.on_timer(now, context)
+        let from = context.out.items.len();
+        self.inner.on_timer(now, context)?;
+        self.replace(from, context)
     }
 
     fn on_port_end(&mut self, port: usize, context: &mut Context<'_>) -> Result<()> {

@@ -56,7 +56,7 @@ impl DataDirectory {
         let folder = self.path.join(SPILL);
         match std::fs::remove_dir_all(&folder) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                return Err(DurableError::io("empty", &folder, cause));
+                Err(DurableError::io("empty", &folder, cause))
             }
             Ok(()) | Err(_) => self.folder(SPILL),
         }

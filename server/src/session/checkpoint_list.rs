@@ -52,6 +52,14 @@ impl Database {
         ]
     }
 
+    /// The job of this name or number, of those that are part of checkpoints.
+    pub(crate) fn durable_job(&self, name: &str) -> Option<JobId> {
+        let number = name.parse().ok().map(JobId);
+        let makers = self.makers().lock();
+        let found = makers.durable().find(|(job, maker)| maker.name() == name || Some(*job) == number);
+        found.map(|(job, _)| job)
+    }
+
     /// The savepoints.
     pub(super) fn savepoint_list(&self) -> Result<Vec<ArrayRef>, SqlError> {
         let found = self.engine().savepoints()?;

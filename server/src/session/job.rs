@@ -220,7 +220,7 @@ pub(super) fn open_sink(catalog: &Catalog, relation: &Relation) -> Result<Arc<dy
 
 /// Runs what lists files: not on a thread that others wait for. Where the caller goes away meanwhile, the guard is
 /// dropped with the result and the job is cancelled.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SqlError> + Send + 'static,
 ) -> Result<T, SqlError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -1,5 +1,8 @@
 //! `CANCEL JOB`, `STOP JOB`, `START JOB` and savepoints.
 
+use std::sync::Arc;
+
+use millstream_engine::ports::StateStore;
 use millstream_engine::runtime::{JobId, JobState, Restore};
 use millstream_sql::ast::JobControl;
 use millstream_sql::{SqlError, SqlState};
@@ -89,6 +92,10 @@ impl Session {
             let error = SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "no checkpoints are made");
             return Err(error.with_hint("Start the server with a data directory and a checkpoint interval over 0."));
         }
+        if is_place(name) {
+            let store = open_place(name).await?;
+            return Ok(self.database.engine().savepoint_to(job, store).await?);
+        }
         Ok(self.database.engine().savepoint(job, name).await?)
     }
 
@@ -125,13 +132,29 @@ impl super::Database {
     /// savepoint. The caller holds [`super::Database::restarting`].
     async fn start_stopped(&self, job: JobId, savepoint: Option<String>) -> Result<(), SqlError> {
         match savepoint {
-            Some(name) => self.start_together(job, self.connected_makers(job), Restore::Savepoint(name)).await,
+            Some(name) => {
+                let restore = match is_place(&name) {
+                    true => Restore::From(open_place(&name).await?),
+                    false => Restore::Savepoint(name),
+                };
+                self.start_together(job, self.connected_makers(job), restore).await
+            }
             None => {
                 let own = self.makers().lock().get(job).ok_or_else(|| no_job(job))?;
                 self.start_together(job, vec![(job, own)], Restore::Latest).await
             }
         }
     }
+}
+
+/// Whether a savepoint is one in a place of its own: a path or URL, not a name.
+fn is_place(savepoint: &str) -> bool {
+    savepoint.starts_with('/') || savepoint.contains("://")
+}
+
+async fn open_place(url: &str) -> Result<Arc<dyn StateStore>, SqlError> {
+    let url = url.to_owned();
+    blocking(move || Ok(millstream_connectors::state_store::open(&url)?)).await
 }
 
 fn no_job(job: JobId) -> SqlError {

@@ -45,6 +45,7 @@ use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
 pub use database::Database;
+pub(crate) use job::blocking;
 pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};

@@ -1,17 +1,19 @@
 //! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
 //!
-//! [`running`] tells of jobs. `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
+//! [`running`] tells of jobs, [`state`] of what they keep. `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
 //! ours. One DataFusion context a session, made at its first use.
 
 mod pg_catalog;
 mod rejects;
 mod relations;
 mod running;
+mod state;
 
 use std::sync::Arc;
 
 use arrow::array::StringArray;
 use arrow::datatypes::DataType;
+use datafusion::catalog::TableFunctionImpl;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::{ColumnarValue, LogicalPlan, Volatility, create_udf};
@@ -32,6 +34,7 @@ use pg_catalog::PgCatalog;
 pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
 use relations::RelationsSchema;
 use running::RunningSchema;
+use state::StateFunction;
 
 /// The only database and its schema.
 const DATABASE: &str = "millstream";
@@ -42,6 +45,7 @@ pub(crate) struct SystemCatalog {
     context: SessionContext,
     parser: PostgresCompatibilityParser,
     relations: Arc<RelationsSchema>,
+    state: Arc<StateFunction>,
 }
 
 impl SystemCatalog {
@@ -49,7 +53,9 @@ impl SystemCatalog {
     pub(crate) fn new(database: &Database) -> Self {
         let context = database.batch().context("UTC", (DATABASE, SCHEMA));
         let relations = Arc::new(RelationsSchema::default());
-        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations };
+        let state = Arc::new(StateFunction::new(database));
+        context.register_udtf(state::NAME, Arc::clone(&state) as Arc<dyn TableFunctionImpl>);
+        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, state };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -112,8 +118,15 @@ impl SystemCatalog {
         let Some(statement) = parsed.into_iter().next() else {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
         };
-        let state = self.context.state();
-        state.statement_to_plan(Statement::Statement(Box::new(statement))).await.map_err(from_datafusion)
+        self.state.start();
+        loop {
+            let statement = Statement::Statement(Box::new(statement.clone()));
+            let planned = self.context.state().statement_to_plan(statement).await;
+            // A plan that needs the state of a job is made again with it.
+            if planned.is_ok() || !self.state.read().await? {
+                return planned.map_err(from_datafusion);
+            }
+        }
     }
 }
 

@@ -58,8 +58,11 @@ fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool
     if in_schema(name, "pg_catalog") || in_schema(name, "information_schema") {
         return true;
     }
-    let is_jobs = |part: &sp::ObjectNamePart| part.as_ident().is_some_and(|ident| ident.value == "jobs");
-    if in_schema(name, "millstream") && name.0.last().is_some_and(is_jobs) && catalog.relation("jobs").is_err() {
+    let of_server = |part: &sp::ObjectNamePart| {
+        let name = part.as_ident().map(|ident| ident.value.as_str()).filter(|name| ["jobs", "state"].contains(name));
+        name.is_some_and(|name| catalog.relation(name).is_err())
+    };
+    if in_schema(name, "millstream") && name.0.last().is_some_and(of_server) {
         return true;
     }
     let bare = name.0.len() == 1;

@@ -35,7 +35,7 @@ pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub use listing::{ListedFunction, functions_page, listed_functions};
-pub(crate) use single_row::{SEVERAL_ROWS, single_row};
+pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
 
 /// All functions by lower-case name, aliases included.

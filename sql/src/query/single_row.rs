@@ -11,11 +11,14 @@ use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::functions_aggregate::expr_fn::array_agg;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprFunctionExt, FetchType, Filter, LogicalPlan, LogicalPlanBuilder, Operator, SkipType,
+    SortExpr, Subquery,
+};
 
 use super::from_datafusion;
 use crate::error::Result;
-use crate::functions::single_row;
+use crate::functions::{first_row, single_row};
 
 /// A plan of the planner whose subqueries in the place of a value give one row. Before the analyzer, which refuses others.
 pub(super) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -43,23 +46,48 @@ fn value(subquery: Subquery, input: &DFSchema) -> PlanResult<Expr> {
     let columns = subquery.subquery.schema().columns();
     // The planner tells of subqueries with several columns.
     let [column] = columns.as_slice() else { return Ok(Expr::ScalarSubquery(subquery)) };
-    let gathered = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
-        .aggregate(Vec::<Expr>::new(), [array_agg(Expr::Column(column.clone()))])?
-        .build()?;
+    let (rows, gathered, taken) = match first_row_of(&subquery)? {
+        Some((rows, value, order)) if order.is_empty() => (rows, array_agg(value), first_row()),
+        Some((rows, value, order)) => (rows, array_agg(value).order_by(order).build()?, first_row()),
+        None => (Arc::clone(&subquery.subquery), array_agg(Expr::Column(column.clone())), single_row()),
+    };
+    let gathered = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [gathered])?.build()?;
     let mut args = vec![Expr::ScalarSubquery(Subquery { subquery: Arc::new(gathered), ..subquery.clone() })];
     // A column of the outer row among the arguments keeps the call where both rows have met.
     args.extend(subquery.outer_ref_columns.iter().find_map(|expr| match expr {
         Expr::OuterReferenceColumn(_, outer) if input.has_column(outer) => Some(Expr::Column(outer.clone())),
         _ => None,
     }));
-    Ok(single_row().call(args))
+    Ok(taken.call(args))
+}
+
+/// The rows, the value and the order of a correlated subquery that takes the first of them, `ORDER BY … LIMIT 1`: its limit
+/// counts for each row of the outer query, which no join does.
+fn first_row_of(subquery: &Subquery) -> PlanResult<Option<(Arc<LogicalPlan>, Expr, Vec<SortExpr>)>> {
+    let LogicalPlan::Limit(limit) = subquery.subquery.as_ref() else { return Ok(None) };
+    let first = matches!(limit.get_skip_type()?, SkipType::Literal(0))
+        && matches!(limit.get_fetch_type()?, FetchType::Literal(Some(1)));
+    if !first || subquery.outer_ref_columns.is_empty() {
+        return Ok(None);
+    }
+    let column = |plan: &LogicalPlan| plan.schema().columns().into_iter().next().map(Expr::Column);
+    Ok(match limit.input.as_ref() {
+        LogicalPlan::Sort(sort) => column(&sort.input).map(|value| (Arc::clone(&sort.input), value, sort.expr.clone())),
+        LogicalPlan::Projection(projection) => match (projection.input.as_ref(), &projection.expr[..]) {
+            (LogicalPlan::Sort(sort), [value]) => {
+                Some((Arc::clone(&sort.input), value.clone().unalias(), sort.expr.clone()))
+            }
+            _ => column(&limit.input).map(|value| (Arc::clone(&limit.input), value, Vec::new())),
+        },
+        other => column(other).map(|value| (Arc::clone(&limit.input), value, Vec::new())),
+    })
 }
 
 /// Whether a subquery cannot give more than a row for a row of the outer query.
 fn gives_one_row(subquery: &Subquery) -> PlanResult<bool> {
     let plan = subquery.subquery.as_ref();
     if plan.max_rows() == Some(1) {
-        return Ok(true);
+        return Ok(first_row_of(subquery)?.is_none());
     }
     let LogicalPlan::Aggregate(aggregate) = aggregation(plan) else { return Ok(false) };
     let fixed = fixed_by_outer_row(&aggregate.input)?;

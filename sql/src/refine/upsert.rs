@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow::datatypes::Schema;
 use millstream_engine::plan::{ChangelogMode, Dataflow, NodeId, OperatorSpec, Partitioning, Step};
 
 use super::unique::unique_keys;
@@ -46,11 +47,8 @@ fn way(dataflow: &Dataflow, sink: NodeId, mut key: Vec<usize>) -> Option<(Vec<No
         path.push(node.id);
         match &node.spec {
             OperatorSpec::Stateless(spec) => {
-                for step in spec.steps.iter().rev() {
-                    // A condition may let the old row pass and not the new one.
-                    let Step::Project { exprs, .. } = step else { return None };
-                    key = key.iter().map(|column| exprs.get(*column)?.as_column()).collect::<Option<_>>()?;
-                }
+                let before = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0))?;
+                key = under(&spec.steps, &before.edge.schema, key)?;
             }
             OperatorSpec::GroupAggregate(_)
             | OperatorSpec::WindowAggregate(_)
@@ -76,4 +74,26 @@ fn way(dataflow: &Dataflow, sink: NodeId, mut key: Vec<usize>) -> Option<(Vec<No
             | OperatorSpec::Sink(_) => return None,
         }
     }
+}
+
+/// The key of rows in the columns that they had before some steps; `None` where the steps do more than to give columns.
+fn under(steps: &[Step], before: &Schema, mut key: Vec<usize>) -> Option<Vec<usize>> {
+    let Some((last, others)) = steps.split_last() else { return Some(key) };
+    // A condition may let the old row pass and not the new one.
+    let Step::Project { exprs, .. } = last else { return None };
+    let schema = match others.last() {
+        None => before,
+        Some(Step::Project { schema, .. }) => schema,
+        Some(_) => return None,
+    };
+    for column in &mut key {
+        let (from, cast) = exprs.get(*column)?.as_cast_column()?;
+        let given = schema.fields().get(from)?.data_type();
+        // Different whole numbers stay different, or the cast fails.
+        if cast.is_some_and(|cast| cast != given && !(cast.is_integer() && given.is_integer())) {
+            return None;
+        }
+        *column = from;
+    }
+    under(others, before, key)
 }

@@ -145,3 +145,19 @@ proptest! {
         let _ = split(&text[..cut.min(text.len())], false, marks, &mut spans);
     }
 }
+
+#[test]
+fn bad_lines_go_where_the_table_says() {
+    use millstream_engine::rejects::OnError;
+
+    let text = b"1,a,\nx,b,\n2,c\n3,\"d,\n";
+    for (on_error, kept) in [(OnError::Skip, 0), (OnError::Table, 3)] {
+        let wanted: Vec<WantedColumn> = (0..3).map(|index| (index, None)).collect();
+        let mut decoder = CsvDecoder::new(format(&[]), &columns(), &wanted).unwrap();
+        let mut rejects = Rejects::new(on_error);
+        let mut progress = Progress { source: "f.csv", line: 0, rejects: &mut rejects };
+        decoder.decode(text, true, usize::MAX, &mut progress).unwrap();
+        assert_eq!(decoder.finish().unwrap().num_rows(), 1);
+        assert_eq!((rejects.counts.bad, rejects.kept.len()), (3, kept));
+    }
+}

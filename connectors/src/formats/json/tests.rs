@@ -280,3 +280,30 @@ proptest! {
         prop_assert!(read(lenient, &columns, &all(&columns), &line).is_ok());
     }
 }
+
+#[test]
+fn bad_lines_are_kept_with_their_places() {
+    use millstream_engine::rejects::{OnError, RejectedContent};
+
+    let columns = Fields::from(vec![field("a", DataType::Int64)]);
+    let mut decoder = JsonDecoder::new(format(&[]), &columns, &all(&columns)).unwrap();
+    let mut rejects = Rejects::new(OnError::Table);
+    let mut progress = Progress { source: "f", line: 0, rejects: &mut rejects };
+    let text = b"{\"a\":1}\n{\"a\":\"x\"}\n\n{\"a\"\n{\"a\":\"\xff\"}\n{\"a\":2}\n";
+    assert_eq!(decoder.decode(text, true, 10, &mut progress).unwrap(), text.len());
+    let batch = decoder.finish().unwrap();
+    assert_eq!(batch.column(0).as_primitive::<Int64Type>().values().to_vec(), [1, 2]);
+    assert_eq!(rejects.counts.bad, 3);
+    let kept: Vec<(Option<&str>, &str)> = rejects
+        .kept
+        .iter()
+        .map(|rejected| match &rejected.content {
+            RejectedContent::Record(record) => (rejected.place.as_deref(), record.as_str()),
+            RejectedContent::Rows(_) => (None, ""),
+        })
+        .collect();
+    let expected =
+        [(Some("f line 2"), r#"{"a":"x"}"#), (Some("f line 4"), r#"{"a""#), (Some("f line 5"), r#"{"a":"\xff"}"#)];
+    assert_eq!(kept, expected);
+    assert!(rejects.kept[0].reason.starts_with("column \"a\": "), "{}", rejects.kept[0].reason);
+}

@@ -27,6 +27,10 @@ pub(super) use self::url::StoreUrl;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the service may take to answer, once it has a request.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request may take with its object, unless the URL says otherwise: milliseconds.
+const TIMEOUT_MS: u64 = 600_000;
 /// How often a request is sent at most.
 const ATTEMPTS: u32 = 6;
 /// The pause before the second attempt; it doubles from attempt to attempt.
@@ -92,10 +96,11 @@ impl RemoteStore {
             "az" | "azure" => Box::new(azure::Azure::new(url, env)?),
             _ => Box::new(s3::S3::new(url, env)?),
         };
-        let timeout = url.number("timeout-ms")?.unwrap_or(60_000);
+        let timeout = url.number("timeout-ms")?.unwrap_or(TIMEOUT_MS);
         let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
         let config = Agent::config_builder()
             .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .timeout_global(Some(Duration::from_millis(timeout)))
             .http_status_as_error(false)
             .max_redirects(0)

@@ -228,6 +228,8 @@ pub(super) fn on_watermark() -> Vec<Case> {
         vec![Group { texts: RUNNING, frame: range(UnboundedPreceding, CurrentRow), total: false }],
         vec![Group { texts: RUNNING, frame: all_rows, total: true }],
         vec![Group { texts: OF_ROWS, frame: all_rows, total: true }],
+        // No column is read.
+        vec![Group { texts: "count(*)", frame: all_rows, total: true }],
         vec![
             Group { texts: RANKS, frame: None, total: false },
             Group { texts: NUMBERS, frame: None, total: true },

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat, take, take_record_batch};
+use arrow::compute::{concat, take, take_arrays};
 use arrow::datatypes::SchemaRef;
 
 use super::aggregates::Carried;
@@ -138,7 +138,11 @@ impl Running {
         let carried = Carried { sets: &self.sets, slots: &of_targets, arrived: self.arrived };
         let results = self.calls.evaluate(&block, Some(carried).filter(|carried| !carried.sets.is_empty()))?;
         if !self.sets.is_empty() {
-            let in_order = take_record_batch(&new, &UInt32Array::from(rows.order.to_vec()))?;
+            let order = UInt32Array::from(rows.order.to_vec());
+            // `COUNT(*)` names no column.
+            let options = RecordBatchOptions::new().with_row_count(Some(order.len()));
+            let columns = take_arrays(new.columns(), &order, None)?;
+            let in_order = RecordBatch::try_new_with_options(new.schema(), columns, &options)?;
             let arrival = Arrival { first: self.arrived, rows: None };
             for set in &mut self.sets {
                 set.update_arrived(&in_order, None, &of_targets, Some(arrival))?;

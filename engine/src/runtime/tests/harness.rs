@@ -1,10 +1,9 @@
-//! What the tests of the runtime are built from: plans, rows, sources that a test feeds, sinks that it watches.
+//! What the tests of the runtime are built from: plans, rows, sources that a test feeds.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -12,16 +11,13 @@ use parking_lot::Mutex;
 
 use crate::error::{EngineError, Result};
 use crate::expr::Scalar;
-use crate::message::{Delta, Epoch};
+use crate::message::Delta;
 use crate::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, Edge, GroupAggregateSpec, Input, MaterializeSpec, Node,
     NodeId, OperatorSpec, Partitioning, RelationId, SinkSpec, SourceSpec, StatelessSpec, Step, ViewSourceSpec,
     WatermarkSpec, Window, WindowAggregateSpec, WindowEmit, WindowInput, WindowTime,
 };
-use crate::ports::{
-    Accepts, Boundedness, CommitToken, Guarantee, MemorySource, ReadContext, ReadPoll, Sink, SinkContext, SinkWriter,
-    Source, Split, SplitReader, WakeHandle,
-};
+use crate::ports::{Boundedness, MemorySource, ReadContext, ReadPoll, Sink, Source, Split, SplitReader, WakeHandle};
 use crate::rejects::OnError;
 use crate::runtime::{Engine, EngineConfig, JobId, JobRequest, Simulation};
 use crate::time::{EventTime, ProcessingTime, VirtualClock};
@@ -339,86 +335,5 @@ impl SplitReader for LiveReader {
 
     fn seek(&mut self, _offset: &str) -> Result<()> {
         Ok(())
-    }
-}
-
-/// A sink that notes what it is told, and is ready when the test says so.
-#[derive(Clone, Default)]
-pub(super) struct Watched {
-    pub(super) log: Arc<Mutex<Vec<String>>>,
-    pub(super) blocked: Arc<AtomicBool>,
-    pub(super) wakes: Arc<Mutex<Vec<WakeHandle>>>,
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("watched")
-    }
-}
-
-impl Watched {
-    pub(super) fn unblock(&self) {
-        self.blocked.store(false, Ordering::SeqCst);
-        self.wakes.lock().iter().for_each(WakeHandle::wake);
-    }
-}
-
-impl Sink for Watched {
-    fn accepts(&self) -> Accepts {
-        Accepts::Append
-    }
-
-    fn guarantee(&self) -> Guarantee {
-        Guarantee::None
-    }
-
-    fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
-        self.wakes.lock().push(context.wake);
-        Ok(Box::new(WatchedWriter { sink: self.clone(), shard: context.shard, rows: 0 }))
-    }
-
-    fn describe(&self) -> String {
-        "watched".into()
-    }
-}
-
-struct WatchedWriter {
-    sink: Watched,
-    shard: usize,
-    rows: usize,
-}
-
-impl WatchedWriter {
-    fn note(&self, what: &str) {
-        self.sink.log.lock().push(format!("{} {what}", self.shard));
-    }
-}
-
-impl SinkWriter for WatchedWriter {
-    fn ready(&self) -> bool {
-        !self.sink.blocked.load(Ordering::SeqCst)
-    }
-
-    fn write(&mut self, delta: &Delta) -> Result<()> {
-        self.rows += delta.rows();
-        Ok(())
-    }
-
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<CommitToken>> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows == 0 {
-            return Ok(None);
-        }
-        self.note(&format!("prepare {rows}"));
-        Ok(Some(CommitToken(rows.to_string())))
-    }
-
-    fn commit(&mut self, token: &CommitToken) -> Result<()> {
-        self.note(&format!("commit {}", token.0));
-        Ok(())
-    }
-
-    fn on_end(&mut self) {
-        self.note("end");
     }
 }

@@ -1,13 +1,18 @@
 //! Checkpoints that hold only what has changed, and what becomes of them when others fail, are lost or come too late.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::checkpoints::{counting, simulation_with};
 use super::harness::*;
 use super::unreliable::Unreliable;
-use crate::error::Result;
+use crate::checkpoint::archive::Archive;
+use crate::checkpoint::chain::{State, Table};
+use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+use crate::error::{EngineError, Result};
 use crate::ports::{MemoryStateStore, StateStore};
 use crate::runtime::{JobId, Restore, Simulation};
 
@@ -122,34 +127,31 @@ fn a_base_that_is_lost_takes_its_changes_with_it() {
     assert!(error.to_string().contains(&base), "{error}");
 }
 
-/// A store in which another engine opens the same place when a manifest is on its way.
-#[derive(Debug)]
-struct Overtaken {
+/// A store in which something happens when a manifest is on its way.
+struct Hooked {
     inner: Arc<dyn StateStore>,
-    /// Before the manifest is there, or just after.
-    before: bool,
-    other: Mutex<Option<u64>>,
+    before: Box<dyn Fn() -> Result<()> + Send + Sync>,
+    after: Box<dyn Fn() -> Result<()> + Send + Sync>,
 }
 
-impl StateStore for Overtaken {
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hooked")
+    }
+}
+
+impl StateStore for Hooked {
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
         self.inner.put(path, bytes)
     }
 
     fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<bool> {
-        let overtake = path.starts_with("manifests/") && self.other.lock().is_none();
-        let open = || -> Result<()> {
-            let archive = crate::checkpoint::archive::Archive::open(Arc::clone(&self.inner))?;
-            *self.other.lock() = Some(archive.last_epoch());
-            Ok(())
-        };
-        if overtake && self.before {
-            open()?;
+        if !path.starts_with("manifests/") {
+            return self.inner.put_if_absent(path, bytes);
         }
+        (self.before)()?;
         let put = self.inner.put_if_absent(path, bytes)?;
-        if overtake && !self.before {
-            open()?;
-        }
+        (self.after)()?;
         Ok(put)
     }
 
@@ -166,7 +168,7 @@ impl StateStore for Overtaken {
     }
 
     fn describe(&self) -> String {
-        "overtaken".into()
+        "hooked".into()
     }
 }
 
@@ -174,8 +176,19 @@ impl StateStore for Overtaken {
 fn a_manifest_that_comes_after_the_claim_of_another_counts_for_nobody() {
     for before in [true, false] {
         let inner: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
-        let overtaken = Arc::new(Overtaken { inner: Arc::clone(&inner), before, other: Mutex::new(None) });
-        let store: Arc<dyn StateStore> = overtaken.clone();
+        // Another engine opens the store; it finds this epoch.
+        let other = Arc::new(Mutex::new(None));
+        let open = |wanted: bool| -> Box<dyn Fn() -> Result<()> + Send + Sync> {
+            let (inner, other) = (Arc::clone(&inner), Arc::clone(&other));
+            Box::new(move || {
+                if wanted && other.lock().is_none() {
+                    *other.lock() = Some(Archive::open(Arc::clone(&inner))?.last_epoch());
+                }
+                Ok(())
+            })
+        };
+        let (inner_of, hooks) = (Arc::clone(&inner), (open(before), open(!before)));
+        let store: Arc<dyn StateStore> = Arc::new(Hooked { inner: inner_of, before: hooks.0, after: hooks.1 });
         let live = Live::new(1);
         let mut first = simulation_with(&store, 1);
         let job = first.deploy(&counting(live.source()), &Restore::Latest).unwrap().remove(0).unwrap().job;
@@ -185,14 +198,45 @@ fn a_manifest_that_comes_after_the_claim_of_another_counts_for_nobody() {
         let status = first.checkpoint_status(job).unwrap();
         assert_eq!(status.completed, None);
         assert!(status.error.unwrap().contains("another server"));
-        let found = overtaken.other.lock().unwrap();
+        let found = other.lock().unwrap();
         assert_eq!(found == 0, before, "the other found epoch {found}");
         drop(first);
         // A third one agrees with the second.
-        let third = crate::checkpoint::archive::Archive::open(Arc::clone(&inner)).unwrap();
+        let third = Archive::open(Arc::clone(&inner)).unwrap();
         assert_eq!(third.last_epoch(), found);
         assert_eq!(inner.list("manifests/").unwrap().len(), usize::from(!before));
     }
+}
+
+#[test]
+fn the_runs_of_a_manifest_that_may_be_there_stay() {
+    let inner: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let after = move || match failing.load(Ordering::SeqCst) {
+        true => Err(EngineError::io("the store", "no answer")),
+        false => Ok(()),
+    };
+    let store = Hooked { inner: Arc::clone(&inner), before: Box::new(|| Ok(())), after: Box::new(after) };
+    let archive = Archive::open(Arc::new(store)).unwrap();
+    let save = |uid: &str, epoch: u64, value: i64| {
+        let mut manifest = Manifest::new(1, epoch, 0, 1);
+        let (name, plan) = (String::new(), String::new());
+        manifest.jobs.push(JobRecord { uid: uid.into(), name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() });
+        let rows = batch([value]);
+        let table = Table { name: "rows".into(), schema: rows.schema(), batches: vec![rows] };
+        archive.save(manifest, vec![State { job: uid.into(), operator: "o".into(), shard: 0, tables: vec![table] }])
+    };
+    let live = ["a", "b"].map(str::to_owned).into();
+    assert!(save("b", 1, 1).is_err());
+    fails.store(false, Ordering::SeqCst);
+    save("a", 2, 2).unwrap();
+    archive.clean(&live, 1).unwrap();
+    let recovered = || Archive::open(Arc::clone(&inner)).unwrap().recover(&["b".to_owned()]).unwrap().remove("b");
+    assert_eq!(recovered().unwrap().epoch, 1);
+    // The first opening is shut out by now, and this one begins with what is there.
+    assert!(save("b", 3, 3).unwrap_err().to_string().contains("another server"));
+    assert_eq!(inner.list("runs/").unwrap().len(), 3);
 }
 
 #[test]

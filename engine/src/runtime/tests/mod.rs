@@ -13,3 +13,4 @@ mod sinks;
 mod sources;
 mod unreliable;
 mod views;
+mod watched;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::harness::*;
+use super::watched::Watched;
 use crate::message::Epoch;
 use crate::plan::Partitioning;
 use crate::runtime::{CollectSink, JobState};

@@ -58,6 +58,17 @@ impl Events {
         moment(watermark.map(|watermark| watermark + 1))
     }
 
+    /// A row of each table, an hour before the others: from then on each of them holds the watermark back.
+    pub(super) fn first(&mut self) -> Vec<String> {
+        let hour_ms = 3_600_000;
+        let mut first = |table| {
+            self.ids += 1;
+            let at = self.now_ms - hour_ms + self.ids;
+            self.rows(table, vec![(self.ids, at, "0, 0, ''".to_owned())])
+        };
+        (0..TABLES).map(&mut first).collect()
+    }
+
     /// The next insertions, one into each table and sometimes another.
     pub(super) fn next(&mut self, random: &mut Random) -> Vec<String> {
         let mut inserts = Vec::new();

@@ -61,7 +61,10 @@ async fn differs(session: &mut Session, view: &View, events: &Events, at_end: bo
     match rows(session, &format!("SELECT * FROM v{}", view.number)).await {
         Ok(got) if got == want => None,
         Ok(got) => Some(format!("{}\ninstead of (batch)\n{wanted}\n{}", view.streaming, difference(&want, &got))),
-        Err(error) => Some(format!("{}\n{error}", view.streaming)),
+        Err(error) => {
+            let detail = error.parts().detail.clone().unwrap_or_default();
+            Some(format!("{}\n{error}: {detail}", view.streaming))
+        }
     }
 }
 
@@ -77,10 +80,14 @@ async fn run(seed: u64, refused: &mut BTreeMap<String, usize>) -> (Vec<String>, 
     }
     let mut views = create(&mut session, &mut random, refused).await;
     let mut failures = Vec::new();
-    let steps = random.between(4, 8);
+    let steps = random.between(5, 9);
     let mut done = Vec::new();
     for step in 0..=steps {
-        let inserts = if step == steps { events.last() } else { events.next(&mut random) };
+        let inserts = match step {
+            0 => events.first(),
+            _ if step == steps => events.last(),
+            _ => events.next(&mut random),
+        };
         for insert in inserts {
             rows(&mut session, &insert).await.unwrap_or_else(|error| panic!("{error}\n{insert}"));
             done.push(insert);

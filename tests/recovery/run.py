@@ -1,0 +1,195 @@
+"""What checkpoints cost, and how long a recovery takes: of a real server, on this machine.
+
+    python tests/recovery/run.py target/release/millstream [--events 20000000] [--state-events 20000000] [--interval '10 s'] [--rounds 2]
+
+1. The CPU seconds of Nexmark q4 and q18 as views at full speed, with checkpoints and without, in turns; their ratio.
+2. What a checkpoint writes when one row in a hundred has changed, as part of what the whole state takes.
+3. A large state (q18 over --state-events), killed with SIGKILL: bytes of its checkpoint, seconds until the server answers again.
+
+Linux only. Times are of this machine as it is now: compare within one run.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kill"))
+from wire import Connection, Gone  # noqa: E402
+
+
+EVENTS = """
+CREATE TABLE nexmark (
+  event_type INT,
+  person ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING, state STRING,
+             dateTime TIMESTAMP(3), extra STRING>,
+  auction ROW<id BIGINT, itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT, dateTime TIMESTAMP(3),
+              expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra STRING>,
+  bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP(3), extra STRING>,
+  dateTime AS CASE WHEN event_type = 0 THEN person.dateTime WHEN event_type = 1 THEN auction.dateTime ELSE bid.dateTime END,
+  WATERMARK FOR dateTime AS dateTime - INTERVAL '4' SECOND
+) WITH ('connector' = 'nexmark', 'events.num' = '{events}', 'materialize' = 'all');
+CREATE VIEW auction AS SELECT auction.id, auction.dateTime, auction.expires, auction.category FROM nexmark WHERE event_type = 1;
+CREATE VIEW bid AS SELECT bid.auction, bid.bidder, bid.price, bid.channel, bid.url, dateTime, bid.extra
+  FROM nexmark WHERE event_type = 2;
+"""
+
+QUERIES = {
+    "q4": """SELECT Q.category, AVG(Q.final) AS average FROM (
+               SELECT MAX(B.price) AS final, A.category FROM auction A, bid B
+               WHERE A.id = B.auction AND B.dateTime BETWEEN A.dateTime AND A.expires GROUP BY A.id, A.category) Q
+             GROUP BY Q.category""",
+    "q18": """SELECT auction, bidder, price, channel, url, dateTime, extra FROM (
+                SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY dateTime DESC) AS rank_number FROM bid)
+              WHERE rank_number <= 1""",
+}
+
+
+class Server:
+    """A server over a data directory."""
+
+    def __init__(self, binary: str, folder: str, interval: str):
+        self.arguments = [binary, "server", "--http-listen", "127.0.0.1:0", "--data-dir", os.path.join(folder, "data"),
+                          "--checkpoint-interval", interval]
+        self.folder = folder
+        self.log = open(os.path.join(folder, "server.log"), "ab")
+
+    def start(self) -> Connection:
+        """Gives a connection when the server answers."""
+        port = free_port()
+        arguments = [*self.arguments, "--listen", f"127.0.0.1:{port}"]
+        self.process = subprocess.Popen(arguments, stdout=self.log, stderr=self.log)
+        while True:
+            if self.process.poll() is not None:
+                sys.exit(f"the server ended by itself; see {self.log.name}")
+            try:
+                connection = Connection(port)
+                connection.socket.settimeout(None)
+                return connection
+            except Gone:
+                time.sleep(0.005)
+
+    def cpu_seconds(self) -> float:
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mb(self) -> float:
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def checkpoint_mb(self) -> float:
+        runs = os.path.join(self.folder, "data", "checkpoints", "runs")
+        return sum(os.path.getsize(os.path.join(runs, name)) for name in os.listdir(runs)) / 1e6
+
+
+def free_port() -> int:
+    import socket
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_finished(connection: Connection) -> None:
+    while any(job[3] != "FINISHED" for job in connection.sql("SHOW JOBS")):
+        failed = [job for job in connection.sql("SHOW JOBS") if job[3] in ("FAILED", "RESTARTING")]
+        if failed:
+            sys.exit(f"a job failed: {failed}")
+        time.sleep(0.1)
+
+
+def view(binary: str, query: str, events: int, interval: str) -> tuple:
+    """CPU seconds, seconds, and checkpoints made of a query that runs to its end as a view."""
+    folder = tempfile.mkdtemp(prefix="millstream-recovery-")
+    server = Server(binary, folder, interval)
+    connection = server.start()
+    connection.sql(EVENTS.format(events=events))
+    began, before = time.monotonic(), server.cpu_seconds()
+    connection.sql(f"CREATE MATERIALIZED VIEW v AS {QUERIES[query]}")
+    wait_until_finished(connection)
+    seconds, cpu = time.monotonic() - began, server.cpu_seconds() - before
+    made = sum(int(line[3]) for line in connection.sql("SHOW CHECKPOINTS")) if interval != "0" else 0
+    server.kill()
+    shutil.rmtree(folder)
+    return cpu, seconds, made
+
+
+def cost(binary: str, events: int, interval: str, rounds: int) -> None:
+    for query in QUERIES:
+        with_them, without = [], []
+        for _ in range(rounds):
+            without.append(view(binary, query, events, "0"))
+            with_them.append(view(binary, query, events, interval))
+        least = lambda runs: min(cpu for cpu, _, _ in runs)  # noqa: E731
+        print(f"{query}, {events} events: {least(without):.1f} CPU s without checkpoints ({without[0][1]:.0f} s), "
+              f"{least(with_them):.1f} with one every {interval} ({with_them[0][1]:.0f} s, {with_them[0][2]} made): "
+              f"{100 * (least(with_them) / least(without) - 1):+.1f} %", flush=True)
+
+
+def increments(binary: str, rows: int) -> None:
+    """The bytes of a checkpoint after one key in a hundred has changed."""
+    folder = tempfile.mkdtemp(prefix="millstream-recovery-")
+    server = Server(binary, folder, "1 h")
+    connection = server.start()
+    connection.sql("CREATE TABLE t (id BIGINT, v BIGINT)")
+    connection.sql("CREATE MATERIALIZED VIEW sums AS SELECT id, COUNT(*) AS n, SUM(v) AS s, MAX(v) AS m FROM t GROUP BY id")
+    job = connection.sql("SHOW JOBS")[0][0]
+    numbers = "generate_series(1, {rows})"
+    connection.sql(f"INSERT INTO t SELECT value, value * 7 FROM {numbers.format(rows=rows)}")
+    sizes = []
+    for name in ("whole", "changed"):
+        connection.sql(f"CREATE SAVEPOINT '{name}' FOR JOB {job}")
+        sizes.append(next(int(line[5]) for line in connection.sql("SHOW CHECKPOINTS") if line[0] == job))
+        connection.sql(f"INSERT INTO t SELECT value * 100, 1 FROM {numbers.format(rows=rows // 100)}")
+    print(f"{rows} keys: {sizes[0] / 1e6:.1f} MB; after one key in 100 has changed: {sizes[1] / 1e6:.2f} MB, "
+          f"{100 * sizes[1] / sizes[0]:.1f} %", flush=True)
+    server.kill()
+    shutil.rmtree(folder)
+
+
+def recovery(binary: str, events: int) -> None:
+    folder = tempfile.mkdtemp(prefix="millstream-recovery-")
+    server = Server(binary, folder, "1 h")
+    connection = server.start()
+    connection.sql(EVENTS.format(events=events))
+    connection.sql(f"CREATE MATERIALIZED VIEW v AS {QUERIES['q18']}")
+    wait_until_finished(connection)
+    rows, resident = connection.sql("SELECT COUNT(*) FROM v")[0][0], server.resident_mb()
+    server.kill()
+    began = time.monotonic()
+    connection = server.start()
+    again = connection.sql("SELECT COUNT(*) FROM v")[0][0]
+    seconds = time.monotonic() - began
+    if again != rows:
+        sys.exit(f"{rows} rows before, {again} after")
+    print(f"recovery of {rows} rows, {server.checkpoint_mb():.0f} MB of checkpoint, {resident:.0f} MB of memory: "
+          f"{seconds:.1f} s until they are read", flush=True)
+    server.kill()
+    shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("--events", type=int, default=20_000_000)
+    parser.add_argument("--state-events", type=int, default=3_000_000)
+    parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--interval", default="10 s")
+    parser.add_argument("--rounds", type=int, default=2)
+    arguments = parser.parse_args()
+    binary = os.path.abspath(arguments.binary)
+    increments(binary, arguments.keys)
+    recovery(binary, arguments.state_events)
+    cost(binary, arguments.events, arguments.interval, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
