@@ -47,8 +47,8 @@ fn value(subquery: Subquery, input: &DFSchema) -> PlanResult<Expr> {
     // The planner tells of subqueries with several columns.
     let [column] = columns.as_slice() else { return Ok(Expr::ScalarSubquery(subquery)) };
     let (rows, gathered, taken) = match first_row_of(&subquery)? {
-        Some((rows, value, order)) if order.is_empty() => (rows, array_agg(value), first_row()),
-        Some((rows, value, order)) => (rows, array_agg(value).order_by(order).build()?, first_row()),
+        Some(FirstRow { rows, value, order }) if order.is_empty() => (rows, array_agg(value), first_row()),
+        Some(FirstRow { rows, value, order }) => (rows, array_agg(value).order_by(order).build()?, first_row()),
         None => (Arc::clone(&subquery.subquery), array_agg(Expr::Column(column.clone())), single_row()),
     };
     let gathered = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [gathered])?.build()?;
@@ -61,25 +61,36 @@ fn value(subquery: Subquery, input: &DFSchema) -> PlanResult<Expr> {
     Ok(taken.call(args))
 }
 
-/// The rows, the value and the order of a correlated subquery that takes the first of them, `ORDER BY … LIMIT 1`: its limit
-/// counts for each row of the outer query, which no join does.
-fn first_row_of(subquery: &Subquery) -> PlanResult<Option<(Arc<LogicalPlan>, Expr, Vec<SortExpr>)>> {
+/// A correlated subquery that takes the first of its rows, `ORDER BY … LIMIT 1`.
+struct FirstRow {
+    rows: Arc<LogicalPlan>,
+    value: Expr,
+    order: Vec<SortExpr>,
+}
+
+/// The parts of a correlated subquery that takes the first of its rows: its limit counts for each row of the outer query, which
+/// no join does.
+fn first_row_of(subquery: &Subquery) -> PlanResult<Option<FirstRow>> {
     let LogicalPlan::Limit(limit) = subquery.subquery.as_ref() else { return Ok(None) };
     let first = matches!(limit.get_skip_type()?, SkipType::Literal(0))
         && matches!(limit.get_fetch_type()?, FetchType::Literal(Some(1)));
     if !first || subquery.outer_ref_columns.is_empty() {
         return Ok(None);
     }
-    let column = |plan: &LogicalPlan| plan.schema().columns().into_iter().next().map(Expr::Column);
+    let first = |rows: &Arc<LogicalPlan>, order: &[SortExpr]| {
+        let value = rows.schema().columns().into_iter().next().map(Expr::Column)?;
+        Some(FirstRow { rows: Arc::clone(rows), value, order: order.to_vec() })
+    };
     Ok(match limit.input.as_ref() {
-        LogicalPlan::Sort(sort) => column(&sort.input).map(|value| (Arc::clone(&sort.input), value, sort.expr.clone())),
+        LogicalPlan::Sort(sort) => first(&sort.input, &sort.expr),
         LogicalPlan::Projection(projection) => match (projection.input.as_ref(), &projection.expr[..]) {
             (LogicalPlan::Sort(sort), [value]) => {
-                Some((Arc::clone(&sort.input), value.clone().unalias(), sort.expr.clone()))
+                let (rows, value) = (Arc::clone(&sort.input), value.clone().unalias());
+                Some(FirstRow { rows, value, order: sort.expr.clone() })
             }
-            _ => column(&limit.input).map(|value| (Arc::clone(&limit.input), value, Vec::new())),
+            _ => first(&limit.input, &[]),
         },
-        other => column(other).map(|value| (Arc::clone(&limit.input), value, Vec::new())),
+        _ => first(&limit.input, &[]),
     })
 }
 
