@@ -141,7 +141,7 @@ fn crash(seed: u64, failures: u64, shards: &[usize]) -> u64 {
         let shards = shards[usize::try_from(world.random(shards.len() as u64)).unwrap()];
         // Every other crash is in the middle of a call of the store: the rest of the process does not know yet.
         let calls = world.random(120);
-        world.store.dies_after((calls % 2 == 0).then_some(calls / 2));
+        world.store.dies_after(calls.is_multiple_of(2).then_some(calls / 2));
         world.run(shards, Some(steps));
         world.store.dies_after(None);
     }
