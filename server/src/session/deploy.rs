@@ -310,6 +310,11 @@ impl Database {
             None => None,
         };
         for member in &all {
+            if let Maker::Job(plan) = &member.maker {
+                // Should nothing come of this, those who follow them try again.
+                let (name, why) = (plan.name.clone(), format!("it goes back to a checkpoint with job {job}"));
+                self.jobs().supervise(member.job, Supervision::Waiting { name, why, next: None, attempt: 0 });
+            }
             // One that is over needs no cancelling.
             let _ = self.engine().cancel(member.job);
         }
