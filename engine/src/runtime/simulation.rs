@@ -117,7 +117,7 @@ impl Simulation {
         self.insert_numbered(relation, delta, 0)
     }
 
-    /// As [`Engine::insert_numbered`](super::Engine::insert_numbered); runs until the rows are visible.
+    /// As [`Engine::begin_insert`](super::Engine::begin_insert); runs until the rows are visible.
     ///
     /// # Errors
     /// As there.
