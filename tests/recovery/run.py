@@ -142,13 +142,15 @@ def increments(binary: str, rows: int) -> None:
     connection.sql("CREATE TABLE t (id BIGINT, v BIGINT)")
     connection.sql("CREATE MATERIALIZED VIEW sums AS SELECT id, COUNT(*) AS n, SUM(v) AS s, MAX(v) AS m FROM t GROUP BY id")
     job = connection.sql("SHOW JOBS")[0][0]
-    numbers = "generate_series(1, {rows})"
-    connection.sql(f"INSERT INTO t SELECT value, value * 7 FROM {numbers.format(rows=rows)}")
+    for name, count in (("all_", rows), ("some", rows // 100)):
+        connection.sql(f"CREATE TABLE {name} (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '{count}', "
+                       f"'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{count}')")
+    connection.sql("INSERT INTO t SELECT n, n * 7 FROM all_")
     sizes = []
     for name in ("whole", "changed"):
         connection.sql(f"CREATE SAVEPOINT '{name}' FOR JOB {job}")
         sizes.append(next(int(line[5]) for line in connection.sql("SHOW CHECKPOINTS") if line[0] == job))
-        connection.sql(f"INSERT INTO t SELECT value * 100, 1 FROM {numbers.format(rows=rows // 100)}")
+        connection.sql("INSERT INTO t SELECT n * 100, 1 FROM some")
     print(f"{rows} keys: {sizes[0] / 1e6:.1f} MB; after one key in 100 has changed: {sizes[1] / 1e6:.2f} MB, "
           f"{100 * sizes[1] / sizes[0]:.1f} %", flush=True)
     server.kill()
