@@ -12,6 +12,7 @@ use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::TypeName;
 use crate::bound::StreamingOptions;
+use crate::types::from_arrow;
 
 /// What exists at one moment.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +90,30 @@ pub struct Relation {
     pub depends_on: Vec<RelationId>,
     /// SQL functions it calls, by lower-case name.
     pub functions: Vec<String>,
+}
+
+impl Relation {
+    /// A connector table that nobody declared, of files or of the server itself: it has the columns of its schema.
+    pub fn undeclared(id: RelationId, table: ConnectorTable) -> Self {
+        let columns = table.spec.schema.fields().iter().map(|field| Column {
+            name: field.name().clone(),
+            data_type: from_arrow(field.data_type().clone()),
+            nullable: field.is_nullable(),
+            origin: ColumnOrigin::Physical,
+            comment: None,
+        });
+        Self {
+            id,
+            name: table.spec.name.clone(),
+            temporary: true,
+            columns: columns.collect(),
+            kind: RelationKind::ConnectorTable(table),
+            definition: String::new(),
+            comment: None,
+            depends_on: Vec::new(),
+            functions: Vec::new(),
+        }
+    }
 }
 
 /// A column of a relation.

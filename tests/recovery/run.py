@@ -13,6 +13,7 @@ import argparse
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -92,15 +93,14 @@ class Server:
 
 
 def free_port() -> int:
-    import socket
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def wait_until_finished(connection: Connection) -> None:
-    while any(job[3] != "FINISHED" for job in connection.sql("SHOW JOBS")):
-        failed = [job for job in connection.sql("SHOW JOBS") if job[3] in ("FAILED", "RESTARTING")]
+    while unfinished := [job for job in connection.sql("SHOW JOBS") if job[3] != "FINISHED"]:
+        failed = [job for job in unfinished if job[3] in ("FAILED", "RESTARTING")]
         if failed:
             sys.exit(f"a job failed: {failed}")
         time.sleep(0.1)

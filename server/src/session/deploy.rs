@@ -132,19 +132,21 @@ impl Makers {
     /// The job and all that shares a view or internal table with it, over others too: who fills a relation stands before
     /// those that read it.
     fn connected(&self, job: JobId) -> Vec<(JobId, Maker)> {
+        let reads = |reader: &Maker, of: &Maker| of.makes().is_some_and(|made| reader.touches(made));
+        self.in_order(self.reached(job, |from, to| reads(to, from) || reads(from, to)))
+    }
+
+    /// The job and what it leads to, over others too, step by step.
+    fn reached(&self, job: JobId, leads: impl Fn(&Maker, &Maker) -> bool) -> BTreeSet<JobId> {
         let mut found = BTreeSet::from([job]);
         loop {
-            let near = |maker: &Maker| {
-                let reads_of = |other: &Maker| maker.makes().is_some_and(|made| other.touches(made));
-                let mut members = found.iter().filter_map(|job| self.0.get(job));
-                members.any(|member| reads_of(member) || member.makes().is_some_and(|made| maker.touches(made)))
-            };
-            let more: BTreeSet<JobId> = self.0.iter().filter(|(_, maker)| near(maker)).map(|(job, _)| *job).collect();
-            let before = found.len();
-            found.extend(more);
-            if found.len() == before {
-                return self.in_order(found);
+            let from: Vec<&Maker> = found.iter().filter_map(|job| self.0.get(job)).collect();
+            let next = self.0.iter().filter(|(_, to)| from.iter().any(|from| leads(from, to)));
+            let next: BTreeSet<JobId> = next.map(|(job, _)| *job).collect();
+            if next.is_subset(&found) {
+                return found;
             }
+            found.extend(next);
         }
     }
 
@@ -169,18 +171,10 @@ impl Makers {
 
     /// The jobs that read the view of a job, and those behind them.
     fn behind(&self, job: JobId) -> Vec<&Maker> {
-        let mut found = BTreeSet::from([job]);
-        loop {
-            let made: Vec<RelationId> = found.iter().filter_map(|job| self.0.get(job)?.makes()).collect();
-            let reads = |maker: &Maker| made.iter().any(|made| maker.makes() != Some(*made) && maker.touches(*made));
-            let more: BTreeSet<JobId> = self.0.iter().filter(|(_, maker)| reads(maker)).map(|(job, _)| *job).collect();
-            let before = found.len();
-            found.extend(more);
-            if found.len() == before {
-                found.remove(&job);
-                return found.iter().filter_map(|job| self.0.get(job)).collect();
-            }
-        }
+        let reads =
+            |from: &Maker, to: &Maker| from.makes().is_some_and(|made| to.makes() != Some(made) && to.touches(made));
+        let found = self.reached(job, reads);
+        found.iter().filter(|found| **found != job).filter_map(|job| self.0.get(job)).collect()
     }
 }
 

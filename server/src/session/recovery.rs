@@ -99,63 +99,68 @@ impl Database {
     }
 
     /// Functions call functions; one that was replaced may call what was made after it. So each waits for those it calls.
-    async fn recover_functions(&self, guard: &DdlGuard<'_>, mut open: Vec<FunctionEntry>) -> Result<(), SqlError> {
-        while !open.is_empty() {
-            let before = open.len();
-            let mut refused = None;
-            let mut waiting = Vec::new();
-            for entry in open {
-                let mut session = self.session_under(&entry.settings)?;
-                match session.bound(&entry.statement).await {
-                    Ok(BoundStatement::CreateFunction { function, .. }) => {
-                        self.catalog().put_function(guard, function.into());
-                    }
-                    Ok(_) => return Err(not_recovered(other_statement(), &entry.statement)),
-                    Err(error) => {
-                        refused.get_or_insert_with(|| not_recovered(error, &entry.statement));
-                        waiting.push(entry);
-                    }
+    async fn recover_functions(&self, guard: &DdlGuard<'_>, open: Vec<FunctionEntry>) -> Result<(), SqlError> {
+        let make = async |entry: &FunctionEntry| {
+            let mut session = self.session_under(&entry.settings)?;
+            match session.bound(&entry.statement).await {
+                Ok(BoundStatement::CreateFunction { function, .. }) => {
+                    self.catalog().put_function(guard, function.into());
+                    Ok(Ok(()))
                 }
+                Ok(_) => Err(not_recovered(other_statement(), &entry.statement)),
+                Err(error) => Ok(Err(not_recovered(error, &entry.statement))),
             }
-            open = waiting;
-            if let Some(error) = refused.filter(|_| open.len() == before) {
-                return Err(error);
-            }
-        }
-        Ok(())
+        };
+        in_rounds(open, make).await.map(|_| ())
     }
 
     /// Each relation waits for those it reads, as functions do.
     async fn recover_relations(
         &self,
         guard: &DdlGuard<'_>,
-        mut open: Vec<RelationEntry>,
+        open: Vec<RelationEntry>,
     ) -> Result<Vec<Recovered>, SqlError> {
-        let mut all = Vec::new();
-        while !open.is_empty() {
-            let before = open.len();
-            let mut refused = None;
-            let mut waiting = Vec::new();
-            for entry in open {
-                let mut session = self.session_under(&entry.settings)?;
-                match session.bound(&entry.statement).await {
-                    Ok(bound) => {
-                        let recovered = session.recover_relation(guard, &entry, bound).await;
-                        all.extend(recovered.map_err(|error| not_recovered(error, &entry.statement))?);
-                    }
-                    Err(error) => {
-                        refused.get_or_insert_with(|| not_recovered(error, &entry.statement));
-                        waiting.push(entry);
-                    }
+        let make = async |entry: &RelationEntry| {
+            let mut session = self.session_under(&entry.settings)?;
+            match session.bound(&entry.statement).await {
+                Ok(bound) => {
+                    let recovered = session.recover_relation(guard, entry, bound).await;
+                    recovered.map(Ok).map_err(|error| not_recovered(error, &entry.statement))
+                }
+                Err(error) => Ok(Err(not_recovered(error, &entry.statement))),
+            }
+        };
+        Ok(in_rounds(open, make).await?.into_iter().flatten().collect())
+    }
+}
+
+/// Makes all entries. One that is refused (the inner error) waits for the others: it is tried again after them, as long as
+/// each round makes some.
+///
+/// # Errors
+/// The first refusal of a round that makes nothing, and what `make` reports beside refusals.
+async fn in_rounds<E, T>(
+    mut open: Vec<E>,
+    make: impl AsyncFn(&E) -> Result<Result<T, SqlError>, SqlError>,
+) -> Result<Vec<T>, SqlError> {
+    let mut made = Vec::with_capacity(open.len());
+    while !open.is_empty() {
+        let (before, mut refused, mut waiting) = (open.len(), None, Vec::new());
+        for entry in open {
+            match make(&entry).await? {
+                Ok(done) => made.push(done),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    waiting.push(entry);
                 }
             }
-            open = waiting;
-            if let Some(error) = refused.filter(|_| open.len() == before) {
-                return Err(error);
-            }
         }
-        Ok(all)
+        open = waiting;
+        if let Some(error) = refused.filter(|_| open.len() == before) {
+            return Err(error);
+        }
     }
+    Ok(made)
 }
 
 impl Session {

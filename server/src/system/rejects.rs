@@ -16,8 +16,7 @@ use millstream_engine::ports::{
 };
 use millstream_engine::rejects::{RejectEntry, RejectKind, RejectLog, RejectedContent};
 use millstream_engine::{EngineError, Result};
-use millstream_sql::catalog::{Column, ColumnOrigin, ConnectorTable, Relation, RelationKind};
-use millstream_sql::types::from_arrow as type_of;
+use millstream_sql::catalog::{ConnectorTable, Relation};
 
 use crate::encode::{TextStyle, write_json_row};
 use crate::errors::from_evaluation;
@@ -109,36 +108,16 @@ fn kind_of(qualified: &str) -> Option<RejectKind> {
 
 fn relation(name: &str, id: RelationId) -> (String, Arc<Relation>) {
     let name = format!("{}.{name}", super::running::NAME);
-    let schema = schema();
-    let columns = schema.fields().iter().map(|field| Column {
-        name: field.name().clone(),
-        data_type: type_of(field.data_type().clone()),
-        nullable: true,
-        origin: ColumnOrigin::Physical,
-        comment: None,
-    });
-    let columns = columns.collect();
     let spec = TableSpec {
         name: name.clone(),
-        schema,
+        schema: schema(),
         options: OptionValues::default(),
         partitioned_by: Vec::new(),
         primary_key: Vec::new(),
     };
     let table =
         ConnectorTable { connector: CONNECTOR.to_owned(), spec, watermark: None, boundedness: Boundedness::Bounded };
-    let relation = Relation {
-        id,
-        name: name.clone(),
-        temporary: true,
-        columns,
-        kind: RelationKind::ConnectorTable(table),
-        definition: String::new(),
-        comment: None,
-        depends_on: Vec::new(),
-        functions: Vec::new(),
-    };
-    (name, Arc::new(relation))
+    (name, Arc::new(Relation::undeclared(id, table)))
 }
 
 fn schema() -> SchemaRef {

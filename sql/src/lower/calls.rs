@@ -174,17 +174,17 @@ fn function<'e>(name: &str, args: &'e [Expr], order: &[Sort]) -> Result<(Aggrega
         "last_value" => AggregateFunction::LastValue,
         "stddev" | "stddev_samp" => AggregateFunction::StddevSamp,
         "stddev_pop" => AggregateFunction::StddevPop,
-        "var" | "var_samp" | "var_sample" | "variance" => AggregateFunction::VarSamp,
+        "var" | "var_samp" | "var_sample" => AggregateFunction::VarSamp,
         "var_pop" | "var_population" => AggregateFunction::VarPop,
-        "bool_and" | "every" => AggregateFunction::BoolAnd,
+        "bool_and" => AggregateFunction::BoolAnd,
         "bool_or" => AggregateFunction::BoolOr,
         "bit_and" => AggregateFunction::BitAnd,
         "bit_or" => AggregateFunction::BitOr,
         "bit_xor" => AggregateFunction::BitXor,
-        "approx_distinct" | "approx_count_distinct" => AggregateFunction::ApproxCountDistinct,
-        "array_agg" | "collect" => AggregateFunction::ArrayAgg,
+        "approx_distinct" => AggregateFunction::ApproxCountDistinct,
+        "array_agg" => AggregateFunction::ArrayAgg,
         "median" | "approx_median" => AggregateFunction::Median,
-        "string_agg" | "listagg" => {
+        "string_agg" => {
             let (separator, args) = literal_behind(name, args)?;
             let separator = separator.and_then(|value| value.try_as_str().flatten().map(str::to_owned));
             return Ok((AggregateFunction::StringAgg { separator: separator.unwrap_or_default() }, args));

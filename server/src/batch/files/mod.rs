@@ -14,8 +14,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Boundedness, OptionValues, TableSpec};
-use millstream_sql::catalog::{Column, ColumnOrigin, ConnectorTable, Relation, RelationKind};
-use millstream_sql::types::from_arrow as type_name;
+use millstream_sql::catalog::{ConnectorTable, Relation};
 use millstream_sql::{FileFormat, FileScan, SqlError, SqlState};
 
 /// Files that were looked at.
@@ -133,14 +132,6 @@ fn relation(
     mut options: OptionValues,
 ) -> Arc<Relation> {
     options.0.insert("path".to_owned(), scan.path.clone());
-    let columns = schema.fields().iter().map(|field| Column {
-        name: field.name().clone(),
-        data_type: type_name(field.data_type().clone()),
-        nullable: field.is_nullable(),
-        origin: ColumnOrigin::Physical,
-        comment: None,
-    });
-    let columns = columns.collect();
     let stored = schema.fields().len() - partitions.len().min(schema.fields().len());
     let spec = TableSpec {
         name: scan.key.clone(),
@@ -151,17 +142,7 @@ fn relation(
     };
     let table =
         ConnectorTable { connector: "filesystem".to_owned(), spec, watermark: None, boundedness: Boundedness::Bounded };
-    Arc::new(Relation {
-        id,
-        name: scan.key.clone(),
-        temporary: true,
-        columns,
-        kind: RelationKind::ConnectorTable(table),
-        definition: String::new(),
-        comment: None,
-        depends_on: Vec::new(),
-        functions: Vec::new(),
-    })
+    Arc::new(Relation::undeclared(id, table))
 }
 
 fn placed(error: SqlError, scan: &FileScan) -> SqlError {
