@@ -21,8 +21,10 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 from client import Kafka, fails, rows, table  # noqa: E402
 from schema_registry import SchemaRegistry  # noqa: E402
 from support import Broker, Server, check, passed, wait_until  # noqa: E402
+import faults  # noqa: E402
 import formats  # noqa: E402
 import protobuf_messages  # noqa: E402
+import sources  # noqa: E402
 
 
 def reading(db, kafka):
@@ -239,7 +241,8 @@ def example(server, kafka):
 def main():
     """Starts a broker and a server, runs all of it, stops both."""
     with tempfile.TemporaryDirectory() as data:
-        broker, server = Broker(ROOT, os.path.join(data, "broker")), Server(sys.argv[1], os.path.join(data, "server"))
+        broker, server = Broker(ROOT, os.path.join(data, "broker")), Server(
+            sys.argv[1], os.path.join(data, "server"), "--checkpoint-interval=300ms")
         try:
             kafka = Kafka(broker.start())
             server.start()
@@ -251,9 +254,11 @@ def main():
                     "formats": lambda: formats.run(db, kafka, registry, table, rows, fails),
                     "protobuf": lambda: protobuf_messages.run(db, kafka, data),
                     "bad_input": lambda: bad_input(db, kafka),
+                    "sources": lambda: sources.run(db, kafka),
                     "windows": lambda: windows(db, kafka),
                     "streaming": lambda: streaming(db, kafka, broker),
                     "example": lambda: example(server, kafka),
+                    "faults": lambda: faults.run(server, broker, kafka),
                 }
                 for name in sys.argv[2:] or parts:
                     parts[name]()

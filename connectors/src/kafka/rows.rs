@@ -40,6 +40,8 @@ pub(super) struct Rows {
     null_is_row: bool,
     /// The rows of the keys so far, and for each message whether it has a value, where messages replace one another.
     upsert: Option<(Upsert, Vec<bool>)>,
+    /// Of the first of those an earlier run has told.
+    known: usize,
 }
 
 impl Rows {
@@ -64,6 +66,7 @@ impl Rows {
             metadata: layout.metadata.iter().copied().map(Metadata::column).collect(),
             null_is_row: matches!(settings.value, MessageFormat::Raw),
             upsert,
+            known: 0,
         })
     }
 
@@ -133,6 +136,16 @@ impl Rows {
         Ok(false)
     }
 
+    /// Whether messages replace one another.
+    pub(super) fn replaces(&self) -> bool {
+        self.upsert.is_some()
+    }
+
+    /// Of all messages so far an earlier run has told.
+    pub(super) fn set_known(&mut self) {
+        self.known = self.len();
+    }
+
     /// Rows, and messages that delete one.
     pub(super) fn len(&self) -> usize {
         match &self.upsert {
@@ -160,7 +173,7 @@ impl Rows {
         let has_value = std::mem::take(has_value);
         let own = upsert.keys_with_values(&keys, &has_value)?;
         let batch = assemble(&self.layout, value.rows(), &own, value.batch.columns(), &metadata)?;
-        upsert.apply(&keys, &has_value, &batch)
+        upsert.apply(&keys, &has_value, &batch, std::mem::take(&mut self.known))
     }
 }
 
