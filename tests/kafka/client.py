@@ -16,9 +16,9 @@ class Kafka:
         self.config = {"bootstrap.servers": address, **more}
         self.admin = AdminClient(self.config)
 
-    def create(self, topic, partitions=1, config=None):
+    def create(self, topic, partitions=1, config=None, replicas=1):
         """A topic."""
-        new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config or {})
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=replicas, config=config or {})
         for done in self.admin.create_topics([new]).values():
             done.result(30)
 

@@ -24,7 +24,9 @@ from support import Broker, Server, check, passed, wait_until  # noqa: E402
 import faults  # noqa: E402
 import formats  # noqa: E402
 import protobuf_messages  # noqa: E402
+import security  # noqa: E402
 import sources  # noqa: E402
+import tools  # noqa: E402
 
 
 def reading(db, kafka):
@@ -227,6 +229,31 @@ def bad_input(db, kafka):
     check("upsert-kafka needs a key", "PRIMARY KEY" in error, True)
 
 
+def topics(db, kafka):
+    """The topics that there are."""
+    kafka.create("listed", 2)
+    kafka.send("listed", [(1, None, {"n": 1}), (1, None, {"n": 2})])
+    kafka.cut("listed", 1, 1)
+    listed = f"FROM millstream.kafka_topics('{kafka.address}')"
+    check("topics are listed", rows(db, f"SELECT * {listed} WHERE topic = 'listed'"),
+          [("listed", 0, 1, 1, 1, 0, 0), ("listed", 1, 1, 1, 1, 1, 2)])
+    check("and can be counted", rows(db, f"SELECT count(*), sum(latest_offset) {listed} WHERE topic = 'listed'"), [(2, 2)])
+    error = fails(db, "SELECT * FROM millstream.kafka_topics('127.0.0.1:1')")
+    check("an unreachable broker is named", "127.0.0.1:1" in error and "refused" in error or error, True)
+    error = fails(db, f"SELECT * {listed[:-1]}, 'sasl.mechanisme=PLAIN')")
+    check("properties are checked", "sasl.mechanisme" in error or error, True)
+
+
+def nexmark(binary, kafka):
+    """Nexmark over a topic: the rows are those of the same events as they are made."""
+    queries = ["q0", "q1", "q2", "q5", "q7", "q11", "q15", "q16", "q18", "q20", "q22"]
+    done = subprocess.run([binary, "bench", "nexmark", "--source", "kafka", "--brokers", kafka.address, "--queries",
+                           ",".join(queries), "--events", "5000", "--check-events", "5000", "--output", "json"],
+                          capture_output=True, text=True, timeout=300)
+    check("nexmark over a topic is right", (done.returncode, done.stderr), (0, ""))
+    check("all of it", [json.loads(line)["query"] for line in done.stdout.splitlines()], queries)
+
+
 def example(server, kafka):
     """examples/kafka, as its page says."""
     with open(os.path.join(ROOT, "examples", "kafka", "auctions.sql")) as script:
@@ -258,6 +285,10 @@ def main():
                     "windows": lambda: windows(db, kafka),
                     "streaming": lambda: streaming(db, kafka, broker),
                     "example": lambda: example(server, kafka),
+                    "topics": lambda: topics(db, kafka),
+                    "nexmark": lambda: nexmark(sys.argv[1], kafka),
+                    "tools": lambda: tools.run(db, kafka, ROOT),
+                    "security": lambda: security.run(db, ROOT, data),
                     "faults": lambda: faults.run(server, broker, kafka),
                 }
                 for name in sys.argv[2:] or parts:

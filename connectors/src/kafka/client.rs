@@ -73,6 +73,8 @@ pub(super) fn consumer(properties: &BTreeMap<String, String>) -> Result<Consumer
         ("queued.max.messages.kbytes", "16384"),
         ("reconnect.backoff.max.ms", "1000"),
         ("isolation.level", "read_committed"),
+        // So long a topic that brokers do not know may only be new to them.
+        ("topic.metadata.propagation.max.ms", "5000"),
     ];
     for (key, value) in defaults {
         config.set(key, value);

@@ -17,15 +17,14 @@ use crate::formats::message::{MessageDecoder, MessageFormat};
 
 /// Where a message stands, for people.
 struct Place<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
+    message: &'a BorrowedMessage<'a>,
     part: &'static str,
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, partition, offset, part } = self;
+        let Self { message, part } = self;
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         write!(f, "topic \"{topic}\" partition {partition} offset {offset}{part}")
     }
 }
@@ -76,8 +75,7 @@ impl Rows {
     /// A message that breaks its format.
     pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
         let before = self.value.rows();
-        let mut place =
-            Place { topic: message.topic(), partition: message.partition(), offset: message.offset(), part: "" };
+        let mut place = Place { message, part: "" };
         match message.payload() {
             Some(value) => match self.value.decode(value, &place) {
                 Ok(lost) => rejects.count_nulled(u64::from(lost)),
@@ -105,8 +103,7 @@ impl Rows {
     }
 
     fn push_deletion(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
-        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        let pushed = self.push_key(message, &Place { topic, partition, offset, part: " key" }, rejects)?;
+        let pushed = self.push_key(message, &Place { message, part: " key" }, rejects)?;
         if let Some((_, has_value)) = self.upsert.as_mut().filter(|_| pushed) {
             has_value.push(false);
         }

@@ -148,11 +148,11 @@ impl Stream {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 Err(partitions::gone(format!("{what}: there is no such offset any more")))
             }
+            Some(Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition) => {
+                Err(EngineError::io(what, "the partition does not exist any more"))
+            }
             Some(
-                code @ (Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::UnknownTopicOrPartition
-                | Code::TopicAuthorizationFailed
+                code @ (Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::Authentication
                 | Code::SaslAuthenticationFailed
