@@ -177,16 +177,17 @@ impl Archive {
         kept.sequence += 1;
         (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
         let path = format!("manifests/{:08}-{:012}.json", self.generation, kept.sequence);
-        match self.store.put_if_absent(&path, &manifest.encode()?) {
-            Ok(true) => {}
+        let written = match self.store.put_if_absent(&path, &manifest.encode()?) {
             Ok(false) => return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already"))),
-            Err(error) => {
-                kept.doubtful.push((path, manifest));
-                return Err(error);
-            }
+            // Who has claimed the store before the manifest was there does not know it.
+            Ok(true) => self.check_open(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // It may be there.
+            kept.doubtful.push((path, manifest));
+            return Err(error);
         }
-        // Who has claimed the store before the manifest was there does not know it.
-        self.check_open()?;
         kept.manifests.push((path, manifest));
         Ok(())
     }
