@@ -20,4 +20,4 @@ pub use lookup::{Answer, Lookup, LookupCache, LookupRequest};
 pub use memory::MemorySource;
 pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
 pub use source::{Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitReader, WakeHandle};
-pub use state_store::{MemoryStateStore, StateStore};
+pub use state_store::{MemoryStateStore, StateStore, WriteObject};
