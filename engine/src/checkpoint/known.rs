@@ -228,3 +228,7 @@ fn take(batches: &[RecordBatch], rows: Vec<u32>) -> Result<Vec<RecordBatch>> {
 fn unknown() -> EngineError {
     EngineError::Internal("the state tells changes of another checkpoint than the last complete one".into())
 }
+
+#[cfg(test)]
+#[path = "known_tests.rs"]
+mod tests;

@@ -134,3 +134,7 @@ fn bits(words: &[u64]) -> impl Iterator<Item = u32> {
     let slots = |(at, word): (usize, &u64)| set_bits(*word).map(move |bit| (at * WORD) as u32 + bit);
     words.iter().enumerate().flat_map(slots)
 }
+
+#[cfg(test)]
+#[path = "told_tests.rs"]
+mod tests;
