@@ -107,6 +107,8 @@ impl Dedup {
         let at = slot as usize;
         if !std::mem::replace(&mut self.touched[at], true) {
             self.before.push((slot, self.kept.place(slot)));
+        } else if let Some(unseen) = self.kept.place(slot) {
+            self.kept.kill(unseen);
         }
         self.kept.set(slot, Some(self.kept.arrived(row)));
         self.prefixes[at] = prefix;
@@ -156,8 +158,11 @@ impl Dedup {
             self.update(part, context)?;
         }
         for slots in new.chunks(BATCH_ROWS) {
-            let rows = self.kept.gather(&self.places(slots))?;
+            let places = self.places(slots);
+            let rows = self.kept.gather(&places)?;
             context.emit(Delta::append(self.output(&rows)?));
+            // Rows that come out once more were in pieces.
+            places.into_iter().for_each(|place| self.kept.kill(place));
             self.kept.keep(rows, slots.to_vec());
         }
         self.expire(&changed, context);
@@ -290,5 +295,13 @@ impl Operator for Dedup {
             self.kept.keep(rows, slots.to_vec());
         }
         self.kept.settle()
+    }
+
+    fn reissue(&mut self) -> Result<()> {
+        let mut slots = self.table.live_slots();
+        slots.retain(|&slot| self.kept.place(slot).is_some());
+        slots.iter().for_each(|&slot| self.touched[slot as usize] = true);
+        self.before = slots.into_iter().map(|slot| (slot, None)).collect();
+        Ok(())
     }
 }

@@ -1,0 +1,204 @@
+//! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
+
+use arrow::datatypes::SchemaRef;
+use millstream_engine::checkpoint::change::{Change, Fate};
+use millstream_engine::plan::{Dataflow, OperatorSpec};
+use millstream_engine::ports::Boundedness;
+use millstream_engine::runtime::CollectSink;
+use millstream_engine::runtime::EngineConfig;
+use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::{ExplainOptions, SqlError, Target, batch_plan, explain_dataflow, lower};
+
+use super::job::{CatalogOpener, JobPlan, open_sink};
+use super::outcome::text_schema;
+use super::query::{Choice, DATABASE_AND_SCHEMA};
+use super::streaming::dataflow_part;
+use super::{Outcome, Rows, RuntimeMode, Session};
+use crate::batch::physical_text;
+
+/// Name of the one column, as PostgreSQL has it.
+const COLUMN: &str = "QUERY PLAN";
+
+/// The columns of `EXPLAIN`.
+pub(super) fn schema() -> SchemaRef {
+    text_schema(&[COLUMN])
+}
+
+/// A titled part of the answer.
+struct Part {
+    title: String,
+    text: String,
+}
+
+impl Session {
+    pub(super) async fn explain(&self, statement: &BoundStatement, options: &[String]) -> Result<Outcome, SqlError> {
+        if options.iter().any(|option| option == "ANALYZE") {
+            return Err(SqlError::unsupported("EXPLAIN ANALYZE is not supported")
+                .with_hint("Use EXPLAIN, and SHOW JOBS for the counters of a running job."));
+        }
+        let (query, mode, target) = match statement {
+            BoundStatement::Query(query) => (query, self.choose(query)?, Some(collect("the client"))),
+            BoundStatement::Subscribe(query) => {
+                (query, always("SUBSCRIBE follows changes"), Some(collect("the client")))
+            }
+            BoundStatement::CreateMaterializedView { relation, replaced: Some(_), query, .. } => {
+                let parts = self.change_parts(relation, query, changelog_kinds(options)).await?;
+                return answer(&parts);
+            }
+            BoundStatement::CreateMaterializedView { relation, query, .. } => {
+                let target = Target::View(relation.id, relation.name.clone());
+                (query, always("a materialized view is kept up to date"), Some(target))
+            }
+            BoundStatement::Insert { target, query } => {
+                let (mode, to) = self.explain_insert(target)?;
+                (query, mode, to)
+            }
+            BoundStatement::Explain { .. }
+            | BoundStatement::Change { .. }
+            | BoundStatement::StatementSet(_)
+            | BoundStatement::CopyTo { .. }
+            | BoundStatement::CopyFrom { .. }
+            | BoundStatement::CreateTable { .. }
+            | BoundStatement::CreateTableAs { .. }
+            | BoundStatement::Alter { .. }
+            | BoundStatement::CreateView { .. }
+            | BoundStatement::CreateFunction { .. }
+            | BoundStatement::Drop { .. }
+            | BoundStatement::Show(_)
+            | BoundStatement::Describe(_)
+            | BoundStatement::ShowCreate(_)
+            | BoundStatement::ShowPartitions(_)
+            | BoundStatement::Set { .. }
+            | BoundStatement::Reset(_)
+            | BoundStatement::Job(_)
+            | BoundStatement::Flush
+            | BoundStatement::Acknowledge(_)
+            | BoundStatement::SystemCatalog => {
+                return Err(SqlError::unsupported(
+                    "EXPLAIN takes a query, INSERT, SUBSCRIBE or CREATE MATERIALIZED VIEW",
+                ));
+            }
+        };
+        answer(&self.parts(query, mode, target, changelog_kinds(options)).await?)
+    }
+
+    /// What becomes of a materialised view, and of those that read it, when it gets another query.
+    async fn change_parts(&self, relation: &Relation, query: &BoundQuery, kinds: bool) -> Result<Vec<Part>, SqlError> {
+        let mode = always("a materialized view is kept up to date");
+        let mut parts = self.parts(query, mode, None, kinds).await?;
+        let dataflow = JobPlan::of_view(relation, query.clone()).lower(self.database.catalog())?;
+        let job = self.database.makers().lock().maker_of(relation.id);
+        let change = job.and_then(|job| self.database.engine().change(job, &dataflow));
+        let mut lines = vec![match &change {
+            None => "no checkpoint has the view: it is made anew".to_owned(),
+            Some(change) if change.is_none() => "nothing changes: all operators go on".to_owned(),
+            Some(change) => {
+                let kept = change.fates.iter().filter(|fate| **fate != Fate::Rebuilt).count();
+                format!("{kept} of {} operators go on with their state, the others are made anew", change.fates.len())
+            }
+        }];
+        let rebuilt = |node: usize| change.as_ref().is_none_or(|change| change.of(node) == Fate::Rebuilt);
+        for (place, node) in dataflow.nodes.iter().enumerate().filter(|(place, _)| rebuilt(*place)) {
+            if let OperatorSpec::Source(source) = &node.spec {
+                let lost =
+                    if source.source.replayable() { "" } else { ", which gives no row twice: earlier rows are lost" };
+                lines.push(format!("node #{place} reads {} again from its beginning{lost}", source.table));
+            }
+        }
+        let snapshot = self.database.catalog().snapshot(&self.temporary);
+        let behind = Self::behind(&snapshot, relation.id);
+        let views = behind.iter().filter(|of| matches!(of.kind, RelationKind::MaterializedView { .. }));
+        lines.extend(views.map(|of| format!("{} reads the view and is made anew behind it", of.name)));
+        parts.push(Part { title: "Change".to_owned(), text: lines.join("\n") });
+        let text = self.dataflow_text(&dataflow, kinds, change.as_ref());
+        parts.push(Part { title: "Dataflow".to_owned(), text });
+        Ok(parts)
+    }
+
+    fn dataflow_text(&self, dataflow: &Dataflow, kinds: bool, change: Option<&Change>) -> String {
+        let EngineConfig { shards, checkpoints, .. } = self.database.engine().config();
+        let (shards, checkpoints) = (*shards, checkpoints.is_some());
+        explain_dataflow(dataflow, ExplainOptions { shards, kinds, checkpoints, change })
+    }
+
+    /// How an `INSERT` runs. An internal table is no target of a dataflow.
+    fn explain_insert(&self, target: &Relation) -> Result<(Choice, Option<Target>), SqlError> {
+        match &target.kind {
+            RelationKind::ConnectorTable(_) => {
+                let to = Target::Sink(target.name.clone(), open_sink(self.database.catalog(), target)?);
+                if self.settings.mode() == RuntimeMode::Batch {
+                    return Ok((Choice { streaming: false, reason: "execution.runtime-mode is batch" }, Some(to)));
+                }
+                Ok((always("an INSERT into a connector runs as a job"), Some(to)))
+            }
+            RelationKind::InternalTable(_) | RelationKind::View { .. } | RelationKind::MaterializedView { .. } => {
+                Ok((Choice { streaming: false, reason: "an INSERT into an internal table reads once" }, None))
+            }
+        }
+    }
+
+    async fn parts(
+        &self,
+        query: &BoundQuery,
+        mode: Choice,
+        target: Option<Target>,
+        kinds: bool,
+    ) -> Result<Vec<Part>, SqlError> {
+        let chosen = if mode.streaming { "streaming" } else { "batch" };
+        let input = match query.boundedness {
+            Boundedness::Bounded => "its input ends",
+            Boundedness::Unbounded => "its input does not end",
+            Boundedness::Endless => "its input never ends",
+        };
+        let mut parts = vec![
+            Part { title: "Mode".to_owned(), text: format!("{chosen}: {}; {input}", mode.reason) },
+            Part { title: "Logical plan".to_owned(), text: query.plan.display_indent().to_string() },
+        ];
+        if let Some(target) = target {
+            let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
+                Ok(dataflow) => self.dataflow_text(&dataflow, kinds, None),
+                // What batch computes need not have a dataflow.
+                Err(error) if !mode.streaming => format!("none: {error}"),
+                Err(error) => return Err(error),
+            };
+            parts.push(Part { title: "Dataflow".to_owned(), text });
+        }
+        if !mode.streaming {
+            parts.push(Part { title: "Batch plan".to_owned(), text: self.batch_text(query).await? });
+        }
+        Ok(parts)
+    }
+
+    async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
+        let plan = self.scans().resolve(batch_plan(query)?)?;
+        let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
+        let physical = self.database.batch().physical(&context, &plan).await?;
+        Ok(physical_text(physical.as_ref()))
+    }
+}
+
+fn changelog_kinds(options: &[String]) -> bool {
+    options.iter().any(|option| option == "CHANGELOG_MODE")
+}
+
+/// The parts with their titles, line by line.
+fn answer(parts: &[Part]) -> Result<Outcome, SqlError> {
+    let lines = parts.iter().enumerate().flat_map(|(index, part)| {
+        let blank = (index > 0).then(String::new);
+        let title = std::iter::once(format!("== {} ==", part.title));
+        blank.into_iter().chain(title).chain(part.text.trim_end().lines().map(str::to_owned))
+    });
+    let rows: Vec<[Option<String>; 1]> = lines.map(|line| [Some(line)]).collect();
+    Ok(Outcome::rows(Rows::from_texts([COLUMN], &rows, "EXPLAIN")?))
+}
+
+fn always(reason: &'static str) -> Choice {
+    Choice { streaming: true, reason }
+}
+
+/// A target for a dataflow that is only shown.
+fn collect(name: &str) -> Target {
+    let (sink, _receiver) = CollectSink::channel(1);
+    Target::Sink(name.to_owned(), sink)
+}

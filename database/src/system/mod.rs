@@ -1,0 +1,157 @@
+//! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
+//!
+//! [`running`] tells of jobs, [`state`] of what they keep, [`asked`] is for functions that wait. `datafusion-pg-catalog`
+//! brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are ours. One DataFusion context
+//! a session, made at its first use.
+
+mod asked;
+mod pg_catalog;
+mod rejects;
+mod relations;
+mod running;
+mod state;
+
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use arrow::datatypes::DataType;
+use datafusion::catalog::TableFunctionImpl;
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::logical_expr::{ColumnarValue, LogicalPlan, Volatility, create_udf};
+use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::Statement;
+use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
+use futures::StreamExt;
+use millstream_sql::catalog::CatalogSnapshot;
+use millstream_sql::{SqlError, SqlState};
+
+use crate::batch::ReadNotes;
+use crate::errors::from_datafusion;
+use crate::session::{Database, Description, Rows, Settings};
+use asked::AskedFunction;
+use pg_catalog::PgCatalog;
+pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
+use relations::RelationsSchema;
+use running::RunningSchema;
+
+/// The only database and its schema.
+const DATABASE: &str = "millstream";
+const SCHEMA: &str = "public";
+
+/// The function that lists topics: `millstream.kafka_topics('host:port' [, 'property=value;…'])`.
+const TOPICS: &str = "kafka_topics";
+
+/// What is wrong with other arguments.
+const TOPICS_TAKES: &str =
+    "millstream.kafka_topics takes brokers, as 'host:port,…', and then properties, as 'name=value;…', as texts";
+
+/// What tools of PostgreSQL ask about the server.
+pub(crate) struct SystemCatalog {
+    context: SessionContext,
+    parser: PostgresCompatibilityParser,
+    relations: Arc<RelationsSchema>,
+    asked: [Arc<AskedFunction>; 2],
+}
+
+impl SystemCatalog {
+    /// The catalog of a new session. Where its parts cannot be made, its queries tell so.
+    pub(crate) fn new(database: &Database) -> Self {
+        let context = database.batch().context("UTC", (DATABASE, SCHEMA));
+        let relations = Arc::new(RelationsSchema::default());
+        let of_state = database.clone();
+        let state = AskedFunction::new(1..=3, state::TAKES, move |call| state::rows_of(&of_state, call));
+        let topics = AskedFunction::new(1..=2, TOPICS_TAKES, |call| {
+            let (servers, properties) = (call.first(), call.get(1));
+            let text = |argument: Option<&String>| argument.map(String::as_str).unwrap_or_default().to_owned();
+            Ok(millstream_connectors::kafka_topics(&text(servers), &text(properties))?)
+        });
+        let asked = [Arc::new(state), Arc::new(topics)];
+        for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
+            context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
+        }
+        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, asked };
+        if let Err(error) = system.set_up(database) {
+            tracing::error!(%error, "could not set up the system catalog");
+        }
+        system
+    }
+
+    fn set_up(&self, database: &Database) -> Result<(), SqlError> {
+        let catalog = self.context.catalog(DATABASE).ok_or_else(|| internal("the default catalog is missing"))?;
+        let relations = Arc::clone(&self.relations);
+        catalog.register_schema(SCHEMA, relations).map_err(from_datafusion)?;
+        catalog.register_schema(running::NAME, Arc::new(RunningSchema::new(database))).map_err(from_datafusion)?;
+        setup_pg_catalog(&self.context, DATABASE, EmptyContextProvider).map_err(|error| from_datafusion(*error))?;
+        let inner = catalog.schema("pg_catalog").ok_or_else(|| internal("the system schema is missing"))?;
+        let corrected = Arc::new(PgCatalog::new(inner, self.relations.shared()));
+        catalog.register_schema("pg_catalog", corrected).map_err(from_datafusion)?;
+        let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
+        let version =
+            move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));
+        self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
+        Ok(())
+    }
+
+    /// Takes over what exists now.
+    pub(crate) fn refresh(&mut self, catalog: CatalogSnapshot, _settings: &Settings) {
+        self.relations.replace(catalog);
+    }
+
+    /// The rows of a query.
+    ///
+    /// # Errors
+    /// Where it cannot be parsed, planned or computed.
+    pub(crate) async fn query(&self, text: &str, parameters: &[ScalarValue]) -> Result<Rows, SqlError> {
+        let mut plan = self.plan(text).await?;
+        if !parameters.is_empty() {
+            let kinds = crate::session::parameter_types(&plan)?;
+            let values = kinds.iter().zip(parameters).map(|(kind, value)| crate::session::fit_parameter(value, kind));
+            let values = values.map(|value| value.map(ScalarAndMetadata::from)).collect::<Result<Vec<_>, _>>()?;
+            plan = plan.with_param_values(ParamValues::List(values)).map_err(from_datafusion)?;
+        }
+        let frame = self.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+        let stream = frame.execute_stream().await.map_err(from_datafusion)?;
+        let schema = stream.schema();
+        let batches = stream.map(|batch| batch.map_err(from_datafusion)).boxed();
+        Ok(Rows { schema, batches, command: "SELECT", notes: ReadNotes::default() })
+    }
+
+    /// Parameters and columns of a query.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub(crate) async fn describe(&self, text: &str) -> Result<Description, SqlError> {
+        let plan = self.plan(text).await?;
+        let parameters = crate::session::parameter_types(&plan)?;
+        Ok(Description { parameters, columns: Some(Arc::clone(plan.schema().inner())) })
+    }
+
+    async fn plan(&self, text: &str) -> Result<LogicalPlan, SqlError> {
+        let parsed =
+            self.parser.parse(text).map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+        let Some(statement) = parsed.into_iter().next() else {
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
+        };
+        self.asked.iter().for_each(|function| function.start());
+        loop {
+            let statement = Statement::Statement(Box::new(statement.clone()));
+            let planned = self.context.state().statement_to_plan(statement).await;
+            // A plan that needs what is outside is made again with it.
+            let mut read = false;
+            for function in self.asked.iter().filter(|_| planned.is_err()) {
+                read |= function.read().await?;
+            }
+            if !read {
+                return planned.map_err(from_datafusion);
+            }
+        }
+    }
+}
+
+fn internal(message: &str) -> SqlError {
+    SqlError::new(SqlState::INTERNAL_ERROR, message)
+}
