@@ -1,7 +1,7 @@
 //! The `kafka` and `upsert-kafka` connectors: tables over topics, read and written with librdkafka.
 //!
 //! A partition is a split. [`settings`] reads the options, [`partitions`] lists what there is to read, [`reader`] gives
-//! rows of one partition, [`rows`] puts keys, values and metadata together, [`sink`] and [`writer`] write.
+//! rows of one partition, [`rows`] puts keys, values and metadata together, [`sink`] and [`writer`] write; [`topics`] lists.
 
 mod clerk;
 mod client;
@@ -18,6 +18,7 @@ mod settings;
 mod sink;
 mod source;
 mod stream;
+mod topics;
 mod upsert;
 mod writer;
 
@@ -27,6 +28,8 @@ use millstream_engine::error::Result;
 use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, ScanRequest, Sink, Source, TableSpec,
 };
+
+pub use topics::topics;
 
 use settings::{Flavour, Settings};
 use sink::{KafkaSink, SinkOptions};

@@ -13,21 +13,20 @@ use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
 use super::part::JobPart;
 use super::protocol::{Links, Staged};
-use super::recover::{KnownSplits, recover_sinks, restore, saved_splits};
+use super::recover::{Continued, KnownSplits, recover_sinks, restore, saved_splits};
 use super::ring::Ring;
 use super::shared::{JobShared, NodeLabel, SplitProgress};
 use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
-use crate::checkpoint::load::SavedJob;
 use crate::error::{EngineError, Result};
 use crate::expr::fused;
 use crate::message::Epoch;
 use crate::operators::build::build;
 use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
-use crate::ports::{Accepts, Guarantee, SinkContext, Split};
+use crate::ports::{Accepts, Guarantee, SinkContext, Split, SplitPlace};
 use crate::rejects::OnError;
 
 /// A job that is ready to run.
@@ -61,7 +60,7 @@ pub(super) struct Blueprint<'a> {
     /// Where it is part of checkpoints.
     pub(super) durable: Option<&'a Arc<DurablePlan>>,
     /// What it continues from.
-    pub(super) saved: Option<&'a SavedJob>,
+    pub(super) continued: Option<&'a Continued>,
 }
 
 /// A view that a job reads.
@@ -70,7 +69,9 @@ pub(super) struct Read {
     pub(super) name: String,
     /// The node that reads it.
     pub(super) node: usize,
-    /// It continues after a restart, and had read the view to its end.
+    /// It continues after a restart: it has read the view so far.
+    pub(super) continues: bool,
+    /// It continues, and had read the view to its end.
     pub(super) ended: bool,
     /// One a shard.
     pub(super) feeds: Vec<Arc<Feed>>,
@@ -87,20 +88,21 @@ pub(super) struct Made {
 /// The rings of one exchange, by sending and receiving shard.
 type Rings = Vec<Vec<Arc<Ring>>>;
 
-/// The splits of a source on one shard, each with its place in the job's progress.
-type ShardSplits = Vec<(Split, usize)>;
+/// The splits of a source on one shard, each with what is told of it.
+type ShardSplits = Vec<(Split, Arc<SplitProgress>)>;
 
 /// The splits of every source by shard, and the progress of all of them.
-type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
+type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<Arc<SplitProgress>>);
 
 /// Makes the parts of a dataflow. Blocks on the listing of splits.
 ///
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
 pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
-    let Blueprint { name, dataflow, on_error, durable, saved } = *blueprint;
+    let Blueprint { name, dataflow, on_error, durable, continued } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
+    let saved = continued.map(|continued| &continued.saved);
     let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
     let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
     let shared = Arc::new(JobShared::new(id, name, on_error, signals, progress, links));
@@ -111,7 +113,7 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
             let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
             feeds.insert(node.id.0, own.clone());
             let (relation, name) = (spec.relation, spec.name.clone());
-            reads.push(Read { relation, name, node: node.id.0, ended: false, feeds: own });
+            reads.push(Read { relation, name, node: node.id.0, continues: false, ended: false, feeds: own });
         }
         if let OperatorSpec::Materialize(spec) = &node.spec {
             let schema = Arc::clone(&node.edge.schema);
@@ -129,7 +131,7 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
     let transactional = checkpointed && dataflow.nodes.iter().any(is_transactional);
     let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
     if let Some(plan) = durable {
-        assembled.remember(plan, saved)?;
+        assembled.remember(plan, continued)?;
     }
     Ok(assembled)
 }
@@ -161,12 +163,12 @@ impl Assembled {
     /// Makes it part of checkpoints, and lets it continue from one.
     ///
     /// # Errors
-    /// Where the checkpoint is not of this job.
-    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, saved: Option<&SavedJob>) -> Result<()> {
+    /// Where the state does not fit the job.
+    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, continued: Option<&Continued>) -> Result<()> {
         self.durable = Some(Arc::clone(plan));
-        if let Some(saved) = saved {
-            restore(self, plan, saved)?;
-            self.restored = Some(Epoch(saved.epoch));
+        if let Some(continued) = continued {
+            restore(self, plan, continued)?;
+            self.restored = Some(Epoch(continued.saved.epoch));
         }
         Ok(())
     }
@@ -219,14 +221,22 @@ fn deal_splits(dataflow: &Dataflow, shards: usize, known: &KnownSplits) -> Resul
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        let listed =
-            || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
-        let splits: Vec<(Split, Option<usize>)> = known.get(&node.id.0).cloned().map_or_else(listed, Ok)?;
+        let mut splits: Vec<(Split, Option<usize>)> = Vec::new();
+        let listed = match known.get(&node.id.0) {
+            Some(known) => {
+                splits.extend(known.iter().map(|(place, shard)| (place.split.clone(), *shard)));
+                let places: Vec<SplitPlace> = known.iter().map(|(place, _)| place.clone()).collect();
+                spec.source.resume(&places)?
+            }
+            None => spec.source.splits(shards)?,
+        };
+        splits.extend(listed.into_iter().map(|split| (split, None)));
         for (split, shard) in splits {
             let place = progress.len();
-            progress.push(SplitProgress::new(&spec.table, &split.id));
+            let told = Arc::new(SplitProgress::new(spec, &split.id));
+            progress.push(Arc::clone(&told));
             if let Some(part) = dealt.get_mut(shard.unwrap_or(place % shards)) {
-                part.push((split, place));
+                part.push((split, told));
             }
         }
         all.insert(node.id.0, dealt);
