@@ -60,20 +60,18 @@ fn a_channel_feeds_a_window_and_ends_with_its_sender() {
             for second in 0..20 {
                 sender.send(batch(&[(1, None, second * 1_000), (2, None, second * 1_000 + 1)])).await?;
             }
-            Ok::<_, EngineError>(sender)
+            assert!(sender.send(RecordBatch::new_empty(Arc::new(Schema::empty()))).await.is_err());
+            Ok::<_, EngineError>(())
         });
-        // A window comes out while the stream goes on.
+        // A window comes out while the stream goes on. Who does not read holds the sender back.
         let first = result.next().await?.unwrap();
         assert!(first.rows() > 0);
-        let sender = feed.await.unwrap()?;
-        assert!(sender.send(RecordBatch::new_empty(Arc::new(Schema::empty()))).await.is_err());
-        drop(sender);
         let mut seen = first.rows();
         while let Some(delta) = result.next().await? {
             seen += delta.rows();
         }
         assert_eq!(seen, 20);
-        Ok(())
+        Ok(feed.await.unwrap()?)
     });
 }
 
