@@ -11,7 +11,7 @@ use millstream_engine::message::Delta;
 use millstream_engine::plan::ChangelogMode;
 use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, OptionDescriptor, OptionType, ReadContext, ReadPoll,
-    ScanRequest, Sink, Source, Split, SplitReader, TableSpec,
+    ScanRequest, Sink, Source, Split, SplitPlace, SplitReader, TableSpec,
 };
 use parking_lot::Mutex;
 
@@ -201,6 +201,10 @@ impl Source for Projected {
         self.inner.splits(parallelism)
     }
 
+    fn resume(&self, known: &[SplitPlace]) -> Result<Vec<Split>> {
+        self.inner.resume(known)
+    }
+
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
         Ok(Box::new(ProjectedReader { inner: self.inner.reader(split)?, columns: self.columns.clone() }))
     }
@@ -223,7 +227,9 @@ impl SplitReader for ProjectedReader {
                 let batch = delta.batch.project(&self.columns)?;
                 ReadPoll::Changes(Delta { batch, sign: delta.sign })
             }
-            other @ (ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End) => other,
+            other @ (ReadPoll::Splits(_) | ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End) => {
+                other
+            }
         })
     }
 
