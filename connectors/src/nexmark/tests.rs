@@ -44,7 +44,9 @@ fn read(options: &[(&str, &str)], splits: usize, rows_max: usize) -> Vec<RecordB
             match reader.poll(&mut context).unwrap() {
                 ReadPoll::Batch(batch) => batches.push(batch),
                 ReadPoll::Changes(_) => panic!("a generator changes rows"),
-                ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } => panic!("a bounded generator waits"),
+                ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::Splits(_) => {
+                    panic!("a bounded generator waits")
+                }
                 ReadPoll::End => break,
             }
         }
@@ -149,7 +151,7 @@ fn a_paced_reader_goes_on_from_its_offset() {
             ReadPoll::Batch(batch) => Ok(batch.num_rows()),
             ReadPoll::Pending { retry_at } => Err(retry_at),
             ReadPoll::Changes(_) | ReadPoll::Fetching { .. } => panic!("a generator fetches or changes rows"),
-            ReadPoll::End => panic!("an endless generator ends"),
+            ReadPoll::Splits(_) | ReadPoll::End => panic!("an endless generator ends or gets splits"),
         }
     };
     assert_eq!(poll(0), Ok(1));
