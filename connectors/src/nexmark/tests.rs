@@ -43,10 +43,8 @@ fn read(options: &[(&str, &str)], splits: usize, rows_max: usize) -> Vec<RecordB
             let mut context = ReadContext { rows_max, now, flushing: false, wake: &wake, rejects: &mut rejects };
             match reader.poll(&mut context).unwrap() {
                 ReadPoll::Batch(batch) => batches.push(batch),
-                ReadPoll::Changes(_) => panic!("a generator changes rows"),
-                ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::Splits(_) => {
-                    panic!("a bounded generator waits")
-                }
+                ReadPoll::Changes(_) | ReadPoll::Splits(_) => panic!("a generator changes rows or finds splits"),
+                ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } => panic!("a bounded generator waits"),
                 ReadPoll::End => break,
             }
         }
@@ -150,8 +148,10 @@ fn a_paced_reader_goes_on_from_its_offset() {
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Ok(batch.num_rows()),
             ReadPoll::Pending { retry_at } => Err(retry_at),
-            ReadPoll::Changes(_) | ReadPoll::Fetching { .. } => panic!("a generator fetches or changes rows"),
-            ReadPoll::Splits(_) | ReadPoll::End => panic!("an endless generator ends or gets splits"),
+            ReadPoll::Changes(_) | ReadPoll::Splits(_) | ReadPoll::Fetching { .. } => {
+                panic!("a generator fetches or changes rows")
+            }
+            ReadPoll::End => panic!("an endless generator ends"),
         }
     };
     assert_eq!(poll(0), Ok(1));
