@@ -406,7 +406,10 @@ fn a_set_of_descriptors_says_the_same() {
     let again = format_of(PROTO, &of_set).unwrap();
     assert_eq!(again.message.full_name(), "shop.Order");
     let bytes = full(&format);
-    assert_eq!(decoded(&again, &all_columns(), &[bytes.clone()]), decoded(&format, &all_columns(), &[bytes]));
+    assert_eq!(
+        decoded(&again, &all_columns(), std::slice::from_ref(&bytes)),
+        decoded(&format, &all_columns(), std::slice::from_ref(&bytes))
+    );
 }
 
 proptest! {
