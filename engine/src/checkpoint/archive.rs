@@ -19,7 +19,7 @@ use super::format_run;
 use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
-use crate::ports::StateStore;
+use crate::ports::{SINK_AREA, StateStore};
 
 /// See the module.
 #[derive(Debug)]
@@ -308,8 +308,10 @@ impl Archive {
         let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
         let pinned = pinned.collect::<Result<Vec<_>>>()?;
         let known = kept.manifests.iter().chain(&kept.doubtful).map(|(_, manifest)| manifest);
-        let named = known.chain(&pinned).chain(&kept.in_use);
-        for path in choose::unnamed(named, &self.store.list("runs/")?, self.generation) {
+        let named: Vec<&Manifest> = known.chain(&pinned).chain(&kept.in_use).collect();
+        let staged = choose::orphaned(&named, live, &self.store.list(SINK_AREA)?);
+        let runs = choose::unnamed(named.into_iter(), &self.store.list("runs/")?, self.generation);
+        for path in runs.into_iter().chain(staged) {
             self.store.delete(&path)?;
         }
         Ok(())

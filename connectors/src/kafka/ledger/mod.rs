@@ -1,0 +1,261 @@
+//! Exactly once: messages that are staged with a checkpoint and sent in a transaction of Kafka when it is complete.
+//!
+//! There is one decision: the checkpoint's manifest. A row is in the topic if and only if it came before a checkpoint that is
+//! complete. How that is held, though a transaction of Kafka belongs to the connection that began it and cannot be taken
+//! over, so that a prepared one is lost with its process:
+//!
+//! - **Stage.** Until a checkpoint the messages of a shard are kept in the state store, as chunks. When the checkpoint is
+//!   prepared all chunks are durable, and its token names them, the shard's *lane* and a *number* that grows.
+//! - **Commit.** When the manifest is durable, the chunks are sent in one transaction that also sets the *ledger*, the offset
+//!   of a consumer group named as the lane, to the number. Then the chunks are deleted.
+//! - **Recover.** A token whose chunks are gone is committed. For another one a producer is made with the transactional id of
+//!   its lane. That aborts or completes what a dead or slow process had begun, and shuts it out (its epoch is old). Only then
+//!   the ledger is read: a number not below the token's says that the transaction was committed, together with its messages
+//!   or not at all. Else the chunks are sent again.
+//!
+//! Why no order of crashes breaks it. *Before the manifest:* the token is in no checkpoint, nothing was sent, the rows are read
+//! again and staged again. *Between manifest and commit, or in the midst of it:* the transaction is aborted by the next producer
+//! of the lane and sent again. *Between commit and the deletion of the chunks:* the ledger says so. *A process that lives on
+//! though another has taken over* can only commit what is in a durable manifest, which is rightly in the topic; it either has
+//! the epoch, or reads the ledger after it got the epoch, as everybody does: so a number is committed once. A new writer of a
+//! lane takes numbers above its ledger.
+//!
+//! As a transaction lasts only as long as sending what is staged, it does not hold back those who read the topic for a
+//! checkpoint's interval, and `transaction.timeout.ms` need not be longer than a checkpoint and a restart: one that runs out is
+//! aborted by the broker and sent again. Rows are never lost with a transaction. The price is that they are written to the
+//! state store once.
+//!
+//! Brokers forget the offsets of a group that is not used (`offsets.retention.minutes`, 7 days). The ledger is only asked where
+//! chunks are still there: a server that dies between a commit and the deletion of its chunks, and is away for longer than that,
+//! sends these rows again.
+
+mod format_staged;
+mod format_token;
+mod transactor;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use millstream_engine::error::Result;
+use millstream_engine::message::Epoch;
+use millstream_engine::ports::{CommitToken, MemoryStateStore, SINK_AREA, SinkContext, SinkRecovery, StateStore};
+
+use self::format_staged::Chunk;
+use self::format_token::Staged;
+use self::transactor::Transactor;
+use self::worker::Worker;
+use super::outgoing::Outgoing;
+use super::settings::Settings;
+
+/// A chunk of this size is written.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// Bytes that wait to be written above which no more rows are taken.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// The transactions of one shard of one sink.
+pub(super) struct Lane {
+    name: String,
+    topic: String,
+    /// Partitions of the topic.
+    pub(super) partitions: usize,
+    /// The last number that was given.
+    number: i64,
+    /// What the paths of its chunks begin with.
+    prefix: String,
+    chunk: Chunk,
+    /// The paths of the chunks since the last checkpoint, and how many there were in all.
+    chunks: Vec<String>,
+    written: u64,
+    /// Those that may be committed.
+    prepared: Vec<CommitToken>,
+    keeper: Worker<(String, Vec<u8>)>,
+    committer: Worker<Staged>,
+}
+
+/// Whose transactions.
+pub(super) struct LaneName<'a> {
+    /// `sink.transactional-id-prefix`.
+    pub(super) prefix: &'a str,
+    pub(super) topic: &'a str,
+    /// A text that no other process and no other time has.
+    pub(super) run: &'a str,
+}
+
+impl Lane {
+    /// A lane for one writer. Whoever wrote in it before is shut out.
+    ///
+    /// # Errors
+    /// Where the brokers do not answer, or forbid transactions.
+    pub(super) fn open(settings: &Settings, name: &LaneName<'_>, context: &SinkContext) -> Result<Self> {
+        let LaneName { prefix, topic, run } = *name;
+        let own = format!("{prefix}-{}-{}-{}", context.job, context.sink, context.shard);
+        let (lane, store) = match &context.store {
+            Some(store) => (own, Arc::clone(store)),
+            // Nobody continues where there are no checkpoints: nobody may be shut out either.
+            None => (format!("{own}-{run}"), Arc::<MemoryStateStore>::default() as Arc<dyn StateStore>),
+        };
+        let mut transactor = Transactor::new(settings.clone(), &lane, topic);
+        let (committed, partitions) = transactor.begin()?;
+        let to = Arc::clone(&store);
+        let keeper = Worker::new("kafka-keeper", context.wake.clone(), move |(path, bytes): (String, Vec<u8>), _| {
+            to.put(&path, &bytes)
+        })?;
+        let mut sweep = Some(Sweep { area: context.area(), shard: context.shard, shards: context.shards, run: run.into() });
+        let committer = Worker::new("kafka-committer", context.wake.clone(), move |staged: Staged, stopped| {
+            transactor.commit(&staged, &*store, stopped)?;
+            forget(&*store, &staged);
+            if let Some(sweep) = sweep.take() {
+                sweep.run(&*store);
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            name: lane,
+            topic: topic.to_owned(),
+            partitions,
+            number: committed.unwrap_or(0),
+            prefix: format!("{}{}-{run}-", context.area(), context.shard),
+            chunk: Chunk::default(),
+            chunks: Vec::new(),
+            written: 0,
+            prepared: Vec::new(),
+            keeper,
+            committer,
+        })
+    }
+
+    /// Whether more messages may be staged.
+    pub(super) fn ready(&self) -> bool {
+        self.keeper.bytes() < WAITING_BYTES_MAX
+    }
+
+    /// Stages a message.
+    ///
+    /// # Errors
+    /// Where it is too long to be written.
+    pub(super) fn stage(&mut self, message: &Outgoing<'_>) -> Result<()> {
+        self.chunk.push(message)?;
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.keep();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self) {
+        let path = format!("{}{:08}", self.prefix, self.written);
+        self.written += 1;
+        self.chunks.push(path.clone());
+        let bytes = self.chunk.finish();
+        let length = bytes.len();
+        self.keeper.ask((path, bytes), length);
+    }
+
+    /// Ends what is staged: it can be committed when [`Self::is_prepared`]. `None` where nothing is.
+    pub(super) fn prepare(&mut self, epoch: Epoch) -> Option<CommitToken> {
+        if self.chunk.len() > 0 {
+            self.keep();
+        }
+        if self.chunks.is_empty() {
+            return None;
+        }
+        self.number = i64::try_from(epoch.0).unwrap_or(0).max(self.number + 1);
+        let (lane, topic) = (self.name.clone(), self.topic.clone());
+        let chunks = std::mem::take(&mut self.chunks);
+        let token = Staged { lane, number: self.number, topic, chunks }.write();
+        self.prepared.push(token.clone());
+        Some(token)
+    }
+
+    /// Whether all that was prepared is durable.
+    ///
+    /// # Errors
+    /// Where it cannot be made so.
+    pub(super) fn is_prepared(&self) -> Result<bool> {
+        self.keeper.is_idle()
+    }
+
+    /// Begins to commit what was prepared. What others prepared was committed when they were recovered.
+    ///
+    /// # Errors
+    /// Where the token is not of this connector.
+    pub(super) fn commit(&mut self, token: &CommitToken) -> Result<()> {
+        if let Some(place) = self.prepared.iter().position(|prepared| prepared == token) {
+            self.prepared.remove(place);
+            self.committer.ask(Staged::read(token)?, 0);
+        }
+        Ok(())
+    }
+
+    /// Whether all that was to be committed is.
+    ///
+    /// # Errors
+    /// Where it could not be.
+    pub(super) fn is_committed(&self) -> Result<bool> {
+        self.committer.is_idle()
+    }
+}
+
+/// Commits what is part of a checkpoint and may not be in the topic yet.
+///
+/// # Errors
+/// Where the brokers do not answer, or do not take it.
+pub(super) fn recover(settings: &Settings, recovery: &SinkRecovery<'_>) -> Result<()> {
+    if recovery.kept.is_empty() {
+        return Ok(());
+    }
+    let there: BTreeSet<String> = recovery.store.list(&format!("{SINK_AREA}{}/", recovery.job))?.into_iter().collect();
+    let mut lanes: BTreeMap<(String, String), Vec<Staged>> = BTreeMap::new();
+    for token in recovery.kept {
+        let staged = Staged::read(token)?;
+        if staged.chunks.iter().all(|path| there.contains(path)) {
+            lanes.entry((staged.lane.clone(), staged.topic.clone())).or_default().push(staged);
+        }
+    }
+    for ((lane, topic), mut all) in lanes {
+        all.sort_by_key(|staged| staged.number);
+        let mut transactor = Transactor::new(settings.clone(), &lane, &topic);
+        for staged in all {
+            transactor.commit(&staged, &**recovery.store, &|| false)?;
+            forget(&**recovery.store, &staged);
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what is committed. What stays is found to be committed by the ledger.
+fn forget(store: &dyn StateStore, staged: &Staged) {
+    for path in &staged.chunks {
+        if let Err(error) = store.delete(path) {
+            tracing::warn!(%error, "messages that are committed cannot be deleted");
+        }
+    }
+}
+
+/// Deletes the chunks that earlier writers of a shard left outside of every checkpoint. Not before this one's first checkpoint
+/// is complete: until then one of theirs may turn out to be.
+struct Sweep {
+    area: String,
+    shard: usize,
+    shards: usize,
+    run: String,
+}
+
+impl Sweep {
+    fn run(&self, store: &dyn StateStore) {
+        let is_left = |path: &&String| {
+            let name = path.strip_prefix(&self.area).and_then(|name| name.split_once('-'));
+            name.is_some_and(|(shard, rest)| {
+                let shard = shard.parse().ok();
+                let is_own = shard == Some(self.shard) || (self.shard == 0 && shard >= Some(self.shards));
+                is_own && !rest.starts_with(&self.run)
+            })
+        };
+        let listed = store.list(&self.area);
+        let swept = listed.and_then(|paths| paths.iter().filter(is_left).try_for_each(|path| store.delete(path)));
+        if let Err(error) = swept {
+            tracing::warn!(%error, "what an earlier writer left cannot be deleted");
+        }
+    }
+}
