@@ -68,14 +68,15 @@ class Broker:
 class Server:
     """A server of Millstream."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, *options):
         self.binary, self.folder, self.port, self.process = binary, folder, free_port(), None
+        self.options = options
 
     def start(self):
         """Returns when it takes connections."""
         http = f"127.0.0.1:{free_port()}"
         self.process = subprocess.Popen([self.binary, "server", "--listen", f"127.0.0.1:{self.port}",
-                                         "--http-listen", http, "--data-dir", self.folder])
+                                         "--http-listen", http, "--data-dir", self.folder, *self.options])
         def up():
             if self.process.poll() is not None:
                 sys.exit(f"the server ended with {self.process.returncode}")
@@ -89,6 +90,11 @@ class Server:
     def connect(self):
         """A connection."""
         return psycopg.connect(f"host=127.0.0.1 port={self.port} user=dev dbname=millstream", autocommit=True)
+
+    def kill(self):
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self):
         """Stops it."""

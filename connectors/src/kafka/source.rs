@@ -133,7 +133,11 @@ impl Source for KafkaSource {
 
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
         let lost = || EngineError::Internal(format!("no partition {}", split.id));
-        let opened = self.opened.lock();
+        let mut opened = self.opened.lock();
+        // A job that goes on from a checkpoint knows its splits.
+        if opened.is_none() {
+            *opened = Some(self.open()?);
+        }
         let opened = opened.as_ref().ok_or_else(lost)?;
         let consumer = opened.consumer.as_ref().ok_or_else(lost)?;
         let partition = Partition::from_id(&split.id).ok_or_else(lost)?;

@@ -28,8 +28,11 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a transaction is begun for the same messages.
 const ATTEMPTS: usize = 3;
 
-/// Properties of a transactional producer where the table says nothing else.
-const DEFAULTS: &[(&str, &str)] = &[("transaction.timeout.ms", "300000")];
+/// Milliseconds after which the brokers abort a transaction, where the table does not say it.
+const TRANSACTION_TIMEOUT_MS: u64 = 300_000;
+
+/// Milliseconds after which a message is given up; the client wants it within the transaction.
+const MESSAGE_TIMEOUT_MS: u64 = 120_000;
 
 /// See the module.
 pub(super) struct Transactor {
@@ -108,7 +111,11 @@ impl Transactor {
     }
 
     fn opened(&self) -> Result<Open> {
-        let mut config = config(&self.settings, DEFAULTS);
+        let given = self.settings.client.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let timeout = given.unwrap_or(TRANSACTION_TIMEOUT_MS);
+        let (timeout, message) = (timeout.to_string(), timeout.min(MESSAGE_TIMEOUT_MS).to_string());
+        let defaults = [("transaction.timeout.ms", timeout.as_str()), ("message.timeout.ms", &message)];
+        let mut config = config(&self.settings, &defaults);
         config.set("transactional.id", &self.lane);
         let producer = ThreadedProducer::from_config_and_context(&config, Outcomes::default());
         let producer: ThreadedProducer<Outcomes> = producer.map_err(|error| refused(&error))?;
