@@ -172,7 +172,6 @@ def fenced(stage):
     server = stage.server("fenced")
     server.start()
     source, target = stage.copy(server)
-    other = stage.server("other")
     stage.send(source, 10)
     wait_until("rows arrive", lambda: stage.is_whole(target))
     lane = {path.split(os.sep)[-2] for path in glob.glob(os.path.join(server.folder, "checkpoints", "sinks", "*", "*"))}
@@ -193,7 +192,6 @@ def fenced(stage):
     wait_until("the error names the transactional id", failed)
     wait_until("the job starts again, and its rows arrive once", lambda: stage.is_whole(target), 60)
     server.stop()
-    del other
 
 
 def timed_out(stage):

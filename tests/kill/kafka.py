@@ -54,6 +54,19 @@ def statements(address: str) -> list:
     return [statement for statement in text.split(";") if statement.strip()]
 
 
+def said(connection, statement: str) -> None:
+    """Says a statement; topics that were made just now may have no leader yet."""
+    for _ in range(20):
+        try:
+            connection.sql(statement)
+            return
+        except Refused as refused:
+            if refused.code != "58030":
+                raise
+            time.sleep(0.5)
+    sys.exit(f"not accepted: {statement}")
+
+
 class Broker:
     """A broker of scripts/kafka, stopped in either way and started over its data."""
 
@@ -226,7 +239,7 @@ def main() -> None:
         server.start()
         connection = server.connect()
         for statement in statements(address):
-            connection.sql(statement)
+            said(connection, statement)
         connection.close()
         load = Load(address, arguments.rate)
         load.start()

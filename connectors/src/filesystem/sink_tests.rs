@@ -9,7 +9,8 @@ use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::ports::{
-    MemoryStateStore, OptionValues, ReadContext, ReadPoll, SinkContext, SinkRecovery, SinkWriter, StateStore, WakeHandle,
+    MemoryStateStore, OptionValues, ReadContext, ReadPoll, SinkContext, SinkRecovery, SinkWriter, StateStore,
+    WakeHandle,
 };
 use millstream_engine::time::{EventTime, ProcessingTime, VirtualClock};
 use tempfile::TempDir;

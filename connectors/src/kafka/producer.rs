@@ -217,11 +217,8 @@ impl Producer {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => record,
                 Err((error, _)) => {
-                    let what = format!(
-                        "a message of {} bytes to topic \"{}\" cannot be sent",
-                        message.bytes(),
-                        self.topic
-                    );
+                    let what =
+                        format!("a message of {} bytes to topic \"{}\" cannot be sent", message.bytes(), self.topic);
                     return failed(context.reports.explain(&what, &error));
                 }
             };

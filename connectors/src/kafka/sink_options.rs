@@ -45,7 +45,8 @@ impl SinkOptions {
         let prefix = table.options.get("sink.transactional-id-prefix").unwrap_or_default().to_owned();
         if guarantee == Guarantee::ExactlyOnce && prefix.is_empty() {
             return Err(EngineError::Config {
-                message: "'sink.delivery-guarantee' = 'exactly-once' needs option \"sink.transactional-id-prefix\"".into(),
+                message: "'sink.delivery-guarantee' = 'exactly-once' needs option \"sink.transactional-id-prefix\""
+                    .into(),
                 hint: Some("choose a text that no other application on these brokers uses".into()),
             });
         }
@@ -95,7 +96,9 @@ impl WrittenMetadata {
                             table.name,
                             field.name()
                         ),
-                        hint: Some("declare the column as METADATA VIRTUAL; timestamp and headers can be written".into()),
+                        hint: Some(
+                            "declare the column as METADATA VIRTUAL; timestamp and headers can be written".into(),
+                        ),
                     });
                 }
             }

@@ -149,11 +149,7 @@ pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) 
 ///
 /// # Errors
 /// What a sink reports.
-pub(super) fn recover_sinks(
-    plan: &DurablePlan,
-    saved: Option<&SavedJob>,
-    store: &Arc<dyn StateStore>,
-) -> Result<()> {
+pub(super) fn recover_sinks(plan: &DurablePlan, saved: Option<&SavedJob>, store: &Arc<dyn StateStore>) -> Result<()> {
     for (operator, node) in plan.operators.iter().zip(&plan.dataflow.nodes) {
         let OperatorSpec::Sink(spec) = &node.spec else { continue };
         let records = saved.into_iter().flat_map(|saved| &saved.record.nodes);

@@ -44,7 +44,10 @@ impl Staged {
             lane: text("lane")?,
             number: value.get("number").and_then(Value::as_i64).ok_or_else(refuse)?,
             topic: text("topic")?,
-            chunks: chunks.iter().map(|path| path.as_str().map(str::to_owned).ok_or_else(refuse)).collect::<Result<_>>()?,
+            chunks: chunks
+                .iter()
+                .map(|path| path.as_str().map(str::to_owned).ok_or_else(refuse))
+                .collect::<Result<_>>()?,
         })
     }
 }

@@ -102,7 +102,8 @@ impl Lane {
         let keeper = Worker::new("kafka-keeper", context.wake.clone(), move |(path, bytes): (String, Vec<u8>), _| {
             to.put(&path, &bytes)
         })?;
-        let mut sweep = Some(Sweep { area: context.area(), shard: context.shard, shards: context.shards, run: run.into() });
+        let mut sweep =
+            Some(Sweep { area: context.area(), shard: context.shard, shards: context.shards, run: run.into() });
         let committer = Worker::new("kafka-committer", context.wake.clone(), move |staged: Staged, stopped| {
             transactor.commit(&staged, &*store, stopped)?;
             forget(&*store, &staged);

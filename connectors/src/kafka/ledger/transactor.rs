@@ -146,7 +146,8 @@ impl Transactor {
         asked.add_partition(&self.topic, 0);
         let found = patiently(|| consumer.committed_offsets(asked.clone(), STEP.0));
         let found = found.map_err(|error| consumer.context().explain(&what, &error))?;
-        let group = consumer.group_metadata().ok_or_else(|| EngineError::Internal("a consumer without a group".into()))?;
+        let group =
+            consumer.group_metadata().ok_or_else(|| EngineError::Internal("a consumer without a group".into()))?;
         let committed = found.elements().first().and_then(|of| match of.offset() {
             Offset::Offset(number) => Some(number),
             _ => None,
@@ -158,12 +159,7 @@ impl Transactor {
     ///
     /// # Errors
     /// Where the transaction cannot be had. Whether it is committed is told by the ledger alone.
-    pub(super) fn commit(
-        &mut self,
-        staged: &Staged,
-        store: &dyn StateStore,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<()> {
+    pub(super) fn commit(&mut self, staged: &Staged, store: &dyn StateStore, stopped: &dyn Fn() -> bool) -> Result<()> {
         let mut last = EngineError::Gone("the job was stopped".into());
         for _ in 0..ATTEMPTS {
             if stopped() {
@@ -219,33 +215,38 @@ impl Open {
     ) -> std::result::Result<(), Trouble> {
         for path in &staged.chunks {
             let chunk = store.get(path).map_err(Trouble::Final)?.ok_or(Trouble::Done)?;
-            each(&chunk, |message| self.send(staged, message, stopped)).map_err(Trouble::Final)?;
+            let mut trouble = None;
+            let sent = each(&chunk, |message| {
+                self.send(staged, message, stopped).map_err(|found| {
+                    trouble = Some(found);
+                    EngineError::Internal("a message was not sent".into())
+                })
+            });
+            sent.map_err(|error| trouble.unwrap_or(Trouble::Final(error)))?;
         }
         Ok(())
     }
 
-    fn send(&self, staged: &Staged, message: &Outgoing<'_>, stopped: &dyn Fn() -> bool) -> Result<()> {
-        let context = self.producer.context();
-        let mut record = record(&staged.topic, message, ())?;
+    fn send(
+        &self,
+        staged: &Staged,
+        message: &Outgoing<'_>,
+        stopped: &dyn Fn() -> bool,
+    ) -> std::result::Result<(), Trouble> {
+        let mut record = record(&staged.topic, message, ()).map_err(Trouble::Final)?;
         for _ in 0..ROOM.1 {
             record = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => record,
-                Err((error, _)) => {
-                    let what =
-                        format!("a message of {} bytes to topic \"{}\" cannot be sent", message.bytes(), staged.topic);
-                    return Err(context.reports.explain(&what, &error));
-                }
+                Err((error, _)) => return Err(self.trouble(staged, &error)),
             };
             if stopped() {
-                return Err(EngineError::Gone("the job was stopped".into()));
-            }
-            if let Some((_, reason)) = context.failed.lock().as_ref() {
-                return Err(EngineError::Io { message: reason.clone() });
+                return Err(Trouble::Final(EngineError::Gone("the job was stopped".into())));
             }
             self.producer.poll(ROOM.0);
         }
-        Err(EngineError::io(format_args!("cannot write to topic \"{}\"", staged.topic), "the brokers take no messages"))
+        let what = format_args!("cannot write to topic \"{}\"", staged.topic);
+        Err(Trouble::Again(EngineError::io(what, "the brokers take no messages")))
     }
 
     /// Writes the number into the ledger and commits.
@@ -271,7 +272,8 @@ impl Open {
                 _ => Trouble::Again(failed),
             };
         }
-        match code_of(error) {
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        match fatal.or_else(|| code_of(error)) {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
                 let why = format!(
                     "another writer has taken over transactional id \"{}\", or the transaction took longer than \
