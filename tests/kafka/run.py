@@ -23,6 +23,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 from schema_registry import SchemaRegistry  # noqa: E402
 from support import Broker, Server, check, passed, wait_until  # noqa: E402
 import formats  # noqa: E402
+import sink  # noqa: E402
+import transactions  # noqa: E402
 
 
 class Kafka:
@@ -314,12 +316,14 @@ def main():
                 reading(db, kafka)
                 writing(db, kafka)
                 upserts(db, kafka)
+                sink.run(db, kafka, table, rows, fails)
                 formats.run(db, kafka, registry, table, rows, fails)
                 bad_input(db, kafka)
                 windows(db, kafka)
                 streaming(db, kafka, broker)
                 example(server, kafka)
                 check("the server still runs", server.process.poll(), None)
+            transactions.run(sys.argv[1], broker, kafka, data, table)
         finally:
             server.stop()
             broker.stop()
