@@ -78,6 +78,6 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
 
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
 /// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
-pub fn explain_dataflow(dataflow: &Dataflow, options: ExplainOptions) -> String {
+pub fn explain_dataflow(dataflow: &Dataflow, options: ExplainOptions<'_>) -> String {
     crate::explain::dataflow(dataflow, options)
 }

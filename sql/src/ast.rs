@@ -162,7 +162,7 @@ pub struct TypeName {
     pub text: String,
 }
 
-/// `CREATE [OR REPLACE] [TEMPORARY] VIEW`, `CREATE MATERIALIZED VIEW`
+/// `CREATE [OR REPLACE] [TEMPORARY] VIEW`, `CREATE [OR REPLACE] MATERIALIZED VIEW`
 #[derive(Debug, Clone)]
 pub struct CreateView {
     /// Its name.

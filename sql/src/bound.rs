@@ -93,8 +93,12 @@ pub enum BoundStatement {
         relation: Relation,
         /// As for tables.
         exists: bool,
+        /// The view whose place it takes, and whose id it has.
+        replaced: Option<Arc<Relation>>,
         /// Its query.
         query: BoundQuery,
+        /// The command tag.
+        tag: &'static str,
     },
     /// Adds a SQL function.
     CreateFunction {

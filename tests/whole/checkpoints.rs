@@ -10,7 +10,7 @@ use millstream_server::session::{Database, Session};
 use crate::durable::{becomes, rows, run};
 
 /// A server over the directory; checkpoints are made when somebody asks for one.
-async fn open(folder: &Path, shards: usize) -> Database {
+pub(crate) async fn open(folder: &Path, shards: usize) -> Database {
     let mut config = Config { shards, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() };
     config.checkpoints.interval_ms = 3_600_000;
     config.checkpoints.min_pause_ms = 0;
@@ -18,7 +18,7 @@ async fn open(folder: &Path, shards: usize) -> Database {
 }
 
 /// A directory with files that jobs read, and one that they write.
-fn setup(folder: &Path) -> String {
+pub(crate) fn setup(folder: &Path) -> String {
     let (from, to) = (folder.join("in"), folder.join("out"));
     fs::create_dir(&from).unwrap();
     let (from, to) = (from.display(), to.display());
@@ -39,7 +39,7 @@ fn setup(folder: &Path) -> String {
     )
 }
 
-fn write(folder: &Path, name: &str, ids: std::ops::Range<u32>) {
+pub(crate) fn write(folder: &Path, name: &str, ids: std::ops::Range<u32>) {
     let lines: Vec<String> = ids.map(|id| format!("{{\"id\": {id}, \"account\": {}}}\n", id % 3)).collect();
     // There in one step.
     let hidden = folder.join("in/.file");
@@ -71,12 +71,12 @@ async fn jobs(session: &mut Session) -> Vec<(String, String)> {
     lines.iter().map(job).collect()
 }
 
-async fn job(session: &mut Session, name: &str) -> String {
+pub(crate) async fn job(session: &mut Session, name: &str) -> String {
     jobs(session).await.into_iter().find(|(_, text)| text.starts_with(name)).unwrap().0
 }
 
 /// Makes a checkpoint of everything.
-async fn checkpoint(session: &mut Session, name: &str) {
+pub(crate) async fn checkpoint(session: &mut Session, name: &str) {
     for (at, (id, _)) in jobs(session).await.into_iter().enumerate() {
         run(session, &format!("CREATE SAVEPOINT '{name}-{at}' FOR JOB {id}")).await;
     }

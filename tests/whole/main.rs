@@ -7,6 +7,7 @@ mod emit;
 mod generated;
 mod isolation;
 mod nexmark;
+mod replace;
 mod slt;
 mod temporal;
 mod tidy;

@@ -2,7 +2,8 @@
 //!
 //! In reading order: by which columns the rows of an edge are spread over the shards (`spread`), to which row of the input
 //! a row of state belongs (`belongs`), and what follows for state that moves between shards (`redistribute`); what
-//! operators are called over restarts (`identity`, by way of `canonical`); the persisted forms (`format_run`: the rows of one shard,
+//! operators are called over restarts (`identity`, by way of `canonical`), and what a job keeps that computes something else
+//! (`change`); the persisted forms (`format_run`: the rows of one shard,
 //! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); what a checkpoint writes of a state of
 //! which an earlier one has most (`fingerprint`, `edits`, `chain`) and how it is put together again (`load`); which
 //! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
@@ -12,6 +13,7 @@ pub mod archive;
 pub mod belongs;
 pub mod canonical;
 pub mod chain;
+pub mod change;
 pub mod choose;
 pub mod edits;
 pub mod fingerprint;

@@ -230,6 +230,12 @@ impl Operator for GroupAggregate {
         }
         self.set.restore("", &state, &slots)
     }
+
+    fn reissue(&mut self) -> Result<()> {
+        let slots = self.table.live_slots();
+        slots.iter().for_each(|&slot| self.changes.set_emitted(slot, false));
+        self.changes.touch(&slots, &self.set)
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@
 //! 2. cutting or joining the batches inside an epoch changes nothing;
 //! 3. after watermark *w* no row with event time < *w* is emitted;
 //! 4. `restore(snapshot)` and continue = continue;
-//! 5. no key's multiplicity becomes negative.
+//! 5. no key's multiplicity becomes negative;
+//! 6. `reissue` after `restore(snapshot)` gives once more what `fold` of all that came out is, where
+//!    [`Change`](crate::checkpoint::change::Change) says that it can.
 
 pub mod aggregate;
 pub mod build;
@@ -37,7 +39,7 @@ mod laws;
 
 use arrow::array::RecordBatch;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::rejects::Rejects;
 use crate::time::{EventTime, ProcessingTime};
@@ -98,6 +100,15 @@ pub trait Operator: Send {
     /// # Errors
     /// Where the state is not this operator's.
     fn restore(&mut self, state: OperatorState) -> Result<()>;
+
+    /// Lets all that is out come out once more with the next barrier, or the end, as if none of it were: after
+    /// [`Self::restore`], for readers that are new. Nothing is taken back before.
+    ///
+    /// # Errors
+    /// Where the state does not hold what is out: [`Change`](crate::checkpoint::change::Change) tells of which it does.
+    fn reissue(&mut self) -> Result<()> {
+        Err(EngineError::Internal("an operator that does not hold what it has given out".into()))
+    }
 }
 
 /// The state of an operator as named tables of columns.

@@ -109,4 +109,8 @@ impl Operator for Screen {
     fn restore(&mut self, state: OperatorState) -> Result<()> {
         self.inner.restore(state)
     }
+
+    fn reissue(&mut self) -> Result<()> {
+        self.inner.reissue()
+    }
 }

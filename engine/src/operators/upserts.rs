@@ -108,6 +108,10 @@ impl Operator for Upserts {
     fn restore(&mut self, state: OperatorState) -> Result<()> {
         self.inner.restore(state)
     }
+
+    fn reissue(&mut self) -> Result<()> {
+        self.inner.reissue()
+    }
 }
 
 #[cfg(test)]

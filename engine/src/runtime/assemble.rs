@@ -13,14 +13,13 @@ use super::graph::{Channel, Node, NodeKind};
 use super::materialize::Materialize;
 use super::part::JobPart;
 use super::protocol::{Links, Staged};
-use super::recover::{KnownSplits, recover_sinks, restore, saved_splits};
+use super::recover::{Continued, KnownSplits, recover_sinks, restore, saved_splits};
 use super::ring::Ring;
 use super::shared::{JobShared, NodeLabel, SplitProgress};
 use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
-use crate::checkpoint::load::SavedJob;
 use crate::error::{EngineError, Result};
 use crate::expr::fused;
 use crate::message::Epoch;
@@ -61,7 +60,7 @@ pub(super) struct Blueprint<'a> {
     /// Where it is part of checkpoints.
     pub(super) durable: Option<&'a Arc<DurablePlan>>,
     /// What it continues from.
-    pub(super) saved: Option<&'a SavedJob>,
+    pub(super) continued: Option<&'a Continued>,
 }
 
 /// A view that a job reads.
@@ -70,7 +69,9 @@ pub(super) struct Read {
     pub(super) name: String,
     /// The node that reads it.
     pub(super) node: usize,
-    /// It continues after a restart, and had read the view to its end.
+    /// It continues after a restart: it has read the view so far.
+    pub(super) continues: bool,
+    /// It continues, and had read the view to its end.
     pub(super) ended: bool,
     /// One a shard.
     pub(super) feeds: Vec<Arc<Feed>>,
@@ -98,9 +99,10 @@ type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
 pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
-    let Blueprint { name, dataflow, on_error, durable, saved } = *blueprint;
+    let Blueprint { name, dataflow, on_error, durable, continued } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
+    let saved = continued.map(|continued| &continued.saved);
     let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
     let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
     let shared = Arc::new(JobShared::new(id, name, on_error, signals, progress, links));
@@ -111,7 +113,7 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
             let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
             feeds.insert(node.id.0, own.clone());
             let (relation, name) = (spec.relation, spec.name.clone());
-            reads.push(Read { relation, name, node: node.id.0, ended: false, feeds: own });
+            reads.push(Read { relation, name, node: node.id.0, continues: false, ended: false, feeds: own });
         }
         if let OperatorSpec::Materialize(spec) = &node.spec {
             let schema = Arc::clone(&node.edge.schema);
@@ -129,7 +131,7 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
     let transactional = store.is_some() && dataflow.nodes.iter().any(is_transactional);
     let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
     if let Some(plan) = durable {
-        assembled.remember(plan, saved)?;
+        assembled.remember(plan, continued)?;
     }
     Ok(assembled)
 }
@@ -161,12 +163,12 @@ impl Assembled {
     /// Makes it part of checkpoints, and lets it continue from one.
     ///
     /// # Errors
-    /// Where the checkpoint is not of this job.
-    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, saved: Option<&SavedJob>) -> Result<()> {
+    /// Where the state does not fit the job.
+    pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, continued: Option<&Continued>) -> Result<()> {
         self.durable = Some(Arc::clone(plan));
-        if let Some(saved) = saved {
-            restore(self, plan, saved)?;
-            self.restored = Some(Epoch(saved.epoch));
+        if let Some(continued) = continued {
+            restore(self, plan, continued)?;
+            self.restored = Some(Epoch(continued.saved.epoch));
         }
         Ok(())
     }

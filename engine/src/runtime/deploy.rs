@@ -97,15 +97,15 @@ impl Coordinator {
     fn attaches(&self, assembled: &Assembled, begun: &[JobId]) -> Result<(Vec<Vec<Attach>>, BTreeSet<u64>)> {
         let mut attaches: Vec<Vec<Attach>> = assembled.parts.iter().map(|_| Vec::new()).collect();
         let mut connected = BTreeSet::new();
-        let restored = assembled.restored.is_some();
         for read in assembled.reads.iter().filter(|read| !read.ended) {
             let (producer, state) = self.producer(read.relation, &read.name)?;
             if state == JobState::Finished {
-                publish::feed_finished(&self.links, read, restored)?;
+                publish::feed_finished(&self.links, read)?;
                 continue;
             }
             let of = self.jobs.get(&producer);
-            if restored && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored)) {
+            if read.continues && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored))
+            {
                 return Err(EngineError::Config {
                     message: format!(
                         "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
@@ -116,7 +116,12 @@ impl Coordinator {
             }
             connected.extend(of.map(|job| job.component));
             for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
-                attaches.push(Attach { producer, relation: read.relation, feed: Arc::clone(feed), restored });
+                attaches.push(Attach {
+                    producer,
+                    relation: read.relation,
+                    feed: Arc::clone(feed),
+                    restored: read.continues,
+                });
             }
         }
         Ok((attaches, connected))

@@ -13,11 +13,12 @@ use super::{
     CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
     SplitStatus,
 };
+use crate::checkpoint::change::Change;
 use crate::checkpoint::format_manifest::Manifest;
 use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
-use crate::plan::RelationId;
+use crate::plan::{Dataflow, RelationId};
 use crate::ports::StateStore;
 use crate::rejects::RejectLog;
 use crate::view::GlobalSnapshot;
@@ -151,6 +152,11 @@ impl Engine {
     /// Where there is none, or it cannot be read.
     pub fn state(&self, job: JobId) -> Result<Vec<StateTable>> {
         self.inner.system.state(job)
+    }
+
+    /// What a job would keep of its state if it computed this instead. `None`: it is part of no checkpoint.
+    pub fn change(&self, job: JobId, dataflow: &Dataflow) -> Option<Change> {
+        self.inner.system.change(job, dataflow)
     }
 
     /// The last checkpoints of a job.

@@ -67,14 +67,14 @@ pub(super) fn hide(links: &Links, relation: RelationId) {
 ///
 /// # Errors
 /// Where the view is not there.
-pub(super) fn feed_finished(links: &Links, read: &Read, restored: bool) -> Result<()> {
+pub(super) fn feed_finished(links: &Links, read: &Read) -> Result<()> {
     let snapshot = links.snapshot.load();
     let Some(view) = snapshot.views.get(&read.relation) else {
         return Err(EngineError::Gone(format!("relation \"{}\" does not exist", read.name)));
     };
     for (shard, feed) in read.feeds.iter().enumerate() {
         let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
-        if restored {
+        if read.continues {
             feed.ring.push(Message::End);
         } else {
             feed.start(rows, END, Message::End);

@@ -1,7 +1,7 @@
 //! From a saved job to the parts of a job that is about to run: state goes to the shard that owns its keys now, readers of
 //! sources and views go on where they were, and what was prepared is committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,28 +12,85 @@ use super::graph::NodeKind;
 use super::part::JobPart;
 use super::protocol::Staged;
 use super::shared::Progress;
+use crate::checkpoint::change::{Change, Fate};
 use crate::checkpoint::format_manifest::NodeRecord;
 use crate::checkpoint::load::SavedJob;
 use crate::checkpoint::redistribute::{Placement, join, part_of};
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
-use crate::plan::OperatorSpec;
+use crate::plan::{Node, OperatorSpec, RelationId};
 use crate::ports::{CommitToken, SinkRecovery, Split, StateStore};
 use crate::time::{EventTime, ProcessingTime};
+
+/// What a job continues from.
+#[derive(Debug)]
+pub(super) struct Continued {
+    /// What was saved of the operators that go on, by our names for them.
+    pub(super) saved: SavedJob,
+    /// The places of those that give out once more what they have given out.
+    pub(super) reissued: BTreeSet<usize>,
+    /// The views that hold what they held.
+    kept_views: BTreeSet<RelationId>,
+}
+
+impl Continued {
+    /// What a job keeps of what was saved of it; an operator that computes something else than then, and what depends on it,
+    /// begins anew. `None`: all do.
+    ///
+    /// # Errors
+    /// Where something else is computed and a sink has the rows of before.
+    pub(super) fn new(plan: &DurablePlan, saved: &SavedJob) -> Result<Option<Self>> {
+        let mut saved = saved.renamed(&plan.operators).into_owned();
+        let names: BTreeSet<&str> = saved.record.nodes.iter().map(|node| node.operator.as_str()).collect();
+        let change = Change::new(&plan.dataflow, &plan.operators, &names);
+        let outwards = |node: &Node| match &node.spec {
+            OperatorSpec::Sink(_) => true,
+            // An internal table.
+            OperatorSpec::Union => node.inputs.is_empty(),
+            _ => false,
+        };
+        if !change.is_none() && plan.dataflow.nodes.iter().any(outwards) {
+            return Err(EngineError::Config {
+                message: format!("the checkpoint of \"{}\" is of another query", plan.name),
+                hint: Some("start it without the checkpoint".into()),
+            });
+        }
+        let with =
+            |fate: Fate| (0..plan.operators.len()).filter(|node| change.of(*node) == fate).collect::<BTreeSet<usize>>();
+        let rebuilt = with(Fate::Rebuilt);
+        let rebuilt: BTreeSet<&str> =
+            rebuilt.into_iter().filter_map(|node| plan.operators.get(node)).map(String::as_str).collect();
+        if rebuilt.len() == plan.operators.len() {
+            return Ok(None);
+        }
+        let reissued = with(Fate::Reissued);
+        let kept_views = made(plan).filter(|(operator, _)| !rebuilt.contains(operator)).map(|(_, view)| view).collect();
+        saved.record.nodes.retain(|node| !rebuilt.contains(node.operator.as_str()));
+        saved.states.retain(|(operator, _), _| !rebuilt.contains(operator.as_str()));
+        Ok(Some(Self { saved, reissued, kept_views }))
+    }
+}
+
+/// The views that a job keeps, each with the name of its operator.
+fn made(plan: &DurablePlan) -> impl Iterator<Item = (&str, RelationId)> {
+    plan.operators.iter().zip(&plan.dataflow.nodes).filter_map(|(operator, node)| match &node.spec {
+        OperatorSpec::Materialize(spec) => Some((operator.as_str(), spec.relation)),
+        _ => None,
+    })
+}
+
+/// The views of a job that do not hold what they held when the job was saved. `continued`: what it goes on from.
+pub(super) fn changed_views(plan: &DurablePlan, continued: Option<&Continued>) -> Vec<RelationId> {
+    let is_kept = |view: &RelationId| continued.is_some_and(|continued| continued.kept_views.contains(view));
+    made(plan).map(|(_, view)| view).filter(|view| !is_kept(view)).collect()
+}
 
 /// Puts what was saved of a job into its parts, which have not run yet.
 ///
 /// # Errors
 /// Where the state does not fit the job.
-pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &SavedJob) -> Result<()> {
-    let known = |node: &NodeRecord| plan.operators.contains(&node.operator);
-    let operators: Vec<&NodeRecord> = saved.record.nodes.iter().filter(|node| node.shard == 0).collect();
-    if saved.record.plan != plan.hash && !operators.iter().all(|node| known(node)) {
-        return Err(EngineError::Config {
-            message: format!("the checkpoint of \"{}\" is of another query", plan.name),
-            hint: Some("start it without the checkpoint".into()),
-        });
-    }
+pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, continued: &Continued) -> Result<()> {
+    let saved = &continued.saved;
     let shards = assembled.parts.len();
     for (index, (operator, node)) in plan.operators.iter().zip(&plan.dataflow.nodes).enumerate() {
         let records: Vec<&NodeRecord> =
@@ -56,14 +113,17 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, saved: &Sav
             // A shard that goes on by itself goes on from what it told itself.
             let own = records.iter().copied().filter(|record| shards != saved.shards || record.shard == shard);
             let own: Vec<&NodeRecord> = own.collect();
-            let staged = NodeRestore { records: &own, all: &records, shard, shards, state }.apply(part, index)?;
+            let reissued = continued.reissued.contains(&index);
+            let staged =
+                NodeRestore { records: &own, all: &records, shard, shards, state, reissued }.apply(part, index)?;
             assembled.staged.extend(staged.map(|staged| (shard, staged)));
         }
     }
     for read in &mut assembled.reads {
         let operator = plan.operators.get(read.node);
         let mut records = saved.record.nodes.iter().filter(|record| Some(&record.operator) == operator).peekable();
-        read.ended = records.peek().is_some() && records.all(|record| record.ended);
+        read.continues = records.peek().is_some();
+        read.ended = read.continues && records.all(|record| record.ended);
     }
     if let Some(first) = assembled.parts.first_mut() {
         first.inserted = saved.record.inserted;
@@ -80,6 +140,7 @@ struct NodeRestore<'a> {
     shard: usize,
     shards: usize,
     state: OperatorState,
+    reissued: bool,
 }
 
 impl NodeRestore<'_> {
@@ -99,6 +160,9 @@ impl NodeRestore<'_> {
             NodeKind::Operator(operator) => {
                 if !self.state.tables.is_empty() {
                     operator.restore(self.state)?;
+                }
+                if self.reissued {
+                    operator.reissue()?;
                 }
             }
             NodeKind::Materialize(view) => {

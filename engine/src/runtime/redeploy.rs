@@ -1,21 +1,28 @@
 //! Jobs that are part of checkpoints: [`System::deploy`] starts them, from a checkpoint where there is one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
+
 use super::assemble::{Assembled, Blueprint, Made, assemble, assemble_table};
 use super::capture::DurablePlan;
+use super::recover::{Continued, changed_views};
 use super::system::System;
 use super::{Deployed, JobId, Member, MemberKind, Restore};
 use crate::checkpoint::archive::Archive;
+use crate::checkpoint::change::Change;
+use crate::checkpoint::identity::operator_ids;
 use crate::checkpoint::load::SavedJob;
 use crate::checkpoint::readable::{StateTable, readable};
 use crate::checkpoint::savepoint;
 use crate::checkpoint::spread::made_movable;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
-use crate::plan::{ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning};
+use crate::plan::{
+    ChangelogMode, Dataflow, Edge, Input, MaterializeSpec, Node, NodeId, OperatorSpec, Partitioning, RelationId,
+};
 use crate::ports::StateStore;
 
 impl System {
@@ -32,16 +39,19 @@ impl System {
                 return Err(EngineError::Gone(format!("savepoint \"{name}\" does not exist: no checkpoints are made")));
             }
         };
-        let mut results = self.deploy_saved(members, &saved)?;
+        let ready: Vec<Ready> = members.iter().map(Ready::new).collect();
+        let (mut continued, refused) = continued(&ready, &saved);
+        let mut results = self.deploy_ready(&ready, &continued, refused)?;
         // Who failed while others went on is in an older checkpoint than those whose views it reads. Where it has nothing
         // but those views, it is made anew out of them.
-        let behind = |(at, member): (usize, &Member)| {
-            let was_saved = member.uid.as_ref().is_some_and(|uid| saved.contains_key(uid));
-            (was_saved && member.rebuilds() && results.get(at).is_some_and(Result::is_err)).then_some(at)
+        let behind = |(at, of): (usize, &Ready<'_>)| {
+            let was_saved = continued.get(at).is_some_and(Option::is_some);
+            (was_saved && of.member.rebuilds() && results.get(at).is_some_and(Result::is_err)).then_some(at)
         };
-        let behind: Vec<usize> = members.iter().enumerate().filter_map(behind).collect();
-        let again: Vec<Member> = behind.iter().filter_map(|at| members.get(*at).cloned()).collect();
-        for (at, result) in behind.into_iter().zip(self.deploy_saved(&again, &BTreeMap::new())?) {
+        let behind: Vec<usize> = ready.iter().enumerate().filter_map(behind).collect();
+        continued.clear();
+        let again: Vec<Ready> = behind.iter().filter_map(|at| members.get(*at)).map(Ready::new).collect();
+        for (at, result) in behind.into_iter().zip(self.deploy_ready(&again, &[], BTreeMap::new())?) {
             if let Some(of) = results.get_mut(at) {
                 *of = result;
             }
@@ -49,19 +59,29 @@ impl System {
         Ok(results)
     }
 
-    /// Runs members, those that are in it as of a checkpoint.
-    fn deploy_saved(&self, members: &[Member], saved: &BTreeMap<String, SavedJob>) -> Result<Vec<Result<Deployed>>> {
-        let (mut ready, mut results) = (Vec::new(), Vec::new());
-        for member in members {
-            let saved = member.uid.as_ref().and_then(|uid| saved.get(uid));
-            results.push(self.assemble_member(member, saved).map(|assembled| {
-                let job = assembled.shared.id;
-                ready.push(assembled);
+    /// Runs members from what they continue from, but those that are refused.
+    fn deploy_ready(
+        &self,
+        all: &[Ready<'_>],
+        continued: &[Option<Continued>],
+        mut refused: BTreeMap<usize, EngineError>,
+    ) -> Result<Vec<Result<Deployed>>> {
+        let (mut assembled, mut results) = (Vec::new(), Vec::new());
+        for (at, ready) in all.iter().enumerate() {
+            let continued = continued.get(at).and_then(Option::as_ref);
+            let made = match refused.remove(&at) {
+                Some(error) => Err(error),
+                None => self.assemble_ready(ready, continued),
+            };
+            results.push(made.map(|made| {
+                let job = made.shared.id;
+                assembled.push(made);
+                let saved = continued.map(|continued| &continued.saved);
                 let inserted = saved.map_or(0, |saved| saved.record.inserted);
                 Deployed { job, restored: saved.map(|saved| Epoch(saved.epoch)), inserted }
             }));
         }
-        let admitted = self.with(|coordinator| coordinator.deploy(ready))?;
+        let admitted = self.with(|coordinator| coordinator.deploy(assembled))?;
         for (result, admitted) in results.iter_mut().filter(|result| result.is_ok()).zip(admitted) {
             if let Err(error) = admitted {
                 *result = Err(error);
@@ -70,31 +90,18 @@ impl System {
         Ok(results)
     }
 
-    fn assemble_member(&self, member: &Member, saved: Option<&SavedJob>) -> Result<Assembled> {
-        let id = member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
-        match &member.kind {
+    fn assemble_ready(&self, ready: &Ready<'_>, continued: Option<&Continued>) -> Result<Assembled> {
+        let id = ready.member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
+        match &ready.member.kind {
             MemberKind::Job(request) => {
-                let (name, on_error) = (request.name.as_str(), request.on_error);
-                let Some(uid) = &member.uid else {
-                    let blueprint =
-                        Blueprint { name, dataflow: &request.dataflow, on_error, durable: None, saved: None };
-                    return assemble(id, &blueprint, &self.links);
-                };
-                let dataflow = Arc::new(made_movable(&request.dataflow));
-                let plan = Arc::new(DurablePlan::new(uid, name, Arc::clone(&dataflow)));
-                let saved = saved.map(|saved| saved.renamed(&plan.operators));
-                let saved = saved.as_deref();
-                let durable = Some(&plan);
-                assemble(id, &Blueprint { name, dataflow: &dataflow, on_error, durable, saved }, &self.links)
+                let (name, on_error, durable) = (request.name.as_str(), request.on_error, ready.plan.as_ref());
+                let dataflow = durable.map_or(&*request.dataflow, |plan| &*plan.dataflow);
+                assemble(id, &Blueprint { name, dataflow, on_error, durable, continued }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
-                let made = Made { relation: *relation, name: name.clone(), schema: Arc::clone(schema) };
-                let dataflow = Arc::new(table_dataflow(&made));
-                let mut assembled = assemble_table(id, made, &self.links);
-                if let Some(uid) = &member.uid {
-                    let plan = Arc::new(DurablePlan::new(uid, name, dataflow));
-                    let saved = saved.map(|saved| saved.renamed(&plan.operators));
-                    assembled.remember(&plan, saved.as_deref())?;
+                let mut assembled = assemble_table(id, Made::table(*relation, name, schema), &self.links);
+                if let Some(plan) = &ready.plan {
+                    assembled.remember(plan, continued)?;
                 }
                 Ok(assembled)
             }
@@ -163,6 +170,14 @@ impl System {
         Ok(tables)
     }
 
+    /// What a job would keep of its state if it computed this instead.
+    pub(super) fn change(&self, job: JobId, dataflow: &Dataflow) -> Option<Change> {
+        let now = self.coordinator.lock().plan(job)?;
+        let dataflow = made_movable(dataflow);
+        let saved = now.operators.iter().map(String::as_str).collect();
+        Some(Change::new(&dataflow, &operator_ids(&dataflow), &saved))
+    }
+
     /// Copies the last checkpoint of a job, and of those that it is connected with, into another store.
     ///
     /// # Errors
@@ -173,6 +188,93 @@ impl System {
             return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
         };
         archive.export(&uid, to)
+    }
+}
+
+/// A member with its plan, where it is part of checkpoints.
+struct Ready<'a> {
+    member: &'a Member,
+    plan: Option<Arc<DurablePlan>>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(member: &'a Member) -> Self {
+        let plan = member.uid.as_ref().map(|uid| {
+            Arc::new(match &member.kind {
+                MemberKind::Job(request) => {
+                    DurablePlan::new(uid, &request.name, Arc::new(made_movable(&request.dataflow)))
+                }
+                MemberKind::Table { relation, name, schema } => {
+                    let made = Made::table(*relation, name, schema);
+                    DurablePlan::new(uid, name, Arc::new(table_dataflow(&made)))
+                }
+            })
+        });
+        Self { member, plan }
+    }
+
+    /// The dataflow of a job.
+    fn dataflow(&self) -> Option<&Dataflow> {
+        match &self.member.kind {
+            MemberKind::Job(request) => Some(&request.dataflow),
+            MemberKind::Table { .. } => None,
+        }
+    }
+
+    /// Whether it reads one of these views.
+    fn reads(&self, views: &BTreeSet<RelationId>) -> bool {
+        let reads =
+            |node: &Node| matches!(&node.spec, OperatorSpec::ViewSource(spec) if views.contains(&spec.relation));
+        self.dataflow().is_some_and(|dataflow| dataflow.nodes.iter().any(reads))
+    }
+
+    fn writes(&self) -> bool {
+        let writes = |node: &Node| matches!(node.spec, OperatorSpec::Sink(_));
+        self.dataflow().is_some_and(|dataflow| dataflow.nodes.iter().any(writes))
+    }
+}
+
+/// What each member goes on from, and those that cannot. Who reads a view that holds something else than when it was saved
+/// begins anew; who writes such rows elsewhere cannot take back those of before.
+fn continued(
+    all: &[Ready<'_>],
+    saved: &BTreeMap<String, SavedJob>,
+) -> (Vec<Option<Continued>>, BTreeMap<usize, EngineError>) {
+    let (mut found, mut refused, mut changed) = (Vec::with_capacity(all.len()), BTreeMap::new(), BTreeSet::new());
+    for (at, ready) in all.iter().enumerate() {
+        let job = ready.plan.as_ref().and_then(|plan| Some((plan, saved.get(&plan.uid)?)));
+        let continued = match job {
+            None => Ok(None),
+            Some((plan, _)) if ready.reads(&changed) && ready.writes() => Err(EngineError::Config {
+                message: format!("\"{}\" writes the rows of a view that has another query now", plan.name),
+                hint: Some("end it, and write the rows anew where they belong".into()),
+            }),
+            Some(_) if ready.reads(&changed) => Ok(None),
+            Some((plan, saved)) => Continued::new(plan, saved),
+        };
+        let continued = continued.unwrap_or_else(|error| {
+            refused.insert(at, error);
+            None
+        });
+        if let Some((plan, _)) = job {
+            let views = changed_views(plan, continued.as_ref());
+            if !views.is_empty() {
+                tracing::info!(
+                    job = plan.name,
+                    "is not what its checkpoint is of: what depends on the change is made anew"
+                );
+            }
+            changed.extend(views);
+        }
+        found.push(continued);
+    }
+    (found, refused)
+}
+
+impl Made {
+    /// The rows of an internal table.
+    fn table(relation: RelationId, name: &str, schema: &SchemaRef) -> Self {
+        Self { relation, name: name.to_owned(), schema: Arc::clone(schema) }
     }
 }
 

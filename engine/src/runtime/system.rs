@@ -71,7 +71,8 @@ impl System {
     pub(super) fn submit(self: &Arc<Self>, request: &JobRequest) -> Result<JobId> {
         let id = self.coordinator.lock().next_job();
         let (name, dataflow, on_error) = (request.name.as_str(), &*request.dataflow, request.on_error);
-        let assembled = assemble(id, &Blueprint { name, dataflow, on_error, durable: None, saved: None }, &self.links)?;
+        let assembled =
+            assemble(id, &Blueprint { name, dataflow, on_error, durable: None, continued: None }, &self.links)?;
         self.deploy_one(assembled)?;
         Ok(id)
     }

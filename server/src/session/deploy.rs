@@ -284,18 +284,20 @@ impl Database {
         if alone || self.engine().config().checkpoints.is_none() {
             return self.start_one(job, maker, Restore::Nothing).await.map(|_| ());
         }
-        self.start_together(job, connected, Restore::Latest).await
+        self.start_together(&[job], connected, Restore::Latest).await
     }
 
-    /// Stops what is connected and starts it from a checkpoint, with the job at its head.
+    /// Stops what is connected and starts it from a checkpoint. `heads` start even where they had stopped or ended; the result
+    /// is that of the first of them.
     pub(super) async fn start_together(
         &self,
-        job: JobId,
+        heads: &[JobId],
         connected: Vec<(JobId, Maker)>,
         restore: Restore,
     ) -> Result<(), SqlError> {
         let finished = |job: JobId| self.engine().job(job).is_some_and(|status| status.state == JobState::Finished);
-        let goes = |of: JobId| of == job || (!self.jobs().is_stopped(of) && !finished(of));
+        let job = heads.first().copied().unwrap_or(JobId(0));
+        let goes = |of: JobId| heads.contains(&of) || (!self.jobs().is_stopped(of) && !finished(of));
         let connected = connected.into_iter().filter(|(of, maker)| goes(*of) && maker.uid(*of).is_some());
         let all: Vec<ToDeploy> = connected.map(|(job, maker)| ToDeploy { job, maker, dataflow: None }).collect();
         let has_tables = all.iter().any(|member| matches!(member.maker, Maker::Table(_)));

@@ -1,6 +1,8 @@
 //! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
 
 use arrow::datatypes::SchemaRef;
+use millstream_engine::checkpoint::change::{Change, Fate};
+use millstream_engine::plan::{Dataflow, OperatorSpec};
 use millstream_engine::ports::Boundedness;
 use millstream_engine::runtime::CollectSink;
 use millstream_engine::runtime::EngineConfig;
@@ -8,7 +10,7 @@ use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{ExplainOptions, SqlError, Target, batch_plan, explain_dataflow, lower};
 
-use super::job::{CatalogOpener, open_sink};
+use super::job::{CatalogOpener, JobPlan, open_sink};
 use super::outcome::text_schema;
 use super::query::{Choice, DATABASE_AND_SCHEMA};
 use super::streaming::dataflow_part;
@@ -39,6 +41,10 @@ impl Session {
             BoundStatement::Query(query) => (query, self.choose(query)?, Some(collect("the client"))),
             BoundStatement::Subscribe(query) => {
                 (query, always("SUBSCRIBE follows changes"), Some(collect("the client")))
+            }
+            BoundStatement::CreateMaterializedView { relation, replaced: Some(_), query, .. } => {
+                let parts = self.change_parts(relation, query, changelog_kinds(options)).await?;
+                return answer(&parts);
             }
             BoundStatement::CreateMaterializedView { relation, query, .. } => {
                 let target = Target::View(relation.id, relation.name.clone());
@@ -74,15 +80,46 @@ impl Session {
                 ));
             }
         };
-        let kinds = options.iter().any(|option| option == "CHANGELOG_MODE");
-        let parts = self.parts(query, mode, target, kinds).await?;
-        let lines = parts.iter().enumerate().flat_map(|(index, part)| {
-            let blank = (index > 0).then(String::new);
-            let title = std::iter::once(format!("== {} ==", part.title));
-            blank.into_iter().chain(title).chain(part.text.trim_end().lines().map(str::to_owned))
-        });
-        let rows: Vec<[Option<String>; 1]> = lines.map(|line| [Some(line)]).collect();
-        Ok(Outcome::rows(Rows::from_texts([COLUMN], &rows, "EXPLAIN")?))
+        answer(&self.parts(query, mode, target, changelog_kinds(options)).await?)
+    }
+
+    /// What becomes of a materialised view, and of those that read it, when it gets another query.
+    async fn change_parts(&self, relation: &Relation, query: &BoundQuery, kinds: bool) -> Result<Vec<Part>, SqlError> {
+        let mode = always("a materialized view is kept up to date");
+        let mut parts = self.parts(query, mode, None, kinds).await?;
+        let dataflow = JobPlan::of_view(relation, query.clone()).lower(self.database.catalog())?;
+        let job = self.database.makers().lock().maker_of(relation.id);
+        let change = job.and_then(|job| self.database.engine().change(job, &dataflow));
+        let mut lines = vec![match &change {
+            None => "no checkpoint has the view: it is made anew".to_owned(),
+            Some(change) if change.is_none() => "nothing changes: all operators go on".to_owned(),
+            Some(change) => {
+                let kept = change.fates.iter().filter(|fate| **fate != Fate::Rebuilt).count();
+                format!("{kept} of {} operators go on with their state, the others are made anew", change.fates.len())
+            }
+        }];
+        let rebuilt = |node: usize| change.as_ref().is_none_or(|change| change.of(node) == Fate::Rebuilt);
+        for (place, node) in dataflow.nodes.iter().enumerate().filter(|(place, _)| rebuilt(*place)) {
+            if let OperatorSpec::Source(source) = &node.spec {
+                let lost =
+                    if source.source.replayable() { "" } else { ", which gives no row twice: earlier rows are lost" };
+                lines.push(format!("node #{place} reads {} again from its beginning{lost}", source.table));
+            }
+        }
+        let snapshot = self.database.catalog().snapshot(&self.temporary);
+        let behind = Self::behind(&snapshot, relation.id);
+        let views = behind.iter().filter(|of| matches!(of.kind, RelationKind::MaterializedView { .. }));
+        lines.extend(views.map(|of| format!("{} reads the view and is made anew behind it", of.name)));
+        parts.push(Part { title: "Change".to_owned(), text: lines.join("\n") });
+        let text = self.dataflow_text(&dataflow, kinds, change.as_ref());
+        parts.push(Part { title: "Dataflow".to_owned(), text });
+        Ok(parts)
+    }
+
+    fn dataflow_text(&self, dataflow: &Dataflow, kinds: bool, change: Option<&Change>) -> String {
+        let EngineConfig { shards, checkpoints, .. } = self.database.engine().config();
+        let (shards, checkpoints) = (*shards, checkpoints.is_some());
+        explain_dataflow(dataflow, ExplainOptions { shards, kinds, checkpoints, change })
     }
 
     /// How an `INSERT` runs. An internal table is no target of a dataflow.
@@ -120,11 +157,7 @@ impl Session {
         ];
         if let Some(target) = target {
             let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
-                Ok(dataflow) => {
-                    let EngineConfig { shards, checkpoints, .. } = self.database.engine().config();
-                    let (shards, checkpoints) = (*shards, checkpoints.is_some());
-                    explain_dataflow(&dataflow, ExplainOptions { shards, kinds, checkpoints })
-                }
+                Ok(dataflow) => self.dataflow_text(&dataflow, kinds, None),
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),
                 Err(error) => return Err(error),
@@ -143,6 +176,21 @@ impl Session {
         let physical = self.database.batch().physical(&context, &plan).await?;
         Ok(physical_text(physical.as_ref()))
     }
+}
+
+fn changelog_kinds(options: &[String]) -> bool {
+    options.iter().any(|option| option == "CHANGELOG_MODE")
+}
+
+/// The parts with their titles, line by line.
+fn answer(parts: &[Part]) -> Result<Outcome, SqlError> {
+    let lines = parts.iter().enumerate().flat_map(|(index, part)| {
+        let blank = (index > 0).then(String::new);
+        let title = std::iter::once(format!("== {} ==", part.title));
+        blank.into_iter().chain(title).chain(part.text.trim_end().lines().map(str::to_owned))
+    });
+    let rows: Vec<[Option<String>; 1]> = lines.map(|line| [Some(line)]).collect();
+    Ok(Outcome::rows(Rows::from_texts([COLUMN], &rows, "EXPLAIN")?))
 }
 
 fn always(reason: &'static str) -> Choice {

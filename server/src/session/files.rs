@@ -7,6 +7,7 @@ use datafusion::catalog::TableProvider;
 use millstream_engine::plan::RelationId;
 use millstream_sql::ast::ParsedStatement;
 use millstream_sql::bound::{BindContext, BoundStatement};
+use millstream_sql::catalog::CatalogSnapshot;
 use millstream_sql::{SqlError, file_scans};
 
 use super::Session;
@@ -20,6 +21,20 @@ impl Session {
     /// Binds a statement against the catalog as it is and the files that it names.
     pub(super) async fn bind(&mut self, statement: &ParsedStatement) -> Result<BoundStatement, SqlError> {
         let context = self.file_context(statement).await?;
+        millstream_sql::bind(statement, &context)
+    }
+
+    /// Binds a statement against other relations than there are.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub(super) async fn bind_in(
+        &mut self,
+        statement: &ParsedStatement,
+        catalog: CatalogSnapshot,
+    ) -> Result<BoundStatement, SqlError> {
+        let mut context = self.file_context(statement).await?;
+        Arc::make_mut(&mut context.catalog).relations = catalog.relations;
         millstream_sql::bind(statement, &context)
     }
 

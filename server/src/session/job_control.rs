@@ -137,11 +137,11 @@ impl super::Database {
                     true => Restore::From(open_place(&name).await?),
                     false => Restore::Savepoint(name),
                 };
-                self.start_together(job, self.connected_makers(job), restore).await
+                self.start_together(&[job], self.connected_makers(job), restore).await
             }
             None => {
                 let own = self.makers().lock().get(job).ok_or_else(|| no_job(job))?;
-                self.start_together(job, vec![(job, own)], Restore::Latest).await
+                self.start_together(&[job], vec![(job, own)], Restore::Latest).await
             }
         }
     }

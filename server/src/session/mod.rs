@@ -23,6 +23,7 @@ mod outcome;
 mod parameters;
 mod query;
 mod recovery;
+mod replace;
 mod restart;
 mod settings;
 mod show;
@@ -40,6 +41,7 @@ use millstream_sql::ast::{ParsedStatement, Statement};
 use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{SqlError, SqlState};
 
+use self::replace::Replacement;
 use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
@@ -222,7 +224,12 @@ impl Session {
             BoundStatement::CreateView { relation, exists, replace } => {
                 self.create_view(&guard, relation, exists, replace, &wording)
             }
-            BoundStatement::CreateMaterializedView { relation, exists, query } => {
+            BoundStatement::CreateMaterializedView { relation, replaced: Some(old), query, tag, .. } => {
+                // It takes the lock itself, for it goes on where the client goes away.
+                drop(guard);
+                self.replace_view(Replacement { old, relation, query, tag }).await
+            }
+            BoundStatement::CreateMaterializedView { relation, exists, query, .. } => {
                 self.create_materialized_view(&guard, relation, exists, query, &wording).await
             }
             BoundStatement::CreateFunction { function, exists } => {

@@ -132,8 +132,9 @@ pub(super) fn fill(statement: BoundStatement, values: &[ScalarValue]) -> Result<
         BoundStatement::Explain { statement, options } => {
             BoundStatement::Explain { statement: Box::new(fill(*statement, values)?), options }
         }
-        BoundStatement::CreateMaterializedView { relation, exists, query } => {
-            BoundStatement::CreateMaterializedView { relation, exists, query: fill_query(query, &[])? }
+        BoundStatement::CreateMaterializedView { relation, exists, replaced, query, tag } => {
+            let query = fill_query(query, &[])?;
+            BoundStatement::CreateMaterializedView { relation, exists, replaced, query, tag }
         }
         other => other,
     })

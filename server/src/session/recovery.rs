@@ -9,7 +9,7 @@ use std::sync::Arc;
 use millstream_engine::plan::RelationId;
 use millstream_engine::runtime::{JobId, Restore};
 use millstream_sql::bound::BoundStatement;
-use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::fill_view_properties;
@@ -90,7 +90,11 @@ impl Database {
         Ok(())
     }
 
-    fn session_under(&self, settings: &StoredSettings) -> Result<Session, SqlError> {
+    /// A session with these settings.
+    ///
+    /// # Errors
+    /// Where a setting is not one of this release.
+    pub(super) fn session_under(&self, settings: &StoredSettings) -> Result<Session, SqlError> {
         let mut session = self.session();
         for (name, value) in settings {
             session.settings_mut().set(name, value)?;
@@ -168,6 +172,15 @@ impl Session {
     async fn bound(&mut self, text: &str) -> Result<BoundStatement, SqlError> {
         let statements = millstream_sql::parse(text)?;
         self.bind(statements.first().ok_or_else(other_statement)?).await
+    }
+
+    /// The statement of a text, bound against these relations.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    pub(super) async fn bound_in(&mut self, text: &str, catalog: CatalogSnapshot) -> Result<BoundStatement, SqlError> {
+        let statements = millstream_sql::parse(text)?;
+        self.bind_in(statements.first().ok_or_else(other_statement)?, catalog).await
     }
 
     /// Puts a relation into the catalog. Gives what is to be started for it.

@@ -97,7 +97,7 @@ pub enum ColumnPlace {
     After(sp::Ident),
 }
 
-/// `ALTER VIEW …`
+/// `ALTER [MATERIALIZED] VIEW …`
 #[derive(Debug, Clone)]
 pub enum AlterView {
     /// `ALTER VIEW [IF EXISTS] v RENAME TO w`
@@ -109,10 +109,12 @@ pub enum AlterView {
         /// No error where it does not exist.
         if_exists: bool,
     },
-    /// `ALTER VIEW v AS query`
+    /// `ALTER [MATERIALIZED] VIEW v AS query`
     Query {
         /// The view.
         name: sp::ObjectName,
+        /// A materialised one.
+        materialized: bool,
         /// Its new query.
         query: Box<sp::Query>,
         /// The text of the query, as written.

@@ -13,6 +13,20 @@ use crate::statement_text;
 use super::Binder;
 use super::names::{span, with_near};
 
+/// The statement that gives a view another query.
+fn replacing(old: &Relation, query: &sp::Query, query_text: &str) -> CreateView {
+    CreateView {
+        name: sp::Ident::with_quote('"', &old.name).into(),
+        materialized: false,
+        temporary: old.temporary,
+        or_replace: true,
+        if_not_exists: false,
+        columns: Vec::new(),
+        query: Box::new(query.clone()),
+        query_text: query_text.to_owned(),
+    }
+}
+
 impl Binder<'_> {
     pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<BoundStatement> {
         let simple = self.simple(&alter.name)?;
@@ -53,6 +67,16 @@ impl Binder<'_> {
             return Ok(BoundStatement::Acknowledge("ALTER VIEW"));
         }
         let old = self.relation(name)?;
+        if let AlterView::Query { materialized: true, query, query_text, .. } = alter {
+            let view = CreateView { materialized: true, ..replacing(old, query, query_text) };
+            return Ok(match self.create_view(&view)? {
+                BoundStatement::CreateMaterializedView { relation, exists, replaced, query, tag: _ } => {
+                    let tag = "ALTER MATERIALIZED VIEW";
+                    BoundStatement::CreateMaterializedView { relation, exists, replaced, query, tag }
+                }
+                other => other,
+            });
+        }
         let RelationKind::View { query: old_query, .. } = &old.kind else {
             let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a view", old.name));
             return Err(self.at(error, span(name)));
@@ -67,16 +91,7 @@ impl Binder<'_> {
                 Ok(BoundStatement::Alter { old: old.name.clone(), relation, tag: "ALTER VIEW" })
             }
             AlterView::Query { query, query_text, .. } => {
-                let view = CreateView {
-                    name: sp::Ident::with_quote('"', &old.name).into(),
-                    materialized: false,
-                    temporary: old.temporary,
-                    or_replace: true,
-                    if_not_exists: false,
-                    columns: Vec::new(),
-                    query: query.clone(),
-                    query_text: query_text.clone(),
-                };
+                let view = replacing(old, query, query_text);
                 match self.create_view(&view)? {
                     BoundStatement::CreateView { mut relation, .. } => {
                         relation.id = old.id;

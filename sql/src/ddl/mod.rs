@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast as sp;
 
-use crate::ast::{Insert, ParsedStatement, Show, Statement, SubscribeTo};
+use crate::ast::{AlterView, Insert, ParsedStatement, Show, Statement, SubscribeTo};
 use crate::bound::{BindContext, BoundStatement};
 use crate::catalog::{Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
@@ -165,9 +165,11 @@ impl Binder<'_> {
             Statement::CreateView(view) if !view.materialized => {
                 BoundStatement::Query(queries::bind_query(&view.query, self.context)?)
             }
-            Statement::Query(_) | Statement::Insert(_) | Statement::Subscribe(_) | Statement::CreateView(_) => {
-                self.statement(statement)?
-            }
+            Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Subscribe(_)
+            | Statement::CreateView(_)
+            | Statement::AlterView(AlterView::Query { materialized: true, .. }) => self.statement(statement)?,
             Statement::Change(_)
             | Statement::StatementSet(_)
             | Statement::Copy(_)
@@ -189,7 +191,7 @@ impl Binder<'_> {
         };
         if matches!(bound, BoundStatement::SystemCatalog) {
             return Err(SqlError::unsupported("EXPLAIN does not take this statement")
-                .with_hint("it takes queries, INSERT, SUBSCRIBE and CREATE MATERIALIZED VIEW"));
+                .with_hint("it takes queries, INSERT, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW"));
         }
         Ok(BoundStatement::Explain { statement: Box::new(bound), options: options.to_vec() })
     }

@@ -16,6 +16,9 @@ use crate::types;
 use super::names::span;
 use super::{Binder, queries};
 
+/// The command tag.
+const CREATED: &str = "CREATE MATERIALIZED VIEW";
+
 impl Binder<'_> {
     pub(super) fn create_view(&self, view: &CreateView) -> Result<BoundStatement> {
         let name = self.simple(&view.name)?;
@@ -27,9 +30,8 @@ impl Binder<'_> {
         }
         let query = self.renamed(view, queries::bind_query(&view.query, self.context)?)?;
         let temporary = self.temporary(view, &query)?;
-        if replaced.is_some_and(|replaced| query.depends_on.contains(&replaced.id)) {
-            let message = format!("view \"{name}\" cannot read itself");
-            return Err(self.at(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message), span(&view.name)));
+        if let Some(replaced) = replaced {
+            self.check_no_cycle(view, replaced, &query)?;
         }
         let semantics = self.context.semantics;
         let text = view.query_text.clone();
@@ -45,7 +47,7 @@ impl Binder<'_> {
             false => RelationKind::View { query: text, semantics },
         };
         let mut relation = Relation {
-            id: RelationId(0),
+            id: replaced.map_or(RelationId(0), |replaced| replaced.id),
             name,
             temporary,
             columns: self.view_columns(view, &query)?,
@@ -57,7 +59,13 @@ impl Binder<'_> {
         };
         relation.definition = statement_text::create_view(&relation, &view.query_text, !view.columns.is_empty());
         Ok(match view.materialized {
-            true => BoundStatement::CreateMaterializedView { relation, exists: false, query },
+            true => {
+                let replaced = replaced.map(Arc::clone);
+                if let Some(replaced) = &replaced {
+                    self.check_columns(view, replaced, &relation)?;
+                }
+                BoundStatement::CreateMaterializedView { relation, exists: false, replaced, query, tag: CREATED }
+            }
             false => BoundStatement::CreateView { relation, exists: false, replace: replaced.is_some() },
         })
     }
@@ -69,7 +77,7 @@ impl Binder<'_> {
             return Ok(BoundStatement::CreateView { relation, exists: true, replace: false });
         }
         let query = queries::bind_query(&view.query, self.context)?;
-        Ok(BoundStatement::CreateMaterializedView { relation, exists: true, query })
+        Ok(BoundStatement::CreateMaterializedView { relation, exists: true, replaced: None, query, tag: CREATED })
     }
 
     /// The view that `OR REPLACE` replaces.
@@ -80,18 +88,55 @@ impl Binder<'_> {
         else {
             return Ok(None);
         };
-        if !matches!(found.kind, RelationKind::View { .. }) {
-            let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view"));
-            return Err(self.at(error, span(&view.name)));
+        match (&found.kind, view.materialized) {
+            // Those that read it are made anew with it.
+            (RelationKind::MaterializedView { .. }, true) => return Ok(Some(found)),
+            (RelationKind::View { .. }, false) => {}
+            (_, materialized) => {
+                let kind = if materialized { "materialized view" } else { "view" };
+                let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a {kind}"));
+                return Err(self.at(error, span(&view.name)));
+            }
         }
-        let readers: Vec<_> = catalog.relations.values().filter(|other| other.depends_on.contains(&found.id)).collect();
-        if let Some(reader) = readers.first() {
+        if let Some(reader) = self.readers(found).next() {
             let message = format!("cannot replace view {name} because other objects depend on it");
             let error = SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message);
             let detail = format!("{} depends on view {name}", super::drop::described(reader));
             return Err(self.at(error.with_detail(detail), span(&view.name)));
         }
         Ok(Some(found))
+    }
+
+    /// What reads a relation itself.
+    fn readers(&self, of: &Relation) -> impl Iterator<Item = &Arc<Relation>> {
+        self.context.catalog.relations.values().filter(move |other| other.depends_on.contains(&of.id))
+    }
+
+    /// Refuses a query that reads the view, or what reads it.
+    fn check_no_cycle(&self, view: &CreateView, replaced: &Relation, query: &BoundQuery) -> Result<()> {
+        let mut behind: BTreeSet<RelationId> = [replaced.id].into();
+        let mut open = vec![replaced];
+        while let Some(of) = open.pop() {
+            open.extend(self.readers(of).filter(|reader| behind.insert(reader.id)).map(AsRef::as_ref));
+        }
+        if query.depends_on.iter().all(|id| !behind.contains(id)) {
+            return Ok(());
+        }
+        let message = format!("view \"{}\" cannot read itself", replaced.name);
+        Err(self.at(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message), span(&view.name)))
+    }
+
+    /// What others read keeps its columns; new ones come behind them.
+    fn check_columns(&self, view: &CreateView, replaced: &Relation, new: &Relation) -> Result<()> {
+        let Some(reader) = self.readers(replaced).next() else { return Ok(()) };
+        let mut places = replaced.columns.iter().zip((0..).map(|place| new.columns.get(place)));
+        let same = |old: &Column, new: &Column| new.name == old.name && new.data_type == old.data_type;
+        let Some((old, _)) = places.find(|(old, new)| !new.is_some_and(|new| same(old, new))) else { return Ok(()) };
+        let message = format!("cannot change column \"{}\" of materialized view \"{}\"", old.name, replaced.name);
+        let error = SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message)
+            .with_detail(format!("{} reads the view", super::drop::described(reader)))
+            .with_hint("keep the columns with their types and their order, and add new ones behind them");
+        Err(self.at(error, span(&view.name)))
     }
 
     /// The query with the names that the statement gives its columns.

@@ -8,6 +8,7 @@ mod rank;
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use millstream_engine::checkpoint::change::{Change, Fate};
 use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
     PairStatistic, Partitioning, SortKey, Step, Window, WindowEmit, WindowInput, WindowTime,
@@ -18,20 +19,22 @@ use crate::query::nodes::{describe_emit, describe_window, span};
 
 /// What is told of a dataflow, and of where it would run.
 #[derive(Debug, Clone, Copy)]
-pub struct ExplainOptions {
+pub struct ExplainOptions<'a> {
     /// Number of shards.
     pub shards: usize,
     /// Tells the kinds of changes on each edge.
     pub kinds: bool,
     /// Checkpoints are made: what a sink promises with them, it keeps.
     pub checkpoints: bool,
+    /// What becomes of the state of a running job that would compute this instead.
+    pub change: Option<&'a Change>,
 }
 
 /// The dataflow, its last node first.
-pub(crate) fn dataflow(dataflow: &Dataflow, options: ExplainOptions) -> String {
-    let ExplainOptions { shards, kinds, checkpoints } = options;
+pub(crate) fn dataflow(dataflow: &Dataflow, options: ExplainOptions<'_>) -> String {
+    let ExplainOptions { shards, kinds, checkpoints, change } = options;
     let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
-    let mut printer = Printer { dataflow, shards, kinds, checkpoints, seen: HashSet::new(), out: &mut text };
+    let mut printer = Printer { dataflow, shards, kinds, checkpoints, change, seen: HashSet::new(), out: &mut text };
     if let Some(last) = dataflow.nodes.last() {
         printer.node(last.id, 0, None);
     }
@@ -43,6 +46,7 @@ struct Printer<'a> {
     shards: usize,
     kinds: bool,
     checkpoints: bool,
+    change: Option<&'a Change>,
     seen: HashSet<NodeId>,
     out: &'a mut String,
 }
@@ -63,9 +67,22 @@ impl Printer<'_> {
         if let Some(state) = state(node) {
             let _ = writeln!(self.out, "{indent}     state: {state}");
         }
+        if let Some(change) = self.change {
+            let _ = writeln!(self.out, "{indent}     change: {}", fate(change.of(id.0), &node.spec));
+        }
         for input in &node.inputs {
             self.node(input.from, depth + 1, Some(&input.partitioning));
         }
+    }
+}
+
+/// What becomes of an operator when its job computes something else.
+fn fate(fate: Fate, spec: &OperatorSpec) -> &'static str {
+    match (fate, spec) {
+        (Fate::Kept, _) => "goes on",
+        (Fate::Reissued, _) => "goes on, and gives its rows once more to what is made anew",
+        (Fate::Rebuilt, OperatorSpec::Source(_)) => "is read again from its beginning",
+        (Fate::Rebuilt, _) => "is made anew",
     }
 }
 

@@ -1,5 +1,6 @@
-//! `ALTER TABLE` and `ALTER VIEW`.
+//! `ALTER TABLE`, `ALTER VIEW` and `ALTER MATERIALIZED VIEW`.
 
+use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::ast::{AlterAction, AlterTable, AlterView, ColumnPlace, CreateTable, Statement};
@@ -9,16 +10,14 @@ use super::create_table::{element, empty, option};
 use super::cursor::Cursor;
 use super::fail::Result;
 
-/// `ALTER TABLE [IF EXISTS] t …`, `ALTER VIEW v …`
+/// `ALTER TABLE [IF EXISTS] t …`, `ALTER VIEW v …`, `ALTER MATERIALIZED VIEW v AS …`
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["ALTER"])?;
     if cursor.accept(&["VIEW"]) {
         return view(cursor);
     }
-    if cursor.ahead(&["MATERIALIZED", "VIEW"]) {
-        return cursor.refused(
-            SqlError::unsupported("ALTER MATERIALIZED VIEW is not supported").with_hint("drop it and create it again"),
-        );
+    if cursor.accept(&["MATERIALIZED", "VIEW"]) {
+        return materialized_view(cursor);
     }
     cursor.expect(&["TABLE"])?;
     let if_exists = cursor.accept(&["IF", "EXISTS"]);
@@ -50,11 +49,27 @@ fn view(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let to = cursor.ident()?;
         return Ok(Statement::AlterView(AlterView::Rename { name, to, if_exists }));
     }
+    let (query, query_text) = new_query(cursor)?;
+    Ok(Statement::AlterView(AlterView::Query { name, materialized: false, query, query_text }))
+}
+
+/// From the name of the materialised view on.
+fn materialized_view(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let name = cursor.name()?;
+    if !cursor.ahead(&["AS"]) {
+        let error = SqlError::unsupported("ALTER MATERIALIZED VIEW can only give the view another query");
+        return cursor.refused(error.with_hint("write ALTER MATERIALIZED VIEW v AS SELECT …"));
+    }
+    let (query, query_text) = new_query(cursor)?;
+    Ok(Statement::AlterView(AlterView::Query { name, materialized: true, query, query_text }))
+}
+
+/// `AS query`, and the text of the query.
+fn new_query(cursor: &mut Cursor<'_>) -> Result<(Box<sp::Query>, String)> {
     cursor.expect(&["AS"])?;
     let start = cursor.byte();
     let query = cursor.query()?;
-    let query_text = cursor.text_from(start).to_owned();
-    Ok(Statement::AlterView(AlterView::Query { name, query, query_text }))
+    Ok((query, cursor.text_from(start).to_owned()))
 }
 
 /// `RENAME TO t`, `RENAME [COLUMN] a TO b`

@@ -12,10 +12,6 @@ use super::fail::Result;
 /// From `[MATERIALIZED] VIEW` on.
 pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: bool) -> Result<Statement> {
     let materialized = cursor.accept(&["MATERIALIZED"]);
-    if materialized && or_replace {
-        let error = SqlError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported");
-        return cursor.refused(error.with_hint("use DROP MATERIALIZED VIEW, then CREATE MATERIALIZED VIEW"));
-    }
     cursor.expect(&["VIEW"])?;
     let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name()?;

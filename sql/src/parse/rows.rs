@@ -147,7 +147,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if *cursor.peek(0) == Token::LParen && !cursor.query_ahead() {
         options = cursor.list(explain_option)?.into_iter().flatten().collect();
     } else {
-        let starts = ["INSERT", "CREATE", "SUBSCRIBE", "EXPLAIN", "DROP", "SET", "SHOW", "UPDATE", "DELETE"];
+        let starts = ["INSERT", "CREATE", "ALTER", "SUBSCRIBE", "EXPLAIN", "DROP", "SET", "SHOW", "UPDATE", "DELETE"];
         while !cursor.query_ahead() && !cursor.ahead_any(&starts) {
             options.push(option_word(cursor)?);
             cursor.take(&Token::Comma);

@@ -17,7 +17,9 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let Token::Word(word) = cursor.peek(0) else { return cursor.unexpected("an SQL statement") };
     match word.value.to_ascii_uppercase().as_str() {
         "CREATE" => create(cursor),
-        "ALTER" if cursor.ahead(&["ALTER", "TABLE"]) || cursor.ahead(&["ALTER", "VIEW"]) => alter::alter(cursor),
+        "ALTER" if ["TABLE", "VIEW", "MATERIALIZED"].iter().any(|what| cursor.ahead(&["ALTER", what])) => {
+            alter::alter(cursor)
+        }
         "DROP" => drop_or_other(cursor),
         "INSERT" => rows::insert(cursor),
         "UPDATE" => rows::update(cursor),

@@ -268,4 +268,8 @@ impl Operator for Join {
         }
         Ok(())
     }
+    fn reissue(&mut self) -> Result<()> {
+        self.sides.iter_mut().for_each(Side::reissue);
+        Ok(())
+    }
 }

@@ -270,4 +270,13 @@ impl Side {
         }
         Ok(())
     }
+    /// Lets all rows come as if they had not been there.
+    pub(super) fn reissue(&mut self) {
+        for row in self.store.live_rows() {
+            let at = row as usize;
+            self.pending[at] += std::mem::take(&mut self.weights[at]);
+            self.touched.push(row);
+        }
+        self.partners.fill(0);
+    }
 }

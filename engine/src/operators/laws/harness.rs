@@ -11,10 +11,11 @@ use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
 use super::rescale::dealt_and_gathered;
 use super::saved::{Saved, assert_same};
+use crate::checkpoint::change::reissues;
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::build::build;
-use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::operators::{Context, Emitted, Operator, OperatorState, Outbox};
 use crate::plan::{ChangelogMode, Edge, Node, NodeId, OperatorSpec};
 use crate::time::{EventTime, ProcessingTime};
 
@@ -143,10 +144,24 @@ impl Harness {
         if self.epoch.is_multiple_of(2) {
             state = dealt_and_gathered(&state, &self.node.spec)?;
         }
+        if reissues(&self.node.spec, &self.inputs) {
+            self.check_reissue(state.clone())?;
+        }
         // Timers are not part of the state: the operator asks for them again.
         self.out.timer = None;
         self.operator = build(&self.node, &self.inputs, 0)?;
         self.operator.restore(state)
+    }
+
+    /// Law 6: an operator whose state holds what is out can give it out once more.
+    fn check_reissue(&self, state: OperatorState) -> Result<()> {
+        let mut again = Self::new(self.node.spec.clone(), &self.inputs, &self.node.edge.schema, Times::None);
+        again.operator.restore(state)?;
+        again.operator.reissue()?;
+        again.now = self.now;
+        again.call(|operator, context| operator.on_barrier(Epoch(1), context))?;
+        assert_eq!(again.folded, self.folded, "law 6: what comes out once more");
+        Ok(())
     }
 
     /// Notes how many rows each table of the state has.

@@ -191,4 +191,11 @@ impl Operator for Dedup {
         self.touched.fill(false);
         Ok(())
     }
+    fn reissue(&mut self) -> Result<()> {
+        let live = |slot: &u32| self.first.get(*slot as usize).is_some_and(Option::is_some);
+        let slots: Vec<u32> = self.store.table.live_slots().into_iter().filter(live).collect();
+        slots.iter().for_each(|&slot| self.touched[slot as usize] = true);
+        self.before = slots.into_iter().map(|slot| (slot, None)).collect();
+        Ok(())
+    }
 }

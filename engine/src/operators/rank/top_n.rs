@@ -121,4 +121,8 @@ impl Operator for TopN {
         self.partitions.restore(find_table(&state, "rows")?)?;
         self.partitions.release()
     }
+    fn reissue(&mut self) -> Result<()> {
+        self.partitions.live_slots().into_iter().for_each(|slot| self.epoch.touch_unseen(slot));
+        Ok(())
+    }
 }

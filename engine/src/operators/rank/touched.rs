@@ -14,13 +14,25 @@ pub(crate) struct Touched {
 impl Touched {
     /// Notes what a partition shows, the first time in an epoch.
     pub(crate) fn touch(&mut self, partitions: &Partitions, slot: u32, ranks: Ranks, each_copy: bool) {
-        if self.flags.len() <= slot as usize {
-            self.flags.resize(slot as usize + 1, false);
-        }
-        if !std::mem::replace(&mut self.flags[slot as usize], true) {
+        if self.is_first(slot) {
             partitions.show(slot, ranks, each_copy, &mut self.before);
             self.slots.push((slot, self.before.len()));
         }
+    }
+
+    /// Notes that a partition has shown nothing.
+    pub(crate) fn touch_unseen(&mut self, slot: u32) {
+        if self.is_first(slot) {
+            self.slots.push((slot, self.before.len()));
+        }
+    }
+
+    /// Whether a partition has not been touched; it is now.
+    fn is_first(&mut self, slot: u32) -> bool {
+        if self.flags.len() <= slot as usize {
+            self.flags.resize(slot as usize + 1, false);
+        }
+        !std::mem::replace(&mut self.flags[slot as usize], true)
     }
 
     /// The partitions with what they showed.

@@ -1,0 +1,100 @@
+//! Materialised views that get another query while they run: what stays, what is made anew, and that it is so after a restart.
+
+use std::fs;
+
+use millstream_server::session::Session;
+
+use crate::checkpoints::{checkpoint, job, open, setup, write};
+use crate::durable::{becomes, rows, run};
+
+/// What `EXPLAIN` says of a change, in alphabetical order.
+async fn change(session: &mut Session, statement: &str) -> Vec<String> {
+    let mut plan = rows(session, &format!("EXPLAIN {statement}")).await.unwrap();
+    let told = ["operators go on", "is made anew behind it", "reads events again"];
+    plan.retain(|line| told.iter().any(|told| line.contains(told)));
+    plan
+}
+
+const LARGE: &str = "CREATE OR REPLACE MATERIALIZED VIEW sums AS \
+    SELECT account, COUNT(*) AS n, SUM(id) AS total FROM events GROUP BY account HAVING SUM(id) > 140";
+const NAMED: &str = "ALTER MATERIALIZED VIEW named AS \
+    SELECT UPPER(a.owner) AS owner, COUNT(*) AS n FROM events e JOIN accounts a ON e.account = a.id \
+    GROUP BY a.owner HAVING COUNT(*) > 10";
+const COUNTED: &str = "ALTER MATERIALIZED VIEW sums AS SELECT account, COUNT(*) AS n FROM events GROUP BY account";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_gets_another_query_and_keeps_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    write(folder.path(), "a.json", 0..30);
+    becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
+    becomes(&mut session, "SELECT * FROM most", &["10"]).await;
+    checkpoint(&mut session, "first").await;
+    let (sums, named) = (job(&mut session, "sums").await, job(&mut session, "named").await);
+    // What has been read is gone: who would have to read it again would show less.
+    fs::remove_file(folder.path().join("in/a.json")).unwrap();
+    let kept = "3 of 5 operators go on with their state, the others are made anew";
+    assert_eq!(change(&mut session, LARGE).await, [kept]);
+    assert_eq!(
+        change(&mut session, NAMED).await,
+        [
+            "6 of 8 operators go on with their state, the others are made anew",
+            "most reads the view and is made anew behind it"
+        ]
+    );
+    assert_eq!(
+        change(&mut session, COUNTED).await,
+        [
+            "0 of 5 operators go on with their state, the others are made anew",
+            "node #0 reads events again from its beginning"
+        ]
+    );
+    run(&mut session, &format!("{LARGE}; {NAMED}")).await;
+    becomes(&mut session, "SELECT * FROM sums", &["1 10 145", "2 10 155"]).await;
+    becomes(&mut session, "SELECT * FROM named", &[]).await;
+    write(folder.path(), "b.json", 30..33);
+    becomes(&mut session, "SELECT * FROM sums", &["0 11 165", "1 11 176", "2 11 187"]).await;
+    becomes(&mut session, "SELECT * FROM named", &["ANN 11", "BOB 11"]).await;
+    becomes(&mut session, "SELECT * FROM most", &["11"]).await;
+    assert_eq!(
+        (job(&mut session, "sums").await, job(&mut session, "named").await),
+        (sums, named),
+        "they keep their jobs"
+    );
+    drop((session, database));
+    for shards in [1, 4] {
+        let database = open(folder.path(), shards).await;
+        let mut session = database.session();
+        becomes(&mut session, "SELECT * FROM sums", &["0 11 165", "1 11 176", "2 11 187"]).await;
+        becomes(&mut session, "SELECT * FROM named", &["ANN 11", "BOB 11"]).await;
+        becomes(&mut session, "SELECT * FROM most", &["11"]).await;
+        assert_eq!(change(&mut session, LARGE).await, ["nothing changes: all operators go on"]);
+        checkpoint(&mut session, &format!("with-{shards}")).await;
+    }
+    // Another aggregate reads what is still there.
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, COUNTED).await;
+    becomes(&mut session, "SELECT * FROM sums", &["0 1", "1 1", "2 1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_new_query_cannot_start_goes_on_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    write(folder.path(), "a.json", 0..30);
+    becomes(&mut session, "SELECT * FROM most", &["10"]).await;
+    run(
+        &mut session,
+        "CREATE TABLE lost (id INT) WITH ('connector' = 'filesystem', 'path' = '/no/such/place', 'format' = 'json')",
+    )
+    .await;
+    let error = rows(&mut session, "ALTER MATERIALIZED VIEW sums AS SELECT id FROM lost").await.unwrap_err();
+    assert!(error.to_string().contains("/no/such/place"), "{error}");
+    write(folder.path(), "b.json", 30..33);
+    becomes(&mut session, "SELECT * FROM sums", &["0 11 165", "1 11 176", "2 11 187"]).await;
+}
