@@ -107,3 +107,57 @@ impl WrittenMetadata {
         Ok(written)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use millstream_engine::ports::OptionValues;
+
+    use super::*;
+
+    fn table(columns: &[(&str, &str, bool)], options: &[(&str, &str)]) -> TableSpec {
+        let field = |(name, metadata, is_virtual): &(&str, &str, bool)| {
+            let mut notes = HashMap::new();
+            if !metadata.is_empty() {
+                notes.insert(TableSpec::METADATA_KEY.to_owned(), (*metadata).to_owned());
+            }
+            if *is_virtual {
+                notes.insert(TableSpec::VIRTUAL_KEY.to_owned(), String::new());
+            }
+            Field::new(*name, DataType::Utf8, true).with_metadata(notes)
+        };
+        TableSpec {
+            name: "t".into(),
+            schema: Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())),
+            options: OptionValues(options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
+            partitioned_by: Vec::new(),
+            primary_key: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn metadata_that_are_written_come_behind_the_columns() {
+        let columns = [("a", "", false), ("b", "", false), ("o", "offset", true), ("h", "headers", false)];
+        let written = WrittenMetadata::new(&table(&columns, &[])).unwrap();
+        assert_eq!(written, WrittenMetadata { timestamp: None, headers: Some(2) });
+        let error = WrittenMetadata::new(&table(&[("o", "offset", false)], &[])).unwrap_err();
+        assert!(error.hint().unwrap().contains("VIRTUAL"), "{error}");
+    }
+
+    #[test]
+    fn guarantees_need_what_they_need() {
+        let guarantee = ("sink.delivery-guarantee", "exactly-once");
+        let new = |options: &[(&str, &str)]| SinkOptions::new(&table(&[], options));
+        assert!(new(&[guarantee]).unwrap_err().to_string().contains("sink.transactional-id-prefix"));
+        let prefix = ("sink.transactional-id-prefix", "p");
+        assert_eq!(new(&[guarantee, prefix]).unwrap().guarantee, Guarantee::ExactlyOnce);
+        assert!(new(&[guarantee, prefix, ("properties.transactional.id", "x")]).is_err());
+        assert_eq!(new(&[]).unwrap().guarantee, Guarantee::AtLeastOnce);
+        assert!(new(&[("sink.partitioner", "org.example.Mine")]).is_err());
+        assert_eq!(new(&[("sink.partitioner", "Fixed")]).unwrap().partitioner, Partitioner::Fixed);
+    }
+}

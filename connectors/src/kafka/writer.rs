@@ -190,10 +190,7 @@ impl SinkWriter for KafkaWriter {
     fn write(&mut self, delta: &Delta) -> Result<()> {
         self.outlet.check()?;
         match &mut self.pending {
-            Some(pending) => {
-                pending.push(delta);
-                Ok(())
-            }
+            Some(pending) => pending.push(delta),
             None => self.send(delta, false),
         }
     }

@@ -191,10 +191,14 @@ impl Archive {
         Ok(())
     }
 
-    fn check_open(&self) -> Result<()> {
+    /// An error where another engine has claimed the store: what it finds there must not be touched any more.
+    ///
+    /// # Errors
+    /// See above, and where the store does not answer.
+    pub fn check_open(&self) -> Result<()> {
         if newest_generation(&*self.store)? > self.generation {
             return Err(EngineError::io(
-                format_args!("a checkpoint cannot be written to {}", self.store.describe()),
+                format_args!("checkpoints cannot be kept in {}", self.store.describe()),
                 "another server has opened it since",
             ));
         }

@@ -260,3 +260,57 @@ impl Sweep {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        use arrow::datatypes::{DataType, Field, Schema};
+        use millstream_engine::ports::{OptionValues, TableSpec};
+        let options = [("topic", "t"), ("format", "json"), ("properties.bootstrap.servers", "127.0.0.1:1")];
+        let options: BTreeMap<String, String> = options.map(|(key, value)| (key.into(), value.into())).into();
+        let spec = TableSpec {
+            name: "t".into(),
+            schema: Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)])),
+            options: OptionValues(options),
+            partitioned_by: Vec::new(),
+            primary_key: Vec::new(),
+        };
+        Settings::new(super::super::settings::Flavour::Append, &spec).unwrap()
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_needs_no_broker() {
+        let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+        let staged = |chunks: &[&str]| {
+            let chunks = chunks.iter().map(|chunk| (*chunk).to_owned()).collect();
+            Staged { lane: "l".into(), number: 3, topic: "t".into(), chunks }.write()
+        };
+        let recover = |token: &CommitToken| {
+            let kept = std::slice::from_ref(token);
+            recover(&settings(), &SinkRecovery { job: "j", sink: 0, kept, store: &store })
+        };
+        store.put("sinks/j/0/0-r-00000001", b"").unwrap();
+        // One of two chunks was deleted already: the transaction is committed.
+        recover(&staged(&["sinks/j/0/0-r-00000000", "sinks/j/0/0-r-00000001"])).unwrap();
+        assert!(recover(&CommitToken("{}".into())).is_err());
+    }
+
+    #[test]
+    fn what_earlier_writers_left_is_swept() {
+        let store = MemoryStateStore::default();
+        let names = ["0-old-1", "0-new-1", "1-old-1", "2-old-1", "3-old-1", "x"];
+        for name in names {
+            store.put(&format!("sinks/j/7/{name}"), b"").unwrap();
+        }
+        let sweep = |shard| Sweep { area: "sinks/j/7/".into(), shard, shards: 2, run: "new".into() }.run(&store);
+        sweep(1);
+        assert_eq!(store.list("sinks/j/7/").unwrap().len(), 5);
+        sweep(0);
+        assert_eq!(store.list("sinks/j/7/").unwrap(), ["sinks/j/7/0-new-1", "sinks/j/7/x"]);
+    }
+}

@@ -222,6 +222,9 @@ fn an_engine_that_was_shut_out_writes_no_more() {
     first.advance_us(5_000).unwrap();
     let status = first.checkpoint_status(job).unwrap();
     assert!(status.error.unwrap().contains("another server"));
+    // Nor does it start a job, whose sinks would take over from those of the other one.
+    let error = first.deploy(&counting(live.source()), &Restore::Latest).unwrap_err();
+    assert!(error.to_string().contains("another server"), "{error}");
 }
 
 #[test]
