@@ -8,7 +8,7 @@ use millstream_engine::ports::{Accepts, Guarantee, Sink, SinkContext, SinkRecove
 use millstream_engine::time::{Clock, SystemClock};
 use parking_lot::Mutex;
 
-use super::ledger::{Lane, LaneName, recover};
+use super::ledger::{Lane, LaneName, OpenedLanes, recover};
 use super::outlet::{Direct, Outlet};
 use super::producer::Producer;
 use super::settings::{Flavour, Settings, Topics};
@@ -24,6 +24,15 @@ pub(super) struct KafkaSink {
     clock: Arc<dyn Clock>,
     /// There as long as there are writers: those of a job that starts again must not meet the errors of before.
     producer: Mutex<Weak<Producer>>,
+    lanes: Mutex<Lanes>,
+}
+
+/// The lanes of the writers that are being made.
+#[derive(Default)]
+struct Lanes {
+    /// A text for this start of the job.
+    run: String,
+    opened: OpenedLanes,
 }
 
 impl fmt::Debug for KafkaSink {
@@ -54,6 +63,7 @@ impl KafkaSink {
             topic,
             clock: Arc::new(SystemClock),
             producer: Mutex::default(),
+            lanes: Mutex::default(),
         })
     }
 
@@ -75,9 +85,14 @@ impl KafkaSink {
                 Ok(Outlet::Direct(Direct::new(producer)))
             }
             Guarantee::ExactlyOnce => {
-                let run = format!("{:x}-{:x}", self.clock.now().0, std::process::id());
-                let name = LaneName { prefix: &self.options.prefix, topic: &self.topic, run: &run };
-                Ok(Outlet::Transactions(Box::new(Lane::open(&self.settings, &name, context)?)))
+                let mut lanes = self.lanes.lock();
+                if context.shard == 0 {
+                    lanes.run = format!("{:x}-{:x}", self.clock.now().0, std::process::id());
+                    lanes.opened.clear();
+                }
+                let Lanes { run, opened } = &mut *lanes;
+                let name = LaneName { prefix: &self.options.prefix, topic: &self.topic, run };
+                Ok(Outlet::Transactions(Box::new(Lane::open(&self.settings, &name, context, opened)?)))
             }
         }
     }

@@ -36,8 +36,9 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::thread;
 
-use millstream_engine::error::Result;
+use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::Epoch;
 use millstream_engine::ports::{CommitToken, MemoryStateStore, SINK_AREA, SinkContext, SinkRecovery, StateStore};
 
@@ -71,7 +72,12 @@ pub(super) struct Lane {
     /// Those that may be committed.
     prepared: Vec<CommitToken>,
     keeper: Worker<(String, Vec<u8>)>,
+    /// The last chunk that was asked to be written, and the last one of those that were prepared.
+    kept: u64,
+    awaited: u64,
     committer: Worker<Staged>,
+    /// The last transaction that was asked for.
+    committing: u64,
 }
 
 /// Whose transactions.
@@ -83,20 +89,74 @@ pub(super) struct LaneName<'a> {
     pub(super) run: &'a str,
 }
 
+impl LaneName<'_> {
+    /// The lane of a shard.
+    fn of(&self, context: &SinkContext, shard: usize) -> String {
+        let own = format!("{}-{}-{}-{shard}", self.prefix, context.job, context.sink);
+        // Nobody continues where there are no checkpoints: nobody may be shut out either.
+        if context.store.is_some() { own } else { format!("{own}-{}", self.run) }
+    }
+}
+
+/// Lanes that wait for their writers. The brokers take a while for each, so that all of a job are opened at once.
+#[derive(Default)]
+pub(super) struct OpenedLanes(Vec<(String, Transactor)>);
+
+impl OpenedLanes {
+    /// Forgets those that no writer has come for.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn take(&mut self, lane: &str) -> Option<Transactor> {
+        let place = self.0.iter().position(|(name, _)| name == lane)?;
+        Some(self.0.swap_remove(place).1)
+    }
+
+    /// Opens the lanes of this shard and of those behind it.
+    fn open(&mut self, settings: &Settings, name: &LaneName<'_>, context: &SinkContext) -> Result<()> {
+        let open = |shard: usize| -> Result<(String, Transactor)> {
+            let lane = name.of(context, shard);
+            let mut transactor = Transactor::new(settings.clone(), &lane, name.topic);
+            transactor.begin()?;
+            Ok((lane, transactor))
+        };
+        let open = &open;
+        self.0 = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (context.shard..context.shards).map(|shard| scope.spawn(move || open(shard))).collect();
+            let ended = |thread: thread::ScopedJoinHandle<'_, Result<(String, Transactor)>>| {
+                thread.join().unwrap_or_else(|_| Err(EngineError::Internal("a lane could not be opened".into())))
+            };
+            // All of them end before one of them fails.
+            let all: Vec<Result<(String, Transactor)>> = threads.into_iter().map(ended).collect();
+            all.into_iter().collect::<Result<_>>()
+        })?;
+        Ok(())
+    }
+}
+
 impl Lane {
     /// A lane for one writer. Whoever wrote in it before is shut out.
     ///
     /// # Errors
     /// Where the brokers do not answer, or forbid transactions.
-    pub(super) fn open(settings: &Settings, name: &LaneName<'_>, context: &SinkContext) -> Result<Self> {
-        let LaneName { prefix, topic, run } = *name;
-        let own = format!("{prefix}-{}-{}-{}", context.job, context.sink, context.shard);
-        let (lane, store) = match &context.store {
-            Some(store) => (own, Arc::clone(store)),
-            // Nobody continues where there are no checkpoints: nobody may be shut out either.
-            None => (format!("{own}-{run}"), Arc::<MemoryStateStore>::default() as Arc<dyn StateStore>),
+    pub(super) fn open(
+        settings: &Settings,
+        name: &LaneName<'_>,
+        context: &SinkContext,
+        opened: &mut OpenedLanes,
+    ) -> Result<Self> {
+        let LaneName { topic, run, .. } = *name;
+        let lane = name.of(context, context.shard);
+        let store = context.store.clone().unwrap_or_else(|| Arc::<MemoryStateStore>::default());
+        let mut transactor = match opened.take(&lane) {
+            Some(transactor) => transactor,
+            None => {
+                opened.open(settings, name, context)?;
+                opened.take(&lane).ok_or_else(|| EngineError::Internal("a lane that is not open".into()))?
+            }
         };
-        let mut transactor = Transactor::new(settings.clone(), &lane, topic);
         let (committed, partitions) = transactor.begin()?;
         let to = Arc::clone(&store);
         let keeper = Worker::new("kafka-keeper", context.wake.clone(), move |(path, bytes): (String, Vec<u8>), _| {
@@ -123,7 +183,10 @@ impl Lane {
             written: 0,
             prepared: Vec::new(),
             keeper,
+            kept: 0,
+            awaited: 0,
             committer,
+            committing: 0,
         })
     }
 
@@ -150,7 +213,7 @@ impl Lane {
         self.chunks.push(path.clone());
         let bytes = self.chunk.finish();
         let length = bytes.len();
-        self.keeper.ask((path, bytes), length);
+        self.kept = self.keeper.ask((path, bytes), length);
     }
 
     /// Ends what is staged: it can be committed when [`Self::is_prepared`]. `None` where nothing is.
@@ -161,6 +224,7 @@ impl Lane {
         if self.chunks.is_empty() {
             return None;
         }
+        self.awaited = self.kept;
         self.number = i64::try_from(epoch.0).unwrap_or(0).max(self.number + 1);
         let (lane, topic) = (self.name.clone(), self.topic.clone());
         let chunks = std::mem::take(&mut self.chunks);
@@ -174,7 +238,7 @@ impl Lane {
     /// # Errors
     /// Where it cannot be made so.
     pub(super) fn is_prepared(&self) -> Result<bool> {
-        self.keeper.is_idle()
+        self.keeper.has_done(self.awaited)
     }
 
     /// Begins to commit what was prepared. What others prepared was committed when they were recovered.
@@ -184,7 +248,7 @@ impl Lane {
     pub(super) fn commit(&mut self, token: &CommitToken) -> Result<()> {
         if let Some(place) = self.prepared.iter().position(|prepared| prepared == token) {
             self.prepared.remove(place);
-            self.committer.ask(Staged::read(token)?, 0);
+            self.committing = self.committer.ask(Staged::read(token)?, 0);
         }
         Ok(())
     }
@@ -194,7 +258,7 @@ impl Lane {
     /// # Errors
     /// Where it could not be.
     pub(super) fn is_committed(&self) -> Result<bool> {
-        self.committer.is_idle()
+        self.committer.has_done(self.committing)
     }
 }
 

@@ -63,12 +63,13 @@ impl<T: Send + 'static> Worker<T> {
         Ok(Self { sender, asked: 0, state })
     }
 
-    /// Asks for something that holds so many bytes.
-    pub(super) fn ask(&mut self, task: T, bytes: usize) {
+    /// Asks for something that holds so many bytes. Gives its number.
+    pub(super) fn ask(&mut self, task: T, bytes: usize) -> u64 {
         self.asked += 1;
         self.state.bytes.fetch_add(bytes, Ordering::AcqRel);
         // A thread that has ended has left its error.
         let _ = self.sender.send((task, bytes));
+        self.asked
     }
 
     /// Bytes that wait.
@@ -76,15 +77,15 @@ impl<T: Send + 'static> Worker<T> {
         self.state.bytes.load(Ordering::Acquire)
     }
 
-    /// Whether all is done that was asked for.
+    /// Whether all is done up to this number. What is asked for later need not be waited for.
     ///
     /// # Errors
     /// What the work reported.
-    pub(super) fn is_idle(&self) -> Result<bool> {
+    pub(super) fn has_done(&self, number: u64) -> Result<bool> {
         if let Some(error) = self.state.failed.lock().take() {
             return Err(error);
         }
-        Ok(self.state.done.load(Ordering::Acquire) >= self.asked)
+        Ok(self.state.done.load(Ordering::Acquire) >= number)
     }
 }
 
@@ -110,13 +111,13 @@ mod tests {
             other => Err(EngineError::Internal(other.to_string())),
         };
         let mut worker = Worker::new("test", wake, work).unwrap();
-        assert!(worker.is_idle().unwrap());
-        worker.ask(0, 10);
+        assert!(worker.has_done(0).unwrap() && !worker.has_done(1).unwrap());
+        assert_eq!(worker.ask(0, 10), 1);
         wakes.recv().unwrap();
-        assert!(worker.is_idle().unwrap());
+        assert!(worker.has_done(1).unwrap());
         assert_eq!(worker.bytes(), 0);
         worker.ask(1, 10);
         wakes.recv().unwrap();
-        assert!(worker.is_idle().is_err());
+        assert!(worker.has_done(1).is_err());
     }
 }
