@@ -22,6 +22,8 @@ pub use filesystem::{
     Compression, PackedWriter, find_files, infer_csv, infer_json, open_file, partition_columns, partitions,
 };
 
+pub use kafka::topics as kafka_topics;
+
 /// The names of all formats, of files and of messages, in order.
 pub fn formats() -> impl Iterator<Item = &'static str> {
     let all = formats::FORMATS.iter().chain(formats::message::MESSAGE_FORMATS);

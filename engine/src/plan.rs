@@ -225,6 +225,19 @@ pub struct WatermarkSpec {
     pub expr: Scalar,
     /// After so many microseconds without a row a split no longer holds the watermark back. `None`: never.
     pub idle_timeout_us: Option<i64>,
+    /// Splits that are far ahead wait for those behind. `None`: they do not.
+    pub alignment: Option<Alignment>,
+}
+
+/// Which splits of a job keep together in event time, while nobody waits for all that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alignment {
+    /// Sources of one group keep together.
+    pub group: String,
+    /// How far ahead of the least watermark of the group a split may be, in microseconds.
+    pub max_drift_us: i64,
+    /// How often that is looked at, in microseconds of processing time.
+    pub interval_us: i64,
 }
 
 /// Reads a view or an internal table.

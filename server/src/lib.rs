@@ -1,27 +1,14 @@
-//! The server of Millstream: sessions, the PostgreSQL wire, HTTP, the catalog, batch queries and the commands.
+//! The server of Millstream: the PostgreSQL wire, HTTP and the commands over a [`session::Database`].
 //!
 //! A statement goes through [`session::Session::execute`], whoever sends it: [`pgwire`], the commands in [`cli`], demo,
-//! bench and tests. A process holds one [`session::Database`].
+//! bench and tests.
 //!
-//! **Architecture invariants.** Only this crate names `pgwire`. SQL text is parsed and bound by `millstream-sql`,
-//! dataflows run in `millstream-engine`; here they are put together.
+//! **Architecture invariants.** Only this crate names `pgwire`. What a statement does is in `millstream-database`.
 
-pub mod batch;
 mod bench;
-pub mod catalog;
 pub mod cli;
-pub mod config;
-pub mod copy;
 mod demo;
-mod durable;
-pub mod encode;
-pub mod errors;
 pub mod http;
-mod memory;
 pub mod pgwire;
-pub mod session;
-mod system;
-pub mod units;
 
-/// The version of PostgreSQL that clients are told.
-pub const SERVER_VERSION: &str = "16.6";
+pub use millstream_database::{config, encode, session};

@@ -28,6 +28,27 @@ pub fn bind(statement: &ParsedStatement, context: &BindContext) -> Result<BoundS
     crate::ddl::bind(statement, context)
 }
 
+/// Whether SQL has a function of that lower-case name itself.
+pub fn function_exists(name: &str) -> bool {
+    crate::functions::exists(name)
+}
+
+/// Checks that a text is one expression of SQL, and nothing besides.
+///
+/// # Errors
+/// A syntax error with its position in `text`.
+pub fn check_expression(text: &str) -> Result<()> {
+    crate::parse::expression(text).map(drop)
+}
+
+/// Checks that a text is one query of SQL, and nothing besides.
+///
+/// # Errors
+/// A syntax error with its position in `text`.
+pub fn check_query(text: &str) -> Result<()> {
+    crate::parse::query(text).map(drop)
+}
+
 /// Opens connector tables for [`lower`]. The server implements it.
 pub trait Opener {
     /// The table, opened for reading.

@@ -12,6 +12,7 @@ use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 
 use crate::ast::TypeName;
 use crate::bound::StreamingOptions;
+use crate::functions::NativeFunction;
 use crate::types::from_arrow;
 
 /// What exists at one moment.
@@ -21,6 +22,8 @@ pub struct CatalogSnapshot {
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// SQL functions by lower-case name.
     pub functions: BTreeMap<String, Arc<SqlFunction>>,
+    /// Functions of the program that holds the database, by lower-case name.
+    pub natives: BTreeMap<String, Arc<NativeFunction>>,
     /// What no list shows: the files that the statement reads as tables, by [`FileScan::key`](crate::FileScan::key), and
     /// system tables, by their qualified names.
     pub files: BTreeMap<String, Arc<Relation>>,

@@ -22,10 +22,14 @@ mod relation_source;
 mod statement_text;
 pub mod types;
 
-pub use api::{Opener, Target, batch_plan, bind, explain_dataflow, lower, lower_set, parse};
+pub use api::{
+    Opener, Target, batch_plan, bind, check_expression, check_query, explain_dataflow, function_exists, lower,
+    lower_set, parse,
+};
 pub use error::{Result, SqlError, SqlState};
 pub use explain::ExplainOptions;
 pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions};
+pub use functions::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub use query::execution_error;
 pub use relation_source::RelationSource;

@@ -3,7 +3,7 @@
 Starts a broker with scripts/kafka (which needs Java and Maven) and the server, and checks each option of the connectors
 `kafka` and `upsert-kafka` against what a client of Kafka's own sees.
 
-Usage: run.py PATH_OF_MILLSTREAM
+Usage: run.py PATH_OF_MILLSTREAM [PART …]
 """
 
 import json
@@ -13,87 +13,22 @@ import sys
 import tempfile
 import time
 
-import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka import Consumer, TopicPartition
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
 
+from client import Kafka, fails, rows, table  # noqa: E402
 from schema_registry import SchemaRegistry  # noqa: E402
 from support import Broker, Server, check, passed, wait_until  # noqa: E402
+import faults  # noqa: E402
 import formats  # noqa: E402
+import protobuf_messages  # noqa: E402
+import security  # noqa: E402
 import sink  # noqa: E402
+import sources  # noqa: E402
+import tools  # noqa: E402
 import transactions  # noqa: E402
-
-
-class Kafka:
-    """Makes, fills and reads topics."""
-
-    def __init__(self, address):
-        self.address = address
-        self.admin = AdminClient({"bootstrap.servers": address})
-
-    def create(self, topic, partitions=1, config=None):
-        """A topic."""
-        new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config or {})
-        for done in self.admin.create_topics([new]).values():
-            done.result(30)
-
-    def grow(self, topic, partitions):
-        """More partitions."""
-        for done in self.admin.create_partitions([NewPartitions(topic, partitions)]).values():
-            done.result(30)
-
-    def send(self, topic, messages):
-        """Sends (partition, key, value) or (partition, key, value, extra arguments)."""
-        producer = Producer({"bootstrap.servers": self.address, "linger.ms": 0})
-        for partition, key, value, *extra in messages:
-            value = json.dumps(value) if isinstance(value, (dict, list)) else value
-            producer.produce(topic, value=value, key=key, partition=partition, **(extra[0] if extra else {}))
-            producer.flush(30)
-
-    def read(self, topic, partitions=1):
-        """All messages of a topic: partition, key, value; in the order of partitions and offsets."""
-        consumer = Consumer({
-            "bootstrap.servers": self.address, "group.id": "check", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "auto.offset.reset": "earliest", "enable.partition.eof": True,
-        })
-        found = []
-        for partition in range(partitions):
-            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-            while True:
-                message = consumer.poll(30)
-                if message is not None and message.error() and message.error().code() == KafkaError._PARTITION_EOF:
-                    break
-                if message is None or message.error():
-                    sys.exit(f"{topic}/{partition} cannot be read: {message and message.error()}")
-                found.append((partition, message.key(), message.value()))
-        consumer.close()
-        return found
-
-
-def table(name, columns, topic, address, more="", connector="kafka", fmt="'format' = 'json'"):
-    """The text of a table."""
-    topic = f"'topic' = '{topic}', " if topic else ""
-    return (f"CREATE TABLE {name} ({columns}) WITH ('connector' = '{connector}', {topic}"
-            f"'properties.bootstrap.servers' = '{address}', {fmt}{', ' + more if more else ''})")
-
-
-def rows(db, query, *args):
-    """The rows of a query."""
-    return db.execute(query, *args).fetchall()
-
-
-def fails(db, query):
-    """The error of a statement: message, detail and hint."""
-    try:
-        db.execute(query).fetchall()
-    except psycopg.Error as error:
-        return " ".join(filter(None, [str(error), error.diag.message_hint]))
-    except psycopg.ProgrammingError:
-        pass
-    sys.exit(f"no error: {query}")
 
 
 def reading(db, kafka):
@@ -294,6 +229,31 @@ def bad_input(db, kafka):
     check("upsert-kafka needs a key", "PRIMARY KEY" in error, True)
 
 
+def topics(db, kafka):
+    """The topics that there are."""
+    kafka.create("listed", 2)
+    kafka.send("listed", [(1, None, {"n": 1}), (1, None, {"n": 2})])
+    kafka.cut("listed", 1, 1)
+    listed = f"FROM millstream.kafka_topics('{kafka.address}')"
+    check("topics are listed", rows(db, f"SELECT * {listed} WHERE topic = 'listed'"),
+          [("listed", 0, 1, 1, 1, 0, 0), ("listed", 1, 1, 1, 1, 1, 2)])
+    check("and can be counted", rows(db, f"SELECT count(*), sum(latest_offset) {listed} WHERE topic = 'listed'"), [(2, 2)])
+    error = fails(db, "SELECT * FROM millstream.kafka_topics('127.0.0.1:1')")
+    check("an unreachable broker is named", "127.0.0.1:1" in error and "refused" in error or error, True)
+    error = fails(db, f"SELECT * {listed[:-1]}, 'sasl.mechanisme=PLAIN')")
+    check("properties are checked", "sasl.mechanisme" in error or error, True)
+
+
+def nexmark(binary, kafka):
+    """Nexmark over a topic: the rows are those of the same events as they are made."""
+    queries = ["q0", "q1", "q2", "q5", "q7", "q11", "q15", "q16", "q18", "q20", "q22"]
+    done = subprocess.run([binary, "bench", "nexmark", "--source", "kafka", "--brokers", kafka.address, "--queries",
+                           ",".join(queries), "--events", "5000", "--check-events", "5000", "--output", "json"],
+                          capture_output=True, text=True, timeout=300)
+    check("nexmark over a topic is right", (done.returncode, done.stderr), (0, ""))
+    check("all of it", [json.loads(line)["query"] for line in done.stdout.splitlines()], queries)
+
+
 def example(binary):
     """examples/kafka, as its page says."""
     call = [os.path.join(ROOT, "examples", "kafka", "run"), binary]
@@ -304,22 +264,34 @@ def example(binary):
 def main():
     """Starts a broker and a server, runs all of it, stops both."""
     with tempfile.TemporaryDirectory() as data:
-        broker, server = Broker(ROOT, os.path.join(data, "broker")), Server(sys.argv[1], os.path.join(data, "server"))
+        broker, server = Broker(ROOT, os.path.join(data, "broker")), Server(
+            sys.argv[1], os.path.join(data, "server"), "--checkpoint-interval=300ms")
         try:
             kafka = Kafka(broker.start())
             server.start()
             with server.connect() as db, SchemaRegistry() as registry:
-                reading(db, kafka)
-                writing(db, kafka)
-                upserts(db, kafka)
-                sink.run(db, kafka, table, rows, fails)
-                formats.run(db, kafka, registry, table, rows, fails)
-                bad_input(db, kafka)
-                windows(db, kafka)
-                streaming(db, kafka, broker)
+                parts = {
+                    "reading": lambda: reading(db, kafka),
+                    "writing": lambda: writing(db, kafka),
+                    "upserts": lambda: upserts(db, kafka),
+                    "formats": lambda: formats.run(db, kafka, registry, table, rows, fails),
+                    "protobuf": lambda: protobuf_messages.run(db, kafka, data),
+                    "bad_input": lambda: bad_input(db, kafka),
+                    "sources": lambda: sources.run(db, kafka),
+                    "windows": lambda: windows(db, kafka),
+                    "streaming": lambda: streaming(db, kafka, broker),
+                    "sink": lambda: sink.run(db, kafka, table, rows, fails),
+                    "example": lambda: example(sys.argv[1]),
+                    "topics": lambda: topics(db, kafka),
+                    "nexmark": lambda: nexmark(sys.argv[1], kafka),
+                    "tools": lambda: tools.run(db, kafka, ROOT),
+                    "security": lambda: security.run(db, ROOT, data),
+                    "faults": lambda: faults.run(server, broker, kafka),
+                    "transactions": lambda: transactions.run(sys.argv[1], broker, kafka, data, table),
+                }
+                for name in sys.argv[2:] or parts:
+                    parts[name]()
                 check("the server still runs", server.process.poll(), None)
-            transactions.run(sys.argv[1], broker, kafka, data, table)
-            example(sys.argv[1])
         finally:
             server.stop()
             broker.stop()

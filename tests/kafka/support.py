@@ -92,9 +92,9 @@ class Server:
         return psycopg.connect(f"host=127.0.0.1 port={self.port} user=dev dbname=millstream", autocommit=True)
 
     def kill(self):
-        """SIGKILL."""
+        """It is gone at once."""
         self.process.kill()
-        self.process.wait()
+        self.process.wait(20)
 
     def stop(self):
         """Stops it."""

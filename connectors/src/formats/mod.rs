@@ -14,6 +14,7 @@ pub(crate) mod message;
 mod names;
 pub(crate) mod parquet;
 mod print;
+pub(crate) mod protobuf;
 mod push;
 pub(crate) mod raw;
 mod text;

@@ -10,7 +10,8 @@ use std::thread;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::WakeHandle;
 use parking_lot::Mutex;
-use rdkafka::consumer::{Consumer as _, base_consumer::PartitionQueue};
+use rdkafka::consumer::{CommitMode, Consumer as _, base_consumer::PartitionQueue};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Consumer, Reports};
 use super::partitions::{self, Partition};
@@ -42,6 +43,8 @@ enum Question {
     End(Partition, Answer<i64>, WakeHandle),
     /// Which partitions there are now.
     Partitions(Answer<BTreeSet<Partition>>, WakeHandle),
+    /// The group has read so far.
+    Commit(Partition, i64),
     /// Close this.
     Close(PartitionQueue<Reports>),
     /// Close this, when all its queues are closed.
@@ -80,6 +83,11 @@ impl Clerk {
         answer
     }
 
+    /// Tells the consumer group how far a partition is read, for those who watch it.
+    pub(super) fn commit(&self, partition: &Partition, next: i64) {
+        self.send(Question::Commit(partition.clone(), next));
+    }
+
     /// Closes a queue.
     pub(super) fn close(&self, queue: PartitionQueue<Reports>) {
         self.send(Question::Close(queue));
@@ -93,6 +101,17 @@ impl Clerk {
     fn send(&self, question: Question) {
         // The thread ends after the last sender only; were it gone, what was sent is closed here.
         let _ = self.0.send(question);
+    }
+}
+
+/// Nothing is read by what is committed here: where it fails, nobody but a monitor misses it.
+fn commit(consumer: &Consumer, partition: &Partition, next: i64) {
+    let mut offsets = TopicPartitionList::new();
+    let committed = offsets
+        .add_partition_offset(&partition.topic, partition.number, Offset::Offset(next))
+        .and_then(|()| consumer.commit(&offsets, CommitMode::Async));
+    if let Err(error) = committed {
+        tracing::debug!(%error, "the offset of {} could not be committed", partition.id());
     }
 }
 
@@ -110,6 +129,7 @@ fn serve(consumer: &Consumer, settings: &Settings, questions: &Receiver<Question
                 *answer.0.lock() = Some(partitions::list(consumer, settings));
                 wake.wake();
             }
+            Question::Commit(partition, next) => commit(consumer, &partition, next),
             Question::Close(queue) => drop(queue),
             Question::Release(consumer) => drop(consumer),
         }

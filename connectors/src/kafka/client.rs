@@ -1,5 +1,6 @@
 //! The client of librdkafka: made from the properties of a table, with errors in words.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_engine::error::{EngineError, Result};
@@ -8,8 +9,6 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-
-use super::settings::{Point, Settings};
 
 /// How long a question to the brokers may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,28 +59,27 @@ impl ClientContext for Reports {
 
 impl ConsumerContext for Reports {}
 
-/// A consumer for a table.
+/// A consumer with these properties.
 ///
 /// # Errors
 /// Where librdkafka refuses a property.
-pub(super) fn consumer(settings: &Settings) -> Result<Consumer> {
-    let reset = match settings.start {
-        Point::Earliest => "earliest",
-        Point::Latest | Point::Group | Point::Timestamp(_) | Point::Offsets(_) => "error",
-    };
+pub(super) fn consumer(properties: &BTreeMap<String, String>) -> Result<Consumer> {
     let mut config = ClientConfig::new();
     let defaults = [
         ("group.id", "millstream"),
-        ("auto.offset.reset", reset),
+        // What is gone is not passed over in silence.
+        ("auto.offset.reset", "error"),
         ("fetch.queue.backoff.ms", "20"),
         ("queued.max.messages.kbytes", "16384"),
         ("reconnect.backoff.max.ms", "1000"),
         ("isolation.level", "read_committed"),
+        // So long a topic that brokers do not know may only be new to them.
+        ("topic.metadata.propagation.max.ms", "5000"),
     ];
     for (key, value) in defaults {
         config.set(key, value);
     }
-    for (key, value) in &settings.client {
+    for (key, value) in properties {
         config.set(key, value);
     }
     // What the reader relies on.

@@ -2,7 +2,7 @@
 //!
 //! A partition is a split. [`settings`] reads the options, [`partitions`] lists what there is to read, [`reader`] gives
 //! rows of one partition, [`rows`] puts keys, values and metadata together. [`sink`] and [`writer`] make messages of rows,
-//! [`producer`] sends them one by one, and [`ledger`] in transactions with checkpoints.
+//! [`producer`] sends them one by one, and [`ledger`] in transactions with checkpoints; [`topics`] lists.
 
 mod clerk;
 mod client;
@@ -24,6 +24,7 @@ mod sink;
 mod sink_options;
 mod source;
 mod stream;
+mod topics;
 mod upsert;
 mod writer;
 
@@ -33,6 +34,8 @@ use millstream_engine::error::Result;
 use millstream_engine::ports::{
     Boundedness, Capabilities, Connector, ConnectorDescriptor, ScanRequest, Sink, Source, TableSpec,
 };
+
+pub use topics::topics;
 
 use settings::{Flavour, Settings};
 use sink::KafkaSink;

@@ -41,7 +41,6 @@ fn common() -> Vec<OptionDescriptor> {
             Some("5 min"),
             "How often to look for new partitions; 0 for never.",
         ),
-        option("scan.watermark.idle-timeout", Duration, None, "A partition silent for so long holds nothing back."),
         option("scan.parallelism", Integer, None, "Accepted for Flink's sake: partitions are dealt to the shards."),
         option("value.fields-include", Choice(&["ALL", "EXCEPT_KEY"]), Some("ALL"), "Whether values hold the key."),
         option("key.fields-prefix", String, None, "What the names of key columns begin with, and keys leave out."),

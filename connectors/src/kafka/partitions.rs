@@ -10,6 +10,7 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Consumer, TIMEOUT};
+use super::format_offset::Place;
 use super::settings::{Point, Settings, Topics};
 
 /// Events of the client that may tell why a question was not answered.
@@ -44,7 +45,7 @@ pub(super) fn list(consumer: &Consumer, settings: &Settings) -> Result<BTreeSet<
     match &settings.topics {
         Topics::Named(names) => {
             for name in names {
-                let metadata = ask(consumer, settings, Some(name))?;
+                let metadata = ask(consumer, settings.servers(), Some(name))?;
                 let topic = metadata.topics().iter().find(|topic| topic.name() == name);
                 let topic = topic.filter(|topic| !topic.partitions().is_empty());
                 let Some(topic) = topic else { return Err(no_topic(consumer, settings, name)) };
@@ -52,7 +53,7 @@ pub(super) fn list(consumer: &Consumer, settings: &Settings) -> Result<BTreeSet<
             }
         }
         Topics::Pattern(pattern) => {
-            let metadata = ask(consumer, settings, None)?;
+            let metadata = ask(consumer, settings.servers(), None)?;
             let matching = metadata.topics().iter().filter(|topic| pattern.is_match(topic.name()));
             found.extend(matching.flat_map(partitions));
             if found.is_empty() {
@@ -70,13 +71,17 @@ fn partitions(topic: &MetadataTopic) -> impl Iterator<Item = Partition> {
     topic.partitions().iter().map(|part| Partition { topic: topic.name().to_owned(), number: part.id() })
 }
 
-fn ask(consumer: &Consumer, settings: &Settings, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata> {
+/// What the brokers tell of a topic, or of all.
+///
+/// # Errors
+/// Where they do not answer in time.
+pub(super) fn ask(consumer: &Consumer, servers: &str, topic: Option<&str>) -> Result<rdkafka::metadata::Metadata> {
     consumer.fetch_metadata(topic, TIMEOUT).map_err(|error| {
         // What the client has to say waits in its queue; an event that is served may look like none.
         for _ in 0..EVENTS {
             drop(consumer.poll(Duration::ZERO));
         }
-        consumer.context().explain(&format!("cannot reach Kafka at {}", settings.servers()), &error)
+        consumer.context().explain(&format!("cannot reach Kafka at {servers}"), &error)
     })
 }
 
@@ -98,7 +103,10 @@ pub(super) fn locate<'p>(
     partitions: impl Iterator<Item = &'p Partition> + Clone,
     point: &Point,
 ) -> Result<BTreeMap<Partition, i64>> {
-    let all = |offset: Offset| ask_offsets(consumer, settings, partitions.clone(), offset);
+    let all = |offset: Offset| ask_offsets(consumer, settings.servers(), partitions.clone(), offset);
+    if partitions.clone().next().is_none() {
+        return Ok(BTreeMap::new());
+    }
     match point {
         Point::Earliest => all(Offset::Beginning),
         Point::Latest => all(Offset::End),
@@ -117,6 +125,57 @@ pub(super) fn locate<'p>(
         }
         Point::Group => committed(consumer, settings, partitions.clone()),
     }
+}
+
+/// Where partitions are read on whose next message is gone: retention has taken it, or the topic was made anew. The
+/// others are left out.
+///
+/// # Errors
+/// Where a partition or a message is gone and the table does not say what to do then; where the brokers do not answer.
+pub(super) fn move_lost(
+    consumer: &Consumer,
+    settings: &Settings,
+    found: &BTreeSet<Partition>,
+    known: &[Place],
+) -> Result<BTreeMap<Partition, i64>> {
+    if let Some(gone) = known.iter().find(|place| !found.contains(&place.partition)) {
+        let id = gone.partition.id();
+        return Err(EngineError::config(format!(
+            "partition {id} was read to offset {} and does not exist any more",
+            gone.next
+        )));
+    }
+    let partitions = || known.iter().map(|place| &place.partition);
+    if known.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let first = locate(consumer, settings, partitions(), &Point::Earliest)?;
+    let end = locate(consumer, settings, partitions(), &Point::Latest)?;
+    let reset = settings.client.get("auto.offset.reset").map(|reset| reset.to_ascii_lowercase());
+    let mut moved = BTreeMap::new();
+    for Place { partition, next, .. } in known {
+        let (Some(first), Some(end)) = (first.get(partition), end.get(partition)) else { continue };
+        if (first..=end).contains(&next) {
+            continue;
+        }
+        let what =
+            format!("{} was read to offset {next}, but has messages from {first} to before {end} only", partition.id());
+        let to = match reset.as_deref() {
+            Some("earliest" | "smallest" | "beginning") => *first,
+            Some("latest" | "largest" | "end") => *end,
+            Some(_) | None => return Err(gone(what)),
+        };
+        tracing::warn!(to, "{what}: reading goes on as 'properties.auto.offset.reset' says");
+        moved.insert(partition.clone(), to);
+    }
+    Ok(moved)
+}
+
+/// The error for messages that are gone.
+pub(super) fn gone(message: String) -> EngineError {
+    let hint = "'properties.auto.offset.reset' = 'earliest' goes on with the first message that is there, 'latest' with \
+                what comes from now on";
+    EngineError::Config { message, hint: Some(hint.to_owned()) }
 }
 
 /// Where a partition begins whose start the point does not tell.
@@ -155,9 +214,12 @@ fn committed<'p>(
 }
 
 /// Asks for offsets: `offset` is the beginning, the end, or a time in milliseconds, as librdkafka takes it.
-fn ask_offsets<'p>(
+///
+/// # Errors
+/// Where the brokers do not answer in time.
+pub(super) fn ask_offsets<'p>(
     consumer: &Consumer,
-    settings: &Settings,
+    servers: &str,
     partitions: impl Iterator<Item = &'p Partition>,
     offset: Offset,
 ) -> Result<BTreeMap<Partition, i64>> {
@@ -166,7 +228,7 @@ fn ask_offsets<'p>(
     for partition in partitions {
         refused = asked.add_partition_offset(&partition.topic, partition.number, offset).err().or(refused);
     }
-    let what = format!("cannot read offsets from Kafka at {}", settings.servers());
+    let what = format!("cannot read offsets from Kafka at {servers}");
     let answer = match refused {
         Some(error) => Err(error),
         None => consumer.offsets_for_times(asked, TIMEOUT),

@@ -53,7 +53,11 @@ pub(super) fn client(options: &OptionValues) -> Result<BTreeMap<String, String>>
             }
             continue;
         }
-        properties.insert(name.to_owned(), value.clone());
+        let value = match (name, value.to_ascii_lowercase().as_str()) {
+            ("auto.offset.reset", "none") => "error".to_owned(),
+            _ => value.clone(),
+        };
+        properties.insert(name.to_owned(), value);
     }
     Ok(properties)
 }

@@ -17,15 +17,14 @@ use crate::formats::message::{MessageDecoder, MessageFormat};
 
 /// Where a message stands, for people.
 struct Place<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
+    message: &'a BorrowedMessage<'a>,
     part: &'static str,
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { topic, partition, offset, part } = self;
+        let Self { message, part } = self;
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         write!(f, "topic \"{topic}\" partition {partition} offset {offset}{part}")
     }
 }
@@ -40,6 +39,8 @@ pub(super) struct Rows {
     null_is_row: bool,
     /// The rows of the keys so far, and for each message whether it has a value, where messages replace one another.
     upsert: Option<(Upsert, Vec<bool>)>,
+    /// Of the first of those an earlier run has told.
+    known: usize,
 }
 
 impl Rows {
@@ -64,6 +65,7 @@ impl Rows {
             metadata: layout.metadata.iter().copied().map(Metadata::column).collect(),
             null_is_row: matches!(settings.value, MessageFormat::Raw),
             upsert,
+            known: 0,
         })
     }
 
@@ -73,8 +75,7 @@ impl Rows {
     /// A message that breaks its format.
     pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
         let before = self.value.rows();
-        let mut place =
-            Place { topic: message.topic(), partition: message.partition(), offset: message.offset(), part: "" };
+        let mut place = Place { message, part: "" };
         match message.payload() {
             Some(value) => match self.value.decode(value, &place) {
                 Ok(lost) => rejects.count_nulled(u64::from(lost)),
@@ -102,8 +103,7 @@ impl Rows {
     }
 
     fn push_deletion(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
-        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        let pushed = self.push_key(message, &Place { topic, partition, offset, part: " key" }, rejects)?;
+        let pushed = self.push_key(message, &Place { message, part: " key" }, rejects)?;
         if let Some((_, has_value)) = self.upsert.as_mut().filter(|_| pushed) {
             has_value.push(false);
         }
@@ -133,6 +133,16 @@ impl Rows {
         Ok(false)
     }
 
+    /// Whether messages replace one another.
+    pub(super) fn replaces(&self) -> bool {
+        self.upsert.is_some()
+    }
+
+    /// Of all messages so far an earlier run has told.
+    pub(super) fn set_known(&mut self) {
+        self.known = self.len();
+    }
+
     /// Rows, and messages that delete one.
     pub(super) fn len(&self) -> usize {
         match &self.upsert {
@@ -160,7 +170,7 @@ impl Rows {
         let has_value = std::mem::take(has_value);
         let own = upsert.keys_with_values(&keys, &has_value)?;
         let batch = assemble(&self.layout, value.rows(), &own, value.batch.columns(), &metadata)?;
-        upsert.apply(&keys, &has_value, &batch)
+        upsert.apply(&keys, &has_value, &batch, std::mem::take(&mut self.known))
     }
 }
 

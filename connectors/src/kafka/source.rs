@@ -7,11 +7,12 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::plan::ChangelogMode;
-use millstream_engine::ports::{Boundedness, ScanRequest, Source, Split, SplitReader, TableSpec};
+use millstream_engine::ports::{Boundedness, ScanRequest, Source, Split, SplitPlace, SplitReader, TableSpec};
 use parking_lot::Mutex;
 
 use super::clerk::Clerk;
 use super::client::{self, Consumer};
+use super::format_offset::{self, Place};
 use super::layout::{Layout, Output};
 use super::partitions::{self, Partition};
 use super::reader::{Discovery, Reader};
@@ -33,6 +34,8 @@ struct Opened {
     clerk: Clerk,
     /// Where each partition begins and ends.
     spans: BTreeMap<Partition, (i64, Option<i64>)>,
+    /// Where partitions go on whose next message is gone.
+    moved: BTreeMap<Partition, i64>,
 }
 
 impl Drop for Opened {
@@ -60,14 +63,25 @@ impl KafkaSource {
         Ok(Self { settings: Arc::new(settings), layout, opened: Mutex::new(None) })
     }
 
-    fn open(&self) -> Result<Opened> {
-        let consumer = Arc::new(client::consumer(&self.settings)?);
+    /// Connects, and finds out where each partition begins and ends. `earlier`: the splits of an earlier run, of which
+    /// `known` have been begun.
+    fn open(&self, earlier: &[SplitPlace], known: &[Place]) -> Result<Opened> {
+        let consumer = Arc::new(client::consumer(&self.settings.client)?);
         let clerk = Clerk::new(Arc::clone(&consumer), Arc::clone(&self.settings))?;
-        let mut opened = Opened { consumer: Some(Arc::clone(&consumer)), clerk, spans: BTreeMap::new() };
+        let mut opened =
+            Opened { consumer: Some(Arc::clone(&consumer)), clerk, spans: BTreeMap::new(), moved: BTreeMap::new() };
         let settings = &self.settings;
         let found = partitions::list(&consumer, settings)?;
-        let mut starts = partitions::locate(&consumer, settings, found.iter(), &settings.start)?;
-        let open = found.iter().filter(|partition| !starts.contains_key(*partition));
+        let is_known = |partition: &Partition| known.iter().any(|place| place.partition == *partition);
+        let is_later =
+            |partition: &Partition| !earlier.is_empty() && earlier.iter().all(|place| place.split.id != partition.id());
+        let begin = || found.iter().filter(|partition| !is_known(partition));
+        // What has come since the earlier run is read from its first message.
+        let later = begin().filter(|partition| is_later(partition));
+        let mut starts = partitions::locate(&consumer, settings, later, &Point::Earliest)?;
+        let others = begin().filter(|partition| !is_later(partition));
+        starts.extend(partitions::locate(&consumer, settings, others, &settings.start)?);
+        let open = begin().filter(|partition| !starts.contains_key(*partition));
         if open.clone().next().is_some() {
             let point = match &settings.start {
                 Point::Group => partitions::fallback(settings)?,
@@ -80,6 +94,8 @@ impl KafkaSource {
             Some(stop) => partitions::locate(&consumer, settings, found.iter(), stop)?,
             None => BTreeMap::new(),
         };
+        opened.moved = partitions::move_lost(&consumer, settings, &found, known)?;
+        starts.extend(known.iter().map(|place| (place.partition.clone(), place.next)));
         for partition in found {
             let start = starts.get(&partition).copied().unwrap_or(0);
             // A bounded read ends at once in a partition whose end nobody names.
@@ -125,23 +141,35 @@ impl Source for KafkaSource {
     }
 
     fn splits(&self, _parallelism: usize) -> Result<Vec<Split>> {
-        let opened = self.open()?;
+        let opened = self.open(&[], &[])?;
         let splits = opened.spans.keys().map(|partition| Split { id: partition.id() }).collect();
         *self.opened.lock() = Some(opened);
         Ok(splits)
     }
 
+    fn resume(&self, known: &[SplitPlace]) -> Result<Vec<Split>> {
+        let mut places = Vec::with_capacity(known.len());
+        for SplitPlace { offset, .. } in known.iter().filter(|place| !place.ended) {
+            let Some(offset) = offset else { continue };
+            let lost = || EngineError::Internal(format!("not an offset of Kafka: {offset}"));
+            places.extend(format_offset::decode(offset).ok_or_else(lost)?);
+        }
+        let opened = self.open(known, &places)?;
+        let ids = opened.spans.keys().map(Partition::id);
+        let new = ids.filter(|id| known.iter().all(|place| place.split.id != *id)).map(|id| Split { id }).collect();
+        *self.opened.lock() = Some(opened);
+        // A read that ends does so at the partitions that it began with.
+        Ok(if self.settings.stop.is_some() { Vec::new() } else { new })
+    }
+
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
         let lost = || EngineError::Internal(format!("no partition {}", split.id));
-        let mut opened = self.opened.lock();
-        // A job that goes on from a checkpoint knows its splits.
-        if opened.is_none() {
-            *opened = Some(self.open()?);
-        }
+        let opened = self.opened.lock();
         let opened = opened.as_ref().ok_or_else(lost)?;
         let consumer = opened.consumer.as_ref().ok_or_else(lost)?;
         let partition = Partition::from_id(&split.id).ok_or_else(lost)?;
-        let (start, stop) = *opened.spans.get(&partition).ok_or_else(lost)?;
+        // One that was found later is read whole.
+        let (start, stop) = opened.spans.get(&partition).copied().unwrap_or((0, None));
         let first = opened.spans.keys().next() == Some(&partition);
         let interval_us = self.settings.discovery_us.filter(|_| first && self.settings.stop.is_none());
         let discovery = interval_us.map(|interval_us| Discovery {
@@ -151,8 +179,10 @@ impl Source for KafkaSource {
             asked: None,
         });
         let rows = Rows::new(&self.settings, &self.layout)?;
-        let stream = Stream::new(partition, start, stop);
-        Ok(Box::new(Reader::new(Arc::clone(consumer), opened.clerk.clone(), stream, rows, discovery)))
+        let moved = opened.moved.get(&partition).copied();
+        let reader = Reader::new(Arc::clone(consumer), opened.clerk.clone(), Stream::new(partition, start, stop), rows);
+        let commits = self.settings.client.contains_key("group.id");
+        Ok(Box::new(reader.discovering(discovery).moved(moved).committing(commits)))
     }
 
     fn describe(&self) -> String {

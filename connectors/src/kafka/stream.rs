@@ -15,7 +15,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::clerk::{Answer, Clerk};
 use super::client::{Consumer, Reports};
-use super::partitions::Partition;
+use super::partitions::{self, Partition};
 use super::rows::Rows;
 
 /// How long to wait for messages that the end of a partition promises: markers of transactions count as offsets, but
@@ -28,8 +28,10 @@ pub(super) struct Stream {
     /// The offset of the next message.
     pub(super) next: i64,
     /// Messages from here on are not read.
-    stop: Option<i64>,
+    pub(super) stop: Option<i64>,
     queue: Option<PartitionQueue<Reports>>,
+    /// An earlier run has told of the messages before this one.
+    known_to: i64,
     /// The end was reached, and nothing has come since.
     at_end: bool,
     flush: Flush,
@@ -55,13 +57,17 @@ impl Stream {
     /// The messages of a partition from `next` to before `stop`.
     pub(super) fn new(partition: Partition, next: i64, stop: Option<i64>) -> Self {
         let done = stop.is_some_and(|stop| next >= stop);
-        Self { partition, next, stop, queue: None, at_end: false, flush: Flush::No, done }
+        Self { partition, next, stop, known_to: 0, queue: None, at_end: false, flush: Flush::No, done }
     }
 
-    /// The messages of a partition from `next` to where this ends, not begun.
-    pub(super) fn moved(&self, partition: Partition, next: i64) -> Self {
-        let stop = self.stop.filter(|_| partition == self.partition);
-        Self::new(partition, next, stop)
+    /// The messages of a partition from the first that is there; of those before `known_to` an earlier run has told.
+    pub(super) fn again(partition: Partition, known_to: i64, stop: Option<i64>) -> Self {
+        Self { known_to, ..Self::new(partition, 0, stop) }
+    }
+
+    /// The offset of the next message that is not known.
+    pub(super) fn place(&self) -> i64 {
+        self.next.max(self.known_to)
     }
 
     /// Whether nothing comes any more.
@@ -83,9 +89,11 @@ impl Stream {
         let mut queue = queue.ok_or_else(|| EngineError::io(&what, "the client has no queue for it"))?;
         let wake = wake.clone();
         queue.set_nonempty_callback(move || wake.wake());
+        // A partition that is new may have lost its first messages already.
+        let start = if self.next == 0 { Offset::Beginning } else { Offset::Offset(self.next) };
         let mut assigned = TopicPartitionList::new();
         assigned
-            .add_partition_offset(topic, *number, Offset::Offset(self.next))
+            .add_partition_offset(topic, *number, start)
             .and_then(|()| consumer.incremental_assign(&assigned))
             .map_err(|error| consumer.context().explain(&what, &error))?;
         self.queue = Some(queue);
@@ -112,6 +120,9 @@ impl Stream {
                         continue;
                     }
                     rows.push(&message, rejects)?;
+                    if message.offset() < self.known_to {
+                        rows.set_known();
+                    }
                     self.next = message.offset() + 1;
                     self.done = self.stop.is_some_and(|stop| self.next >= stop);
                 }
@@ -134,15 +145,14 @@ impl Stream {
         use RDKafkaErrorCode as Code;
         let what = format!("cannot read {} at offset {}", self.partition.id(), self.next);
         match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(EngineError::Config {
-                message: format!("{what}: there is no such offset any more"),
-                hint: Some("'properties.auto.offset.reset' = 'earliest' goes on with the first that is there".into()),
-            }),
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                Err(partitions::gone(format!("{what}: there is no such offset any more")))
+            }
+            Some(Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition) => {
+                Err(EngineError::io(what, "the partition does not exist any more"))
+            }
             Some(
-                code @ (Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::UnknownTopicOrPartition
-                | Code::TopicAuthorizationFailed
+                code @ (Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
                 | Code::Authentication
                 | Code::SaslAuthenticationFailed

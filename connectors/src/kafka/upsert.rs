@@ -1,6 +1,7 @@
 //! [`Upsert`]: the last row of every key, so that a message that replaces or deletes a row can retract it.
 //!
-//! Kafka sends all messages of a key to one partition, so each split keeps the keys of its own. The rows are in memory.
+//! Kafka sends all messages of a key to one partition, so each split keeps the keys of its own. The rows are in memory; a
+//! reader that goes on where an earlier run was reads the messages before once more to have them ([`Upsert::apply`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,12 +48,18 @@ impl Upsert {
         Ok(keys.iter().map(|column| filter(column, &mask)).collect::<std::result::Result<_, _>>()?)
     }
 
-    /// What messages change: `keys` has a row for each, `rows` one for each that has a value. `None` where nothing
-    /// changes.
+    /// What messages change: `keys` has a row for each, `rows` one for each that has a value. Of the first `known` an
+    /// earlier run has told. `None` where nothing changes.
     ///
     /// # Errors
     /// Where Arrow cannot make rows of the columns.
-    pub(super) fn apply(&mut self, keys: &[ArrayRef], has_value: &[bool], rows: &RecordBatch) -> Result<Option<Delta>> {
+    pub(super) fn apply(
+        &mut self,
+        keys: &[ArrayRef],
+        has_value: &[bool],
+        rows: &RecordBatch,
+        known: usize,
+    ) -> Result<Option<Delta>> {
         let keys = self.keys.convert_columns(keys)?;
         // A scan of no columns: only the number of rows counts, and no row differs from another.
         let converted = match rows.num_columns() {
@@ -61,10 +68,10 @@ impl Upsert {
         };
         let mut changes: Vec<(bool, Option<OwnedRow>)> = Vec::with_capacity(keys.num_rows());
         let mut next = 0;
-        for (key, &has_value) in keys.iter().zip(has_value) {
-            let key = key.owned();
+        for (index, (key, &has_value)) in keys.iter().zip(has_value).enumerate() {
+            let (key, tells) = (key.owned(), index >= known);
             if !has_value {
-                if let Some(old) = self.last.remove(&key) {
+                if let Some(old) = self.last.remove(&key).filter(|_| tells) {
                     changes.push((true, old));
                 }
                 continue;
@@ -72,6 +79,7 @@ impl Upsert {
             let row = converted.as_ref().map(|rows| rows.row(next).owned());
             next += 1;
             match self.last.insert(key, row.clone()) {
+                _ if !tells => {}
                 Some(old) if old == row => {}
                 Some(old) => changes.extend([(true, old), (false, row)]),
                 None => changes.push((false, row)),

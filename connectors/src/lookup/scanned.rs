@@ -184,7 +184,7 @@ fn next(
                 // Now and then it is looked at unasked: whoever fetches may have ended without a word.
                 let _ = waits.recv_timeout(LOOK);
             }
-            ReadPoll::Changes(_) | ReadPoll::Pending { .. } => {
+            ReadPoll::Changes(_) | ReadPoll::Pending { .. } | ReadPoll::Splits(_) => {
                 return Err(EngineError::Unsupported("a lookup in a table that is not simply read to its end".into()));
             }
         }

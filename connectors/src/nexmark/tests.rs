@@ -43,7 +43,7 @@ fn read(options: &[(&str, &str)], splits: usize, rows_max: usize) -> Vec<RecordB
             let mut context = ReadContext { rows_max, now, flushing: false, wake: &wake, rejects: &mut rejects };
             match reader.poll(&mut context).unwrap() {
                 ReadPoll::Batch(batch) => batches.push(batch),
-                ReadPoll::Changes(_) => panic!("a generator changes rows"),
+                ReadPoll::Changes(_) | ReadPoll::Splits(_) => panic!("a generator changes rows or finds splits"),
                 ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } => panic!("a bounded generator waits"),
                 ReadPoll::End => break,
             }
@@ -148,7 +148,9 @@ fn a_paced_reader_goes_on_from_its_offset() {
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Ok(batch.num_rows()),
             ReadPoll::Pending { retry_at } => Err(retry_at),
-            ReadPoll::Changes(_) | ReadPoll::Fetching { .. } => panic!("a generator fetches or changes rows"),
+            ReadPoll::Changes(_) | ReadPoll::Splits(_) | ReadPoll::Fetching { .. } => {
+                panic!("a generator fetches or changes rows")
+            }
             ReadPoll::End => panic!("an endless generator ends"),
         }
     };

@@ -107,7 +107,11 @@ mod tests {
         let mut context = ReadContext { rows_max: 2, now, flushing: false, wake: &wake, rejects: &mut rejects };
         match reader.poll(&mut context).unwrap() {
             ReadPoll::Batch(batch) => Some(batch.num_rows()),
-            ReadPoll::Changes(_) | ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End => None,
+            ReadPoll::Changes(_)
+            | ReadPoll::Fetching { .. }
+            | ReadPoll::Pending { .. }
+            | ReadPoll::Splits(_)
+            | ReadPoll::End => None,
         }
     }
 

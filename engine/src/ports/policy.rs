@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{
     Accepts, Boundedness, Guarantee, OptionValues, Sink, SinkContext, SinkRecovery, SinkWriter, Source, Split,
-    SplitReader,
+    SplitPlace, SplitReader,
 };
 use crate::error::Result;
 use crate::message::Delta;
@@ -91,6 +91,10 @@ impl Source for WithPolicy<dyn Source> {
 
     fn splits(&self, parallelism: usize) -> Result<Vec<Split>> {
         self.inner.splits(parallelism)
+    }
+
+    fn resume(&self, known: &[SplitPlace]) -> Result<Vec<Split>> {
+        self.inner.resume(known)
     }
 
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {

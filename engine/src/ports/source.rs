@@ -54,6 +54,17 @@ pub struct Split {
     pub id: String,
 }
 
+/// Where an earlier run has left a split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitPlace {
+    /// The split.
+    pub split: Split,
+    /// What [`SplitReader::offset`] gave; `None`: it had not begun.
+    pub offset: Option<String>,
+    /// It has been read to its end.
+    pub ended: bool,
+}
+
 /// A table opened for reading. Made once for a job (or a batch query), shared by all shards.
 pub trait Source: Send + Sync + fmt::Debug {
     /// The schema of the batches: the asked-for columns, in that order.
@@ -87,6 +98,16 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where the source cannot be listed (missing file, no permission).
     fn splits(&self, parallelism: usize) -> Result<Vec<Split>>;
+
+    /// A job goes on with splits of an earlier run, which has kept where each of them stands: takes the place of
+    /// [`Self::splits`]. Returns the splits that there are now beside them; they are read from their starts. May block on
+    /// I/O; never called on a shard.
+    ///
+    /// # Errors
+    /// Where a split cannot be read on: what it has not read is gone.
+    fn resume(&self, _known: &[SplitPlace]) -> Result<Vec<Split>> {
+        Ok(Vec::new())
+    }
 
     /// Opens a split at its start. Called on a shard: must not wait for anything but a local file.
     ///
@@ -150,6 +171,9 @@ pub enum ReadPoll {
         /// When to ask again, where the reader waits for the clock.
         retry_at: Option<ProcessingTime>,
     },
+    /// The source has splits that it had not before; they are read from their starts. What this split has is asked for
+    /// again.
+    Splits(Vec<Split>),
     /// The split is at its end, for good.
     End,
 }

@@ -26,7 +26,7 @@ use crate::message::Epoch;
 use crate::operators::build::build;
 use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
-use crate::ports::{Accepts, Guarantee, SinkContext, Split, StateStore};
+use crate::ports::{Accepts, Guarantee, SinkContext, Split, SplitPlace, StateStore};
 use crate::rejects::OnError;
 
 /// A job that is ready to run.
@@ -88,11 +88,11 @@ pub(super) struct Made {
 /// The rings of one exchange, by sending and receiving shard.
 type Rings = Vec<Vec<Arc<Ring>>>;
 
-/// The splits of a source on one shard, each with its place in the job's progress.
-type ShardSplits = Vec<(Split, usize)>;
+/// The splits of a source on one shard, each with what is told of it.
+type ShardSplits = Vec<(Split, Arc<SplitProgress>)>;
 
 /// The splits of every source by shard, and the progress of all of them.
-type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<SplitProgress>);
+type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<Arc<SplitProgress>>);
 
 /// Makes the parts of a dataflow. Blocks on the listing of splits.
 ///
@@ -221,14 +221,22 @@ fn deal_splits(dataflow: &Dataflow, shards: usize, known: &KnownSplits) -> Resul
     for node in &dataflow.nodes {
         let OperatorSpec::Source(spec) = &node.spec else { continue };
         let mut dealt: Vec<ShardSplits> = vec![Vec::new(); shards];
-        let listed =
-            || spec.source.splits(shards).map(|splits| splits.into_iter().map(|split| (split, None)).collect());
-        let splits: Vec<(Split, Option<usize>)> = known.get(&node.id.0).cloned().map_or_else(listed, Ok)?;
+        let mut splits: Vec<(Split, Option<usize>)> = Vec::new();
+        let listed = match known.get(&node.id.0) {
+            Some(known) => {
+                splits.extend(known.iter().map(|(place, shard)| (place.split.clone(), *shard)));
+                let places: Vec<SplitPlace> = known.iter().map(|(place, _)| place.clone()).collect();
+                spec.source.resume(&places)?
+            }
+            None => spec.source.splits(shards)?,
+        };
+        splits.extend(listed.into_iter().map(|split| (split, None)));
         for (split, shard) in splits {
             let place = progress.len();
-            progress.push(SplitProgress::new(&spec.table, &split.id));
+            let told = Arc::new(SplitProgress::new(spec, &split.id));
+            progress.push(Arc::clone(&told));
             if let Some(part) = dealt.get_mut(shard.unwrap_or(place % shards)) {
-                part.push((split, place));
+                part.push((split, told));
             }
         }
         all.insert(node.id.0, dealt);

@@ -259,12 +259,12 @@ impl JobPart {
                 turn.wait_until(polled.deadline);
             }
             Some(NodeKind::View(view)) => {
-                view.poll(rows_max, now, &self.shared, &mut out)?;
+                view.poll(rows_max, now, &mut out)?;
                 if let Some(counters) = self.shared.counters.get(self.shard) {
                     counters.count_in(out.iter().map(super::ring::rows_of).sum());
                 }
                 turn.progressed |= !out.is_empty();
-                turn.wait_until(view.expire(now, &self.shared, &mut out));
+                turn.wait_until(view.expire(now, &mut out));
             }
             Some(
                 NodeKind::Source(_)

@@ -2,7 +2,6 @@
 //! sources and views go on where they were, and what was prepared is committed.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
@@ -13,13 +12,13 @@ use super::part::JobPart;
 use super::protocol::Staged;
 use super::shared::Progress;
 use crate::checkpoint::change::{Change, Fate};
-use crate::checkpoint::format_manifest::NodeRecord;
+use crate::checkpoint::format_manifest::{NodeRecord, SplitRecord};
 use crate::checkpoint::load::SavedJob;
 use crate::checkpoint::redistribute::{Placement, join, part_of};
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
 use crate::plan::{Node, OperatorSpec, RelationId};
-use crate::ports::{CommitToken, SinkRecovery, Split, StateStore};
+use crate::ports::{CommitToken, SinkRecovery, Split, SplitPlace, StateStore};
 use crate::time::{EventTime, ProcessingTime};
 
 /// What a job continues from.
@@ -146,14 +145,13 @@ struct NodeRestore<'a> {
 impl NodeRestore<'_> {
     fn apply(self, part: &mut JobPart, index: usize) -> Result<Option<Staged>> {
         let progress = self.progress();
-        let shared = Arc::clone(&part.shared);
         let lost = || EngineError::Internal("a node that is not in its plan".into());
         let node = part.graph.nodes.get_mut(index).ok_or_else(lost)?;
         node.timer = self.records.iter().filter_map(|record| record.timer_us).min().map(ProcessingTime);
         match &mut node.kind {
             NodeKind::Source(source) => {
                 let all: Vec<_> = self.all.iter().flat_map(|record| record.splits.iter().cloned()).collect();
-                source.restore(&all, &shared);
+                source.restore(&all);
             }
             NodeKind::View(view) => view.restore(progress, self.records.iter().all(|record| record.ended)),
             NodeKind::Table => {}
@@ -189,7 +187,7 @@ impl NodeRestore<'_> {
 }
 
 /// The splits of sources by place in the dataflow, each with the shard that it belongs to, if it does.
-pub(super) type KnownSplits = HashMap<usize, Vec<(Split, Option<usize>)>>;
+pub(super) type KnownSplits = HashMap<usize, Vec<(SplitPlace, Option<usize>)>>;
 
 /// The splits of each source of a job as of a checkpoint: they are read on, whatever the source would list now.
 pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) -> KnownSplits {
@@ -198,10 +196,15 @@ pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) 
         let records = saved.record.nodes.iter().filter(|record| record.operator == *operator);
         // They stay on their shards where there are as many: what follows them on a shard has its own state.
         let home = |record: &NodeRecord| (shards == saved.shards).then_some(record.shard);
-        let of = |record: &'_ NodeRecord| -> Vec<(Split, Option<usize>)> {
-            record.splits.iter().map(|split| (Split { id: split.id.clone() }, home(record))).collect()
+        let place = |split: &SplitRecord| SplitPlace {
+            split: Split { id: split.id.clone() },
+            offset: split.offset.clone(),
+            ended: split.ended,
         };
-        let splits: Vec<(Split, Option<usize>)> = records.flat_map(of).collect();
+        let of = |record: &'_ NodeRecord| -> Vec<(SplitPlace, Option<usize>)> {
+            record.splits.iter().map(|split| (place(split), home(record))).collect()
+        };
+        let splits: Vec<(SplitPlace, Option<usize>)> = records.flat_map(of).collect();
         if !splits.is_empty() {
             all.insert(index, splits);
         }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use parking_lot::RwLock;
+
 use super::protocol::Links;
 use super::signal::Signal;
 use super::{JobId, JobMetrics, MemoryGuard, SplitStatus};
 use crate::message::Epoch;
+use crate::plan::SourceSpec;
 use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
 use crate::time::{Clock, EventTime, ProcessingTime};
 
@@ -21,8 +24,10 @@ pub(super) struct JobShared {
     pub(super) signals: Vec<Arc<Signal>>,
     /// One a shard.
     pub(super) counters: Vec<Counters>,
-    /// The splits of all sources.
-    pub(super) splits: Vec<SplitProgress>,
+    /// The splits of all sources. A source may get more while it runs.
+    splits: RwLock<Vec<Arc<SplitProgress>>>,
+    /// It has sources.
+    reads: bool,
     pub(super) name: Arc<str>,
     /// What is done with rows that operators cannot compute.
     pub(super) on_error: OnError,
@@ -122,14 +127,15 @@ impl JobShared {
         name: &str,
         on_error: OnError,
         signals: Vec<Arc<Signal>>,
-        splits: Vec<SplitProgress>,
+        splits: Vec<Arc<SplitProgress>>,
         links: &Links,
     ) -> Self {
         let counters = signals.iter().map(|_| Counters::default()).collect();
         let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
         let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
         let checkpoint = AtomicU64::new(0);
-        Self { id, dirty, checkpoint, signals, counters, splits, name, on_error, rejects, memory, clock }
+        let (reads, splits) = (!splits.is_empty(), RwLock::new(splits));
+        Self { id, dirty, checkpoint, signals, counters, splits, reads, name, on_error, rejects, memory, clock }
     }
 
     /// The next barrier of this epoch is a checkpoint.
@@ -144,7 +150,7 @@ impl JobShared {
 
     /// Whether it has sources, and they are not read now for want of memory.
     pub(super) fn is_held_back(&self) -> bool {
-        !self.splits.is_empty() && self.memory.is_over(self.clock.now())
+        self.reads && self.memory.is_over(self.clock.now())
     }
 
     /// Counts and keeps what a node rejected on a shard.
@@ -183,15 +189,30 @@ impl JobShared {
         }
     }
 
-    pub(super) fn split_statuses(&self) -> impl Iterator<Item = SplitStatus> {
-        self.splits.iter().map(|split| SplitStatus {
+    /// A source has one split more.
+    pub(super) fn add_split(&self, split: &Arc<SplitProgress>) {
+        self.splits.write().push(Arc::clone(split));
+    }
+
+    /// The least watermark of a group of splits. Those that have not begun, are idle or at their end do not count.
+    pub(super) fn least_of_group(&self, group: &str) -> Option<EventTime> {
+        let splits = self.splits.read();
+        let counts = splits.iter().filter(|split| split.group.as_deref() == Some(group));
+        let active = counts.filter(|split| !split.idle.load(Ordering::Relaxed));
+        let watermarks = active.map(|split| split.watermark.load(Ordering::Relaxed));
+        watermarks.filter(|watermark| !matches!(*watermark, i64::MIN | i64::MAX)).min().map(EventTime)
+    }
+
+    pub(super) fn split_statuses(&self) -> Vec<SplitStatus> {
+        let status = |split: &Arc<SplitProgress>| SplitStatus {
             job: self.id,
             table: split.table.clone(),
             split: split.split.clone(),
             watermark: EventTime(split.watermark.load(Ordering::Relaxed)),
             idle: split.idle.load(Ordering::Relaxed),
             rows: split.rows.load(Ordering::Relaxed),
-        })
+        };
+        self.splits.read().iter().map(status).collect()
     }
 }
 
@@ -200,16 +221,21 @@ impl JobShared {
 pub(super) struct SplitProgress {
     table: String,
     split: String,
+    /// The group that it keeps together with in event time.
+    group: Option<String>,
     pub(super) watermark: AtomicI64,
     pub(super) idle: AtomicBool,
     pub(super) rows: AtomicU64,
 }
 
 impl SplitProgress {
-    pub(super) fn new(table: &str, split: &str) -> Self {
+    /// Nothing is read yet of a split of a source.
+    pub(super) fn new(source: &SourceSpec, split: &str) -> Self {
+        let alignment = source.watermark.as_ref().and_then(|watermark| watermark.alignment.as_ref());
         Self {
-            table: table.to_owned(),
+            table: source.table.clone(),
             split: split.to_owned(),
+            group: alignment.map(|alignment| alignment.group.clone()),
             watermark: AtomicI64::new(i64::MIN),
             idle: AtomicBool::new(false),
             rows: AtomicU64::new(0),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::materialize::END;
-use super::shared::{JobShared, NodeLabel, Progress};
+use super::shared::{JobShared, NodeLabel, Progress, SplitProgress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::checkpoint::format_manifest::SplitRecord;
@@ -32,13 +32,17 @@ pub(super) struct SourceDriver {
     label: NodeLabel,
     /// What is done with rows that fail, and those that have.
     rejects: Rejects,
+    /// Wakes the shard, for splits that come later.
+    signal: Arc<Signal>,
+    /// Splits that are further than this are not read until the time.
+    limit: Option<(EventTime, ProcessingTime)>,
 }
 
 /// One split.
 struct SplitDriver {
     split: Split,
-    /// Its place in the job's progress.
-    progress: usize,
+    /// What the job tells of it.
+    progress: Arc<SplitProgress>,
     state: SplitState,
     /// Where reading continues, until the split is opened.
     offset: Option<String>,
@@ -78,14 +82,17 @@ pub(super) struct PollContext<'a> {
 }
 
 impl SourceDriver {
-    /// A driver of these splits, each with its place in the job's progress.
-    pub(super) fn new(spec: SourceSpec, splits: Vec<(Split, usize)>, signal: &Arc<Signal>) -> Self {
+    /// A driver of these splits, each with what the job tells of it.
+    pub(super) fn new(spec: SourceSpec, splits: Vec<(Split, Arc<SplitProgress>)>, signal: &Arc<Signal>) -> Self {
         let boundedness = spec.source.boundedness();
-        let watermarks = SourceWatermarks::new(spec.watermark.clone(), splits.iter().map(|(_, progress)| *progress));
+        let told = splits.iter().map(|(_, progress)| Arc::clone(progress));
+        let watermarks = SourceWatermarks::new(spec.watermark.clone(), told);
         let splits = splits.into_iter().map(|(split, progress)| SplitDriver::new(split, progress, signal)).collect();
         let label = NodeLabel { operator: "Source".into(), relation: Some(spec.table.as_str().into()) };
         let rejects = Rejects::new(spec.source.on_error());
-        Self { spec, boundedness, splits, watermarks, cursor: 0, ended: false, flushing: false, label, rejects }
+        let signal = Arc::clone(signal);
+        let (ended, flushing, limit) = (false, false, None);
+        Self { spec, boundedness, splits, watermarks, cursor: 0, ended, flushing, label, rejects, signal, limit }
     }
 
     /// Whether [`Message::End`] is out.
@@ -116,13 +123,13 @@ impl SourceDriver {
     }
 
     /// Goes on where an earlier run was. Nothing has been read yet.
-    pub(super) fn restore(&mut self, records: &[SplitRecord], shared: &JobShared) {
+    pub(super) fn restore(&mut self, records: &[SplitRecord]) {
         for (index, split) in self.splits.iter_mut().enumerate() {
             let Some(record) = records.iter().find(|record| record.id == split.split.id) else { continue };
             self.watermarks.restore(index, EventTime(record.watermark_us), record.idle);
             if record.ended {
                 split.state = SplitState::Ended;
-                self.watermarks.end(index, shared);
+                self.watermarks.end(index);
             } else {
                 split.offset.clone_from(&record.offset);
             }
@@ -151,6 +158,7 @@ impl SourceDriver {
         if self.ended {
             return Ok(polled);
         }
+        self.align(context);
         // Splits that turn out to have nothing pass their turn on.
         for _ in 0..self.splits.len() {
             let Some(index) = self.due_split(context.now) else { break };
@@ -159,7 +167,7 @@ impl SourceDriver {
                 break;
             }
         }
-        polled.deadline = self.watermarks.expire(context.now, context.shared);
+        polled.deadline = self.watermarks.expire(context.now);
         self.watermarks.advance(out);
         if self.splits.iter().all(|split| matches!(split.state, SplitState::Ended)) {
             self.ended = true;
@@ -174,8 +182,21 @@ impl SourceDriver {
             SplitState::Pending(_, retry_at) | SplitState::Fetching(_, retry_at) => *retry_at,
             SplitState::Unopened | SplitState::Open(_) | SplitState::Ended => None,
         });
-        polled.deadline = retries.chain(polled.deadline).min();
+        let looks = self.limit.map(|(_, until)| until);
+        polled.deadline = retries.chain(polled.deadline).chain(looks).min();
         Ok(polled)
+    }
+
+    /// Looks at times how far ahead splits may be.
+    fn align(&mut self, context: &PollContext<'_>) {
+        let alignment = self.spec.watermark.as_ref().and_then(|watermark| watermark.alignment.as_ref());
+        let Some(alignment) = alignment else { return };
+        if self.limit.is_some_and(|(_, until)| context.now < until) {
+            return;
+        }
+        let least = context.shared.least_of_group(&alignment.group);
+        let limit = least.map_or(EventTime::MAX, |least| EventTime(least.0.saturating_add(alignment.max_drift_us)));
+        self.limit = Some((limit, context.now.plus_us(alignment.interval_us)));
     }
 
     /// The split to read now.
@@ -189,8 +210,10 @@ impl SourceDriver {
             }
             Boundedness::Unbounded | Boundedness::Endless => {
                 let turns = (0..count).map(|step| (self.cursor + step) % count);
+                let limit = self.limit.filter(|_| !flushing).map_or(EventTime::MAX, |(limit, _)| limit);
                 let index = turns
                     .into_iter()
+                    .filter(|&index| self.watermarks.capture(index).0 <= limit)
                     .find(|&index| self.splits.get(index).is_some_and(|split| split.is_due(now, flushing)))?;
                 self.cursor = index + 1;
                 Some(index)
@@ -236,28 +259,44 @@ impl SourceDriver {
                 self.watermarks.quiet(index, context.now);
                 return Ok(false);
             }
+            ReadPoll::Splits(splits) => {
+                split.state = SplitState::Open(reader);
+                self.add(splits, shared);
+                return Ok(true);
+            }
             ReadPoll::End => {
-                self.watermarks.end(index, shared);
+                self.watermarks.end(index);
                 return Ok(true);
             }
         };
         if let Some(counters) = counters {
             counters.count_in(delta.rows());
         }
-        if let Some(progress) = shared.splits.get(split.progress) {
-            progress.rows.fetch_add(delta.rows() as u64, Ordering::Relaxed);
-        }
+        split.progress.rows.fetch_add(delta.rows() as u64, Ordering::Relaxed);
         split.state = SplitState::Open(reader);
         split.flushed |= flushing && self.boundedness == Boundedness::Endless;
         self.emit(index, delta, context, out)?;
         Ok(true)
     }
 
+    /// Takes on splits that are new.
+    fn add(&mut self, splits: Vec<Split>, shared: &JobShared) {
+        for split in splits {
+            if self.splits.iter().any(|known| known.split == split) {
+                continue;
+            }
+            let progress = Arc::new(SplitProgress::new(&self.spec, &split.id));
+            shared.add_split(&progress);
+            self.watermarks.add(Arc::clone(&progress));
+            self.splits.push(SplitDriver::new(split, progress, &self.signal));
+        }
+    }
+
     fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
         self.watermarks.active(split);
         let (watermarks, steps, now) = (&mut self.watermarks, &self.spec.steps, context.now);
         let mut pass = |watermarks: &mut SourceWatermarks, delta: Delta| {
-            watermarks.observe(split, &delta.batch, now, context.shared)?;
+            watermarks.observe(split, &delta.batch, now)?;
             out.push(Message::Delta(delta));
             Ok(())
         };
@@ -280,7 +319,7 @@ impl SourceDriver {
 }
 
 impl SplitDriver {
-    fn new(split: Split, progress: usize, signal: &Arc<Signal>) -> Self {
+    fn new(split: Split, progress: Arc<SplitProgress>, signal: &Arc<Signal>) -> Self {
         let woken = Arc::new(AtomicBool::new(false));
         let (flag, signal) = (Arc::clone(&woken), Arc::clone(signal));
         let wake = WakeHandle::new(move || {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::materialize::END;
 use super::ring::Ring;
-use super::shared::{JobShared, Progress};
+use super::shared::Progress;
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
@@ -73,13 +73,7 @@ impl ViewReader {
     }
 
     /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
-    pub(super) fn poll(
-        &mut self,
-        rows_max: usize,
-        now: ProcessingTime,
-        shared: &JobShared,
-        out: &mut Vec<Message>,
-    ) -> Result<()> {
+    pub(super) fn poll(&mut self, rows_max: usize, now: ProcessingTime, out: &mut Vec<Message>) -> Result<()> {
         if let Some(ended) = self.restored.take() {
             self.started = true;
             self.own.advance(out);
@@ -102,7 +96,7 @@ impl ViewReader {
             };
             rows += super::ring::rows_of(&message);
             let stop = matches!(message, Message::Barrier(_) | Message::End);
-            self.accept(message, now, shared, out)?;
+            self.accept(message, now, out)?;
             if stop {
                 break;
             }
@@ -124,16 +118,10 @@ impl ViewReader {
         Ok(None)
     }
 
-    fn accept(
-        &mut self,
-        message: Message,
-        now: ProcessingTime,
-        shared: &JobShared,
-        out: &mut Vec<Message>,
-    ) -> Result<()> {
+    fn accept(&mut self, message: Message, now: ProcessingTime, out: &mut Vec<Message>) -> Result<()> {
         match message {
             Message::Delta(delta) => {
-                self.own.observe(0, &delta.batch, now, shared)?;
+                self.own.observe(0, &delta.batch, now)?;
                 out.push(Message::Delta(delta));
                 // The rows of the start have no order in time: none is late before all have passed.
                 if self.chunks.is_empty() {
@@ -166,17 +154,12 @@ impl ViewReader {
     }
 
     /// Looks at the idle timeout; tells when to look again.
-    pub(super) fn expire(
-        &mut self,
-        now: ProcessingTime,
-        shared: &JobShared,
-        out: &mut Vec<Message>,
-    ) -> Option<ProcessingTime> {
+    pub(super) fn expire(&mut self, now: ProcessingTime, out: &mut Vec<Message>) -> Option<ProcessingTime> {
         if self.ended {
             return None;
         }
         self.own.quiet(0, now);
-        let next = self.own.expire(now, shared);
+        let next = self.own.expire(now);
         if self.started {
             self.own.advance(out);
         }

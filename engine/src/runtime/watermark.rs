@@ -1,12 +1,13 @@
 //! Watermarks of a source: per split, with idleness, and their minimum.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::{cast, max};
 use arrow::datatypes::{DataType, Int64Type};
 
-use super::shared::{JobShared, Progress, SplitProgress};
+use super::shared::{Progress, SplitProgress};
 use crate::error::Result;
 use crate::expr::EvalContext;
 use crate::message::Message;
@@ -30,8 +31,8 @@ struct SplitWatermark {
     state: SplitState,
     /// When the reader first had nothing, since its last row. A split that waits for its turn or for room is not quiet.
     quiet_since: Option<ProcessingTime>,
-    /// Index into the job's split progress.
-    progress: Option<usize>,
+    /// What the job tells of it.
+    progress: Option<Arc<SplitProgress>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,15 +45,14 @@ enum SplitState {
 }
 
 impl SourceWatermarks {
-    /// For splits that all hold the watermark back from the start; `progress` gives each one's place in the job's.
-    pub(super) fn new(spec: Option<WatermarkSpec>, progress: impl Iterator<Item = usize>) -> Self {
-        let split = |progress| SplitWatermark {
-            watermark: EventTime::MIN,
-            state: SplitState::Active,
-            quiet_since: None,
-            progress: Some(progress),
-        };
-        Self::of(spec, progress.map(split).collect())
+    /// For splits that all hold the watermark back from the start; `progress`: what is told of each.
+    pub(super) fn new(spec: Option<WatermarkSpec>, progress: impl Iterator<Item = Arc<SplitProgress>>) -> Self {
+        Self::of(spec, progress.map(SplitWatermark::new).collect())
+    }
+
+    /// A split comes, which holds the watermark back from now on.
+    pub(super) fn add(&mut self, progress: Arc<SplitProgress>) {
+        self.splits.push(SplitWatermark::new(progress));
     }
 
     /// For one split that holds nothing back before its first row.
@@ -90,13 +90,7 @@ impl SourceWatermarks {
     ///
     /// # Errors
     /// Where the watermark of a row cannot be computed.
-    pub(super) fn observe(
-        &mut self,
-        split: usize,
-        batch: &RecordBatch,
-        now: ProcessingTime,
-        shared: &JobShared,
-    ) -> Result<()> {
+    pub(super) fn observe(&mut self, split: usize, batch: &RecordBatch, now: ProcessingTime) -> Result<()> {
         let Some(state) = self.splits.get_mut(split) else { return Ok(()) };
         state.quiet_since = None;
         state.state = SplitState::Active;
@@ -105,7 +99,7 @@ impl SourceWatermarks {
         {
             state.watermark = state.watermark.max(highest);
         }
-        if let Some(progress) = state.progress(shared) {
+        if let Some(progress) = &state.progress {
             progress.watermark.store(state.watermark.0, Ordering::Relaxed);
             progress.idle.store(false, Ordering::Relaxed);
         }
@@ -137,10 +131,10 @@ impl SourceWatermarks {
     }
 
     /// A split is at its end.
-    pub(super) fn end(&mut self, split: usize, shared: &JobShared) {
+    pub(super) fn end(&mut self, split: usize) {
         if let Some(split) = self.splits.get_mut(split) {
             split.state = SplitState::Ended;
-            if let Some(progress) = split.progress(shared) {
+            if let Some(progress) = &split.progress {
                 progress.watermark.store(i64::MAX, Ordering::Relaxed);
                 progress.idle.store(false, Ordering::Relaxed);
             }
@@ -148,14 +142,14 @@ impl SourceWatermarks {
     }
 
     /// Takes splits that were quiet for the timeout out of the minimum; tells when to look again.
-    pub(super) fn expire(&mut self, now: ProcessingTime, shared: &JobShared) -> Option<ProcessingTime> {
+    pub(super) fn expire(&mut self, now: ProcessingTime) -> Option<ProcessingTime> {
         let timeout = self.spec.as_ref()?.idle_timeout_us?;
         let mut next: Option<ProcessingTime> = None;
         for split in self.splits.iter_mut().filter(|split| split.state == SplitState::Active) {
             let Some(due) = split.quiet_since.map(|since| since.plus_us(timeout)) else { continue };
             if due <= now {
                 split.state = SplitState::Idle;
-                if let Some(progress) = split.progress(shared) {
+                if let Some(progress) = &split.progress {
                     progress.idle.store(true, Ordering::Relaxed);
                 }
             } else {
@@ -197,8 +191,8 @@ impl SourceWatermarks {
 }
 
 impl SplitWatermark {
-    fn progress<'a>(&self, shared: &'a JobShared) -> Option<&'a SplitProgress> {
-        self.progress.and_then(|index| shared.splits.get(index))
+    fn new(progress: Arc<SplitProgress>) -> Self {
+        Self { watermark: EventTime::MIN, state: SplitState::Active, quiet_since: None, progress: Some(progress) }
     }
 }
 

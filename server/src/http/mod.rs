@@ -12,7 +12,6 @@ use axum::routing::get;
 use millstream_engine::runtime::{JobStatus, MemoryGuard};
 use tokio::net::TcpListener;
 
-use crate::memory;
 use crate::session::Database;
 
 /// The type that Prometheus reads.
@@ -70,7 +69,7 @@ fn metrics_text(jobs: &[JobStatus], memory: &MemoryGuard) -> String {
     for job in jobs {
         let _ = writeln!(out, "millstream_job_info{{{},state=\"{}\"}} 1", labels(job), job.state);
     }
-    let used = memory::resident_bytes().unwrap_or_else(|| memory.used_bytes());
+    let used = millstream_database::resident_bytes().unwrap_or_else(|| memory.used_bytes());
     let _ =
         writeln!(out, "# HELP millstream_memory_bytes Memory of the process.\n# TYPE millstream_memory_bytes gauge");
     let _ = writeln!(out, "millstream_memory_bytes {used}");

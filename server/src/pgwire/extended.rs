@@ -21,10 +21,11 @@ use tokio::sync::futures::Notified;
 use super::connection::{Connection, Stop, interruptible};
 use super::errors::{notice_message, protocol_violation};
 use super::parameters::{arrow_type, decode};
+use super::pg_type::pg_type;
 use super::rows::{Formats, description, write_row};
 use super::simple::parse;
 use super::wire::Wire;
-use crate::encode::{TextStyle, pg_type};
+use crate::encode::TextStyle;
 use crate::session::{Body, Description, Notice, Outcome, Rows, Session};
 
 /// A statement that was parsed.

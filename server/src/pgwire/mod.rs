@@ -6,12 +6,15 @@
 //! In reading order: bytes ([`wire`]), the start of a connection ([`startup`]), its loop ([`connection`]), one statement
 //! ([`simple`], [`extended`]), its rows ([`rows`]).
 
+mod binary;
 mod cancel;
 mod connection;
 mod copy;
 mod errors;
 mod extended;
+mod numeric;
 mod parameters;
+mod pg_type;
 mod rows;
 mod simple;
 mod startup;

@@ -6,7 +6,9 @@ use bytes::{BufMut, BytesMut};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 
-use crate::encode::{TextStyle, pg_type, write_binary, write_text};
+use super::binary::write_binary;
+use super::pg_type::pg_type;
+use crate::encode::{TextStyle, write_text};
 
 /// In which form each column goes out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use options::{IDLE_TIMEOUT, check as check_options};
+pub(crate) use options::{ALIGNMENT_DRIFT, ALIGNMENT_GROUP, ALIGNMENT_INTERVAL, IDLE_TIMEOUT, check as check_options};
 
 use std::sync::Arc;
 

@@ -16,14 +16,44 @@ const CONNECTOR: &str = "connector";
 /// The option that lets a silent split leave the minimum of watermarks.
 pub(crate) const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 
+/// The option that names the tables that keep together in event time.
+pub(crate) const ALIGNMENT_GROUP: &str = "scan.watermark.alignment.group";
+
+/// How far from each other they may be.
+pub(crate) const ALIGNMENT_DRIFT: &str = "scan.watermark.alignment.max-drift";
+
+/// How often that is looked at.
+pub(crate) const ALIGNMENT_INTERVAL: &str = "scan.watermark.alignment.update-interval";
+
 /// What every table that is read can say, whatever its connector.
-const OF_ALL_SOURCES: [OptionDescriptor; 2] = [
+const OF_ALL_SOURCES: [OptionDescriptor; 5] = [
     OptionDescriptor {
         name: IDLE_TIMEOUT,
         kind: OptionType::Duration,
         required: false,
         default: None,
         doc: "after so long without a row a split no longer holds the watermark back; 0: never",
+    },
+    OptionDescriptor {
+        name: ALIGNMENT_GROUP,
+        kind: OptionType::String,
+        required: false,
+        default: None,
+        doc: "splits of the tables of one group, in one job, wait for those that are behind in event time",
+    },
+    OptionDescriptor {
+        name: ALIGNMENT_DRIFT,
+        kind: OptionType::Duration,
+        required: false,
+        default: None,
+        doc: "how far ahead of the least watermark of the group a split is read",
+    },
+    OptionDescriptor {
+        name: ALIGNMENT_INTERVAL,
+        kind: OptionType::Duration,
+        required: false,
+        default: Some("1 s"),
+        doc: "how often that is looked at",
     },
     OptionDescriptor {
         name: SOURCE_ON_ERROR,
@@ -113,8 +143,13 @@ fn general(key: &str, connector: &ConnectorDescriptor) -> Option<&'static Option
     of_sources.chain(of_sinks).find(|option| option.name == key)
 }
 
-/// Options that say different things about the same rows.
+/// Options that say different things about the same rows, or nothing without one another.
 fn contradictions(options: &[Written]) -> Result<()> {
+    let has = |name: &str| options.iter().find(|(key, ..)| key == name).map(|(_, _, position)| *position);
+    if let (Some(position), None) | (None, Some(position)) = (has(ALIGNMENT_GROUP), has(ALIGNMENT_DRIFT)) {
+        let message = format!("options \"{ALIGNMENT_GROUP}\" and \"{ALIGNMENT_DRIFT}\" need one another");
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position));
+    }
     let says = options.iter().any(|(key, ..)| key == SOURCE_ON_ERROR);
     let ignores = |(key, value, _): &&Written| key.ends_with(IGNORES) && value.eq_ignore_ascii_case("true");
     match options.iter().find(ignores).filter(|_| says) {

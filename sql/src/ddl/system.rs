@@ -59,7 +59,10 @@ fn is_catalog_relation(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> bool
         return true;
     }
     let of_server = |part: &sp::ObjectNamePart| {
-        let name = part.as_ident().map(|ident| ident.value.as_str()).filter(|name| ["jobs", "state"].contains(name));
+        let name = part
+            .as_ident()
+            .map(|ident| ident.value.as_str())
+            .filter(|name| ["jobs", "kafka_topics", "state"].contains(name));
         name.is_some_and(|name| catalog.relation(name).is_err())
     };
     if in_schema(name, "millstream") && name.0.last().is_some_and(of_server) {

@@ -150,6 +150,10 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
                 if let Some(timeout) = watermark.idle_timeout_us {
                     let _ = write!(text, ", idle after {}", span(timeout));
                 }
+                if let Some(alignment) = &watermark.alignment {
+                    let _ =
+                        write!(text, ", at most {} ahead in group {}", span(alignment.max_drift_us), alignment.group);
+                }
             }
             text
         }

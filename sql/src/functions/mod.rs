@@ -14,6 +14,7 @@ mod format;
 mod json;
 mod listing;
 mod moments;
+mod native;
 mod pattern;
 mod printf;
 mod regexes;
@@ -35,6 +36,7 @@ pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub use listing::{ListedFunction, functions_page, listed_functions};
+pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
 

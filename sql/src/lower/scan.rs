@@ -7,7 +7,9 @@ use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, TableScan, Values};
 use millstream_engine::expr::{EvalContext, Scalar};
-use millstream_engine::plan::{ChangelogMode, NodeId, OperatorSpec, SourceSpec, Step, ViewSourceSpec, WatermarkSpec};
+use millstream_engine::plan::{
+    Alignment, ChangelogMode, NodeId, OperatorSpec, SourceSpec, Step, ViewSourceSpec, WatermarkSpec,
+};
 use millstream_engine::ports::option_value::parse_duration_us;
 use millstream_engine::ports::{MemorySource, ScanColumn, ScanRequest};
 use millstream_engine::time::ProcessingTime;
@@ -15,7 +17,7 @@ use millstream_engine::time::ProcessingTime;
 use super::rel::Rel;
 use super::{Lowering, broken, column_of};
 use crate::catalog::RelationKind;
-use crate::ddl::IDLE_TIMEOUT;
+use crate::ddl::{ALIGNMENT_DRIFT, ALIGNMENT_GROUP, ALIGNMENT_INTERVAL, IDLE_TIMEOUT};
 use crate::error::Result;
 use crate::query::from_datafusion;
 use crate::query::nodes::Watermark;
@@ -87,10 +89,10 @@ impl Lowering<'_> {
         let Some(time_column) = column_of(&watermark.column, schema) else {
             return Err(broken("a watermark on something that is no column"));
         };
-        let idle_timeout_us = idle_timeout(&watermark.input);
+        let Declared { idle_timeout_us, alignment } = declared(&watermark.input);
         rel.time_column = Some(time_column);
-        let over_output =
-            WatermarkSpec { time_column, expr: Scalar::compile(&watermark.expr, schema)?, idle_timeout_us };
+        let expr = Scalar::compile(&watermark.expr, schema)?;
+        let over_output = WatermarkSpec { time_column, expr, idle_timeout_us, alignment };
         let own = over_stored(watermark)?;
         let edge = rel.edge();
         let Some(node) = self.nodes.get_mut(rel.node.0) else { return Err(broken("a node is missing")) };
@@ -104,7 +106,7 @@ impl Lowering<'_> {
             }
             OperatorSpec::ViewSource(spec) => {
                 let expr = Scalar::compile(&own.0, &own.1)?;
-                spec.watermark = Some(WatermarkSpec { time_column, expr, idle_timeout_us });
+                spec.watermark = Some(WatermarkSpec { time_column, expr, idle_timeout_us, alignment: None });
             }
             _ => return Err(broken("a watermark on something that is no table")),
         }
@@ -184,15 +186,27 @@ fn over_stored(watermark: &Watermark) -> Result<(Expr, datafusion::common::DFSch
     }
 }
 
-/// The idle timeout that the table declares.
-fn idle_timeout(plan: &LogicalPlan) -> Option<i64> {
-    match plan {
-        LogicalPlan::TableScan(scan) => match &scan.source.downcast_ref::<RelationSource>()?.relation.kind {
-            RelationKind::ConnectorTable(table) => {
-                parse_duration_us(table.spec.options.get(IDLE_TIMEOUT)?).filter(|timeout| *timeout > 0)
-            }
-            RelationKind::InternalTable(_) | RelationKind::View { .. } | RelationKind::MaterializedView { .. } => None,
-        },
-        other => other.inputs().first().and_then(|input| idle_timeout(input)),
-    }
+/// What the table below a watermark declares of it.
+struct Declared {
+    idle_timeout_us: Option<i64>,
+    alignment: Option<Alignment>,
+}
+
+/// See [`Declared`].
+fn declared(plan: &LogicalPlan) -> Declared {
+    let nothing = Declared { idle_timeout_us: None, alignment: None };
+    let relation = match plan {
+        LogicalPlan::TableScan(scan) => scan.source.downcast_ref::<RelationSource>().map(|source| &source.relation),
+        other => return other.inputs().first().map_or(nothing, |input| declared(input)),
+    };
+    let Some(RelationKind::ConnectorTable(table)) = relation.map(|relation| &relation.kind) else { return nothing };
+    let options = &table.spec.options;
+    let duration = |name: &str| options.get(name).and_then(parse_duration_us).filter(|time| *time > 0);
+    let group = options.get(ALIGNMENT_GROUP);
+    let alignment = group.zip(duration(ALIGNMENT_DRIFT)).map(|(group, max_drift_us)| Alignment {
+        group: group.to_owned(),
+        max_drift_us,
+        interval_us: duration(ALIGNMENT_INTERVAL).unwrap_or(1_000_000),
+    });
+    Declared { idle_timeout_us: duration(IDLE_TIMEOUT), alignment }
 }

@@ -128,6 +128,9 @@ impl ContextProvider for Provider<'_> {
         if let Some(function) = self.context.catalog.functions.get(name) {
             return Some(expand::placeholder(function, self.context));
         }
+        if let Some(function) = self.context.catalog.natives.get(name) {
+            return Some(function.planned());
+        }
         self.registry.scalar.get(name).cloned()
     }
 

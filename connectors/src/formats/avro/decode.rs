@@ -19,7 +19,8 @@ use crate::formats::message::MessageDecoder;
 use crate::formats::names::Target;
 use crate::formats::{WantedColumn, sql_name};
 
-type Step = Result<(), Box<Fault>>;
+/// A part of a message was read, or what is wrong with it.
+pub(super) type Step = Result<(), Box<Fault>>;
 
 /// The id of the schema of a message, and its value.
 type Opened<'m> = Result<(u32, &'m [u8]), Box<Fault>>;
@@ -89,10 +90,10 @@ impl AvroMessages {
     /// The id of the schema of a message, which is bound then, and the value.
     fn open<'m>(&mut self, message: &'m [u8], place: &dyn Display) -> Result<Opened<'m>> {
         let Some(registry) = &self.registry else { return Ok(Ok((0, message))) };
-        let (Some(&[0, a, b, c, d]), Some(value)) = (message.first_chunk::<HEADER>(), message.get(HEADER..)) else {
-            return Ok(Err(Fault::syntax(0, "the message does not begin with a zero and the id of a schema")));
+        let (id, value) = match named(message) {
+            Ok(named) => named,
+            Err(fault) => return Ok(Err(fault)),
         };
-        let id = u32::from_be_bytes([a, b, c, d]);
         if !self.bound.contains_key(&id) {
             let schema = registry.schema(id).map_err(|error| EngineError::io(place, error))?;
             let schema = bind(schema, &self.row)
@@ -160,6 +161,17 @@ impl MessageDecoder for AvroMessages {
     }
 }
 
+/// The id of the schema that a message names, and the value behind it.
+///
+/// # Errors
+/// Where it names none.
+pub(super) fn named(message: &[u8]) -> Result<(u32, &[u8]), Box<Fault>> {
+    match (message.first_chunk::<HEADER>(), message.get(HEADER..)) {
+        (Some(&[0, a, b, c, d]), Some(value)) => Ok((u32::from_be_bytes([a, b, c, d]), value)),
+        _ => Err(Fault::syntax(0, "the message does not begin with a zero and the id of a schema")),
+    }
+}
+
 /// Finds for each field of a record the column that takes it.
 ///
 /// # Errors
@@ -175,7 +187,8 @@ fn bind(schema: Schema, row: &RowColumn) -> Result<Schema, String> {
     }
 }
 
-fn bind_fields(fields: Vec<SchemaField>, row: &RowColumn) -> Vec<SchemaField> {
+/// The same for the fields of a record.
+pub(super) fn bind_fields(fields: Vec<SchemaField>, row: &RowColumn) -> Vec<SchemaField> {
     let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
     let mut taken = vec![false; row.fields.len()];
     let mut bound = Vec::with_capacity(fields.len());
@@ -209,7 +222,10 @@ fn bind_value(schema: Schema, column: Option<&Column>) -> Schema {
 }
 
 /// Appends a record as a row.
-fn record(bytes: &mut Bytes<'_>, fields: &[SchemaField], row: &mut RowColumn) -> Step {
+///
+/// # Errors
+/// Where it does not fit, or ends too early.
+pub(super) fn record(bytes: &mut Bytes<'_>, fields: &[SchemaField], row: &mut RowColumn) -> Step {
     let base = row.rows();
     for field in fields {
         match field.slot.and_then(|slot| row.fields.get_mut(slot)) {
@@ -243,7 +259,10 @@ fn complete(row: &mut RowColumn, base: usize, at: usize) -> Step {
 }
 
 /// Appends a value to `column`, or passes it where there is none.
-fn value(bytes: &mut Bytes<'_>, schema: &Schema, column: Option<&mut Column>) -> Step {
+///
+/// # Errors
+/// Where it does not fit, or ends too early.
+pub(super) fn value(bytes: &mut Bytes<'_>, schema: &Schema, column: Option<&mut Column>) -> Step {
     let at = bytes.at;
     match schema {
         Schema::Null => {

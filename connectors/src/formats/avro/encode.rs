@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StringArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     Time32MillisecondType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
@@ -24,6 +24,8 @@ pub(crate) struct AvroMessageEncoder {
     unregistered: Option<(Arc<Registry>, String, String)>,
     /// What each message begins with.
     header: Vec<u8>,
+    /// The records are envelopes that tell of changes.
+    changes: bool,
 }
 
 impl AvroMessageEncoder {
@@ -34,18 +36,18 @@ impl AvroMessageEncoder {
     pub(crate) fn new(format: &AvroFormat, columns: &Fields) -> Result<Self> {
         let text = format.written(columns)?;
         let Schema::Record(fields) = Schema::parse(&text).map_err(EngineError::config)? else {
-            return Err(EngineError::config("option \"avro-confluent.schema\" is no record"));
+            return Err(EngineError::config(format!("option \"{}.schema\" is no record", format.name())));
         };
         let unregistered = match &format.registry {
             None => None,
             Some(registry) => {
                 let subject = format.subject.clone();
-                let subject =
-                    subject.ok_or_else(|| EngineError::config("option \"avro-confluent.subject\" is missing"))?;
+                let subject = subject
+                    .ok_or_else(|| EngineError::config(format!("option \"{}.subject\" is missing", format.name())))?;
                 Some((Arc::clone(registry), subject, text))
             }
         };
-        Ok(Self { fields, unregistered, header: Vec::new() })
+        Ok(Self { fields, unregistered, header: Vec::new(), changes: format.tells_changes() })
     }
 }
 
@@ -59,14 +61,48 @@ impl MessageEncoder for AvroMessageEncoder {
         for row in 0..delta.rows() {
             into.data.extend_from_slice(&self.header);
             for field in &self.fields {
-                let array = delta.batch.column_by_name(&field.name);
-                value(&field.schema, array, row, &mut into.data).map_err(|what| {
+                let written = match self.changes {
+                    false => value(&field.schema, delta.batch.column_by_name(&field.name), row, &mut into.data),
+                    true => part(field, delta, row, &mut into.data),
+                };
+                written.map_err(|what| {
                     EngineError::Evaluate(format!("column \"{}\" cannot be written as Avro: {what}", field.name))
                 })?;
             }
             into.close();
         }
         Ok(())
+    }
+}
+
+/// Appends a field of an envelope.
+fn part(field: &SchemaField, delta: &Delta, row: usize, into: &mut Vec<u8>) -> Result<(), String> {
+    let retract = delta.is_retract(row);
+    match field.name.as_str() {
+        "before" => whole(&field.schema, Some(delta).filter(|_| retract), row, into),
+        "after" => whole(&field.schema, Some(delta).filter(|_| !retract), row, into),
+        "op" => {
+            let op: ArrayRef = Arc::new(StringArray::from(vec![if retract { "d" } else { "c" }]));
+            value(&field.schema, Some(&op), 0, into)
+        }
+        _ => value(&field.schema, None, row, into),
+    }
+}
+
+/// Appends a whole row, or null.
+fn whole(schema: &Schema, delta: Option<&Delta>, row: usize, into: &mut Vec<u8>) -> Result<(), String> {
+    match (schema, delta) {
+        (Schema::Record(fields), Some(delta)) => {
+            fields.iter().try_for_each(|field| value(&field.schema, delta.batch.column_by_name(&field.name), row, into))
+        }
+        (Schema::Union(branches), _) => {
+            let fits = |branch: &Schema| matches!(branch, Schema::Null) == delta.is_none();
+            let index = branches.iter().position(fits).ok_or("its schema has no branch for it")?;
+            long(i64::try_from(index).unwrap_or_default(), into);
+            branches.get(index).map_or(Ok(()), |branch| whole(branch, delta, row, into))
+        }
+        (Schema::Null, None) => Ok(()),
+        _ => Err("its schema is no row that may be null".to_owned()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Avro in messages: `avro`, whose schema follows from the declared columns, and `avro-confluent`, whose messages name a
-//! schema in a registry; and in files ([`file`]), which begin with their schema.
+//! schema in a registry; `debezium-avro-confluent`, which tell of changes; and in files ([`file`]), which begin with their
+//! schema.
 //!
-//! [`schema`] has schemas, [`decode`] and [`encode`] values, [`registry`] the calls to a registry.
+//! [`schema`] has schemas, [`decode`] and [`encode`] values, [`change`] changes, [`registry`] the calls to a registry.
 //! Source: the Avro specification 1.11, "Binary encoding"; Confluent's "Wire format".
 
+mod change;
 mod decode;
 mod encode;
 mod file;
@@ -21,15 +23,31 @@ use arrow::datatypes::Fields;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::OptionValues;
 
-pub(super) use decode::AvroMessages;
-pub(super) use encode::AvroMessageEncoder;
+use change::AvroChanges;
+use decode::AvroMessages;
+use encode::AvroMessageEncoder;
 pub(super) use file::{AvroFileDecoder, AvroFileEncoder, check};
 pub(super) use options::options;
 use registry::Registry;
 
-/// `avro` or `avro-confluent`, with its options.
+use super::WantedColumn;
+use super::message::{MessageDecoder, MessageEncoder};
+
+/// Which of the formats of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AvroKind {
+    /// `avro`
+    Plain,
+    /// `avro-confluent`
+    Confluent,
+    /// `debezium-avro-confluent`
+    Debezium,
+}
+
+/// A format of messages, with its options.
 #[derive(Debug, Clone)]
 pub(crate) struct AvroFormat {
+    kind: AvroKind,
     /// Messages that cannot be read are skipped.
     ignore_parse_errors: bool,
     /// Where the schemas are; `None`: messages have the schema of the columns.
@@ -47,30 +65,56 @@ impl AvroFormat {
     /// Where an option is no flag.
     pub(crate) fn plain(options: &OptionValues) -> Result<Self> {
         let ignore_parse_errors = options.boolean("avro.ignore-parse-errors", false)?;
-        Ok(Self { ignore_parse_errors, registry: None, schema: None, subject: None })
+        Ok(Self { kind: AvroKind::Plain, ignore_parse_errors, registry: None, schema: None, subject: None })
     }
 
-    /// The format with a registry. `subject`: the name of the schema where the options give none.
+    /// A format with a registry. `subject`: the name of the schema where the options give none.
     ///
     /// # Errors
     /// Where the registry has no address, or the schema is none.
-    pub(crate) fn confluent(options: &OptionValues, subject: Option<String>) -> Result<Self> {
-        let given = options.get("avro-confluent.schema").map(str::to_owned);
+    pub(crate) fn confluent(kind: AvroKind, options: &OptionValues, subject: Option<String>) -> Result<Self> {
+        let name = kind.name();
+        let given = options.get(&format!("{name}.schema")).map(str::to_owned);
         if let Some(text) = &given {
             schema::Schema::parse(text)
-                .map_err(|what| EngineError::config(format!("option \"avro-confluent.schema\": {what}")))?;
+                .map_err(|what| EngineError::config(format!("option \"{name}.schema\": {what}")))?;
         }
         Ok(Self {
-            ignore_parse_errors: options.boolean("avro-confluent.ignore-parse-errors", false)?,
-            registry: Some(Arc::new(Registry::from_options(options)?)),
+            kind,
+            ignore_parse_errors: options.boolean(&format!("{name}.ignore-parse-errors"), false)?,
+            registry: Some(Arc::new(Registry::from_options(name, options)?)),
             schema: given,
-            subject: options.get("avro-confluent.subject").map(str::to_owned).or(subject),
+            subject: options.get(&format!("{name}.subject")).map(str::to_owned).or(subject),
         })
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
-        if self.registry.is_some() { "avro-confluent" } else { "avro" }
+        self.kind.name()
+    }
+
+    /// Whether its messages tell of changes.
+    pub(crate) fn tells_changes(&self) -> bool {
+        self.kind == AvroKind::Debezium
+    }
+
+    /// A decoder that reads the `wanted` ones of `columns`.
+    ///
+    /// # Errors
+    /// Where Avro cannot carry a column.
+    pub(super) fn decoder(&self, columns: &Fields, wanted: &[WantedColumn]) -> Result<Box<dyn MessageDecoder>> {
+        Ok(match &self.registry {
+            Some(registry) if self.tells_changes() => Box::new(AvroChanges::new(self, registry, columns, wanted)?),
+            Some(_) | None => Box::new(AvroMessages::new(self, columns, wanted)?),
+        })
+    }
+
+    /// An encoder of `columns`.
+    ///
+    /// # Errors
+    /// Where Avro cannot carry a column.
+    pub(super) fn encoder(&self, columns: &Fields) -> Result<Box<dyn MessageEncoder>> {
+        Ok(Box::new(AvroMessageEncoder::new(self, columns)?))
     }
 
     /// The schema that rows are written with.
@@ -78,9 +122,21 @@ impl AvroFormat {
     /// # Errors
     /// Where a column has a type that Avro does not carry.
     fn written(&self, columns: &Fields) -> Result<String> {
-        match &self.schema {
-            Some(text) => Ok(text.clone()),
-            None => schema_of_columns::json(columns),
+        match (&self.schema, self.kind) {
+            (Some(text), _) => Ok(text.clone()),
+            (None, AvroKind::Plain | AvroKind::Confluent) => schema_of_columns::json(columns),
+            (None, AvroKind::Debezium) => schema_of_columns::envelope(columns),
+        }
+    }
+}
+
+impl AvroKind {
+    /// The name of the format.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "avro",
+            Self::Confluent => "avro-confluent",
+            Self::Debezium => "debezium-avro-confluent",
         }
     }
 }

@@ -37,12 +37,13 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// The registry that the options name. Asks nothing yet.
+    /// The registry that the options of a format name. Asks nothing yet.
     ///
     /// # Errors
     /// Where they name none.
-    pub(super) fn from_options(options: &OptionValues) -> Result<Self> {
-        let text = options.get("avro-confluent.url").unwrap_or_default();
+    pub(super) fn from_options(format: &str, options: &OptionValues) -> Result<Self> {
+        let option = |name: &str| options.get(&format!("{format}.{name}"));
+        let text = option("url").unwrap_or_default();
         let mut urls: Vec<String> = text
             .split(',')
             .map(|url| url.trim().trim_end_matches('/').to_owned())
@@ -50,11 +51,11 @@ impl Registry {
             .collect();
         if urls.is_empty() {
             return Err(EngineError::Config {
-                message: "format \"avro-confluent\" needs option \"avro-confluent.url\"".to_owned(),
+                message: format!("format \"{format}\" needs option \"{format}.url\""),
                 hint: Some("give the address of the schema registry: 'http://host:8081'".to_owned()),
             });
         }
-        let mut user_info = options.get("avro-confluent.basic-auth.user-info").map(str::to_owned);
+        let mut user_info = option("basic-auth.user-info").map(str::to_owned);
         for url in &mut urls {
             // http://name:password@host
             if let Some((scheme, rest)) = url.clone().split_once("://")
@@ -64,7 +65,7 @@ impl Registry {
                 *url = format!("{scheme}://{host}");
             }
         }
-        let bearer = options.get("avro-confluent.bearer-auth.token").map(|token| format!("Bearer {token}"));
+        let bearer = option("bearer-auth.token").map(|token| format!("Bearer {token}"));
         let authorization = user_info.map(|user| format!("Basic {}", BASE64.encode(user))).or(bearer);
         let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).build();
         let config =

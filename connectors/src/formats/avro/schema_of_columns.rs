@@ -18,6 +18,19 @@ pub(super) fn json(columns: &Fields) -> Result<String> {
     Ok(record(columns, NAME)?.to_string())
 }
 
+/// The schema of messages that tell of changes of rows, as JSON.
+///
+/// # Errors
+/// Names the first column of a type that Avro does not carry.
+pub(super) fn envelope(columns: &Fields) -> Result<String> {
+    let row = |part: &str| -> Result<Value> {
+        let row = record(columns, &format!("{NAME}_{part}"))?;
+        Ok(json!({"name": part, "type": ["null", row], "default": null}))
+    };
+    let op = json!({"name": "op", "type": ["null", "string"], "default": null});
+    Ok(json!({"type": "record", "name": NAME, "fields": [row("before")?, row("after")?, op]}).to_string())
+}
+
 fn record(fields: &Fields, name: &str) -> Result<Value> {
     let field = |field: &std::sync::Arc<Field>| -> Result<Value> {
         let schema = of_field(field, &format!("{name}_{}", field.name()))?;

@@ -21,17 +21,28 @@ use self::change::{ChangeDecoder, ChangeEncoder};
 use self::csv::{CsvMessageEncoder, CsvMessages};
 use self::json::{JsonMessageEncoder, JsonMessages};
 use self::raw::{RawMessageEncoder, RawMessages};
-use super::avro::{AvroFormat, AvroMessageEncoder, AvroMessages};
+use super::avro::{AvroFormat, AvroKind};
 use super::csv::CsvFormat;
 use super::json::JsonFormat;
+use super::protobuf::{ProtobufFormat, ProtobufMessageEncoder, ProtobufMessages};
 use super::{WantedColumn, check_types, is_json_type, is_text_scalar, raw as raw_format};
 
 pub(crate) use change::{ChangeFormat, ChangeKind, options as change_options};
 pub(crate) use options::{Role, options};
 
 /// The names of the formats of messages.
-pub(crate) const MESSAGE_FORMATS: &[&str] =
-    &["avro", "avro-confluent", "canal-json", "csv", "debezium-json", "json", "maxwell-json", "raw"];
+pub(crate) const MESSAGE_FORMATS: &[&str] = &[
+    "avro",
+    "avro-confluent",
+    "canal-json",
+    "csv",
+    "debezium-avro-confluent",
+    "debezium-json",
+    "json",
+    "maxwell-json",
+    "protobuf",
+    "raw",
+];
 
 /// Decodes messages, one after the other, to rows.
 pub(crate) trait MessageDecoder: Send {
@@ -111,8 +122,10 @@ pub(crate) enum MessageFormat {
     Raw,
     /// JSON that tells what changed in a database.
     Change(ChangeFormat),
-    /// An Avro record.
+    /// An Avro record, or one that tells what changed in a database.
     Avro(AvroFormat),
+    /// A Protobuf message.
+    Protobuf(Box<ProtobufFormat>),
 }
 
 impl MessageFormat {
@@ -131,7 +144,9 @@ impl MessageFormat {
             "canal-json" => Self::Change(ChangeFormat::from_options(ChangeKind::Canal, &options)?),
             "maxwell-json" => Self::Change(ChangeFormat::from_options(ChangeKind::Maxwell, &options)?),
             "avro" => Self::Avro(AvroFormat::plain(&options)?),
-            "avro-confluent" => Self::Avro(AvroFormat::confluent(&options, subject)?),
+            "avro-confluent" => Self::Avro(AvroFormat::confluent(AvroKind::Confluent, &options, subject)?),
+            "debezium-avro-confluent" => Self::Avro(AvroFormat::confluent(AvroKind::Debezium, &options, subject)?),
+            "protobuf" => Self::Protobuf(Box::new(ProtobufFormat::from_options(&options)?)),
             other => {
                 let hint = format!("the formats of messages are {}", MESSAGE_FORMATS.join(", "));
                 return Err(EngineError::Config { message: format!("unknown format \"{other}\""), hint: Some(hint) });
@@ -143,7 +158,8 @@ impl MessageFormat {
     /// Whether its messages tell of changes.
     pub(crate) fn tells_changes(&self) -> bool {
         match self {
-            Self::Json(_) | Self::Csv(_) | Self::Raw | Self::Avro(_) => false,
+            Self::Json(_) | Self::Csv(_) | Self::Raw | Self::Protobuf(_) => false,
+            Self::Avro(format) => format.tells_changes(),
             Self::Change(_) => true,
         }
     }
@@ -156,6 +172,7 @@ impl MessageFormat {
             Self::Raw => "raw",
             Self::Change(format) => format.kind.name(),
             Self::Avro(format) => format.name(),
+            Self::Protobuf(_) => "protobuf",
         }
     }
 
@@ -169,7 +186,8 @@ impl MessageFormat {
             Self::Csv(format) => Box::new(CsvMessages::new(format, columns, wanted)?),
             Self::Raw => Box::new(RawMessages::new(columns, wanted)?),
             Self::Change(format) => Box::new(ChangeDecoder::new(format, columns, wanted)?),
-            Self::Avro(format) => Box::new(AvroMessages::new(format, columns, wanted)?),
+            Self::Avro(format) => format.decoder(columns, wanted)?,
+            Self::Protobuf(format) => Box::new(ProtobufMessages::new(format, columns, wanted)?),
         })
     }
 
@@ -183,7 +201,8 @@ impl MessageFormat {
             Self::Csv(format) => Box::new(CsvMessageEncoder::new(format, columns)),
             Self::Raw => Box::new(RawMessageEncoder),
             Self::Change(format) => Box::new(ChangeEncoder::new(format)),
-            Self::Avro(format) => Box::new(AvroMessageEncoder::new(format, columns)?),
+            Self::Avro(format) => format.encoder(columns)?,
+            Self::Protobuf(format) => Box::new(ProtobufMessageEncoder::new(format, columns)?),
         })
     }
 
@@ -196,6 +215,7 @@ impl MessageFormat {
             Self::Json(_) | Self::Change(_) | Self::Avro(_) => is_json_type,
             Self::Csv(_) => is_text_scalar,
             Self::Raw => return raw_format::check(columns),
+            Self::Protobuf(format) => return format.check(columns),
         };
         check_types(self.name(), columns.iter().map(AsRef::as_ref), carries)
     }

@@ -8,6 +8,7 @@ use super::{MESSAGE_FORMATS, change};
 use crate::formats::avro;
 use crate::formats::csv::CsvFormat;
 use crate::formats::json::JsonFormat;
+use crate::formats::protobuf::ProtobufFormat;
 
 /// What a format is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,9 @@ static OPTIONS: LazyLock<Vec<OptionDescriptor>> = LazyLock::new(|| {
         default: None,
         doc,
     };
-    let own = [JsonFormat::options(), CsvFormat::options(), change::options(), avro::options()].concat();
+    let own =
+        [JsonFormat::options(), CsvFormat::options(), change::options(), avro::options(), ProtobufFormat::options()]
+            .concat();
     let mut options = vec![
         format("format", "How rows stand in the values of messages."),
         format("value.format", "Another name of 'format'; its own options then begin with 'value.' too."),

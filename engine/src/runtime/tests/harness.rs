@@ -176,7 +176,7 @@ pub(super) fn by_key() -> Partitioning {
 
 /// The watermark is the time itself.
 pub(super) fn watermark(idle_timeout_us: Option<i64>) -> WatermarkSpec {
-    WatermarkSpec { time_column: 1, expr: Scalar::column(&schema(), 1), idle_timeout_us }
+    WatermarkSpec { time_column: 1, expr: Scalar::column(&schema(), 1), idle_timeout_us, alignment: None }
 }
 
 pub(super) fn engine(shards: usize) -> Engine {
@@ -239,6 +239,8 @@ pub(super) enum Next {
     Fetch,
     Fail,
     Panic,
+    /// The source has these splits too.
+    Splits(Vec<usize>),
     End,
 }
 
@@ -246,6 +248,8 @@ pub(super) enum Next {
 #[derive(Clone, Default)]
 pub(super) struct Live {
     splits: Vec<Arc<LiveSplit>>,
+    /// Splits that are not listed.
+    hidden: usize,
 }
 
 #[derive(Default)]
@@ -256,7 +260,12 @@ struct LiveSplit {
 
 impl Live {
     pub(super) fn new(splits: usize) -> Self {
-        Self { splits: (0..splits).map(|_| Arc::default()).collect() }
+        Self::hiding(splits, 0)
+    }
+
+    /// A source of which `hidden` splits are not listed.
+    pub(super) fn hiding(splits: usize, hidden: usize) -> Self {
+        Self { splits: (0..splits + hidden).map(|_| Arc::default()).collect(), hidden }
     }
 
     pub(super) fn push(&self, split: usize, next: Next) {
@@ -295,7 +304,7 @@ impl Source for Live {
     }
 
     fn splits(&self, _parallelism: usize) -> Result<Vec<Split>> {
-        Ok((0..self.splits.len()).map(|index| Split { id: index.to_string() }).collect())
+        Ok((0..self.splits.len() - self.hidden).map(|index| Split { id: index.to_string() }).collect())
     }
 
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
@@ -325,6 +334,9 @@ impl SplitReader for LiveReader {
                 return Err(EngineError::BadRow { message: "row 7 is bad".into(), hint: Some("mend it".into()) });
             }
             Some(Next::Panic) => panic!("a reader that panics"),
+            Some(Next::Splits(splits)) => {
+                ReadPoll::Splits(splits.iter().map(|index| Split { id: index.to_string() }).collect())
+            }
             Some(Next::End) => ReadPoll::End,
         })
     }

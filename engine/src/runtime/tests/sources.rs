@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::harness::*;
 use crate::message::{Delta, Epoch};
-use crate::plan::Partitioning;
+use crate::plan::{Alignment, Partitioning, WatermarkSpec};
 use crate::runtime::{JobState, Simulation};
 use crate::time::EventTime;
 
@@ -184,6 +184,59 @@ fn idle_splits_leave_the_minimum_and_all_idle_is_their_greatest() {
         assert_eq!(view_watermark(&simulation.snapshot(), 1), EventTime(80), "{shards} shards");
         assert!(simulation.splits().iter().all(|split| split.idle));
     }
+}
+
+#[test]
+fn a_split_that_comes_later_has_a_watermark_of_its_own() {
+    for shards in [1, 2] {
+        let mut simulation = simulation(shards, 5);
+        let live = Live::hiding(1, 1);
+        let plan = Plan::default().source_with(live.source(), Some(watermark(None))).view(1, by_key());
+        simulation.submit(&plan.job("live")).unwrap();
+        live.rows(0, [50]);
+        simulation.flush().unwrap();
+        assert_eq!(view_watermark(&simulation.snapshot(), 1), EventTime(50));
+        // Told twice: read once.
+        live.push(0, Next::Splits(vec![1]));
+        live.push(0, Next::Splits(vec![0, 1]));
+        live.rows(0, [90]);
+        live.rows(1, [60]);
+        simulation.flush().unwrap();
+        assert_eq!(keys(&simulation.snapshot(), 1), [50, 60, 90]);
+        assert_eq!(view_watermark(&simulation.snapshot(), 1), EventTime(60));
+        assert_eq!(simulation.splits().len(), 2);
+        live.rows(1, [100]);
+        simulation.flush().unwrap();
+        assert_eq!(view_watermark(&simulation.snapshot(), 1), EventTime(90));
+    }
+}
+
+#[test]
+fn splits_that_are_far_ahead_wait_for_those_behind() {
+    let mut simulation = simulation(2, 7);
+    let live = Live::new(3);
+    let alignment = Alignment { group: "g".into(), max_drift_us: 10, interval_us: 1_000 };
+    let spec = WatermarkSpec { alignment: Some(alignment), ..watermark(None) };
+    let plan = Plan::default().source_with(live.source(), Some(spec)).view(1, by_key());
+    simulation.submit(&plan.job("live")).unwrap();
+    // The third has not begun: nobody waits for it.
+    live.rows(0, [50]);
+    live.rows(1, [20]);
+    settle(&mut simulation);
+    live.rows(0, [51]);
+    settle(&mut simulation);
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 50], "51 is 31 ahead");
+    live.rows(1, [40]);
+    settle(&mut simulation);
+    settle(&mut simulation);
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51]);
+    live.rows(0, [90]);
+    settle(&mut simulation);
+    live.rows(0, [91]);
+    settle(&mut simulation);
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51, 90]);
+    simulation.flush().unwrap();
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51, 90, 91], "who waits for all is given all");
 }
 
 /// Lets everything that is due within an epoch interval happen.

@@ -27,6 +27,9 @@ pub(super) struct NexmarkArguments {
     /// Where events come from
     #[arg(long, value_enum, default_value_t = Source::Generator)]
     source: Source,
+    /// With --source kafka: the brokers, as host:port
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    brokers: String,
     /// How results are printed
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -56,6 +59,8 @@ enum Source {
     Generator,
     /// JSON files, written before the measurement
     Files,
+    /// A topic of JSON messages in Kafka, written before the measurement and left there
+    Kafka,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -136,7 +141,7 @@ impl Parts {
 }
 
 fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) -> Result<bool, String> {
-    let source = source(arguments, directory)?;
+    let (source, small) = sources(arguments, directory)?;
     if arguments.output == Output::Table {
         print(&format!(
             "{:<6} {:>12} {:>10} {:>12} {:>18} {:>12} {:>12} {:>12}",
@@ -152,7 +157,7 @@ fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) ->
     }
     let (mut bars_of, mut right) = (Vec::new(), true);
     for name in names {
-        let checked = match check(arguments, name, directory)? {
+        let checked = match check(arguments, name, &small, directory)? {
             Check::Wrong { stream, batch } => {
                 eprintln!(
                     "millstream: {name} is not measured: {} rows as a stream, {} as a batch, or others",
@@ -196,22 +201,30 @@ fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) ->
     Ok(right)
 }
 
-/// The table that queries read; where it is of files, they are written.
-fn source(arguments: &NexmarkArguments, directory: &Path) -> Result<String, String> {
-    let events = arguments.warmup + arguments.events;
-    match arguments.source {
-        Source::Generator => Ok(queries::generator_table("events", events, arguments.materialize.option())),
-        Source::Files => {
-            let path = directory.join("events").display().to_string();
-            let script = [
-                queries::generator_table("generated", events, "all"),
-                queries::file_table("events", &path, false),
-                "INSERT INTO events SELECT event_type, person, auction, bid FROM generated".to_owned(),
-            ];
-            process::run::<()>(&Task::Prepare { script: script.concat() })?;
-            Ok(queries::file_table("events", &path, true))
-        }
-    }
+/// The table that queries read when they are measured, and when their rows are checked. What it reads is written.
+fn sources(arguments: &NexmarkArguments, directory: &Path) -> Result<(String, String), String> {
+    let made = |events: u64, name: &str, materialize: &str| -> Result<String, String> {
+        let (written, read) = match arguments.source {
+            Source::Generator => return Ok(queries::generator_table("events", events, materialize)),
+            Source::Files => {
+                let path = directory.join(name).display().to_string();
+                (queries::file_table("events", &path, false), queries::file_table("events", &path, true))
+            }
+            Source::Kafka => {
+                let topic = format!("millstream-bench-{}-{name}", std::process::id());
+                let table = |event_time| queries::topic_table("events", &arguments.brokers, &topic, event_time);
+                (table(false), table(true))
+            }
+        };
+        let generated = queries::generator_table("generated", events, "all");
+        let insert = "INSERT INTO events SELECT event_type, person, auction, bid FROM generated".to_owned();
+        process::run::<()>(&Task::Prepare { script: [generated, written, insert].concat() })?;
+        Ok(read)
+    };
+    let source = made(arguments.warmup + arguments.events, "events", arguments.materialize.option())?;
+    let small =
+        if arguments.check_events == 0 { String::new() } else { made(arguments.check_events, "check", "projected")? };
+    Ok((source, small))
 }
 
 /// Whether the rows of a query are right.
@@ -225,16 +238,17 @@ enum Check {
     },
 }
 
-fn check(arguments: &NexmarkArguments, name: &str, directory: &Path) -> Result<Check, String> {
+fn check(arguments: &NexmarkArguments, name: &str, small: &str, directory: &Path) -> Result<Check, String> {
     if arguments.check_events == 0 || queries::BY_THE_CLOCK.contains(&name) {
         return Ok(Check::Unchecked);
     }
-    let source = queries::generator_table("events", arguments.check_events, "projected");
-    let digest = |mode: Mode| -> Result<Digest, String> {
-        let Parts { setup, select, .. } = Parts::new(name, &source, directory, mode.setting())?;
+    // Whatever the stream reads, its rows must be those of the events as they are made.
+    let made = queries::generator_table("events", arguments.check_events, "projected");
+    let digest = |mode: Mode, source: &str| -> Result<Digest, String> {
+        let Parts { setup, select, .. } = Parts::new(name, source, directory, mode.setting())?;
         process::run(&Task::Digest { setup, select, mode, left_out: queries::open_columns(name).to_vec() })
     };
-    let (stream, batch) = (digest(Mode::Streaming)?, digest(Mode::Batch)?);
+    let (stream, batch) = (digest(Mode::Streaming, small)?, digest(Mode::Batch, &made)?);
     Ok(if stream == batch { Check::Right(stream.rows) } else { Check::Wrong { stream, batch } })
 }
 

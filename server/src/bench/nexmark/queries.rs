@@ -86,6 +86,15 @@ pub(super) fn file_table(name: &str, path: &str, event_time: bool) -> String {
     table(name, event_time, &format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'"))
 }
 
+/// The table `events` over a topic of JSON messages, to where it ends now; without event time where it is written.
+pub(super) fn topic_table(name: &str, brokers: &str, topic: &str, event_time: bool) -> String {
+    let options = format!(
+        "'connector' = 'kafka', 'topic' = '{topic}', 'properties.bootstrap.servers' = '{brokers}', 'format' = 'json', \
+         'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset'"
+    );
+    table(name, event_time, &options)
+}
+
 fn table(name: &str, event_time: bool, options: &str) -> String {
     let time = if event_time {
         ",\n  dateTime AS CASE WHEN event_type = 0 THEN person.dateTime WHEN event_type = 1 THEN auction.dateTime \
@@ -98,15 +107,16 @@ fn table(name: &str, event_time: bool, options: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{QUERIES, VIEWS, file_table, generator_table, query};
+    use super::{QUERIES, VIEWS, file_table, generator_table, query, topic_table};
 
     #[test]
     fn all_of_it_parses() {
         let mut script = format!("{}{}{VIEWS}", generator_table("a", 10, "all"), file_table("b", "/tmp/x", false));
+        script += &topic_table("c", "127.0.0.1:9092", "t", true);
         for (name, _) in QUERIES {
             script += &query(name, "/tmp/out").unwrap_or_default();
         }
         let parsed = millstream_sql::parse(&script).map(|statements| statements.len());
-        assert_eq!(parsed.map_err(|error| error.to_string()), Ok(5 + 2 * QUERIES.len() + 5));
+        assert_eq!(parsed.map_err(|error| error.to_string()), Ok(6 + 2 * QUERIES.len() + 5));
     }
 }

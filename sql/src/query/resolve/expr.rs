@@ -42,11 +42,17 @@ impl Resolver<'_> {
         let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice() else { return Ok(()) };
         if self.catalog.functions.contains_key(&lower) {
             self.state.borrow_mut().functions.insert(lower.clone());
+        } else if let Some(native) = self.catalog.natives.get(&lower) {
+            if native.is_aggregate() {
+                aggregate_names::over_rows(function, native, &lower);
+                return Ok(());
+            }
         } else if !functions::exists(&lower) && !legacy::is_window_function(&lower) {
             let message = format!("function {lower} does not exist");
             let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, message);
             let names = functions::names();
             let candidates = names.iter().map(String::as_str).chain(self.catalog.functions.keys().map(String::as_str));
+            let candidates = candidates.chain(self.catalog.natives.keys().map(String::as_str));
             let error = match nearest(&lower, candidates) {
                 Some(near) => error.with_hint(format!("perhaps you meant {near}")),
                 None => error,

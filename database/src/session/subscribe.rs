@@ -1,17 +1,21 @@
-//! `SUBSCRIBE`: the rows of a query now and every change after, epoch by epoch.
+//! `SUBSCRIBE`: the rows of a query now and every change after, epoch by epoch; as rows that carry their epoch and sign, and
+//! as deltas for programs ([`Changes`]).
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::runtime::{CollectSink, Collected};
-use millstream_sql::SqlError;
-use millstream_sql::bound::BoundQuery;
+use millstream_sql::ast::ParsedStatement;
+use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::{SqlError, SqlState};
 
 use super::job::{JobGuard, JobPlan};
-use super::{Body, Outcome, Rows, Session};
+use super::{Body, Notice, Outcome, Rows, Session};
 use crate::batch::{ReadNotes, conform};
 use crate::catalog::JobKind;
 use crate::errors::from_arrow;
@@ -26,28 +30,62 @@ pub(super) fn schema(query: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The changes of a query's result. Dropping it ends the job behind it.
+pub struct Changes {
+    /// Names and types of the rows.
+    pub schema: SchemaRef,
+    /// The rows as they come, each batch with its epoch. Ends where the input does; after an error nothing comes.
+    pub deltas: BoxStream<'static, Result<(Epoch, Delta), SqlError>>,
+    /// What the user should know besides.
+    pub notices: Vec<Notice>,
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
 impl Session {
-    pub(super) async fn subscribe(&self, query: &BoundQuery) -> Result<Outcome, SqlError> {
+    /// Carries out a `SUBSCRIBE` and gives what comes as deltas.
+    ///
+    /// # Errors
+    /// As binding the statement; where its job cannot be started.
+    pub async fn changes(&mut self, statement: &ParsedStatement) -> Result<Changes, SqlError> {
+        match self.bind(statement).await? {
+            BoundStatement::Subscribe(query) => self.follow(&query).await,
+            _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, "only SUBSCRIBE gives changes")),
+        }
+    }
+
+    async fn follow(&self, query: &BoundQuery) -> Result<Changes, SqlError> {
         let notices = self.freshness(query)?;
         let (sink, receiver) = CollectSink::channel(EPOCHS_AHEAD);
         let plan = JobPlan::collected(JobKind::Subscribe, "subscribe", query, sink);
         let (job, dataflow) = self.database.start_job(plan).await?;
         // The sink's sender lives in the dataflow; the receiver ends when the engine has dropped it as well.
         drop(dataflow);
-        let schema = schema(&query.schema);
+        let schema = Arc::clone(&query.schema);
         let state = Some((receiver, job, Arc::clone(&schema)));
-        let batches = futures::stream::unfold(state, |state| async move {
+        let deltas = futures::stream::unfold(state, |state| async move {
             let (mut receiver, job, schema) = state?;
             match receiver.recv().await {
                 Some(collected) => {
-                    let batches = epoch_batches(&collected, &schema);
-                    Some((batches, Some((receiver, job, schema))))
+                    let deltas = epoch_deltas(&collected, &schema);
+                    Some((deltas, Some((receiver, job, schema))))
                 }
                 None => end(job).await.map(|error| (vec![Err(error)], None)),
             }
         });
-        let batches = batches.flat_map(futures::stream::iter).boxed();
-        let rows = Rows { schema, batches, command: "SUBSCRIBE", notes: ReadNotes::default() };
+        Ok(Changes { schema, deltas: deltas.flat_map(futures::stream::iter).boxed(), notices })
+    }
+
+    pub(super) async fn subscribe(&self, query: &BoundQuery) -> Result<Outcome, SqlError> {
+        let Changes { deltas, notices, .. } = self.follow(query).await?;
+        let schema = schema(&query.schema);
+        let signed = Arc::clone(&schema);
+        let batches = deltas.map(move |change| change.and_then(|(epoch, delta)| signed_rows(epoch, &delta, &signed)));
+        let rows = Rows { schema, batches: batches.boxed(), command: "SUBSCRIBE", notes: ReadNotes::default() };
         Ok(Outcome { notices, body: Body::Subscription(rows) })
     }
 }
@@ -57,8 +95,9 @@ async fn end(job: JobGuard) -> Option<SqlError> {
     job.finished().await.err()
 }
 
-fn epoch_batches(collected: &Collected, schema: &SchemaRef) -> Vec<Result<RecordBatch, SqlError>> {
-    collected.deltas.iter().map(|delta| signed_rows(collected.epoch, delta, schema)).collect()
+fn epoch_deltas(collected: &Collected, schema: &SchemaRef) -> Vec<Result<(Epoch, Delta), SqlError>> {
+    let conformed = |delta: &Delta| Ok((collected.epoch, delta.with_batch(conform(&delta.batch, schema)?)));
+    collected.deltas.iter().map(conformed).collect()
 }
 
 /// The rows of a delta behind their epoch and sign.
@@ -66,10 +105,9 @@ fn signed_rows(epoch: Epoch, delta: &Delta, schema: &SchemaRef) -> Result<Record
     let rows = delta.rows();
     let epoch = i64::try_from(epoch.0).unwrap_or(i64::MAX);
     let signs = (0..rows).map(|row| if delta.is_retract(row) { -1 } else { 1 });
-    let query = Arc::new(Schema::new(schema.fields().iter().skip(2).cloned().collect::<Vec<_>>()));
     let mut columns: Vec<ArrayRef> =
         vec![Arc::new(Int64Array::from_value(epoch, rows)), Arc::new(Int32Array::from_iter_values(signs))];
-    columns.extend(conform(&delta.batch, &query)?.columns().iter().cloned());
+    columns.extend(delta.batch.columns().iter().cloned());
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(from_arrow)
 }
 

@@ -16,7 +16,7 @@ const SHARE_PERCENT: u64 = 80;
 const FALLBACK_BYTES: u64 = 4 << 30;
 
 /// Bytes that this process holds; `None` where the system does not tell.
-pub(crate) fn resident_bytes() -> Option<u64> {
+pub fn resident_bytes() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 

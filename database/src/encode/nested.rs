@@ -21,7 +21,7 @@ pub(super) fn write(array: &dyn Array, row: usize, style: TextStyle, out: &mut S
 }
 
 /// The elements of a list value; `None` where the array is no list.
-pub(super) fn list_items(array: &dyn Array, row: usize) -> Option<ArrayRef> {
+pub fn list_items(array: &dyn Array, row: usize) -> Option<ArrayRef> {
     match array.data_type() {
         DataType::List(_) => Some(array.as_list::<i32>().value(row)),
         DataType::LargeList(_) => Some(array.as_list::<i64>().value(row)),

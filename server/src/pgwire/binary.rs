@@ -10,14 +10,15 @@ use arrow::datatypes::{DataType, Field, IntervalUnit};
 use bytes::{BufMut, BytesMut};
 
 use super::numeric::write_numeric;
-use super::{TextStyle, nested, pg_type, temporal, text_value};
+use super::pg_type::pg_type;
+use crate::encode::{TextStyle, list_items, seconds_nanos, text_value};
 
 /// Days and seconds from 1970-01-01 to 2000-01-01, where PostgreSQL's counting starts.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_SECONDS: i64 = 946_684_800;
 
 /// Appends one value, which is not null.
-pub fn write_binary(array: &dyn Array, row: usize, style: TextStyle, out: &mut BytesMut) {
+pub(super) fn write_binary(array: &dyn Array, row: usize, style: TextStyle, out: &mut BytesMut) {
     match array.data_type() {
         DataType::Boolean => out.put_u8(u8::from(array.as_boolean().value(row))),
         DataType::Int8 => out.put_i16(i16::from(array.as_primitive::<Int8Type>().value(row))),
@@ -73,15 +74,15 @@ fn write_temporal(array: &dyn Array, row: usize, out: &mut BytesMut) {
         }
         DataType::Interval(unit) => write_interval(array, row, *unit, out),
         DataType::Duration(_) => {
-            let (seconds, nanos) = temporal::seconds_nanos(array, row);
+            let (seconds, nanos) = seconds_nanos(array, row);
             span(micros(seconds, nanos), 0, 0, out);
         }
         DataType::Timestamp(_, _) => {
-            let (seconds, nanos) = temporal::seconds_nanos(array, row);
+            let (seconds, nanos) = seconds_nanos(array, row);
             out.put_i64(micros(seconds.saturating_sub(EPOCH_SECONDS), nanos));
         }
         _ => {
-            let (seconds, nanos) = temporal::seconds_nanos(array, row);
+            let (seconds, nanos) = seconds_nanos(array, row);
             out.put_i64(micros(seconds, nanos));
         }
     }
@@ -112,7 +113,7 @@ fn micros(seconds: i64, nanos: u32) -> i64 {
 }
 
 fn list(array: &dyn Array, row: usize, item: &Field, style: TextStyle, out: &mut BytesMut) {
-    let Some(items) = nested::list_items(array, row) else {
+    let Some(items) = list_items(array, row) else {
         return;
     };
     let dimensions = i32::from(!items.is_empty());

@@ -222,6 +222,8 @@ impl Reading {
                 Some(ReadPoll::Batch(batch)) => return Ok(Some(Delta::append(batch))),
                 Some(ReadPoll::Changes(delta)) => return Ok(Some(delta)),
                 Some(ReadPoll::Fetching { retry_at }) => retry_at,
+                // What came after the query began is not read.
+                Some(ReadPoll::Splits(_)) => continue,
                 Some(ReadPoll::End) => {
                     self.reader = None;
                     continue;
@@ -255,7 +257,7 @@ impl Reading {
         let rows = match &answer {
             ReadPoll::Batch(batch) => batch.num_rows() as u64,
             ReadPoll::Changes(delta) => delta.rows() as u64,
-            ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::End => 0,
+            ReadPoll::Fetching { .. } | ReadPoll::Pending { .. } | ReadPoll::Splits(_) | ReadPoll::End => 0,
         };
         self.notes.add(rows, bad_rows);
         Ok(Some(answer))

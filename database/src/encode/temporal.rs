@@ -48,7 +48,7 @@ pub(super) fn write(array: &dyn Array, row: usize, style: TextStyle, out: &mut S
 }
 
 /// The value of a time, timestamp or duration in seconds and nanoseconds.
-pub(super) fn seconds_nanos(array: &dyn Array, row: usize) -> SecondsNanos {
+pub fn seconds_nanos(array: &dyn Array, row: usize) -> (i64, u32) {
     let (value, per_second) = match array.data_type() {
         DataType::Time32(TimeUnit::Second) => (i64::from(native::<Time32SecondType>(array, row)), 1),
         DataType::Time32(_) => (i64::from(native::<Time32MillisecondType>(array, row)), 1_000),

@@ -39,20 +39,21 @@ use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use millstream_sql::ast::{ParsedStatement, Statement};
 use millstream_sql::bound::{BindContext, BoundStatement};
-use millstream_sql::{SqlError, SqlState};
+use millstream_sql::{NativeFunction, SqlError, SqlState};
 
 use self::replace::Replacement;
 use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
-pub use database::Database;
+pub use database::{Database, Extensions};
 pub(crate) use job::blocking;
 pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
 pub(crate) use parameters::{fit as fit_parameter, types as parameter_types};
 pub use settings::{RuntimeMode, SettingLine, Settings};
 pub(crate) use show::{jobs_batch, moments, some_numbers, texts};
+pub use subscribe::Changes;
 
 /// How a statement was written, for those that are kept.
 struct Wording<'a> {
@@ -142,6 +143,14 @@ impl Session {
             last = Some(self.execute(&statement, &[]).await?);
         }
         Ok(last)
+    }
+
+    /// Adds a function of the program that holds the database, in place of one of the same name.
+    ///
+    /// # Errors
+    /// Where the name is that of a function of SQL.
+    pub async fn create_native_function(&mut self, function: NativeFunction) -> Result<(), SqlError> {
+        self.database.add_native(function).await
     }
 
     /// What binding depends on, as it is now.

@@ -1,12 +1,13 @@
 //! Which PostgreSQL type stands for an Arrow field.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field};
 use arrow_pg::datatypes::field_into_pg_type;
 use pgwire::api::Type;
-use std::sync::Arc;
 
 /// The PostgreSQL type of a column. A map is `json`; what PostgreSQL has no type for (arrays of arrays) is `text`.
-pub fn pg_type(field: &Field) -> Type {
+pub(super) fn pg_type(field: &Field) -> Type {
     match field.data_type() {
         DataType::Null => Type::TEXT,
         DataType::Map(_, _) => Type::JSON,

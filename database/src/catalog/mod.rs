@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Connector, ConnectorDescriptor};
+use millstream_sql::NativeFunction;
 use millstream_sql::catalog::{CatalogSnapshot, Relation, SqlFunction};
 
 pub use jobs::{JobKind, JobRecord, JobRegistry, Supervision};
@@ -27,6 +28,7 @@ pub type DdlGuard<'a> = tokio::sync::MutexGuard<'a, ()>;
 struct State {
     relations: Relations,
     functions: BTreeMap<String, Arc<SqlFunction>>,
+    natives: BTreeMap<String, Arc<NativeFunction>>,
 }
 
 /// What exists.
@@ -79,6 +81,7 @@ impl Catalog {
         CatalogSnapshot {
             relations,
             functions: state.functions.clone(),
+            natives: state.natives.clone(),
             files: self.system.clone(),
             connectors: self.descriptors.clone(),
         }
@@ -128,6 +131,13 @@ impl Catalog {
     pub fn put_function(&self, _guard: &DdlGuard<'_>, function: Arc<SqlFunction>) {
         self.change(|state| {
             state.functions.insert(function.name.to_lowercase(), Arc::clone(&function));
+        });
+    }
+
+    /// Adds a function of the program that holds the database, in place of one of the same name.
+    pub fn put_native(&self, _guard: &DdlGuard<'_>, function: Arc<NativeFunction>) {
+        self.change(|state| {
+            state.natives.insert(function.name(), Arc::clone(&function));
         });
     }
 

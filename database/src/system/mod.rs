@@ -1,8 +1,10 @@
 //! The system catalog of a session: `pg_catalog`, `information_schema`, `version()` and the like.
 //!
-//! [`running`] tells of jobs, [`state`] of what they keep. `datafusion-pg-catalog` brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are
-//! ours. One DataFusion context a session, made at its first use.
+//! [`running`] tells of jobs, [`state`] of what they keep, [`asked`] is for functions that wait. `datafusion-pg-catalog`
+//! brings the tables and rewrites the queries that PostgreSQL's tools send; the relations are ours. One DataFusion context
+//! a session, made at its first use.
 
+mod asked;
 mod pg_catalog;
 mod rejects;
 mod relations;
@@ -30,22 +32,29 @@ use millstream_sql::{SqlError, SqlState};
 use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
+use asked::AskedFunction;
 use pg_catalog::PgCatalog;
 pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
 use relations::RelationsSchema;
 use running::RunningSchema;
-use state::StateFunction;
 
 /// The only database and its schema.
 const DATABASE: &str = "millstream";
 const SCHEMA: &str = "public";
+
+/// The function that lists topics: `millstream.kafka_topics('host:port' [, 'property=value;…'])`.
+const TOPICS: &str = "kafka_topics";
+
+/// What is wrong with other arguments.
+const TOPICS_TAKES: &str =
+    "millstream.kafka_topics takes brokers, as 'host:port,…', and then properties, as 'name=value;…', as texts";
 
 /// What tools of PostgreSQL ask about the server.
 pub(crate) struct SystemCatalog {
     context: SessionContext,
     parser: PostgresCompatibilityParser,
     relations: Arc<RelationsSchema>,
-    state: Arc<StateFunction>,
+    asked: [Arc<AskedFunction>; 2],
 }
 
 impl SystemCatalog {
@@ -53,9 +62,18 @@ impl SystemCatalog {
     pub(crate) fn new(database: &Database) -> Self {
         let context = database.batch().context("UTC", (DATABASE, SCHEMA));
         let relations = Arc::new(RelationsSchema::default());
-        let state = Arc::new(StateFunction::new(database));
-        context.register_udtf(state::NAME, Arc::clone(&state) as Arc<dyn TableFunctionImpl>);
-        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, state };
+        let of_state = database.clone();
+        let state = AskedFunction::new(1..=3, state::TAKES, move |call| state::rows_of(&of_state, call));
+        let topics = AskedFunction::new(1..=2, TOPICS_TAKES, |call| {
+            let (servers, properties) = (call.first(), call.get(1));
+            let text = |argument: Option<&String>| argument.map(String::as_str).unwrap_or_default().to_owned();
+            Ok(millstream_connectors::kafka_topics(&text(servers), &text(properties))?)
+        });
+        let asked = [Arc::new(state), Arc::new(topics)];
+        for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
+            context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
+        }
+        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, asked };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -118,12 +136,16 @@ impl SystemCatalog {
         let Some(statement) = parsed.into_iter().next() else {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
         };
-        self.state.start();
+        self.asked.iter().for_each(|function| function.start());
         loop {
             let statement = Statement::Statement(Box::new(statement.clone()));
             let planned = self.context.state().statement_to_plan(statement).await;
-            // A plan that needs the state of a job is made again with it.
-            if planned.is_ok() || !self.state.read().await? {
+            // A plan that needs what is outside is made again with it.
+            let mut read = false;
+            for function in self.asked.iter().filter(|_| planned.is_err()) {
+                read |= function.read().await?;
+            }
+            if !read {
                 return planned.map_err(from_datafusion);
             }
         }

@@ -8,14 +8,14 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::rejects::{RejectLimits, Rejects};
 use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard};
-use millstream_sql::SqlError;
+use millstream_sql::{NativeFunction, SqlError, SqlState};
 use parking_lot::Mutex;
 
 use super::Session;
 use super::deploy::Makers;
 use super::internal_table::TableGate;
 use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
-use crate::catalog::{Catalog, JobKind, JobRegistry};
+use crate::catalog::{Catalog, JobKind, JobRegistry, Relations};
 use crate::config::{CheckpointSettings, Config};
 use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
@@ -46,6 +46,15 @@ struct Inner {
     makers: Mutex<Makers>,
     /// Held while a job is started again.
     restarting: tokio::sync::Mutex<()>,
+}
+
+/// What a program that holds a database adds to it.
+#[derive(Debug, Default)]
+pub struct Extensions {
+    /// Connectors, each in place of one of the same name.
+    pub connectors: Vec<Arc<dyn Connector>>,
+    /// Functions, which must not be SQL's own.
+    pub functions: Vec<NativeFunction>,
 }
 
 /// What is kept over a restart.
@@ -95,6 +104,46 @@ impl Database {
     /// As those.
     pub async fn open_where_named(config: Config) -> Result<Self, SqlError> {
         if config.names_data_dir() { Self::open(config).await } else { Self::start(config) }
+    }
+
+    /// Starts an engine that also knows the connectors and functions of the program that holds it: over
+    /// [`Config::data_dir`] as [`Self::open`] where `durable`, else with nothing kept.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; where the name of a function is one of SQL's own.
+    pub async fn open_extended(config: Config, extensions: Extensions, durable: bool) -> Result<Self, SqlError> {
+        let engine = engine_config(&config);
+        let mut connectors = millstream_connectors::registry();
+        let own = extensions.connectors.into_iter();
+        connectors.extend(own.map(|connector| (connector.descriptor().name, connector)));
+        let database = Self::made(config, engine, connectors, durable)?;
+        for function in extensions.functions {
+            database.add_native(function).await?;
+        }
+        if durable {
+            database.recover().await?;
+        }
+        Ok(database)
+    }
+
+    /// Adds a function of the program, in place of one of the same name.
+    ///
+    /// # Errors
+    /// Where the name is that of a function of SQL, or an aggregate has no parameter.
+    pub(super) async fn add_native(&self, function: NativeFunction) -> Result<(), SqlError> {
+        let guard = self.0.catalog.lock().await;
+        let name = function.name();
+        if millstream_sql::function_exists(&name)
+            || self.0.catalog.snapshot(&Relations::new()).functions.contains_key(&name)
+        {
+            return Err(SqlError::new(SqlState::DUPLICATE_FUNCTION, format!("function \"{name}\" already exists")));
+        }
+        if function.is_aggregate() && function.parameters().is_empty() {
+            let message = format!("aggregate function \"{name}\" has no parameter");
+            return Err(SqlError::new(SqlState::INVALID_FUNCTION_DEFINITION, message));
+        }
+        self.0.catalog.put_native(&guard, Arc::new(function));
+        Ok(())
     }
 
     fn made(
