@@ -2,6 +2,7 @@
 //! sources and views go on where they were, and what was prepared is committed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
