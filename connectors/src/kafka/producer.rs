@@ -2,7 +2,7 @@
 //! messages one by one. Transactions are in [`super::ledger`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use millstream_engine::error::{EngineError, Result};
@@ -20,8 +20,9 @@ use super::client::{Reports, TIMEOUT, refused};
 use super::outgoing::Outgoing;
 use super::settings::Settings;
 
-/// Messages on their way above which no more rows are taken.
-const IN_FLIGHT_MAX: usize = 100_000;
+/// Messages, and bytes of them, on their way above which no more rows are taken. The client has room for much more, so that
+/// what is taken already does not wait on a shard.
+const IN_FLIGHT_MAX: (usize, usize) = (100_000, 32 << 20);
 
 /// How long room in the client's queue is waited for at once, and how often.
 pub(super) const ROOM: (Duration, usize) = (Duration::from_millis(100), 600);
@@ -39,7 +40,8 @@ pub(super) fn config(settings: &Settings, defaults: &[(&str, &str)]) -> ClientCo
         ("enable.idempotence", "true"),
         ("partitioner", "murmur2_random"),
         ("message.timeout.ms", "120000"),
-        ("queue.buffering.max.kbytes", "131072"),
+        ("queue.buffering.max.kbytes", "262144"),
+        ("queue.buffering.max.messages", "1000000"),
         ("reconnect.backoff.max.ms", "1000"),
     ];
     for (key, value) in common.iter().chain(defaults) {
@@ -113,6 +115,10 @@ pub(super) fn not_taken(error: &KafkaError, topic: &str) -> String {
     format!("a message to topic \"{topic}\" was not taken: {reason}")
 }
 
+fn content_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
+    key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len)
+}
+
 /// The messages that one writer has sent in an epoch.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
@@ -132,9 +138,34 @@ impl Sent {
 pub(super) struct Deliveries {
     reports: Reports,
     in_flight: AtomicUsize,
+    in_flight_bytes: AtomicUsize,
+    /// Somebody waits for room.
+    held: AtomicBool,
     /// Why the first message was not taken.
     failed: Mutex<Option<String>>,
     wakes: Mutex<Vec<WakeHandle>>,
+}
+
+impl Deliveries {
+    fn begin(&self, sent: &Sent, bytes: usize) {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.in_flight_bytes.fetch_add(bytes, Ordering::SeqCst);
+        sent.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A message is no longer on its way. Gives whether somebody waits for that: who finds no room says so and looks again,
+    /// so that one of both sees the other, in the one order that all see.
+    fn end(&self, sent: &Sent, bytes: usize) -> bool {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.in_flight_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        let has_room = self.held.load(Ordering::SeqCst) && self.has_room() && self.held.swap(false, Ordering::SeqCst);
+        sent.open.fetch_sub(1, Ordering::SeqCst) == 1 || has_room
+    }
+
+    fn has_room(&self) -> bool {
+        self.in_flight.load(Ordering::SeqCst) < IN_FLIGHT_MAX.0
+            && self.in_flight_bytes.load(Ordering::SeqCst) < IN_FLIGHT_MAX.1
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -154,8 +185,10 @@ impl ProducerContext for Deliveries {
         if let Err((error, message)) = result {
             self.failed.lock().get_or_insert_with(|| not_taken(error, message.topic()));
         }
-        let has_room = self.in_flight.fetch_sub(1, Ordering::AcqRel) == IN_FLIGHT_MAX;
-        if sent.open.fetch_sub(1, Ordering::AcqRel) == 1 || has_room {
+        let message = match result {
+            Ok(message) | Err((_, message)) => message,
+        };
+        if self.end(&sent, content_bytes(message.key(), message.payload())) {
             for wake in self.wakes.lock().iter() {
                 wake.wake();
             }
@@ -195,7 +228,13 @@ impl Producer {
 
     /// Whether more messages may be sent.
     pub(super) fn ready(&self) -> bool {
-        self.client().context().in_flight.load(Ordering::Acquire) < IN_FLIGHT_MAX
+        let context = self.client().context();
+        if context.has_room() {
+            return true;
+        }
+        context.held.store(true, Ordering::SeqCst);
+        // Room that came before that tells nobody.
+        context.has_room()
     }
 
     /// Sends a message, and counts it.
@@ -205,11 +244,10 @@ impl Producer {
     pub(super) fn send(&self, message: &Outgoing<'_>, sent: &Arc<Sent>) -> Result<()> {
         let context = self.client().context();
         let mut record = record(&self.topic, message, Arc::clone(sent))?;
-        context.in_flight.fetch_add(1, Ordering::AcqRel);
-        sent.open.fetch_add(1, Ordering::AcqRel);
+        let bytes = content_bytes(message.key, message.value);
+        context.begin(sent, bytes);
         let failed = |error| {
-            context.in_flight.fetch_sub(1, Ordering::AcqRel);
-            sent.open.fetch_sub(1, Ordering::AcqRel);
+            context.end(sent, bytes);
             Err(error)
         };
         for _ in 0..ROOM.1 {
