@@ -20,7 +20,7 @@ use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
-use crate::ports::StateStore;
+use crate::ports::{SINK_AREA, StateStore};
 
 /// See the module.
 #[derive(Debug)]
@@ -202,10 +202,14 @@ impl Archive {
         Ok(())
     }
 
-    fn check_open(&self) -> Result<()> {
+    /// An error where another engine has claimed the store: what it finds there must not be touched any more.
+    ///
+    /// # Errors
+    /// See above, and where the store does not answer.
+    pub fn check_open(&self) -> Result<()> {
         if newest_generation(&*self.store)? > self.generation {
             return Err(EngineError::io(
-                format_args!("a checkpoint cannot be written to {}", self.store.describe()),
+                format_args!("checkpoints cannot be kept in {}", self.store.describe()),
                 "another server has opened it since",
             ));
         }
@@ -319,8 +323,10 @@ impl Archive {
         let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
         let pinned = pinned.collect::<Result<Vec<_>>>()?;
         let known = kept.manifests.iter().chain(&kept.doubtful).map(|(_, manifest)| manifest);
-        let named = known.chain(&pinned).chain(&kept.in_use);
-        for path in choose::unnamed(named, &self.store.list("runs/")?, self.generation) {
+        let named: Vec<&Manifest> = known.chain(&pinned).chain(&kept.in_use).collect();
+        let staged = choose::orphaned(&named, live, &self.store.list(SINK_AREA)?);
+        let runs = choose::unnamed(named.into_iter(), &self.store.list("runs/")?, self.generation);
+        for path in runs.into_iter().chain(staged) {
             self.store.delete(&path)?;
         }
         Ok(())
