@@ -4,7 +4,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -13,7 +13,8 @@ use millstream_table::{Result, TableDescriptor, TableEnvironment, Tumble, channe
 #[tokio::main]
 async fn main() -> Result<()> {
     let start = Instant::now();
-    let environment = TableEnvironment::create().await?;
+    // Results come out after each epoch.
+    let environment = TableEnvironment::builder().epoch_interval(Duration::from_millis(10)).build().await?;
 
     // A source of this program: batches go into the channel, and the table reads them out of it.
     let schema = Arc::new(Schema::new(vec![

@@ -316,6 +316,17 @@ pub enum Show {
     Columns(sp::ObjectName),
     /// `SHOW CREATE TABLE|VIEW|MATERIALIZED VIEW t`
     Create(sp::ObjectName),
+    /// `SHOW … [NOT] {LIKE|ILIKE} 'pattern'`: of a list, the names that are so.
+    Matching {
+        /// The list.
+        list: Box<Show>,
+        /// `%` stands for any text, `_` for any letter.
+        pattern: String,
+        /// The others.
+        negated: bool,
+        /// In any case.
+        any_case: bool,
+    },
     /// `SHOW ALL`: every setting, its value and its origin
     All,
     /// `SHOW name`

@@ -5,23 +5,24 @@
 //! result is a stream of Arrow batches with signs ([`TableResult`]).
 //!
 //! ```
-//! use millstream_table::{Result, TableDescriptor, TableEnvironment, Tumble, col, lit};
+//! use millstream_table::{Result, TableDescriptor, TableEnvironment, col, count_all};
 //!
 //! # fn main() -> Result<()> { tokio::runtime::Runtime::new().unwrap().block_on(run()) }
 //! # async fn run() -> Result<()> {
 //! let environment = TableEnvironment::create().await?;
-//! let bids = TableDescriptor::for_connector("nexmark").column("bid", "ROW<auction BIGINT, price BIGINT, dateTime TIMESTAMP(3)>")
-//!     .column_by_expression("ts", "bid.dateTime")
-//!     .watermark("ts", "ts")
-//!     .option("nexmark.event-num", "1000");
-//! environment.create_table("events", &bids).await?;
-//! let hot = environment
-//!     .from("events")
-//!     .filter("bid IS NOT NULL")
-//!     .window(Tumble::over(lit(10).seconds()).on(col("ts")).alias("w"))
-//!     .group_by([col("w")])
-//!     .select([col("w").start().alias("since"), col("bid").count().alias("n")]);
-//! let mut changes = hot.execute().await?;
+//! let orders = TableDescriptor::for_connector("datagen")
+//!     .column("id", "BIGINT")
+//!     .column_by_expression("customer", "id % 3")
+//!     .option("fields.id.kind", "sequence")
+//!     .option("fields.id.start", "1")
+//!     .option("fields.id.end", "100");
+//! environment.create_table("orders", &orders).await?;
+//! let busy = environment
+//!     .from("orders")
+//!     .filter(col("id").is_greater(10))
+//!     .group_by([col("customer")])
+//!     .select([col("customer"), count_all().alias("n")]);
+//! let mut changes = busy.execute().await?;
 //! while let Some(delta) = changes.next().await? {
 //!     println!("{} rows, the first is {}", delta.rows(), if delta.is_retract(0) { "taken back" } else { "new" });
 //! }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::kernels::comparison::{ilike, like};
+use arrow::compute::{filter, not};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
@@ -16,6 +18,10 @@ const COMMAND: &str = "SHOW";
 
 impl Session {
     pub(super) fn show(&self, what: &Show) -> Result<Outcome, SqlError> {
+        answer(self.show_schema(what), self.show_columns(what)?)
+    }
+
+    fn show_columns(&self, what: &Show) -> Result<Vec<ArrayRef>, SqlError> {
         let columns = match what {
             Show::Tables => self.tables(),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
@@ -30,6 +36,9 @@ impl Session {
             Show::UserFunctions => functions::own(&self.database.catalog().snapshot(&self.temporary)),
             Show::Catalogs => vec![texts(["default_catalog".to_owned()])],
             Show::Databases => vec![texts(["default_database".to_owned()])],
+            Show::Matching { list, pattern, negated, any_case } => {
+                matching(&self.show_columns(list)?, pattern, *negated, *any_case)?
+            }
             Show::All => self.settings_columns(),
             Show::Setting(name) => {
                 let (_, value) = self.settings.show(name)?;
@@ -40,7 +49,7 @@ impl Session {
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
         };
-        answer(self.show_schema(what), columns)
+        Ok(columns)
     }
 
     /// The schema of a `SHOW`; that of one setting has the setting's canonical name.
@@ -105,6 +114,15 @@ impl Session {
     }
 }
 
+/// The rows whose name, in the first column, is as the pattern says.
+fn matching(columns: &[ArrayRef], pattern: &str, negated: bool, any_case: bool) -> Result<Vec<ArrayRef>, SqlError> {
+    let Some(names) = columns.first() else { return Ok(Vec::new()) };
+    let pattern = StringArray::new_scalar(pattern);
+    let found = if any_case { ilike(names, &pattern) } else { like(names, &pattern) }.map_err(from_arrow)?;
+    let wanted = if negated { not(&found).map_err(from_arrow)? } else { found };
+    columns.iter().map(|column| filter(column, &wanted).map_err(from_arrow)).collect()
+}
+
 /// The jobs as `SHOW JOBS` tells them.
 ///
 /// # Errors
@@ -134,6 +152,7 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
         Show::Partitions(_) => return partitions_schema(),
         Show::Columns(_) => return describe_schema(),
         Show::Create(_) => return create_schema(),
+        Show::Matching { list, .. } => return schema(list),
         Show::All => vec![text("name"), text("setting"), text("source"), text("description")],
         Show::Setting(name) => vec![text(name)],
     };

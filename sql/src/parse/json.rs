@@ -1,6 +1,9 @@
 //! The clauses of SQL's JSON functions, which become arguments of plain calls:
 //! `JSON_VALUE(j, p RETURNING INT DEFAULT 0 ON EMPTY)` is `CAST(json_value(j, p, 'DEFAULT', 0, 'NULL', NULL) AS INT)`.
 //!
+//! `JSON_ARRAYAGG(v)` is `json_arrayagg(plan, array_agg(v))`, a function of the list of a group's rows, with `FILTER` and `OVER`
+//! at the list.
+//!
 //! The functions themselves are in `functions/json`.
 
 use datafusion::sql::sqlparser::ast as sp;
@@ -155,7 +158,7 @@ fn exists(parser: &mut Parser) -> Result<sp::Expr> {
 fn is_raw(value: &sp::Expr) -> bool {
     let sp::Expr::Function(call) = value else { return false };
     let name = call.name.to_string().to_ascii_lowercase();
-    matches!(name.as_str(), "json_object" | "json_array" | "json" | "json_query")
+    matches!(name.as_str(), "json_object" | "json_array" | "json_objectagg" | "json_arrayagg" | "json" | "json_query")
 }
 
 /// `NULL ON NULL` and `ABSENT ON NULL`; whether nulls are left out.
@@ -212,4 +215,55 @@ fn array(parser: &mut Parser) -> Result<sp::Expr> {
     let mut args = vec![plan(absent, &values)];
     args.extend(values);
     Ok(function("json_array", args))
+}
+
+/// `JSON_ARRAYAGG(value [{ NULL | ABSENT } ON NULL]) [FILTER (WHERE …)] [OVER (…)]`
+pub(super) fn array_of_rows(parser: &mut Parser) -> Result<sp::Expr> {
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    let value = parser.parse_expr()?;
+    let absent = absent_on_null(parser, true);
+    parser.expect_token(&Token::RParen)?;
+    let plan = plan(absent, std::slice::from_ref(&value));
+    Ok(function("json_arrayagg", vec![plan, rows_of_group(parser, value)?]))
+}
+
+/// `JSON_OBJECTAGG([KEY] key VALUE value [{ NULL | ABSENT } ON NULL]) [FILTER (WHERE …)] [OVER (…)]`, or `key : value`, or
+/// `key, value`. The rows are pairs.
+pub(super) fn object_of_rows(parser: &mut Parser) -> Result<sp::Expr> {
+    parser.advance_token();
+    parser.expect_token(&Token::LParen)?;
+    words::accept(parser, &["KEY"]);
+    let key = parser.parse_expr()?;
+    if !words::accept(parser, &["VALUE"])
+        && !parser.consume_token(&Token::Colon)
+        && !parser.consume_token(&Token::Comma)
+    {
+        return words::unexpected(parser, "VALUE");
+    }
+    let value = parser.parse_expr()?;
+    let absent = absent_on_null(parser, false);
+    parser.expect_token(&Token::RParen)?;
+    let plan = plan(absent, std::slice::from_ref(&value));
+    let pair = function("named_struct", vec![text("key"), key, text("value"), value]);
+    Ok(function("json_objectagg", vec![plan, rows_of_group(parser, pair)?]))
+}
+
+/// The list of a value in the rows of a group: those of the `FILTER`, or the rows of the window, that follow.
+fn rows_of_group(parser: &mut Parser, value: sp::Expr) -> Result<sp::Expr> {
+    let mut call = prefix::call(sp::Ident::new("array_agg"), vec![value]);
+    if words::accept(parser, &["FILTER"]) {
+        parser.expect_token(&Token::LParen)?;
+        words::expect(parser, "WHERE")?;
+        call.filter = Some(Box::new(parser.parse_expr()?));
+        parser.expect_token(&Token::RParen)?;
+    }
+    if words::accept(parser, &["OVER"]) {
+        call.over = Some(if parser.consume_token(&Token::LParen) {
+            sp::WindowType::WindowSpec(parser.parse_window_spec()?)
+        } else {
+            sp::WindowType::NamedWindow(parser.parse_identifier()?)
+        });
+    }
+    Ok(sp::Expr::Function(call))
 }

@@ -66,6 +66,8 @@ pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
         ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_OBJECT" | "JSON_ARRAY", true, _) => {
             Some(json::call(parser))
         }
+        ("JSON_ARRAYAGG", true, _) => Some(json::array_of_rows(parser)),
+        ("JSON_OBJECTAGG", true, _) => Some(json::object_of_rows(parser)),
         ("TRIM", true, _) => Some(after(parser, Parser::parse_trim_expr)),
         ("OVERLAY", true, _) => Some(after(parser, Parser::parse_overlay_expr)),
         ("SUBSTRING" | "SUBSTR", true, _) => Some(parser.parse_substring()),

@@ -113,7 +113,7 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
     ];
     for (words, show) in lists {
         if cursor.accept(words) {
-            return Ok(Statement::Show(show));
+            return matching(cursor, show).map(Statement::Show);
         }
     }
     if cursor.accept(&["COLUMNS"]) {
@@ -139,6 +139,34 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         setting(cursor)?
     };
     Ok(Statement::Show(Show::Setting(name)))
+}
+
+/// A list, with the `[NOT] {LIKE|ILIKE} 'pattern'` that may follow where it is one of names.
+fn matching(cursor: &mut Cursor<'_>, list: Show) -> Result<Show> {
+    match list {
+        Show::Jobs | Show::Checkpoints | Show::Savepoints | Show::Watermarks => return Ok(list),
+        Show::Tables
+        | Show::Views
+        | Show::MaterializedViews
+        | Show::Connectors
+        | Show::Formats
+        | Show::Functions
+        | Show::UserFunctions
+        | Show::Catalogs
+        | Show::Databases
+        | Show::Partitions(_)
+        | Show::Columns(_)
+        | Show::Create(_)
+        | Show::Matching { .. }
+        | Show::All
+        | Show::Setting(_) => {}
+    }
+    let negated = cursor.accept(&["NOT"]);
+    let any_case = cursor.accept(&["ILIKE"]);
+    if !any_case && !cursor.accept(&["LIKE"]) {
+        return if negated { cursor.unexpected("LIKE or ILIKE") } else { Ok(list) };
+    }
+    Ok(Show::Matching { list: Box::new(list), pattern: cursor.string()?, negated, any_case })
 }
 
 /// `DESCRIBE [EXTENDED] [TABLE|VIEW] t`

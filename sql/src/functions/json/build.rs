@@ -1,8 +1,9 @@
-//! Values as JSON: `JSON_STRING`, `JSON_OBJECT`, `JSON_ARRAY`.
+//! Values as JSON: `JSON_STRING`, `JSON_OBJECT`, `JSON_ARRAY`, and the last two over the rows of a group.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine;
@@ -192,6 +193,72 @@ pub(super) fn object(args: &Args) -> Result<ArrayRef> {
             }
             out.push(':');
             push_value(out, values, row, plan.raw.get(index) == Some(&true))?;
+        }
+        out.push('}');
+        Ok(Some(()))
+    })
+}
+
+/// The list of the rows of each group: its elements, and where each list begins and ends.
+fn rows_of_groups(args: &Args) -> Result<(ArrayRef, ListArray)> {
+    let column = args.column(1)?;
+    match column.as_list_opt::<i32>() {
+        Some(lists) => Ok((Arc::clone(lists.values()), lists.clone())),
+        None => Err(failed("a JSON aggregate needs the rows of a group")),
+    }
+}
+
+/// The places of a list's elements; none of a null list.
+fn places(lists: &ListArray, row: usize) -> Option<std::ops::Range<usize>> {
+    let (start, end) = (lists.offsets().get(row)?, lists.offsets().get(row + 1)?);
+    lists.is_valid(row).then_some(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
+}
+
+/// Null of a group without rows, as PostgreSQL has it.
+pub(super) fn array_of_rows(args: &Args) -> Result<ArrayRef> {
+    let Plan { absent, raw } = plan(args)?;
+    let raw = raw.first() == Some(&true);
+    let (values, lists) = rows_of_groups(args)?;
+    args.try_write(|row, out| {
+        let Some(places) = places(&lists, row) else { return Ok(None) };
+        out.push('[');
+        for place in places.filter(|place| !(absent && is_null(&values, *place))) {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_value(out, &values, place, raw)?;
+        }
+        out.push(']');
+        Ok(Some(()))
+    })
+}
+
+/// Null of a group without rows, as PostgreSQL has it.
+pub(super) fn object_of_rows(args: &Args) -> Result<ArrayRef> {
+    let Plan { absent, raw } = plan(args)?;
+    let raw = raw.first() == Some(&true);
+    let (pairs, lists) = rows_of_groups(args)?;
+    let [keys, values] = pairs.as_struct_opt().map(StructArray::columns).unwrap_or_default() else {
+        return Err(failed("JSON_OBJECTAGG needs keys and values"));
+    };
+    let options = FormatOptions::default();
+    let names = ArrayFormatter::try_new(keys, &options)?;
+    args.try_write(|row, out| {
+        let Some(places) = places(&lists, row) else { return Ok(None) };
+        out.push('{');
+        for place in places {
+            if is_null(keys, place) {
+                return Err(failed("a key of JSON_OBJECTAGG is null"));
+            }
+            if absent && is_null(values, place) {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_text(out, &names.value(place).try_to_string()?);
+            out.push(':');
+            push_value(out, values, place, raw)?;
         }
         out.push('}');
         Ok(Some(()))
