@@ -4,7 +4,7 @@ import json
 import sys
 
 import psycopg
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 
@@ -49,18 +49,18 @@ class Kafka:
         """All messages of a topic: partition, key, value; in the order of partitions and offsets."""
         consumer = Consumer({
             **self.config, "group.id": "check", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed", "auto.offset.reset": "earliest", "enable.partition.eof": True,
         })
         found = []
         for partition in range(partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-            consumer.assign([TopicPartition(topic, partition, low)])
-            while low < high:
+            consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+            while True:
                 message = consumer.poll(30)
+                if message is not None and message.error() and message.error().code() == KafkaError._PARTITION_EOF:
+                    break
                 if message is None or message.error():
                     sys.exit(f"{topic}/{partition} cannot be read: {message and message.error()}")
                 found.append((partition, message.key(), message.value()))
-                low = message.offset() + 1
         consumer.close()
         return found
 

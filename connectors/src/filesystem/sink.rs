@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{FieldRef, Fields};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{
-    Accepts, CommitToken, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkWriter,
+    Accepts, Guarantee, OptionDescriptor, OptionType, OptionValues, Sink, SinkContext, SinkRecovery, SinkWriter,
     TableSpec,
 };
 use millstream_engine::time::Clock;
@@ -168,12 +168,12 @@ impl Sink for SharedFileSink {
         Guarantee::ExactlyOnce
     }
 
-    fn recover(&self, job: &str, kept: &[CommitToken]) -> Result<()> {
+    fn recover(&self, recovery: &SinkRecovery<'_>) -> Result<()> {
         let mut hidden = BTreeSet::new();
-        for token in kept {
+        for token in recovery.kept {
             hidden.extend(format_token::read(token)?.into_iter().map(|(hidden, _)| hidden));
         }
-        remove_unfinished(&self.0.directory, &tag(job), &hidden)
+        remove_unfinished(&self.0.directory, &tag(recovery.job), &hidden)
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

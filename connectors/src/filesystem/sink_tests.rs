@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_engine::message::{Delta, Epoch};
-use millstream_engine::ports::{OptionValues, ReadContext, ReadPoll, SinkContext, SinkWriter, WakeHandle};
+use millstream_engine::ports::{
+    MemoryStateStore, OptionValues, ReadContext, ReadPoll, SinkContext, SinkRecovery, SinkWriter, StateStore,
+    WakeHandle,
+};
 use millstream_engine::time::{EventTime, ProcessingTime, VirtualClock};
 use tempfile::TempDir;
 
@@ -60,7 +64,8 @@ impl Rig {
     }
 
     fn writer(&self, shard: usize, shards: usize) -> Box<dyn SinkWriter> {
-        self.sink.writer(SinkContext { job: "j".to_owned(), shard, shards, wake: WakeHandle::noop() }).unwrap()
+        let (job, wake) = ("j".to_owned(), WakeHandle::noop());
+        self.sink.writer(SinkContext { job, shard, shards, sink: 0, store: None, wake }).unwrap()
     }
 }
 
@@ -215,7 +220,9 @@ fn a_checkpoint_ends_open_files_and_what_was_no_part_of_it_goes() {
     let other = home.path().join(".part-1-0-0.csv.0123456789abcdef.inprogress");
     fs::write(&other, b"").unwrap();
     let again = Rig::new(&spec);
-    again.sink.recover("j", std::slice::from_ref(&token)).unwrap();
+    let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
+    let kept = std::slice::from_ref(&token);
+    again.sink.recover(&SinkRecovery { job: "j", sink: 0, kept, store: &store }).unwrap();
     let mut writer = again.writer(0, 1);
     writer.commit(&token).unwrap();
     writer.commit(&token).unwrap();

@@ -116,7 +116,8 @@ impl MetadataColumn {
     }
 }
 
-fn timestamp_type() -> DataType {
+/// The type of timestamps of messages.
+pub(super) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
@@ -124,14 +125,19 @@ fn header_fields() -> (Field, Field) {
     (Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true))
 }
 
-/// The metadata that sources offer, with their types.
-pub(super) fn offered() -> Vec<(&'static str, DataType)> {
+/// The type of headers of messages.
+pub(super) fn headers_type() -> DataType {
     let (key, value) = header_fields();
     let entries = Field::new("entries", DataType::Struct(Fields::from(vec![key, value])), false);
+    DataType::Map(Arc::new(entries), false)
+}
+
+/// The metadata that sources offer, with their types.
+pub(super) fn offered() -> Vec<(&'static str, DataType)> {
     vec![
         ("topic", DataType::Utf8),
         ("partition", DataType::Int32),
-        ("headers", DataType::Map(Arc::new(entries), false)),
+        ("headers", headers_type()),
         ("leader-epoch", DataType::Int32),
         ("offset", DataType::Int64),
         ("timestamp", timestamp_type()),

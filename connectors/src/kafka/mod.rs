@@ -1,21 +1,27 @@
 //! The `kafka` and `upsert-kafka` connectors: tables over topics, read and written with librdkafka.
 //!
 //! A partition is a split. [`settings`] reads the options, [`partitions`] lists what there is to read, [`reader`] gives
-//! rows of one partition, [`rows`] puts keys, values and metadata together, [`sink`] and [`writer`] write; [`topics`] lists.
+//! rows of one partition, [`rows`] puts keys, values and metadata together. [`sink`] and [`writer`] make messages of rows,
+//! [`producer`] sends them one by one, and [`ledger`] in transactions with checkpoints; [`topics`] lists.
 
 mod clerk;
 mod client;
 mod format_offset;
 mod layout;
+mod ledger;
 mod metadata;
 mod options;
+mod outgoing;
+mod outlet;
 mod partitions;
 mod pending;
+mod producer;
 mod properties;
 mod reader;
 mod rows;
 mod settings;
 mod sink;
+mod sink_options;
 mod source;
 mod stream;
 mod topics;
@@ -32,7 +38,8 @@ use millstream_engine::ports::{
 pub use topics::topics;
 
 use settings::{Flavour, Settings};
-use sink::{KafkaSink, SinkOptions};
+use sink::KafkaSink;
+use sink_options::SinkOptions;
 use source::KafkaSource;
 
 /// A connector over topics.

@@ -49,7 +49,14 @@ fn common() -> Vec<OptionDescriptor> {
             "sink.delivery-guarantee",
             Choice(&["none", "at-least-once", "exactly-once"]),
             Some("at-least-once"),
-            "Whether an epoch waits until the brokers have its rows.",
+            "none: rows may be lost or doubled; at-least-once: a checkpoint waits until the brokers have its rows; \
+             exactly-once: rows are sent in transactions, when their checkpoint is complete.",
+        ),
+        option(
+            "sink.transactional-id-prefix",
+            String,
+            None,
+            "For exactly-once: what transactional ids and groups begin with. No other application may use it.",
         ),
     ];
     options.extend(message::options());
@@ -74,11 +81,10 @@ pub(super) fn append() -> Vec<OptionDescriptor> {
         option("key.fields", String, None, "Columns that stand in the key, with semicolons between them."),
         option(
             "sink.partitioner",
-            Choice(&["default", "fixed", "round-robin"]),
+            String,
             Some("default"),
             "default: by the hash of the key, at random without one; fixed: one partition a shard; round-robin.",
         ),
-        option("sink.transactional-id-prefix", String, None, "For exactly-once, which is not there yet."),
     ]);
     options
 }

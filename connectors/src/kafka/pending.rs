@@ -10,10 +10,16 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::Delta;
 
+/// Rows that are kept, beside those that are left of each key, before they are brought down.
+const ROWS_MAX: usize = 65_536;
+
 /// See the module.
 pub(super) struct Pending {
     key: Vec<usize>,
     deltas: Vec<Delta>,
+    /// Rows of the deltas, and how many there may be.
+    rows: usize,
+    rows_max: usize,
 }
 
 /// What is known of a key so far.
@@ -27,12 +33,24 @@ struct Last {
 impl Pending {
     /// No changes; `key`: the columns of the key.
     pub(super) fn new(key: &[usize]) -> Self {
-        Self { key: key.to_vec(), deltas: Vec::new() }
+        Self { key: key.to_vec(), deltas: Vec::new(), rows: 0, rows_max: ROWS_MAX }
     }
 
-    /// Keeps changes.
-    pub(super) fn push(&mut self, delta: &Delta) {
+    /// Keeps changes. So that they do not grow with time, only with the keys, what is known of a key is brought down to one row.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) fn push(&mut self, delta: &Delta) -> Result<()> {
+        self.rows += delta.rows();
         self.deltas.push(delta.clone());
+        if self.rows > self.rows_max
+            && let Some(left) = self.take()?
+        {
+            self.rows = left.rows();
+            self.rows_max = 2 * left.rows() + ROWS_MAX;
+            self.deltas.push(left);
+        }
+        Ok(())
     }
 
     /// One change a key: its last row, or a retraction where it has none. In the order in which the keys came.
@@ -41,6 +59,7 @@ impl Pending {
     /// Where Arrow cannot make rows of the columns.
     pub(super) fn take(&mut self) -> Result<Option<Delta>> {
         let deltas = std::mem::take(&mut self.deltas);
+        (self.rows, self.rows_max) = (0, ROWS_MAX);
         let Some(schema) = deltas.first().map(|delta| delta.batch.schema()) else { return Ok(None) };
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         let keys = converter(&schema, &self.key)?;
@@ -106,18 +125,27 @@ mod tests {
 
     #[test]
     fn an_epoch_comes_down_to_the_last_row_of_each_key() {
-        let mut pending = Pending::new(&[0]);
-        pending.push(&delta(&[(false, 1, 10), (true, 2, 20), (false, 3, 30)]));
         // 1 is updated, 2 comes back, 3 goes; of 4 the new row comes before the old one goes; 5 is only retracted.
-        let more = [(true, 1, 10), (false, 1, 11), (false, 2, 21), (true, 3, 30), (false, 4, 41), (true, 4, 40)];
-        pending.push(&delta(&more));
-        pending.push(&delta(&[(true, 5, 50)]));
-        let left = pending.take().unwrap().unwrap();
-        let values = |index: usize| left.batch.column(index).as_primitive::<Int64Type>().values().to_vec();
-        assert_eq!(values(0), [1, 2, 3, 4, 5]);
-        assert_eq!(values(1), [11, 21, 30, 41, 50]);
-        let gone: Vec<bool> = (0..5).map(|row| left.is_retract(row)).collect();
-        assert_eq!(gone, [false, false, true, false, true]);
-        assert!(pending.take().unwrap().is_none());
+        let changes = [
+            vec![(false, 1, 10), (true, 2, 20), (false, 3, 30)],
+            vec![(true, 1, 10), (false, 1, 11), (false, 2, 21), (true, 3, 30), (false, 4, 41)],
+            vec![(true, 4, 40), (true, 5, 50)],
+        ];
+        // Brought down at the end, and after each delta.
+        for rows_max in [ROWS_MAX, 0] {
+            let mut pending = Pending::new(&[0]);
+            for rows in &changes {
+                pending.rows_max = rows_max;
+                pending.push(&delta(rows)).unwrap();
+                assert_eq!(pending.deltas.len() == 1, rows_max == 0 || rows.len() == 3);
+            }
+            let left = pending.take().unwrap().unwrap();
+            let values = |index: usize| left.batch.column(index).as_primitive::<Int64Type>().values().to_vec();
+            assert_eq!(values(0), [1, 2, 3, 4, 5]);
+            assert_eq!(values(1), [11, 21, 30, 41, 50]);
+            let gone: Vec<bool> = (0..5).map(|row| left.is_retract(row)).collect();
+            assert_eq!(gone, [false, false, true, false, true]);
+            assert!(pending.take().unwrap().is_none());
+        }
     }
 }

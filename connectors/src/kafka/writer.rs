@@ -5,31 +5,39 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, TimestampMillisecondArray};
+use arrow::compute::cast;
+use arrow::datatypes::{Field, Fields, Schema, SchemaRef, TimestampMillisecondType};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::ports::{CommitToken, Guarantee, SinkContext, SinkWriter};
 
+use super::metadata::{headers_type, timestamp_type};
+use super::outgoing::{EncodedHeaders, Outgoing, push_header};
+use super::outlet::Outlet;
 use super::pending::Pending;
-use super::settings::{Flavour, Settings};
-use super::sink::{Partitioner, Producer, SinkOptions};
+use super::producer::message_bytes_max;
+use super::settings::Flavour;
+use super::sink::KafkaSink;
+use super::sink_options::{Partitioner, SinkOptions, WrittenMetadata};
 use crate::formats::message::{MessageEncoder, Messages};
 
 /// See the module.
 pub(super) struct KafkaWriter {
-    producer: Arc<Producer>,
+    outlet: Outlet,
     options: SinkOptions,
     value: Part,
     key: Option<Part>,
+    metadata: WrittenMetadata,
+    /// The headers of the rows that are being sent.
+    headers: Messages,
     /// The changes of the epoch, where messages replace one another.
     pending: Option<Pending>,
+    message_bytes_max: usize,
     /// This shard.
     shard: usize,
     /// Messages sent, for round-robin.
     sent: usize,
-    /// Something was sent since the last flush.
-    dirty: bool,
     at_end: bool,
 }
 
@@ -51,9 +59,7 @@ impl Part {
 
     /// Makes the messages of all rows.
     fn encode(&mut self, delta: &Delta) -> Result<()> {
-        let lost = || EngineError::Internal("a sink was given too few columns".to_owned());
-        let columns = self.columns.iter().map(|index| delta.batch.columns().get(*index).cloned().ok_or_else(lost));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let columns = self.columns.iter().map(|index| column(delta, *index)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(delta.rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         self.messages.clear();
@@ -61,17 +67,18 @@ impl Part {
     }
 }
 
+fn column(delta: &Delta, index: usize) -> Result<ArrayRef> {
+    let found = delta.batch.columns().get(index).cloned();
+    found.ok_or_else(|| EngineError::Internal("a sink was given too few columns".to_owned()))
+}
+
 impl KafkaWriter {
     /// A writer for one shard.
     ///
     /// # Errors
     /// Where a format cannot carry a column.
-    pub(super) fn new(
-        producer: Arc<Producer>,
-        settings: &Settings,
-        options: SinkOptions,
-        context: &SinkContext,
-    ) -> Result<Self> {
+    pub(super) fn new(outlet: Outlet, sink: &KafkaSink, context: &SinkContext) -> Result<Self> {
+        let settings = &sink.settings;
         let columns = &settings.columns;
         let value_encoder = settings.value.encoder(&columns.value_fields)?;
         let key = match &settings.key {
@@ -83,14 +90,16 @@ impl KafkaWriter {
             Flavour::Upsert => Some(Pending::new(&columns.key)),
         };
         Ok(Self {
-            producer,
-            options,
+            outlet,
+            options: sink.options.clone(),
             value: Part::new(&columns.value_fields, &columns.value, value_encoder),
             key,
+            metadata: sink.metadata,
+            headers: Messages::default(),
             pending,
+            message_bytes_max: message_bytes_max(settings),
             shard: context.shard,
             sent: context.shard,
-            dirty: false,
             at_end: false,
         })
     }
@@ -101,41 +110,92 @@ impl KafkaWriter {
         if let Some(key) = &mut self.key {
             key.encode(&Delta::append(delta.batch.clone()))?;
         }
-        let partitions = self.producer.partitions.max(1);
-        for row in 0..delta.rows() {
-            let partition = match self.options.partitioner {
+        let timestamps = self.timestamps(delta)?;
+        self.encode_headers(delta)?;
+        let Self { outlet, value, key, headers, options, message_bytes_max, .. } = self;
+        let partitions = outlet.partitions();
+        let message = |row: usize, sent: usize| {
+            let partition = match options.partitioner {
                 Partitioner::Default => None,
                 Partitioner::Fixed => Some(self.shard % partitions),
-                Partitioner::RoundRobin => Some(self.sent % partitions),
+                Partitioner::RoundRobin => Some(sent % partitions),
             };
-            let partition = partition.and_then(|partition| i32::try_from(partition).ok());
-            let value = if deletes && delta.is_retract(row) { None } else { self.value.messages.get(row) };
-            let key = self.key.as_ref().and_then(|key| key.messages.get(row));
-            self.producer.send(partition, key, value)?;
+            Outgoing {
+                partition: partition.and_then(|partition| i32::try_from(partition).ok()),
+                timestamp: timestamps.as_ref().filter(|column| column.is_valid(row)).map(|column| column.value(row)),
+                key: key.as_ref().and_then(|key| key.messages.get(row)),
+                value: if deletes && delta.is_retract(row) { None } else { value.messages.get(row) },
+                headers: EncodedHeaders(headers.get(row).unwrap_or_default()),
+            }
+        };
+        // A row that cannot be sent must be found before another one is.
+        for row in 0..delta.rows() {
+            let bytes = message(row, 0).bytes();
+            if bytes > *message_bytes_max {
+                return Err(too_large(bytes, *message_bytes_max));
+            }
+        }
+        for row in 0..delta.rows() {
+            outlet.send(&message(row, self.sent))?;
             self.sent = self.sent.wrapping_add(1);
         }
-        self.dirty |= delta.rows() > 0;
         Ok(())
+    }
+
+    /// The timestamps of the messages, where a column gives them.
+    fn timestamps(&self, delta: &Delta) -> Result<Option<TimestampMillisecondArray>> {
+        let Some(index) = self.metadata.timestamp else { return Ok(None) };
+        let column = cast(&column(delta, index)?, &timestamp_type())?;
+        Ok(Some(column.as_primitive::<TimestampMillisecondType>().clone()))
+    }
+
+    /// The headers of the messages, where a column gives them.
+    fn encode_headers(&mut self, delta: &Delta) -> Result<()> {
+        self.headers.clear();
+        let Some(index) = self.metadata.headers else { return Ok(()) };
+        let column = cast(&column(delta, index)?, &headers_type())?;
+        let maps = column.as_map();
+        let lost = || EngineError::Internal("headers of another type".to_owned());
+        let names = maps.keys().as_string_opt::<i32>().ok_or_else(lost)?;
+        let values = maps.values().as_binary_opt::<i32>().ok_or_else(lost)?;
+        for (row, ends) in maps.offsets().windows(2).enumerate() {
+            if let ([start, end], true) = (ends, maps.is_valid(row)) {
+                for entry in usize::try_from(*start).unwrap_or(0)..usize::try_from(*end).unwrap_or(0) {
+                    let value = values.is_valid(entry).then(|| values.value(entry));
+                    push_header(names.value(entry), value, &mut self.headers.data)?;
+                }
+            }
+            self.headers.close();
+        }
+        Ok(())
+    }
+}
+
+fn too_large(bytes: usize, most: usize) -> EngineError {
+    EngineError::BadRow {
+        message: format!("a message of {bytes} bytes is too large: the limit is {most}"),
+        hint: Some(
+            "raise \"properties.message.max.bytes\", and max.message.bytes of the topic; or drop such rows with \
+             'sink.on-error'"
+                .to_owned(),
+        ),
     }
 }
 
 impl SinkWriter for KafkaWriter {
     fn ready(&self) -> bool {
-        self.producer.ready()
+        self.outlet.ready()
     }
 
     fn write(&mut self, delta: &Delta) -> Result<()> {
-        self.producer.check()?;
+        self.outlet.check()?;
         match &mut self.pending {
-            Some(pending) => {
-                pending.push(delta);
-                Ok(())
-            }
+            Some(pending) => pending.push(delta),
             None => self.send(delta, false),
         }
     }
 
-    fn prepare(&mut self, _epoch: Epoch) -> Result<Option<CommitToken>> {
+    fn prepare(&mut self, epoch: Epoch) -> Result<Option<CommitToken>> {
         let changes = match &mut self.pending {
             Some(pending) => pending.take()?,
             None => None,
@@ -143,20 +203,24 @@ impl SinkWriter for KafkaWriter {
         if let Some(changes) = changes {
             self.send(&changes, true)?;
         }
+        self.outlet.check()?;
         let waits = match self.options.guarantee {
             Guarantee::None => self.at_end,
             Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => true,
         };
-        if waits && self.dirty {
-            self.producer.flush()?;
-            self.dirty = false;
-        }
-        self.producer.check()?;
-        Ok(None)
+        Ok(self.outlet.prepare(epoch, waits))
     }
 
-    fn commit(&mut self, _token: &CommitToken) -> Result<()> {
-        Ok(())
+    fn is_prepared(&mut self) -> Result<bool> {
+        self.outlet.is_prepared()
+    }
+
+    fn commit(&mut self, token: &CommitToken) -> Result<()> {
+        self.outlet.commit(token)
+    }
+
+    fn is_committed(&mut self) -> Result<bool> {
+        self.outlet.is_committed()
     }
 
     fn on_end(&mut self) {

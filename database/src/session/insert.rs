@@ -10,6 +10,7 @@ use millstream_engine::runtime::JobId;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
+use tokio::sync::Notify;
 
 use super::job::{JobGuard, JobPlan, open_sink};
 use super::{Notice, Outcome, RuntimeMode, Session, Wording};
@@ -101,18 +102,33 @@ impl Session {
         let notes = ReadNotes::default();
         let mut batches = self.batch_rows(query, &notes).await?;
         let job = format!("insert into {}", target.name);
+        let woken = Arc::new(Notify::new());
+        let wake = WakeHandle::new({
+            let woken = Arc::clone(&woken);
+            move || woken.notify_one()
+        });
         let mut writer =
-            sink.writer(SinkContext { job: job.clone(), shard: 0, shards: 1, wake: WakeHandle::noop() })?;
+            sink.writer(SinkContext { job: job.clone(), shard: 0, shards: 1, sink: 0, store: None, wake })?;
         let mut count = 0;
         let mut rejects = Rejects::new(sink.on_error());
         while let Some(batch) = batches.next().await {
             let batch = batch?;
+            while !writer.ready() {
+                woken.notified().await;
+            }
             count += batch.num_rows();
             policy::write(writer.as_mut(), &Delta::append(batch), &mut rejects)?;
         }
         writer.on_end();
-        if let Some(token) = writer.prepare(Epoch(1))? {
+        let token = writer.prepare(Epoch(1))?;
+        while !writer.is_prepared()? {
+            woken.notified().await;
+        }
+        if let Some(token) = token {
             writer.commit(&token)?;
+            while !writer.is_committed()? {
+                woken.notified().await;
+            }
         }
         let refused = rejects.counts.sink;
         self.database.keep_rejects(&job, Some(&target.name), "Sink", &mut rejects);

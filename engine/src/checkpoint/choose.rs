@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::format_claim::Claim;
 use super::format_manifest::Manifest;
+use crate::ports::SINK_AREA;
 
 /// A manifest among the others, the newest last.
 pub type Place = usize;
@@ -44,6 +45,13 @@ pub fn unnamed<'a>(manifests: impl Iterator<Item = &'a Manifest>, runs: &[String
         manifests.flat_map(|manifest| manifest.runs.iter().map(|run| run.path.as_str())).collect();
     let is_own = |path: &&String| generation_of(path).is_none_or(|of| of <= generation);
     runs.iter().filter(|path| !named.contains(path.as_str())).filter(is_own).cloned().collect()
+}
+
+/// What sinks keep of jobs that are neither live nor in a manifest.
+pub fn orphaned(manifests: &[&Manifest], live: &BTreeSet<String>, staged: &[String]) -> Vec<String> {
+    let job = |path: &str| path.strip_prefix(SINK_AREA).and_then(|path| path.split('/').next()).map(str::to_owned);
+    let known = |job: String| live.contains(&job) || manifests.iter().any(|manifest| manifest.job(&job).is_some());
+    staged.iter().filter(|path| !job(path).is_some_and(known)).cloned().collect()
 }
 
 /// Whether a manifest was written by a server that had been shut out before: it is of an earlier generation than `claimed`,
@@ -97,6 +105,14 @@ mod tests {
         assert_eq!(outdated(&manifests, &live, 0), [0, 2, 4]);
         let runs = names(&["runs/1", "runs/4", "runs/9", "runs/10-4-0.run"]);
         assert_eq!(unnamed(manifests[2..].iter(), &runs, 9), names(&["runs/1", "runs/9"]));
+    }
+
+    #[test]
+    fn what_sinks_keep_goes_with_the_job() {
+        let kept = [manifest(1, &["a"])];
+        let kept: Vec<&Manifest> = kept.iter().collect();
+        let staged = names(&["sinks/a/1/x", "sinks/b/1/x", "sinks/c/2/y"]);
+        assert_eq!(orphaned(&kept, &["b".to_owned()].into(), &staged), names(&["sinks/c/2/y"]));
     }
 
     #[test]

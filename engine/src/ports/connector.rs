@@ -101,6 +101,10 @@ pub struct TableSpec {
 impl TableSpec {
     /// Key in a field's metadata: the field is a metadata column, the value is the connector's key for it.
     pub const METADATA_KEY: &'static str = "millstream.metadata";
+
+    /// Key in the metadata of such a field: it is only read. The others come with the rows that are written, behind the
+    /// physical columns.
+    pub const VIRTUAL_KEY: &'static str = "millstream.virtual";
 }
 
 /// What `'connector' = 'name'` stands for.

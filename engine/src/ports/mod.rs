@@ -18,8 +18,8 @@ pub use connector::{
 };
 pub use lookup::{Answer, Lookup, LookupCache, LookupRequest};
 pub use memory::MemorySource;
-pub use sink::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter};
+pub use sink::{Accepts, CommitToken, Guarantee, SINK_AREA, Sink, SinkContext, SinkRecovery, SinkWriter};
 pub use source::{
     Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitPlace, SplitReader, WakeHandle,
 };
-pub use state_store::{MemoryStateStore, StateStore};
+pub use state_store::{MemoryStateStore, StateStore, WriteObject};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::{
-    Accepts, Boundedness, CommitToken, Guarantee, OptionValues, Sink, SinkContext, SinkWriter, Source, Split,
+    Accepts, Boundedness, Guarantee, OptionValues, Sink, SinkContext, SinkRecovery, SinkWriter, Source, Split,
     SplitPlace, SplitReader,
 };
 use crate::error::Result;
@@ -123,8 +123,8 @@ impl Sink for WithPolicy<dyn Sink> {
         self.inner.guarantee()
     }
 
-    fn recover(&self, job: &str, kept: &[CommitToken]) -> Result<()> {
-        self.inner.recover(job, kept)
+    fn recover(&self, recovery: &SinkRecovery<'_>) -> Result<()> {
+        self.inner.recover(recovery)
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

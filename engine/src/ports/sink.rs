@@ -1,13 +1,14 @@
 //! Sinks: a table opened for writing, one writer a shard, with a two-phase commit per epoch.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
 use crate::rejects::OnError;
 use crate::time::EventTime;
 
-use super::WakeHandle;
+use super::{StateStore, WakeHandle};
 
 /// Which changelogs a sink takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,48 @@ pub struct SinkContext {
     pub shard: usize,
     /// Number of shards.
     pub shards: usize,
+    /// Which of the job's sinks: a number that is the same on all its shards.
+    pub sink: usize,
+    /// Where what is prepared may be kept until it is committed, under [`Self::area`]; `None` where no checkpoints are made.
+    /// May block: not to be called on a shard.
+    pub store: Option<Arc<dyn StateStore>>,
     /// Wakes the shard, for a sink that is ready again.
     pub wake: WakeHandle,
+}
+
+impl SinkContext {
+    /// The paths in the store that belong to the sink.
+    pub fn area(&self) -> String {
+        area(&self.job, self.sink)
+    }
+}
+
+/// What a sink finds when its job is about to write again.
+#[derive(Debug)]
+pub struct SinkRecovery<'a> {
+    /// Name of the job.
+    pub job: &'a str,
+    /// Which of the job's sinks.
+    pub sink: usize,
+    /// What was prepared and is part of the checkpoint that the job continues from: that of one shard after that of another,
+    /// the oldest first.
+    pub kept: &'a [CommitToken],
+    /// Where writers kept what they prepared.
+    pub store: &'a Arc<dyn StateStore>,
+}
+
+impl SinkRecovery<'_> {
+    /// The paths in the store that belong to the sink.
+    pub fn area(&self) -> String {
+        area(self.job, self.sink)
+    }
+}
+
+/// The paths of a state store under which sinks keep what they prepared, that of each job below its name.
+pub const SINK_AREA: &str = "sinks/";
+
+fn area(job: &str, sink: usize) -> String {
+    format!("{SINK_AREA}{job}/{sink}/")
 }
 
 /// What [`SinkWriter::prepare`] made ready and [`SinkWriter::commit`] makes visible: the connector's own text.
@@ -65,11 +106,12 @@ pub trait Sink: Send + Sync + fmt::Debug {
     fn guarantee(&self) -> Guarantee;
 
     /// A job is about to write again after a restart. What it prepared or began and is not in `kept` was never part of a
-    /// complete checkpoint: it goes away. May block; never called on a shard.
+    /// complete checkpoint: it goes away. What is in `kept` may be made visible here, or by the writers, which are given it
+    /// as well. May block; never called on a shard.
     ///
     /// # Errors
     /// Where the target cannot be cleaned.
-    fn recover(&self, _job: &str, _kept: &[CommitToken]) -> Result<()> {
+    fn recover(&self, _recovery: &SinkRecovery<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -123,11 +165,29 @@ pub trait SinkWriter: Send {
         self.prepare(epoch)
     }
 
+    /// Whether what the prepares have made ready is durable. While it is not, the epoch waits and the shard goes on; the sink
+    /// wakes the shard when it is.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable. The job fails.
+    fn is_prepared(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Makes prepared rows visible. Doing it twice is doing it once.
     ///
     /// # Errors
     /// Where it must be tried again.
     fn commit(&mut self, token: &CommitToken) -> Result<()>;
+
+    /// Whether what was to be committed is visible. While it is not, the checkpoint is not complete and the shard goes on; the
+    /// sink wakes the shard when it is.
+    ///
+    /// # Errors
+    /// Where it must be tried again. The job fails.
+    fn is_committed(&mut self) -> Result<bool> {
+        Ok(true)
+    }
 
     /// The input has ended: the next prepare is the last, and closes what is open.
     fn on_end(&mut self);

@@ -26,7 +26,7 @@ use crate::message::Epoch;
 use crate::operators::build::build;
 use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
-use crate::ports::{Accepts, Guarantee, SinkContext, Split, SplitPlace};
+use crate::ports::{Accepts, Guarantee, SinkContext, Split, SplitPlace, StateStore};
 use crate::rejects::OnError;
 
 /// A job that is ready to run.
@@ -120,15 +120,15 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
             makes.push(Made { relation: spec.relation, name: spec.name.clone(), schema });
         }
     }
-    let checkpointed = durable.is_some() && links.config.checkpoints.is_some();
-    if let Some(plan) = durable.filter(|_| checkpointed) {
-        recover_sinks(plan, saved)?;
+    let store = links.config.checkpoints.as_ref().map(|config| &config.store).filter(|_| durable.is_some());
+    if let (Some(plan), Some(store)) = (durable, store) {
+        recover_sinks(plan, saved, store)?;
     }
     let job = durable.map_or(name, |plan| plan.uid.as_str());
     let rings = lay_rings(dataflow, &shared.signals);
-    let assembly = Assembly { job, checkpointed, dataflow, shared: &shared, rings, splits, feeds };
+    let assembly = Assembly { job, store, dataflow, shared: &shared, rings, splits, feeds };
     let parts = (0..links.config.shards).map(|shard| assembly.part(shard, links)).collect::<Result<_>>()?;
-    let transactional = checkpointed && dataflow.nodes.iter().any(is_transactional);
+    let transactional = store.is_some() && dataflow.nodes.iter().any(is_transactional);
     let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
     if let Some(plan) = durable {
         assembled.remember(plan, continued)?;
@@ -271,8 +271,8 @@ fn lay_rings(dataflow: &Dataflow, signals: &[Arc<Signal>]) -> HashMap<(usize, us
 struct Assembly<'a> {
     /// What sinks know the job by.
     job: &'a str,
-    /// Checkpoints are made of it.
-    checkpointed: bool,
+    /// Where checkpoints are kept, where they are made.
+    store: Option<&'a Arc<dyn StateStore>>,
     dataflow: &'a Dataflow,
     shared: &'a Arc<JobShared>,
     rings: HashMap<(usize, usize), Rings>,
@@ -334,9 +334,11 @@ impl Assembly<'_> {
                     job: self.job.to_owned(),
                     shard,
                     shards: self.shared.signals.len(),
+                    sink: node.id.0,
+                    store: self.store.map(Arc::clone),
                     wake: signal.handle(),
                 };
-                let transactional = self.checkpointed && is_transactional(node);
+                let transactional = self.store.is_some() && is_transactional(node);
                 NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, spec.sink.on_error(), transactional))
             }
             OperatorSpec::Stateless(_)

@@ -1,18 +1,19 @@
 //! [`JobPart`]: one job on one shard. It reads where there is something to read and room for the result, closes epochs,
 //! and tells the coordinator how far it is.
 
+mod report;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::JobId;
-use super::capture::PartCapture;
 use super::entry::{Entry, EntryKind};
 use super::exchange::Inlet;
 use super::graph::{Channel, Graph, Node, NodeKind};
 use super::materialize::Materialize;
-use super::protocol::{Event, Links, Passed};
-use super::shared::{JobShared, Progress};
+use super::protocol::{Event, Links};
+use super::shared::JobShared;
 use super::signal::Signal;
 use super::source::PollContext;
 use crate::error::Result;
@@ -55,6 +56,8 @@ pub(super) struct JobPart {
     links: Arc<Links>,
     /// Epochs that are asked for and not reported.
     requested: VecDeque<Epoch>,
+    /// Epochs, or checkpoints, that the sinks commit.
+    committing: VecDeque<(Epoch, bool)>,
     /// Number of the last insert.
     pub(super) inserted: u64,
     flush: Option<u64>,
@@ -90,6 +93,7 @@ impl JobPart {
             shared,
             links,
             requested: VecDeque::new(),
+            committing: VecDeque::new(),
             inserted: 0,
             flush: None,
             drained: false,
@@ -155,8 +159,8 @@ impl JobPart {
                 sink.commit(epoch, checkpoint)?;
             }
         }
-        self.links.coordinator.send(Event::Committed { job: self.id, shard: self.shard, epoch, checkpoint });
-        Ok(())
+        self.committing.push_back((epoch, checkpoint));
+        self.report_committed()
     }
 
     /// Changes the rows of an internal table. Inserts that are numbered have growing numbers.
@@ -306,63 +310,6 @@ impl JobPart {
         if !self.shared.dirty.load(Ordering::Relaxed) && !self.shared.dirty.swap(true, Ordering::AcqRel) {
             self.links.coordinator.send(Event::Dirty(self.id));
         }
-    }
-
-    fn count_watermark(&self) {
-        let sources = self.graph.nodes.iter().filter_map(|node| match &node.kind {
-            NodeKind::Source(source) => Some(source.progress()),
-            NodeKind::View(view) => Some(view.progress()),
-            NodeKind::Table | NodeKind::Operator(_) | NodeKind::Materialize(_) | NodeKind::Sink(_) => None,
-        });
-        if let (Some(least), Some(counters)) = (Progress::least(sources), self.shared.counters.get(self.shard)) {
-            counters.set_watermark(least);
-        }
-    }
-
-    /// Tells the coordinator what it waits for.
-    fn report(&mut self) -> Result<()> {
-        let (job, shard) = (self.id, self.shard);
-        while let Some(&epoch) = self.requested.front()
-            && self.graph.nodes.iter().filter(|node| node.is_terminal()).all(|node| node.has_passed(epoch))
-        {
-            self.requested.pop_front();
-            self.graph.close_ended(epoch)?;
-            let (mut staged, mut prepared) = (Vec::new(), false);
-            for node in &mut self.graph.nodes {
-                match &mut node.kind {
-                    NodeKind::Materialize(view) => staged.extend(view.take_staged(epoch)),
-                    NodeKind::Sink(sink) => prepared |= sink.has_prepared(epoch),
-                    NodeKind::Source(_) | NodeKind::View(_) | NodeKind::Table | NodeKind::Operator(_) => {}
-                }
-            }
-            let nodes = self.graph.take_captured(epoch)?;
-            let captured = nodes.map(|nodes| PartCapture { nodes, inserted: self.inserted });
-            let passed = Passed { job, shard, epoch, staged, prepared, captured };
-            self.links.coordinator.send(Event::Passed(Box::new(passed)));
-        }
-        if let Some(flush) = self.flush
-            && self.sources_are(|source| source.flushed())
-        {
-            self.flush = None;
-            let ended = self.sources_are(|source| source.ended());
-            self.links.coordinator.send(Event::Flushed { job, shard, flush, ended });
-        }
-        if !self.drained && self.graph.is_drained() {
-            self.drained = true;
-            self.links.coordinator.send(Event::Drained { job });
-        }
-        Ok(())
-    }
-
-    fn sources_are(&self, is: impl Fn(&super::source::SourceDriver) -> bool) -> bool {
-        self.graph.nodes.iter().all(|node| match &node.kind {
-            NodeKind::Source(source) => is(source),
-            NodeKind::View(_)
-            | NodeKind::Table
-            | NodeKind::Operator(_)
-            | NodeKind::Materialize(_)
-            | NodeKind::Sink(_) => true,
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! sources and views go on where they were, and what was prepared is committed.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
@@ -18,7 +19,7 @@ use crate::checkpoint::redistribute::{Placement, join, part_of};
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
 use crate::plan::{Node, OperatorSpec, RelationId};
-use crate::ports::{CommitToken, Split, SplitPlace};
+use crate::ports::{CommitToken, SinkRecovery, Split, SplitPlace, StateStore};
 use crate::time::{EventTime, ProcessingTime};
 
 /// What a job continues from.
@@ -216,14 +217,14 @@ pub(super) fn saved_splits(plan: &DurablePlan, saved: &SavedJob, shards: usize) 
 ///
 /// # Errors
 /// What a sink reports.
-pub(super) fn recover_sinks(plan: &DurablePlan, saved: Option<&SavedJob>) -> Result<()> {
+pub(super) fn recover_sinks(plan: &DurablePlan, saved: Option<&SavedJob>, store: &Arc<dyn StateStore>) -> Result<()> {
     for (operator, node) in plan.operators.iter().zip(&plan.dataflow.nodes) {
         let OperatorSpec::Sink(spec) = &node.spec else { continue };
         let records = saved.into_iter().flat_map(|saved| &saved.record.nodes);
         let records = records.filter(|record| record.operator == *operator);
         let kept: Vec<CommitToken> =
             records.flat_map(|record| record.tokens.iter().cloned().map(CommitToken)).collect();
-        spec.sink.recover(&plan.uid, &kept)?;
+        spec.sink.recover(&SinkRecovery { job: &plan.uid, sink: node.id.0, kept: &kept, store })?;
     }
     Ok(())
 }

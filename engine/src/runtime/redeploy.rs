@@ -30,6 +30,10 @@ impl System {
     pub(super) fn deploy(self: &Arc<Self>, members: &[Member], restore: &Restore) -> Result<Vec<Result<Deployed>>> {
         let archive = self.open_archive()?;
         let uids: Vec<String> = members.iter().filter_map(|member| member.uid.clone()).collect();
+        if let Some(archive) = archive.as_ref().filter(|_| !uids.is_empty()) {
+            // A job that starts here would shut its sinks out of where they write now.
+            archive.check_open()?;
+        }
         let saved = match (restore, &archive) {
             (Restore::Nothing, _) | (Restore::Latest, None) => BTreeMap::new(),
             (Restore::Latest, Some(archive)) => archive.recover(&uids)?,

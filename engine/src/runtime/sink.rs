@@ -86,6 +86,22 @@ impl SinkNode {
         Ok(())
     }
 
+    /// Whether what is prepared is durable.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub(super) fn is_prepared(&mut self) -> Result<bool> {
+        self.writer.is_prepared()
+    }
+
+    /// Whether what was to be committed is visible.
+    ///
+    /// # Errors
+    /// What the writer reports.
+    pub(super) fn is_committed(&mut self) -> Result<bool> {
+        self.writer.is_committed()
+    }
+
     /// Nothing comes any more.
     pub(super) fn on_end(&mut self) {
         self.ended = true;

@@ -8,7 +8,7 @@ use crate::ast::{Copy, CopyWhat};
 use crate::bound::{BoundQuery, BoundStatement};
 use crate::catalog::Column;
 use crate::error::Result;
-use crate::query::{is_stored, named};
+use crate::query::{is_stored, named, physical_first};
 
 use super::{Binder, queries};
 
@@ -29,6 +29,7 @@ impl Binder<'_> {
                 let target = self.writable(name)?;
                 let stored: Vec<&Column> = target.columns.iter().filter(|column| is_stored(column)).collect();
                 let given = if columns.is_empty() { stored.clone() } else { named(target, &stored, columns)? };
+                let stored = physical_first(stored);
                 let place = |column: &&Column| stored.iter().position(|other| other.name == column.name);
                 Ok(BoundStatement::CopyFrom {
                     target: Arc::clone(target),

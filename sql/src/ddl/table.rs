@@ -293,9 +293,12 @@ fn stored_schema(columns: &[Column]) -> SchemaRef {
     let field = |column: &Column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable);
     let physical = columns.iter().filter(|column| column.origin == ColumnOrigin::Physical).map(field);
     let metadata = columns.iter().filter_map(|column| match &column.origin {
-        ColumnOrigin::Metadata(key, _) => {
-            let key = (TableSpec::METADATA_KEY.to_owned(), key.clone());
-            Some(field(column).with_metadata(HashMap::from([key])))
+        ColumnOrigin::Metadata(key, is_virtual) => {
+            let mut notes = HashMap::from([(TableSpec::METADATA_KEY.to_owned(), key.clone())]);
+            if *is_virtual {
+                notes.insert(TableSpec::VIRTUAL_KEY.to_owned(), String::new());
+            }
+            Some(field(column).with_metadata(notes))
         }
         ColumnOrigin::Physical | ColumnOrigin::Computed(_) => None,
     });

@@ -37,6 +37,7 @@ pub(crate) fn bind_insert(
         let message = format!("table \"{}\" has {} columns but {given} values are given", target.name, named.len());
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
     }
+    let stored = physical_first(stored);
     let mut exprs = Vec::with_capacity(stored.len());
     for column in &stored {
         let data_type = &column.data_type.arrow;
@@ -72,6 +73,12 @@ pub(crate) fn is_stored(column: &Column) -> bool {
         ColumnOrigin::Computed(_) => false,
         ColumnOrigin::Metadata(_, is_virtual) => !is_virtual,
     }
+}
+
+/// The columns of an `INSERT` in the order in which connectors are given them.
+pub(crate) fn physical_first(mut stored: Vec<&Column>) -> Vec<&Column> {
+    stored.sort_by_key(|column| column.origin != ColumnOrigin::Physical);
+    stored
 }
 
 /// The target's columns of a column list.

@@ -45,7 +45,7 @@ use resolve::{Columns, Resolved, Resolver};
 
 pub use error::execution_error;
 pub(crate) use error::from_datafusion;
-pub(crate) use insert::{bind_insert, is_stored, named};
+pub(crate) use insert::{bind_insert, is_stored, named, physical_first};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;

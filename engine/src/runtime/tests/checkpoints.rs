@@ -12,7 +12,9 @@ use super::harness::*;
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
 use crate::plan::Partitioning;
-use crate::ports::{Accepts, CommitToken, Guarantee, MemoryStateStore, Sink, SinkContext, SinkWriter, StateStore};
+use crate::ports::{
+    Accepts, CommitToken, Guarantee, MemoryStateStore, Sink, SinkContext, SinkRecovery, SinkWriter, StateStore,
+};
 use crate::runtime::{CheckpointConfig, EngineConfig, Member, MemberKind, Restore, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 
@@ -74,8 +76,8 @@ impl Sink for Ledger {
         Guarantee::ExactlyOnce
     }
 
-    fn recover(&self, _job: &str, kept: &[CommitToken]) -> Result<()> {
-        self.0.lock().hidden.retain(|page, _| kept.contains(&CommitToken(page.to_string())));
+    fn recover(&self, recovery: &SinkRecovery<'_>) -> Result<()> {
+        self.0.lock().hidden.retain(|page, _| recovery.kept.contains(&CommitToken(page.to_string())));
         Ok(())
     }
 
@@ -220,6 +222,9 @@ fn an_engine_that_was_shut_out_writes_no_more() {
     first.advance_us(5_000).unwrap();
     let status = first.checkpoint_status(job).unwrap();
     assert!(status.error.unwrap().contains("another server"));
+    // Nor does it start a job, whose sinks would take over from those of the other one.
+    let error = first.deploy(&counting(live.source()), &Restore::Latest).unwrap_err();
+    assert!(error.to_string().contains("another server"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::harness::*;
 use super::watched::Watched;
 use crate::message::Epoch;
 use crate::plan::Partitioning;
-use crate::runtime::{CollectSink, JobState};
+use crate::ports::WakeHandle;
+use crate::runtime::{CollectSink, JobState, Simulation};
 
 #[test]
 fn a_sink_prepares_at_barriers_and_commits_what_is_complete() {
@@ -60,6 +61,32 @@ fn a_sink_that_is_not_ready_holds_its_sources_back() {
     sink.unblock();
     block_on(engine.flush()).unwrap();
     assert_eq!(engine.job(job).unwrap().metrics.rows_out, 10);
+}
+
+#[test]
+fn a_sink_takes_its_time_and_its_shard_goes_on() {
+    for seed in 0..20 {
+        let mut simulation = simulation(2, seed);
+        let sink = Watched::default();
+        sink.prepares.store(true, Ordering::SeqCst);
+        let plan = Plan::default().source(memory([(0, 10)])).sink(Arc::new(sink.clone()), Partitioning::Single);
+        let job = simulation.submit(&plan.job("slow")).unwrap();
+        let other = Plan::default().source(memory([(0, 100)])).view(1, by_key()).job("other");
+        let other = simulation.submit(&other).unwrap();
+        simulation.run().unwrap();
+        let state = |simulation: &Simulation, of| simulation.jobs().iter().find(|job| job.id == of).unwrap().state;
+        assert_eq!((state(&simulation, job), state(&simulation, other)), (JobState::Running, JobState::Finished));
+        assert!(!sink.log.lock().iter().any(|line| line.contains("commit")), "seed {seed}: it is not prepared");
+        sink.commits.store(true, Ordering::SeqCst);
+        sink.prepares.store(false, Ordering::SeqCst);
+        sink.wakes.lock().iter().for_each(WakeHandle::wake);
+        simulation.run().unwrap();
+        assert_eq!(sink.log.lock().last().unwrap(), "0 commit 10", "seed {seed}");
+        assert_eq!(state(&simulation, job), JobState::Running, "seed {seed}: it is not committed");
+        sink.unblock();
+        simulation.run().unwrap();
+        assert_eq!(state(&simulation, job), JobState::Finished, "seed {seed}");
+    }
 }
 
 #[test]

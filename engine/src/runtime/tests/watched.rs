@@ -15,6 +15,10 @@ use crate::ports::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWrite
 pub(super) struct Watched {
     pub(super) log: Arc<Mutex<Vec<String>>>,
     pub(super) blocked: Arc<AtomicBool>,
+    /// What was prepared is not durable yet.
+    pub(super) prepares: Arc<AtomicBool>,
+    /// What was to be committed is not visible yet.
+    pub(super) commits: Arc<AtomicBool>,
     pub(super) wakes: Arc<Mutex<Vec<WakeHandle>>>,
 }
 
@@ -26,7 +30,9 @@ impl fmt::Debug for Watched {
 
 impl Watched {
     pub(super) fn unblock(&self) {
-        self.blocked.store(false, Ordering::SeqCst);
+        for flag in [&self.blocked, &self.prepares, &self.commits] {
+            flag.store(false, Ordering::SeqCst);
+        }
         self.wakes.lock().iter().for_each(WakeHandle::wake);
     }
 }
@@ -79,6 +85,14 @@ impl SinkWriter for WatchedWriter {
         }
         self.note(&format!("prepare {rows}"));
         Ok(Some(CommitToken(rows.to_string())))
+    }
+
+    fn is_prepared(&mut self) -> Result<bool> {
+        Ok(!self.sink.prepares.load(Ordering::SeqCst))
+    }
+
+    fn is_committed(&mut self) -> Result<bool> {
+        Ok(!self.sink.commits.load(Ordering::SeqCst))
     }
 
     fn commit(&mut self, token: &CommitToken) -> Result<()> {
