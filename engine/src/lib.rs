@@ -12,6 +12,7 @@ pub mod error;
 pub mod expr;
 pub mod message;
 pub mod operators;
+pub mod pieces;
 pub mod plan;
 pub mod ports;
 pub mod rejects;

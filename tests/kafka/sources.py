@@ -154,7 +154,7 @@ def late_partition(db, kafka):
 def alignment(db, kafka):
     """A partition that is far ahead waits for those behind."""
     align = ("'scan.watermark.alignment.group' = 'g', 'scan.watermark.alignment.max-drift' = '30 s', "
-             "'scan.watermark.alignment.update-interval' = '100 ms'")
+             "'scan.watermark.alignment.update-interval' = '100 ms', 'scan.watermark.emit.strategy' = 'on-event'")
     kafka.create("aligned", 2)
     kafka.send("aligned", [(0, None, {"ts": "2024-01-01 00:40:00", "v": 0})])
     kafka.send("aligned", [(1, None, {"ts": "2024-01-01 00:05:00", "v": 0})])
@@ -169,4 +169,9 @@ def alignment(db, kafka):
     check("the one ahead waits", rows(db, "SELECT count(*) FROM aligned_view WHERE v = 1000"), [(0,)])
     kafka.send("aligned", [(1, None, {"ts": "2024-01-01 00:49:00", "v": 2})])
     wait_until("until the other has caught up", lambda: rows(db, "SELECT count(*) FROM aligned_view WHERE v = 1000") == [(1,)])
+    plan = "".join(row[0] for row in rows(db, "EXPLAIN CREATE MATERIALIZED VIEW v AS SELECT v FROM aligned"))
+    check("EXPLAIN tells of it", "at most 30 s ahead in group g" in plan or plan, True)
     db.execute("DROP MATERIALIZED VIEW aligned_view")
+    error = fails(db, table("aligned_half", "ts TIMESTAMP(3)", "aligned", kafka.address,
+                            "'scan.watermark.alignment.group' = 'g'"))
+    check("a group without a drift is refused", "need one another" in error or error, True)

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::AsArray;
 use millstream_engine::runtime::{EngineConfig, MemoryGuard};
 use millstream_server::config::Config;
 use millstream_server::session::{Body, Database, Session};
@@ -34,6 +35,31 @@ async fn a_query_that_needs_too_much_fails_alone() {
     let join = "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a = y.a WHERE x.s <> y.s OR x.a > 0";
     assert_eq!(run(&mut session, join).await, Err("53200".to_owned()));
     assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+/// 10 MB of rows in a pool of 7 MB: what has no room is written to files and read back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sort_and_an_aggregate_of_more_than_the_memory_spill() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_owned();
+    let config = Config { shards: 2, query_memory_bytes: 7 << 20, data_dir, ..Config::standard() };
+    let database = Database::open(config).await.unwrap();
+    let mut session = database.session();
+    let table = "CREATE TABLE wide (a BIGINT, s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '80000',
+        'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '80000', 'fields.s.length' = '120')";
+    run(&mut session, table).await.unwrap();
+    let outcome = session.execute_script("SELECT s FROM wide ORDER BY s").await.unwrap().unwrap();
+    let Body::Rows(rows) = outcome.body else { panic!("no rows") };
+    let batches = rows.collect().await.unwrap();
+    let sorted: Vec<&str> = batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_string_opt::<i32>().into_iter().flatten())
+        .flatten()
+        .collect();
+    assert_eq!(sorted.len(), 80_000);
+    assert!(sorted.is_sorted());
+    let groups = "SELECT COUNT(*) FROM (SELECT s, COUNT(*) AS n FROM wide GROUP BY s) AS g HAVING COUNT(*) > 79000";
+    assert_eq!(run(&mut session, groups).await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +125,7 @@ async fn a_query_that_computes_without_end_is_ended_and_holds_nobody_up() {
     run(&mut session, "SET statement_timeout = '300 ms'").await.unwrap();
     // A thousand billion rows, none of which comes out.
     let endless =
-        "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a <> y.a JOIN numbers z ON x.a + y.a < z.a - 300000";
+        "SELECT COUNT(*) FROM numbers x JOIN numbers y ON x.a <> y.a JOIN numbers z ON x.a + y.a < z.a - 80000";
     let ended = tokio::time::timeout(std::time::Duration::from_secs(30), run(&mut session, endless)).await;
     assert_eq!(ended.unwrap(), Err("57014".to_owned()));
     let mut other = database.session();

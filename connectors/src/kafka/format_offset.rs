@@ -32,7 +32,9 @@ pub(super) fn decode(text: &str) -> Option<Vec<Place>> {
             Some((next, stop)) => (next, Some(stop.parse().ok()?)),
             None => (offsets, None),
         };
-        Some(Place { partition: Partition::from_id(id)?, next: next.parse().ok()?, stop })
+        // No topic has such a name.
+        let partition = Partition::from_id(id).filter(|partition| !partition.topic.contains([';', '/']))?;
+        Some(Place { partition, next: next.parse().ok()?, stop })
     };
     match text.strip_prefix("2 ") {
         Some(rest) => place(rest).map(|place| vec![place]),

@@ -10,6 +10,9 @@ use rdkafka::Offset;
 use super::client;
 use super::partitions::{self, Partition};
 
+/// A partition with its leader, and how many replicas it has and has in sync.
+type Found = (Partition, Option<i32>, i32, i32);
+
 /// The partitions of all topics, in order, one a row: `topic`, `partition`, `leader` (the id of a broker; null: none now),
 /// `replicas`, `in_sync_replicas`, `earliest_offset` (of the first message that is there), `latest_offset` (behind the last;
 /// both null where the partition has no leader). `properties` are more properties of the client, as `name=value`, with
@@ -26,7 +29,7 @@ pub fn topics(servers: &str, properties: &str) -> Result<RecordBatch> {
     }
     let consumer = client::consumer(&client)?;
     let metadata = partitions::ask(&consumer, servers, None)?;
-    let mut rows = Vec::new();
+    let mut rows: Vec<Found> = Vec::new();
     for topic in metadata.topics().iter().filter(|topic| !topic.name().starts_with("__")) {
         for part in topic.partitions() {
             let count = |brokers: &[i32]| i32::try_from(brokers.len()).unwrap_or(i32::MAX);
@@ -45,9 +48,7 @@ pub fn topics(servers: &str, properties: &str) -> Result<RecordBatch> {
     let offsets = |of: &BTreeMap<Partition, i64>| -> ArrayRef {
         Arc::new(rows.iter().map(|row| of.get(&row.0).copied()).collect::<Int64Array>())
     };
-    let numbers = |of: fn(&(Partition, Option<i32>, i32, i32)) -> Option<i32>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<Int32Array>())
-    };
+    let numbers = |of: fn(&Found) -> Option<i32>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int32Array>()) };
     let names: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0.topic)));
     let columns = [
         ("topic", names, false),

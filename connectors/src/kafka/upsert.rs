@@ -97,3 +97,49 @@ impl Upsert {
         Ok(Some(Delta::signed(batch, retracts)))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by panic")]
+mod tests {
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+
+    use super::*;
+
+    /// What messages change, `-` before a row that went; `None` for a message without a value.
+    fn changes(upsert: &mut Upsert, messages: &[(&str, Option<i64>)], known: usize) -> Vec<String> {
+        let keys: ArrayRef = Arc::new(messages.iter().map(|(key, _)| Some(*key)).collect::<StringArray>());
+        let has_value: Vec<bool> = messages.iter().map(|(_, value)| value.is_some()).collect();
+        let own = upsert.keys_with_values(&[Arc::clone(&keys)], &has_value).unwrap();
+        let values: ArrayRef = Arc::new(messages.iter().filter_map(|(_, value)| *value).collect::<Int64Array>());
+        let rows = RecordBatch::try_new(Arc::clone(&upsert.schema), vec![own[0].clone(), values]).unwrap();
+        let Some(delta) = upsert.apply(&[keys], &has_value, &rows, known).unwrap() else { return Vec::new() };
+        let (keys, values) = (delta.batch.column(0).as_string::<i32>(), delta.batch.column(1));
+        let values = values.as_primitive::<Int64Type>();
+        let sign = |row| if delta.is_retract(row) { "-" } else { "" };
+        (0..delta.rows()).map(|row| format!("{}{}={}", sign(row), keys.value(row), values.value(row))).collect()
+    }
+
+    fn empty() -> Upsert {
+        let key = Field::new("k", DataType::Utf8, false);
+        let schema = Arc::new(Schema::new(vec![key.clone(), Field::new("v", DataType::Int64, true)]));
+        Upsert::new(&vec![key].into(), &schema).unwrap()
+    }
+
+    #[test]
+    fn messages_replace_and_delete_rows() {
+        let mut upsert = empty();
+        let first = [("a", Some(1)), ("b", Some(2)), ("a", Some(3)), ("a", Some(3)), ("c", None)];
+        assert_eq!(changes(&mut upsert, &first, 0), ["a=1", "b=2", "-a=1", "a=3"]);
+        assert_eq!(changes(&mut upsert, &[("b", None), ("b", None), ("b", Some(4))], 0), ["-b=2", "b=4"]);
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_told_is_only_remembered() {
+        let mut upsert = empty();
+        let again = [("a", Some(1)), ("b", Some(2)), ("c", Some(5)), ("c", None), ("a", Some(3))];
+        assert_eq!(changes(&mut upsert, &again, 4), ["-a=1", "a=3"]);
+        assert_eq!(changes(&mut upsert, &[("b", None), ("c", Some(6))], 1), ["c=6"]);
+        assert_eq!(changes(&mut upsert, &[("b", Some(7))], 0), ["b=7"]);
+    }
+}

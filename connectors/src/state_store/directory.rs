@@ -4,12 +4,12 @@
 //! it must not replace another; then its directory is made durable. So a crash leaves an object whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millstream_engine::error::{EngineError, Result};
-use millstream_engine::ports::StateStore;
+use millstream_engine::ports::{StateStore, WriteObject};
 
 /// See the module.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl DirectoryStore {
         Ok(self.root.join(path))
     }
 
-    /// Writes the bytes durably under a hidden name beside `target`.
-    fn write_hidden(&self, target: &Path, bytes: &[u8]) -> Result<PathBuf> {
+    /// Writes an object durably under a hidden name beside `target`.
+    fn write_hidden(&self, target: &Path, write: WriteObject<'_>) -> Result<PathBuf> {
         let parent = target.parent().unwrap_or(&self.root);
         if !parent.is_dir() {
             fs::create_dir_all(parent).map_err(|error| refuse("cannot make directory", parent, &error))?;
@@ -57,23 +57,60 @@ impl DirectoryStore {
         }
         let number = self.writes.fetch_add(1, Ordering::Relaxed);
         let hidden = parent.join(format!(".{}-{number}.tmp", std::process::id()));
-        let written = File::create(&hidden).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        if let Err(error) = written {
+        let written = write_file(&hidden, target, write);
+        if written.is_err() {
             // What is left of it is deleted when the store is opened again.
             let _ = fs::remove_file(&hidden);
-            return Err(refuse("cannot write", target, &error));
         }
-        Ok(hidden)
+        written.map(|()| hidden)
     }
+}
+
+/// Bytes that are gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// A file that remembers why it could not be written.
+struct Noted {
+    file: File,
+    error: Option<io::Error>,
+}
+
+impl Write for Noted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| {
+            let again = io::Error::new(error.kind(), error.to_string());
+            self.error = Some(error);
+            again
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Writes a file durably. Its errors are about `target`.
+fn write_file(path: &Path, target: &Path, write: WriteObject<'_>) -> Result<()> {
+    let refuse = |error: io::Error| refuse("cannot write", target, &error);
+    let file = File::create(path).map_err(refuse)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, Noted { file, error: None });
+    let written = write(&mut out);
+    if let Some(error) = out.get_mut().error.take().filter(|error| error.kind() != io::ErrorKind::Interrupted) {
+        return Err(refuse(error));
+    }
+    written?;
+    let noted = out.into_inner().map_err(|error| refuse(error.into_error()))?;
+    noted.file.sync_all().map_err(refuse)
 }
 
 impl StateStore for DirectoryStore {
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.put_with(path, &mut |out| out.write_all(bytes).map_err(|error| EngineError::io("an object", error)))
+    }
+
+    fn put_with(&self, path: &str, write: WriteObject<'_>) -> Result<()> {
         let target = self.path(path)?;
-        let hidden = self.write_hidden(&target, bytes)?;
+        let hidden = self.write_hidden(&target, write)?;
         if let Err(error) = fs::rename(&hidden, &target) {
             // What is left of it is deleted when the store is opened again.
             let _ = fs::remove_file(&hidden);
@@ -84,7 +121,8 @@ impl StateStore for DirectoryStore {
 
     fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<bool> {
         let target = self.path(path)?;
-        let hidden = self.write_hidden(&target, bytes)?;
+        let mut write = |out: &mut dyn Write| out.write_all(bytes).map_err(|error| EngineError::io("an object", error));
+        let hidden = self.write_hidden(&target, &mut write)?;
         let linked = fs::hard_link(&hidden, &target);
         fs::remove_file(&hidden).map_err(|error| refuse("cannot delete", &hidden, &error))?;
         match linked {

@@ -15,10 +15,11 @@ use super::chain::{Chains, State};
 use super::choose;
 use super::format_claim::Claim;
 use super::format_manifest::{Manifest, RunRecord};
-use super::format_run;
+use super::format_run::{self, Encoded};
 use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 use crate::ports::{SINK_AREA, StateStore};
 
 /// See the module.
@@ -152,15 +153,19 @@ impl Archive {
     pub fn save(&self, mut manifest: Manifest, states: Vec<State>) -> Result<u64> {
         let mut chains = self.chains.lock();
         let uids = manifest.jobs.iter().map(|job| job.uid.clone());
-        let mut link = chains.link(manifest.epoch, uids, states)?;
+        let mut link = match chains.link(manifest.epoch, uids, states) {
+            Ok(link) => link,
+            Err(error) => {
+                manifest.jobs.iter().for_each(|job| chains.forget(&job.uid));
+                return Err(error);
+            }
+        };
         let mut written = 0;
         for shard in link.shards.keys().copied().collect::<Vec<_>>() {
             let Some(sections) = link.shards.get(&shard) else { continue };
-            let encoded = format_run::encode(sections)?;
             let path = format!("runs/{:08}-{:012}-{shard:04}.run", self.generation, manifest.epoch);
-            self.store.put(&path, &encoded.bytes)?;
-            let bytes = encoded.bytes.len() as u64;
-            link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &encoded.sections);
+            let Encoded { bytes, sections } = format_run::put(&*self.store, &path, sections)?;
+            link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &sections);
             written += bytes;
         }
         manifest.runs = link.runs();
@@ -170,6 +175,11 @@ impl Archive {
         Ok(written)
     }
 
+    /// The epoch of the checkpoint that the next one of a job may tell changes of. `None`: it tells everything.
+    pub fn base_of_next(&self, uid: &str) -> Option<Epoch> {
+        self.chains.lock().base_of_next(uid)
+    }
+
     /// Makes a checkpoint complete: all its runs are written.
     fn complete(&self, mut manifest: Manifest) -> Result<()> {
         self.check_open()?;
@@ -177,16 +187,17 @@ impl Archive {
         kept.sequence += 1;
         (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
         let path = format!("manifests/{:08}-{:012}.json", self.generation, kept.sequence);
-        match self.store.put_if_absent(&path, &manifest.encode()?) {
-            Ok(true) => {}
+        let written = match self.store.put_if_absent(&path, &manifest.encode()?) {
             Ok(false) => return Err(EngineError::Internal(format!("there is a manifest \"{path}\" already"))),
-            Err(error) => {
-                kept.doubtful.push((path, manifest));
-                return Err(error);
-            }
+            // Who has claimed the store before the manifest was there does not know it.
+            Ok(true) => self.check_open(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // It may be there.
+            kept.doubtful.push((path, manifest));
+            return Err(error);
         }
-        // Who has claimed the store before the manifest was there does not know it.
-        self.check_open()?;
         kept.manifests.push((path, manifest));
         Ok(())
     }

@@ -1,28 +1,25 @@
 //! [`Chains`]: what the last complete checkpoint of each job holds, so that the next one writes only what has changed.
 //!
-//! A chain is a base, in which everything is whole, and the changes since. What a checkpoint writes is found by comparing the
-//! rows with those of the last *complete* one, by their fingerprints: a checkpoint that fails leaves nothing to make up
-//! for. When the changes have become long compared with the base, the next checkpoint is a base again: that is how chains are
-//! compacted. It is done by the thread that writes checkpoints.
-//!
-//! Fingerprints take 16 bytes of memory for each row of state.
+//! A chain is a base, in which everything is whole, and the changes since. What a checkpoint writes is found against the last
+//! *complete* one ([`known`](super::known)): a checkpoint that fails leaves nothing to make up for. When more of what the chain
+//! holds is dead than lives, or it has many links, the next checkpoint is a base again: that is how chains are compacted. It
+//! is done by the thread that writes checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
-
-use super::belongs::split_prefix;
-use super::edits::edits;
-use super::fingerprint::{Fingerprint, fingerprints};
 use super::format_manifest::RunRecord;
 use super::format_run::{Extent, Section};
-use crate::error::Result;
+use super::known::{Known, KnownTables, name_before};
+use super::table::Table;
+use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 
-/// Checkpoints of a chain after its base, at most: recovery reads all of them.
-const LINKS_MAX: usize = 32;
+/// Checkpoints of a small chain after its base, at most: recovery reads all of them.
+const LINKS_MIN: usize = 32;
+/// Bytes for which a chain may have another link: a base is written seldom enough that it adds no more than this to the
+/// checkpoints between two of them.
+const BYTES_A_LINK: u64 = 16 << 20;
 
 /// The state of one operator on one shard at a checkpoint.
 #[derive(Debug)]
@@ -37,17 +34,6 @@ pub struct State {
     pub tables: Vec<Table>,
 }
 
-/// A table of state.
-#[derive(Debug)]
-pub struct Table {
-    /// Its name.
-    pub name: String,
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// Its rows, in order.
-    pub batches: Vec<RecordBatch>,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Chains {
@@ -57,43 +43,36 @@ pub struct Chains {
 /// The last complete checkpoint of one job.
 #[derive(Debug, Default)]
 struct Chain {
-    /// The epoch of its base.
+    /// The epoch of its base, and its own.
     base_epoch: u64,
+    epoch: u64,
     size: Size,
     runs: Vec<RunRecord>,
     /// By operator and shard.
-    known: HashMap<(String, usize), BTreeMap<String, Known>>,
+    known: HashMap<(String, usize), KnownTables>,
 }
 
 /// How long a chain is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Bytes of the base.
-    pub base_bytes: u64,
-    /// Bytes of all changes.
-    pub changes_bytes: u64,
+    /// Bytes of all runs.
+    pub bytes: u64,
+    /// Rows that were written.
+    pub written_rows: usize,
+    /// Rows that there are.
+    pub live_rows: usize,
     /// How many checkpoints follow the base.
     pub links: usize,
 }
 
-/// A table as it was written.
-#[derive(Debug)]
-struct Known {
-    schema: SchemaRef,
-    /// `None`: rows of a type without fingerprints.
-    prints: Option<Vec<Fingerprint>>,
-}
-
 /// Whether the next checkpoint is a base.
 pub fn starts_anew(size: Size) -> bool {
-    size.links >= LINKS_MAX || size.changes_bytes > size.base_bytes / 2
+    let links_max = LINKS_MIN.saturating_add(usize::try_from(size.bytes / BYTES_A_LINK).unwrap_or(usize::MAX));
+    size.links >= links_max || is_mostly_dead(size)
 }
 
-/// Rows of a job that a checkpoint writes, and all that it has.
-#[derive(Default)]
-struct Rows {
-    written: usize,
-    all: usize,
+fn is_mostly_dead(size: Size) -> bool {
+    size.written_rows.saturating_sub(size.live_rows) >= size.live_rows
 }
 
 /// A checkpoint that is being written.
@@ -102,7 +81,7 @@ pub struct Link {
     epoch: u64,
     /// The sections of each shard.
     pub shards: BTreeMap<usize, Vec<Section>>,
-    /// The new chain of each job; its size is not known yet.
+    /// The new chain of each job; its bytes are not known yet.
     jobs: HashMap<String, Chain>,
 }
 
@@ -110,58 +89,40 @@ impl Chains {
     /// What the checkpoint of an epoch writes, when the operators of all its jobs have these states.
     ///
     /// # Errors
-    /// Where Arrow cannot take rows.
+    /// Where Arrow cannot take rows; where a state tells changes of another checkpoint than the last complete one.
     pub fn link(&self, epoch: u64, jobs: impl Iterator<Item = String>, states: Vec<State>) -> Result<Link> {
-        let mut emptied: BTreeSet<&str> = BTreeSet::new();
-        for state in states.iter().filter(|state| state.tables.is_empty()) {
-            let before = self.jobs.get(&state.job).and_then(|chain| chain.known(state));
-            if before.is_some_and(|tables| !tables.is_empty()) {
-                emptied.insert(&state.job);
+        let mut link = Link { epoch, shards: BTreeMap::new(), jobs: HashMap::new() };
+        let mut of_jobs: BTreeMap<&str, Vec<&State>> = BTreeMap::new();
+        states.iter().for_each(|state| of_jobs.entry(&state.job).or_default().push(state));
+        for uid in jobs {
+            let states = of_jobs.get(uid.as_str()).map_or(&[][..], Vec::as_slice);
+            let (chain, sections) = self.grown(epoch, &uid, states)?;
+            for (shard, section) in sections {
+                link.shards.entry(shard).or_default().push(section);
             }
-        }
-        let begin = |uid: String| {
-            let grows = self.jobs.get(&uid).filter(|old| !starts_anew(old.size) && !emptied.contains(uid.as_str()));
-            let chain = match grows {
-                None => Chain { base_epoch: epoch, ..Chain::default() },
-                Some(old) => {
-                    let size = Size { links: old.size.links + 1, ..old.size };
-                    Chain { base_epoch: old.base_epoch, size, runs: old.runs.clone(), known: HashMap::new() }
-                }
-            };
-            (uid, chain)
-        };
-        let mut link = Link { epoch, shards: BTreeMap::new(), jobs: jobs.map(begin).collect() };
-        let mut told = Vec::with_capacity(states.len());
-        let mut rows: HashMap<&str, Rows> = HashMap::new();
-        for state in &states {
-            let grows = link.jobs.get(&state.job).is_some_and(|chain| chain.base_epoch != epoch);
-            let old = self.jobs.get(&state.job).filter(|_| grows).and_then(|chain| chain.known(state));
-            let (sections, known) = sections(state, old)?;
-            let rows = rows.entry(&state.job).or_default();
-            rows.written += rows_of(sections.iter().flat_map(|section| &section.batches));
-            rows.all += rows_of(state.tables.iter().flat_map(|table| &table.batches));
-            told.push((sections, known, old));
-        }
-        // Where most is new, a base is hardly longer.
-        for (uid, _) in rows.iter().filter(|(_, rows)| rows.written > rows.all / 2) {
-            if let Some(chain) = link.jobs.get_mut(*uid) {
-                *chain = Chain { base_epoch: epoch, ..Chain::default() };
-            }
-        }
-        for (state, (mut sections, known, old)) in states.iter().zip(told) {
-            let Some(chain) = link.jobs.get_mut(&state.job) else { continue };
-            let same = |section: &Section| matches!(&section.extent, Extent::Same { of } if *of == section.table);
-            if chain.base_epoch == epoch {
-                sections = whole_sections(state);
-            } else if old.is_some_and(|old| old.len() == sections.len()) && sections.iter().all(same) {
-                sections.clear();
-            }
-            if !sections.is_empty() {
-                link.shards.entry(state.shard).or_default().extend(sections);
-            }
-            chain.known.insert((state.operator.clone(), state.shard), known);
+            link.jobs.insert(uid, chain);
         }
         Ok(link)
+    }
+
+    /// The chain of a job after a checkpoint, and what that writes.
+    fn grown(&self, epoch: u64, uid: &str, states: &[&State]) -> Result<(Chain, Sections)> {
+        let base = Chain { base_epoch: epoch, epoch, ..Chain::default() };
+        // One that has told its changes counts on the chain.
+        let tells_all = states.iter().all(|state| state.tables.iter().all(Table::is_whole));
+        let old = self.jobs.get(uid);
+        if !tells_all && old.is_some_and(|old| old.has_emptied(states)) {
+            return Err(EngineError::Internal("an operator has lost its tables".into()));
+        }
+        let goes_on = |old: &&Chain| !tells_all || !(starts_anew(old.size) || old.has_emptied(states));
+        let Some(old) = old.filter(goes_on) else { return base.with(states, None) };
+        let size = Size { links: old.size.links + 1, ..old.size };
+        let longer = Chain { base_epoch: old.base_epoch, epoch, size, runs: old.runs.clone(), ..Chain::default() };
+        let (longer, sections) = longer.with(states, Some(old))?;
+        match tells_all && is_mostly_dead(longer.size) {
+            true => base.with(states, None),
+            false => Ok((longer, sections)),
+        }
     }
 
     /// The checkpoint is complete.
@@ -169,20 +130,53 @@ impl Chains {
         self.jobs.extend(link.jobs);
     }
 
+    /// The epoch of the checkpoint that the next one of a job may tell changes of. `None`: it tells everything.
+    pub fn base_of_next(&self, uid: &str) -> Option<Epoch> {
+        self.jobs.get(uid).filter(|chain| !starts_anew(chain.size)).map(|chain| Epoch(chain.epoch))
+    }
+
     /// Forgets the chains of other jobs than these, whose runs are deleted.
     pub fn retain(&mut self, live: &BTreeSet<String>) {
         self.jobs.retain(|uid, _| live.contains(uid));
     }
 
-    /// Forgets a chain that cannot be read: the next checkpoint is a base.
+    /// Forgets a chain that cannot be read or continued: the next checkpoint is a base.
     pub fn forget(&mut self, uid: &str) {
         self.jobs.remove(uid);
     }
 }
 
+/// Sections and their shards.
+type Sections = Vec<(usize, Section)>;
+
 impl Chain {
-    fn known(&self, state: &State) -> Option<&BTreeMap<String, Known>> {
+    fn known(&self, state: &State) -> Option<&KnownTables> {
         self.known.get(&(state.operator.clone(), state.shard))
+    }
+
+    /// Whether an operator has lost all its tables, which no link can say.
+    fn has_emptied(&self, states: &[&State]) -> bool {
+        let had_some = |state: &&&State| self.known(state).is_some_and(|tables| !tables.is_empty());
+        states.iter().filter(|state| state.tables.is_empty()).any(|state| had_some(&state))
+    }
+
+    /// The chain with these states, which come after those of `old`; and what is written of them.
+    fn with(mut self, states: &[&State], old: Option<&Self>) -> Result<(Self, Sections)> {
+        let mut all = Vec::new();
+        self.size.live_rows = 0;
+        for state in states {
+            let before = old.and_then(|old| Some((old.known(state)?, old.epoch)));
+            let (sections, known) = sections(state, before)?;
+            let written = sections.iter().flat_map(|section| &section.batches).map(|batch| batch.num_rows());
+            self.size.written_rows += written.sum::<usize>();
+            self.size.live_rows += state.tables.iter().map(Table::count).sum::<usize>();
+            let same = |section: &Section| matches!(&section.extent, Extent::Same { of } if *of == section.table);
+            if before.is_none_or(|(old, _)| old.len() != sections.len()) || !sections.iter().all(same) {
+                all.extend(sections.into_iter().map(|section| (state.shard, section)));
+            }
+            self.known.insert((state.operator.clone(), state.shard), known);
+        }
+        Ok((self, all))
     }
 }
 
@@ -191,11 +185,8 @@ impl Link {
     pub fn written(&mut self, run: &RunRecord, sizes: &[u64]) {
         let sections = self.shards.get(&run.shard).map_or(&[][..], Vec::as_slice);
         for (section, size) in sections.iter().zip(sizes) {
-            let Some(chain) = self.jobs.get_mut(&section.job) else { continue };
-            if chain.base_epoch == self.epoch {
-                chain.size.base_bytes += size;
-            } else {
-                chain.size.changes_bytes += size;
+            if let Some(chain) = self.jobs.get_mut(&section.job) {
+                chain.size.bytes += size;
             }
         }
         let jobs: BTreeSet<&str> = sections.iter().map(|section| section.job.as_str()).collect();
@@ -217,83 +208,26 @@ impl Link {
     }
 }
 
-/// What a run tells of an operator whose tables were known as `old`, and how they are known now.
-fn sections(state: &State, old: Option<&BTreeMap<String, Known>>) -> Result<(Vec<Section>, BTreeMap<String, Known>)> {
-    let all: Vec<_> = state.tables.iter().map(|table| fingerprints(&table.batches)).collect();
-    let windows = state.tables.iter().zip(&all).find(|(table, _)| table.name == "windows");
-    let windows = windows.and_then(|(_, prints)| prints.as_deref());
-    let mut sections = Vec::with_capacity(all.len());
-    for (table, prints) in state.tables.iter().zip(&all) {
-        let before = old.and_then(|old| {
-            let name = name_before(&table.name, windows, old)?;
-            let known = old.get(&name).filter(|known| known.schema == table.schema)?;
-            Some((name, known.prints.as_deref()?))
+/// What a run tells of an operator whose tables were known so at an epoch, and how they are known now.
+fn sections(state: &State, before: Option<(&KnownTables, u64)>) -> Result<(Vec<Section>, KnownTables)> {
+    let known: KnownTables = state.tables.iter().map(|table| (table.name.clone(), Known::of(table))).collect();
+    let mut sections = Vec::with_capacity(known.len());
+    for table in &state.tables {
+        let Some(now) = known.get(&table.name) else { continue };
+        let before = before.and_then(|(old, epoch)| {
+            let name = name_before(&table.name, &known, old)?;
+            let before = old.get(&name)?;
+            Some((name, before, epoch))
         });
-        let (extent, batches) = match (before, prints) {
-            (Some((of, before)), Some(prints)) if before == prints => (Extent::Same { of }, Vec::new()),
-            (Some((of, before)), Some(prints)) => match edits(before, prints) {
-                Some((edits, fresh)) => (Extent::Changes { of, edits }, take(&table.batches, fresh)?),
-                None => (Extent::Whole, table.batches.clone()),
-            },
-            (None, _) | (_, None) => (Extent::Whole, table.batches.clone()),
-        };
+        let told = now.told(table, before)?;
         sections.push(Section {
             job: state.job.clone(),
             operator: state.operator.clone(),
             table: table.name.clone(),
-            extent,
+            extent: told.extent,
             schema: Arc::clone(&table.schema),
-            batches,
+            batches: told.batches,
         });
     }
-    let known = state.tables.iter().zip(all);
-    let known = known.map(|(table, prints)| (table.name.clone(), Known { schema: Arc::clone(&table.schema), prints }));
-    Ok((sections, known.collect()))
-}
-
-fn whole_sections(state: &State) -> Vec<Section> {
-    let whole = |table: &Table| Section {
-        job: state.job.clone(),
-        operator: state.operator.clone(),
-        table: table.name.clone(),
-        extent: Extent::Whole,
-        schema: Arc::clone(&table.schema),
-        batches: table.batches.clone(),
-    };
-    state.tables.iter().map(whole).collect()
-}
-
-fn rows_of<'a>(batches: impl Iterator<Item = &'a RecordBatch>) -> usize {
-    batches.map(RecordBatch::num_rows).sum()
-}
-
-/// What a table was called before: those of a window have its number in front, which is less after earlier windows have
-/// closed.
-fn name_before(table: &str, windows: Option<&[Fingerprint]>, old: &BTreeMap<String, Known>) -> Option<String> {
-    let (Some((number, rest)), Some(windows)) = (split_prefix(table), windows) else { return Some(table.to_owned()) };
-    let window = windows.get(number)?;
-    let before = old.get("windows")?.prints.as_deref()?.iter().position(|before| before == window)?;
-    Some(format!("{before}/{rest}"))
-}
-
-/// Rows by their numbers, counted through all batches.
-fn take(batches: &[RecordBatch], rows: Vec<u32>) -> Result<Vec<RecordBatch>> {
-    let mut taken = Vec::new();
-    let (mut start, mut rows) = (0_u32, rows.into_iter().peekable());
-    for batch in batches {
-        let end = start.saturating_add(u32::try_from(batch.num_rows()).unwrap_or(u32::MAX));
-        let mut own = Vec::new();
-        while let Some(row) = rows.next_if(|row| *row < end) {
-            own.push(row - start);
-        }
-        start = end;
-        if own.is_empty() {
-            continue;
-        }
-        taken.push(match batch.num_columns() {
-            0 => batch.slice(0, own.len()),
-            _ => take_record_batch(batch, &UInt32Array::from(own))?,
-        });
-    }
-    Ok(taken)
+    Ok((sections, known))
 }

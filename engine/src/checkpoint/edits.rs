@@ -1,4 +1,5 @@
-//! [`Edit`]s: how a table of rows came out of an earlier one. [`edits`] finds them, [`Gathered`] applies them.
+//! [`Edit`]s: how a table of rows came out of an earlier one. [`edits`] finds them where nothing is known but the rows;
+//! [`Gathered`](super::gathered::Gathered) applies them.
 //!
 //! A table is told by stretches of rows of the earlier table, each followed by rows that are new. The order of the rows is
 //! kept, so that tables whose rows belong to one another by their places stay so. What is found is always right; it is small
@@ -6,14 +7,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
-
-use arrow::array::{RecordBatch, RecordBatchOptions, new_empty_array};
-use arrow::compute::interleave_record_batch;
-use arrow::datatypes::SchemaRef;
 
 use super::fingerprint::Fingerprint;
-use crate::error::{EngineError, Result};
 
 /// Rows of the earlier table, then new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +42,13 @@ pub fn edits(before: &[Fingerprint], after: &[Fingerprint]) -> Option<(Vec<Edit>
             at = resync(before, after, row, at, &mut places);
         }
         if before.get(at) == Some(wanted) {
-            copy(&mut edits, u32::try_from(at).ok()?);
+            copy(&mut edits, u32::try_from(at).ok()?, 1);
         } else {
             fresh.push(number);
             if fresh.len() * 2 > after.len() {
                 return None;
             }
-            add_fresh(&mut edits);
+            add_fresh(&mut edits, 1);
         }
         at += 1;
     }
@@ -110,100 +105,22 @@ fn resync(
     best.1
 }
 
-fn copy(edits: &mut Vec<Edit>, row: u32) {
+/// Adds `rows` rows of the earlier table, from row `from` on.
+pub(crate) fn copy(edits: &mut Vec<Edit>, from: u32, rows: u32) {
     match edits.last_mut() {
-        Some(last) if last.fresh == 0 && last.from + last.rows == row => last.rows += 1,
-        _ => edits.push(Edit { from: row, rows: 1, fresh: 0 }),
+        _ if rows == 0 => {}
+        Some(last) if last.fresh == 0 && last.from + last.rows == from => last.rows += rows,
+        _ => edits.push(Edit { from, rows, fresh: 0 }),
     }
 }
 
-fn add_fresh(edits: &mut Vec<Edit>) {
+/// Adds new rows.
+pub(crate) fn add_fresh(edits: &mut Vec<Edit>, rows: u32) {
     match edits.last_mut() {
-        Some(last) => last.fresh += 1,
-        None => edits.push(Edit { from: 0, rows: 0, fresh: 1 }),
+        _ if rows == 0 => {}
+        Some(last) => last.fresh += rows,
+        None => edits.push(Edit { from: 0, rows: 0, fresh: rows }),
     }
-}
-
-/// Where each row of a table comes from, while changes are applied one after another.
-#[derive(Debug, Clone)]
-pub struct Gathered {
-    schema: SchemaRef,
-    sources: Vec<RecordBatch>,
-    /// Source and row.
-    rows: Vec<(u32, u32)>,
-}
-
-impl Gathered {
-    /// A whole table of these columns.
-    ///
-    /// # Errors
-    /// Where it has over 2^32 rows.
-    pub fn whole(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
-        let mut gathered = Self { schema: Arc::clone(schema), sources: Vec::new(), rows: Vec::new() };
-        for batch in batches {
-            let rows = gathered.add(batch)?;
-            gathered.rows.extend(rows);
-        }
-        Ok(gathered)
-    }
-
-    /// The table after changes, whose new rows these are.
-    ///
-    /// # Errors
-    /// Where the changes do not fit the table.
-    pub fn changed(mut self, edits: &[Edit], fresh: &[RecordBatch]) -> Result<Self> {
-        let mut added = Vec::new();
-        for batch in fresh {
-            added.extend(self.add(batch)?);
-        }
-        let mut rows = Vec::with_capacity(self.rows.len() + added.len());
-        let mut next = 0_usize;
-        for edit in edits {
-            let from = edit.from as usize;
-            rows.extend_from_slice(self.rows.get(from..from + edit.rows as usize).ok_or_else(unfit)?);
-            let end = next + edit.fresh as usize;
-            rows.extend_from_slice(added.get(next..end).ok_or_else(unfit)?);
-            next = end;
-        }
-        if next != added.len() {
-            return Err(unfit());
-        }
-        self.rows = rows;
-        Ok(self)
-    }
-
-    fn add(&mut self, batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u32)> + use<>> {
-        let source = u32::try_from(self.sources.len()).map_err(|_| unfit())?;
-        let rows = u32::try_from(batch.num_rows()).map_err(|_| unfit())?;
-        self.sources.push(batch.clone());
-        Ok((0..rows).map(move |row| (source, row)))
-    }
-
-    /// The rows.
-    ///
-    /// # Errors
-    /// Where the sources have other columns.
-    pub fn rows(&self) -> Result<RecordBatch> {
-        if self.schema.fields().is_empty() || self.rows.is_empty() {
-            let columns = self.schema.fields().iter().map(|field| new_empty_array(field.data_type())).collect();
-            let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
-            return Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?);
-        }
-        if let [only] = self.sources.as_slice()
-            && only.num_rows() == self.rows.len()
-            && (0..).zip(&self.rows).all(|(place, (_, row))| place == *row)
-        {
-            return Ok(only.clone());
-        }
-        let sources: Vec<&RecordBatch> = self.sources.iter().collect();
-        let rows: Vec<(usize, usize)> =
-            self.rows.iter().map(|(source, row)| (*source as usize, *row as usize)).collect();
-        Ok(interleave_record_batch(&sources, &rows)?)
-    }
-}
-
-fn unfit() -> EngineError {
-    EngineError::Internal("changes of a state table that do not fit it".into())
 }
 
 #[cfg(test)]

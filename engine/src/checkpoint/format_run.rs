@@ -7,7 +7,7 @@
 //!
 //! In form 1 all tables are whole. Form 2 has changes too: see [`Extent`].
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,10 +16,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::edits::Edit;
 use crate::error::{EngineError, Result};
+use crate::ports::StateStore;
 
 const MARK: &[u8; 8] = b"MSRUN001";
 /// Length, checksum and mark.
@@ -97,38 +98,59 @@ enum Kind {
     Changes,
 }
 
-/// A run as bytes.
+/// How long a run is.
 #[derive(Debug)]
 pub struct Encoded {
-    /// All of it.
-    pub bytes: Vec<u8>,
+    /// All its bytes.
+    pub bytes: u64,
     /// The bytes of each section.
     pub sections: Vec<u64>,
 }
 
-/// The bytes of a run.
+/// What is written, counted and summed.
+struct Summed<'a> {
+    out: &'a mut dyn Write,
+    sum: Xxh3,
+    bytes: usize,
+}
+
+impl Write for Summed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(bytes.get(..written).unwrap_or(bytes));
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes a run. It is never in memory as a whole.
 ///
 /// # Errors
-/// Where Arrow cannot write a column.
-pub fn encode(sections: &[Section]) -> Result<Encoded> {
-    let mut bytes = MARK.to_vec();
+/// Where Arrow cannot write a column, or `out` takes no more.
+pub fn encode(sections: &[Section], out: &mut dyn Write) -> Result<Encoded> {
+    let mut out = Summed { out, sum: Xxh3::new(), bytes: 0 };
+    out.write_all(MARK).map_err(not_written)?;
     let mut entries = Vec::with_capacity(sections.len());
     let mut sizes = Vec::with_capacity(sections.len());
     for section in sections {
-        let start = bytes.len();
+        let start = out.bytes;
         let (kind, of, edits) = match &section.extent {
             Extent::Whole => (Kind::Whole, None, None),
             Extent::Same { of } => (Kind::Same, Some(of.clone()), None),
             Extent::Changes { of, edits } => {
-                let edits = write_stream(&mut bytes, &edit_schema(), &[edit_rows(edits)?])?;
+                let edits = write_stream(&mut out, &edit_schema(), &[edit_rows(edits)?])?;
                 (Kind::Changes, Some(of.clone()), Some((edits.start, edits.len())))
             }
         };
         let rows = match kind {
-            Kind::Same => bytes.len()..bytes.len(),
-            Kind::Whole | Kind::Changes => write_stream(&mut bytes, &section.schema, &section.batches)?,
+            Kind::Same => out.bytes..out.bytes,
+            Kind::Whole | Kind::Changes => write_stream(&mut out, &section.schema, &section.batches)?,
         };
-        sizes.push((bytes.len() - start) as u64);
+        sizes.push((out.bytes - start) as u64);
         entries.push(Entry {
             job: section.job.clone(),
             operator: section.operator.clone(),
@@ -141,25 +163,48 @@ pub fn encode(sections: &[Section]) -> Result<Encoded> {
             edits,
         });
     }
-    let index = serde_json::to_vec(&Index { version: VERSION, sections: entries })
-        .map_err(|error| EngineError::Internal(format!("the index of a run: {error}")))?;
-    bytes.extend_from_slice(&index);
-    bytes.extend_from_slice(&(index.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
-    bytes.extend_from_slice(MARK);
-    Ok(Encoded { bytes, sections: sizes })
+    write_tail(entries, &mut out)?;
+    Ok(Encoded { bytes: out.bytes as u64, sections: sizes })
 }
 
-/// Appends a stream; gives where it is.
-fn write_stream(bytes: &mut Vec<u8>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Range<usize>> {
-    let start = bytes.len();
-    let mut writer = StreamWriter::try_new(&mut *bytes, schema)?;
+/// Writes a run into a store.
+///
+/// # Errors
+/// As [`encode`]; where the store does not take it.
+pub fn put(store: &dyn StateStore, path: &str, sections: &[Section]) -> Result<Encoded> {
+    let mut encoded = Err(EngineError::Internal("a run that was not written".into()));
+    store.put_with(path, &mut |out| {
+        encoded = Ok(encode(sections, out)?);
+        Ok(())
+    })?;
+    encoded
+}
+
+/// Writes the index and what follows it.
+fn write_tail(entries: Vec<Entry>, out: &mut Summed<'_>) -> Result<()> {
+    let index = serde_json::to_vec(&Index { version: VERSION, sections: entries })
+        .map_err(|error| EngineError::Internal(format!("the index of a run: {error}")))?;
+    out.write_all(&index).map_err(not_written)?;
+    out.write_all(&(index.len() as u64).to_le_bytes()).map_err(not_written)?;
+    let sum = out.sum.digest();
+    out.write_all(&sum.to_le_bytes()).map_err(not_written)?;
+    out.write_all(MARK).map_err(not_written)
+}
+
+fn not_written(error: io::Error) -> EngineError {
+    EngineError::io("a run cannot be written", error)
+}
+
+/// Writes a stream; gives where it is.
+fn write_stream(out: &mut Summed<'_>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Range<usize>> {
+    let start = out.bytes;
+    let mut writer = StreamWriter::try_new(&mut *out, schema)?;
     for batch in batches {
         writer.write(batch)?;
     }
     writer.finish()?;
     drop(writer);
-    Ok(start..bytes.len())
+    Ok(start..out.bytes)
 }
 
 /// The sections of a run.

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::edits::Gathered;
 use super::format_manifest::{JobRecord, Manifest};
 use super::format_run::{self, Extent, Section};
+use super::gathered::Gathered;
 use super::identity;
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;

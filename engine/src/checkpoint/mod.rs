@@ -4,8 +4,9 @@
 //! a row of state belongs (`belongs`), and what follows for state that moves between shards (`redistribute`); what
 //! operators are called over restarts (`identity`, by way of `canonical`), and what a job keeps that computes something else
 //! (`change`); the persisted forms (`format_run`: the rows of one shard,
-//! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); what a checkpoint writes of a state of
-//! which an earlier one has most (`fingerprint`, `edits`, `chain`) and how it is put together again (`load`); which
+//! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); how a node tells its state
+//! (`table`), what a checkpoint writes of one of which an earlier one has most (`fingerprint`, `edits`, `known`, `chain`), and
+//! how it is put together again (`gathered`, `load`); which
 //! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
 //! (`savepoint`) and for people (`readable`). When checkpoints are made is the runtime's matter.
 
@@ -20,12 +21,15 @@ pub mod fingerprint;
 pub mod format_claim;
 pub mod format_manifest;
 pub mod format_run;
+pub mod gathered;
 pub mod identity;
+pub mod known;
 pub mod load;
 pub mod readable;
 pub mod redistribute;
 pub mod savepoint;
 pub mod spread;
+pub mod table;
 
 #[cfg(test)]
 mod tests;

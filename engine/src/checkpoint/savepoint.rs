@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::format_manifest::{Manifest, RunRecord};
-use super::format_run::{Section, encode};
+use super::format_run::{Section, put};
 use super::load::{SavedJob, load};
 use crate::error::{EngineError, Result};
 use crate::ports::StateStore;
@@ -32,10 +32,9 @@ pub fn write(store: &dyn StateStore, manifest: &Manifest, jobs: &BTreeMap<String
     let mut whole = Manifest { runs: Vec::new(), ..manifest.clone() };
     whole.jobs.iter_mut().for_each(|job| job.base_epoch = manifest.epoch);
     for (shard, sections) in shards {
-        let bytes = encode(&sections)?.bytes;
         let path = format!("runs/{shard:04}.run");
-        store.put(&path, &bytes)?;
-        whole.runs.push(RunRecord { path, shard, epoch: manifest.epoch, bytes: bytes.len() as u64 });
+        let bytes = put(store, &path, &sections)?.bytes;
+        whole.runs.push(RunRecord { path, shard, epoch: manifest.epoch, bytes });
     }
     if store.put_if_absent(MANIFEST, &whole.encode()?)? { Ok(()) } else { Err(exists()) }
 }

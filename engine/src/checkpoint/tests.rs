@@ -30,7 +30,8 @@ fn sections() -> Vec<Section> {
 
 #[test]
 fn a_run_is_read_back_and_every_damage_is_seen() {
-    let bytes = encode(&sections()).unwrap().bytes;
+    let mut bytes = Vec::new();
+    encode(&sections(), &mut bytes).unwrap();
     let back = decode("runs/1", &bytes).unwrap();
     assert_eq!(back.len(), 4);
     assert_eq!(back[0].batches, sections()[0].batches);

@@ -13,7 +13,9 @@ use super::group_changes::{Changed, GroupChanges};
 use super::group_table::GroupTable;
 use super::held_watermark::HeldWatermark;
 use super::idle_keys::IdleKeys;
+use super::told::Told;
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::plan::GroupAggregateSpec;
@@ -35,6 +37,7 @@ pub struct GroupAggregate {
     rows: Option<Vec<i64>>,
     /// When each slot was touched last, where keys are forgotten after a time.
     idle: Option<IdleKeys>,
+    told: Told,
 }
 
 impl GroupAggregate {
@@ -55,6 +58,7 @@ impl GroupAggregate {
             held: HeldWatermark::default(),
             rows: spec.retracts.then(Vec::new),
             idle: spec.ttl_us.filter(|_| !spec.keys.is_empty()).map(IdleKeys::new),
+            told: Told::default(),
         })
     }
 
@@ -93,6 +97,7 @@ impl GroupAggregate {
         let is_present = |slot: u32| is_present(single, rows, slot);
         let Some(changed) = self.changes.take(&self.set, is_present, self.upserts)? else { return Ok(()) };
         self.emit(&changed, context)?;
+        self.told.touch(changed.touched.iter().copied());
         self.forget_empty(&changed.touched);
         if let Some(idle) = &mut self.idle {
             idle.touch(&changed.touched, context.now);
@@ -123,6 +128,7 @@ impl GroupAggregate {
             return;
         }
         context.count_evicted(gone.len());
+        self.told.touch(gone.iter().copied());
         self.set.clear(&gone);
         self.table.remove(&gone);
         for &slot in &gone {
@@ -131,6 +137,21 @@ impl GroupAggregate {
                 rows[slot as usize] = 0;
             }
         }
+    }
+
+    /// The tables of a snapshot that have a row for each of these slots.
+    fn beside(&self, slots: &[u32]) -> Result<Vec<(String, RecordBatch)>> {
+        let mut keys = self.table.keys(slots)?;
+        keys.push(Arc::new(BooleanArray::from_iter(slots.iter().map(|&slot| Some(self.changes.is_emitted(slot))))));
+        let mut tables =
+            vec![("calls".to_owned(), self.set.calls_table(slots)?), ("keys".to_owned(), table_of(keys, slots.len())?)];
+        if let Some(rows) = &self.rows {
+            tables.push(("rows".into(), table_of_numbers(slots, |slot| rows[slot])?));
+        }
+        if let Some(idle) = &self.idle {
+            tables.push(("touched".into(), table_of_numbers(slots, |slot| idle.touched(slot))?));
+        }
+        Ok(tables)
     }
 
     /// Emits rows that groups lost and gained.
@@ -145,6 +166,12 @@ impl GroupAggregate {
         }
         Ok(())
     }
+}
+
+/// A number for each slot as a table.
+fn table_of_numbers(slots: &[u32], number: impl Fn(usize) -> i64) -> Result<RecordBatch> {
+    let column = Int64Array::from_iter_values(slots.iter().map(|&slot| number(slot as usize)));
+    table_of(vec![Arc::new(column)], slots.len())
 }
 
 /// Whether a slot has a row of the result. Without keys there always is one.
@@ -191,20 +218,21 @@ impl Operator for GroupAggregate {
 
     fn snapshot(&self) -> Result<OperatorState> {
         let slots = self.table.live_slots();
-        let mut state = self.set.snapshot("", &slots)?;
-        let mut keys = self.table.keys(&slots)?;
-        keys.push(Arc::new(BooleanArray::from_iter(slots.iter().map(|&slot| Some(self.changes.is_emitted(slot))))));
-        state.tables.push(("keys".into(), table_of(keys, slots.len())?));
-        let ints = |of: &dyn Fn(usize) -> i64| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| of(slot as usize))))
-        };
-        if let Some(rows) = &self.rows {
-            state.tables.push(("rows".into(), table_of(vec![ints(&|slot| rows[slot])], slots.len())?));
+        let mut tables = self.beside(&slots)?;
+        tables.extend(self.set.distinct_tables("", &slots)?);
+        Ok(OperatorState { tables })
+    }
+
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let beside = self.beside(&telling.slots)?;
+        let mut tables: Vec<Table> = beside.into_iter().map(|(name, told)| telling.table(name, told)).collect();
+        // They have several rows a slot.
+        if self.set.has_distinct() {
+            let distinct = self.set.distinct_tables("", &self.table.live_slots())?;
+            tables.extend(distinct.into_iter().map(|(name, rows)| Table::whole(&name, rows)));
         }
-        if let Some(idle) = &self.idle {
-            state.tables.push(("touched".into(), table_of(vec![ints(&|slot| idle.touched(slot))], slots.len())?));
-        }
-        Ok(state)
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

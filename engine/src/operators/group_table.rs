@@ -233,6 +233,11 @@ impl GroupTable {
         self.live.get(slot as usize).copied().unwrap_or(false)
     }
 
+    /// Which slots belong to a key, by slot.
+    pub fn live(&self) -> &[bool] {
+        &self.live
+    }
+
     /// The slots of all live keys, ascending.
     pub fn live_slots(&self) -> Vec<u32> {
         (0..).zip(&self.live).filter(|(_, live)| **live).map(|(slot, _)| slot).collect()

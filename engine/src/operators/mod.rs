@@ -29,6 +29,7 @@ pub mod rank;
 pub mod screen;
 pub mod session;
 pub mod stateless;
+mod told;
 pub mod union;
 mod upserts;
 pub mod window_aggregate;
@@ -39,6 +40,7 @@ mod laws;
 
 use arrow::array::RecordBatch;
 
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::rejects::Rejects;
@@ -94,6 +96,15 @@ pub trait Operator: Send {
     /// # Errors
     /// Where Arrow cannot build a column.
     fn snapshot(&self) -> Result<OperatorState>;
+
+    /// What a checkpoint at `epoch` is told of the state, between two epochs. Where the capture of `base` is the last that
+    /// became a complete checkpoint, what has changed since is enough; all is told where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(Table::all(self.snapshot()?))
+    }
 
     /// Takes over the state that [`Self::snapshot`] gave. The operator is new.
     ///

@@ -4,6 +4,7 @@
 //! the job this stands before them.
 
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::table::Table;
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
 use crate::operators::event_time::event_times;
@@ -104,6 +105,10 @@ impl Operator for Screen {
 
     fn snapshot(&self) -> Result<OperatorState> {
         self.inner.snapshot()
+    }
+
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        self.inner.capture(epoch, base)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -8,6 +8,7 @@ use arrow::datatypes::Schema;
 
 use super::group_table::GroupTable;
 use super::{Context, Emitted, Operator, OperatorState};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::time::{EventTime, ProcessingTime};
@@ -103,6 +104,10 @@ impl Operator for Upserts {
 
     fn snapshot(&self) -> Result<OperatorState> {
         self.inner.snapshot()
+    }
+
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        self.inner.capture(epoch, base)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -22,4 +22,4 @@ pub use sink::{Accepts, CommitToken, Guarantee, SINK_AREA, Sink, SinkContext, Si
 pub use source::{
     Boundedness, ReadContext, ReadPoll, ScanColumn, ScanRequest, Source, Split, SplitPlace, SplitReader, WakeHandle,
 };
-pub use state_store::{MemoryStateStore, StateStore};
+pub use state_store::{MemoryStateStore, StateStore, WriteObject};

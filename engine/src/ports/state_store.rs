@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 
 use parking_lot::Mutex;
 
 use crate::error::Result;
+
+/// Writes an object, once.
+pub type WriteObject<'a> = &'a mut dyn FnMut(&mut dyn Write) -> Result<()>;
 
 /// A place for immutable objects. What a call has put is there for every call after it, also after a crash.
 pub trait StateStore: Send + Sync + fmt::Debug {
@@ -17,6 +21,16 @@ pub trait StateStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where it cannot be made durable.
     fn put(&self, path: &str, bytes: &[u8]) -> Result<()>;
+
+    /// As [`Self::put`], of what `write` writes: a long object need not be in memory.
+    ///
+    /// # Errors
+    /// As [`Self::put`]; those of `write`.
+    fn put_with(&self, path: &str, write: WriteObject<'_>) -> Result<()> {
+        let mut bytes = Vec::new();
+        write(&mut bytes)?;
+        self.put(path, &bytes)
+    }
 
     /// As [`Self::put`] where nothing is there; else changes nothing and gives false. Of two writers one wins.
     ///

@@ -1,7 +1,7 @@
 //! What a part tells at a checkpoint: the state of each of its nodes, as it was when the barrier passed.
 //!
-//! Operators copy their state; a view gives the version that it makes anyway. Nothing is encoded here: that is done on a
-//! thread of its own while the shards go on.
+//! Operators give what they have in pieces, and copy only what is changed in place; a view gives the version that it makes
+//! anyway. Nothing is encoded here: that is done on a thread of its own while the shards go on.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use super::graph::{Graph, Node, NodeKind};
 use crate::checkpoint::format_manifest::NodeRecord;
 use crate::checkpoint::identity::{operator_ids, plan_hash};
 use crate::checkpoint::spread::{Spread, of_input, spreads};
+use crate::checkpoint::table::Table;
 use crate::error::Result;
 use crate::message::Epoch;
-use crate::operators::OperatorState;
 use crate::plan::Dataflow;
 use crate::view::ViewVersion;
 
@@ -53,7 +53,7 @@ pub(super) struct NodeCapture {
 #[derive(Debug)]
 pub(super) enum CapturedState {
     None,
-    Tables(OperatorState),
+    Tables(Vec<Table>),
     View(Arc<ViewVersion>),
 }
 
@@ -66,11 +66,11 @@ pub(super) struct PartCapture {
 }
 
 impl Node {
-    /// The node as it is now.
+    /// The node as it is now. `base`: the last complete checkpoint.
     ///
     /// # Errors
     /// Where an operator cannot tell its state.
-    pub(super) fn capture(&mut self, node: usize) -> Result<NodeCapture> {
+    pub(super) fn capture(&mut self, node: usize, epoch: Epoch, base: Option<Epoch>) -> Result<NodeCapture> {
         let mut record = NodeRecord { ended: self.ended, timer_us: self.timer.map(|at| at.0), ..NodeRecord::default() };
         let state = match &mut self.kind {
             NodeKind::Source(source) => {
@@ -84,7 +84,7 @@ impl Node {
                 CapturedState::None
             }
             NodeKind::Table => CapturedState::None,
-            NodeKind::Operator(operator) => CapturedState::Tables(operator.snapshot()?),
+            NodeKind::Operator(operator) => CapturedState::Tables(operator.capture(epoch, base)?),
             NodeKind::Materialize(view) => {
                 let (version, progress) = view.capture()?;
                 (record.watermark_us, record.idle) = (Some(progress.watermark.0), progress.idle);
@@ -105,7 +105,7 @@ impl Graph {
         if self.shared.is_checkpoint(epoch)
             && let Some(node) = self.nodes.get_mut(index)
         {
-            self.captured.push((epoch, node.capture(index)?));
+            self.captured.push((epoch, node.capture(index, epoch, self.shared.checkpoint_base())?));
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Graph {
             all.into_iter().filter(|(of, _)| *of == epoch).map(|(_, capture)| capture).collect();
         for (index, node) in self.nodes.iter_mut().enumerate() {
             if captured.iter().all(|capture| capture.node != index) {
-                captured.push(node.capture(index)?);
+                captured.push(node.capture(index, epoch, self.shared.checkpoint_base())?);
             }
         }
         Ok(Some(captured))

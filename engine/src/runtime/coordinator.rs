@@ -170,7 +170,7 @@ impl Coordinator {
                     }
                 }
             }
-            Event::Saved { epoch, result } => self.saved(epoch, result),
+            Event::Saved { epoch, bases, result } => self.saved(epoch, &bases, result),
             Event::Drained { job } => {
                 let Some(drained) = self.jobs.get_mut(&job) else { return };
                 drained.drained += 1;
@@ -280,7 +280,7 @@ impl Coordinator {
             let durable = self.durable_jobs(&of);
             for (_, job) in self.jobs.iter_mut().filter(|(id, _)| durable.contains(id)) {
                 job.save_began = Some(now);
-                job.shared.begin_checkpoint(epoch);
+                job.shared.begin_checkpoint(epoch, job.save_base);
             }
             of.saves.begin(epoch, durable, now);
         }

@@ -83,6 +83,7 @@ impl Coordinator {
             transactional,
             saves: CheckpointStatus { completed: restored, ..CheckpointStatus::default() },
             save_began: None,
+            save_base: None,
             restored,
         };
         tracing::debug!(job = id.0, name = job.name, "job started");

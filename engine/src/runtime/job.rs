@@ -35,6 +35,8 @@ pub(super) struct Job {
     /// Its checkpoints.
     pub(super) saves: CheckpointStatus,
     pub(super) save_began: Option<ProcessingTime>,
+    /// The epoch of the checkpoint that the next one may tell changes of, as the writer last told.
+    pub(super) save_base: Option<Epoch>,
     /// The epoch of the checkpoint that it continued from.
     pub(super) restored: Option<Epoch>,
 }

@@ -10,7 +10,7 @@ use super::part::JobPart;
 use super::shared::Progress;
 use super::signal::Mailbox;
 use super::view_source::Feed;
-use super::write::{WriteJob, Written};
+use super::write::{Bases, WriteJob, Written};
 use super::{EngineConfig, JobId};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
@@ -60,8 +60,9 @@ pub(super) enum Event {
     Passed(Box<Passed>),
     /// The sinks of this part have made the epoch visible; `checkpoint`: that of a checkpoint.
     Committed { job: JobId, shard: usize, epoch: Epoch, checkpoint: bool },
-    /// The checkpoint of this epoch is written and durable, or could not be written.
-    Saved { epoch: Epoch, result: Result<Written> },
+    /// The checkpoint of this epoch is written and durable, or could not be written. `bases`: of which checkpoint the next one
+    /// may tell changes, by the uid of each job.
+    Saved { epoch: Epoch, bases: Bases, result: Result<Written> },
     /// Nothing comes out of this part any more.
     Drained { job: JobId },
     /// Everything that was there when the flush began has been read, or the sources ended.

@@ -12,7 +12,7 @@ use super::durable::rebuilds;
 use super::epochs::{Component, Due};
 use super::protocol::Command;
 use super::saves::Saved;
-use super::write::{CapturedPart, WriteJob, Written};
+use super::write::{Bases, CapturedPart, WriteJob, Written};
 use super::{CheckpointStatus, JobId, JobState};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
@@ -53,7 +53,12 @@ impl Coordinator {
     }
 
     /// A checkpoint is written, or could not be.
-    pub(super) fn saved(&mut self, epoch: Epoch, result: Result<Written>) {
+    pub(super) fn saved(&mut self, epoch: Epoch, bases: &Bases, result: Result<Written>) {
+        for job in self.jobs.values_mut() {
+            if let Some(base) = job.durable.as_ref().and_then(|plan| bases.get(&plan.uid)) {
+                job.save_base = *base;
+            }
+        }
         let now = self.links.config.clock.now();
         let Some(component) = self.components.values_mut().find(|component| component.saves.is_running(epoch)) else {
             return;

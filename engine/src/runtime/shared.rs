@@ -20,6 +20,8 @@ pub(super) struct JobShared {
     pub(super) dirty: AtomicBool,
     /// The epoch whose barrier is a checkpoint: of the second grade. Set before that barrier is asked for.
     checkpoint: AtomicU64,
+    /// The epoch of the checkpoint that this one may tell changes of; 0: there is none. Set before `checkpoint`.
+    base: AtomicU64,
     /// One a shard.
     pub(super) signals: Vec<Arc<Signal>>,
     /// One a shard.
@@ -133,19 +135,25 @@ impl JobShared {
         let counters = signals.iter().map(|_| Counters::default()).collect();
         let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
         let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
-        let checkpoint = AtomicU64::new(0);
+        let (checkpoint, base) = (AtomicU64::new(0), AtomicU64::new(0));
         let (reads, splits) = (!splits.is_empty(), RwLock::new(splits));
-        Self { id, dirty, checkpoint, signals, counters, splits, reads, name, on_error, rejects, memory, clock }
+        Self { id, dirty, checkpoint, base, signals, counters, splits, reads, name, on_error, rejects, memory, clock }
     }
 
-    /// The next barrier of this epoch is a checkpoint.
-    pub(super) fn begin_checkpoint(&self, epoch: Epoch) {
+    /// The next barrier of this epoch is a checkpoint, which may tell changes of the one of `base`.
+    pub(super) fn begin_checkpoint(&self, epoch: Epoch, base: Option<Epoch>) {
+        self.base.store(base.map_or(0, |base| base.0), Ordering::Relaxed);
         self.checkpoint.store(epoch.0, Ordering::Release);
     }
 
     /// Whether the barrier of the epoch is a checkpoint.
     pub(super) fn is_checkpoint(&self, epoch: Epoch) -> bool {
         self.checkpoint.load(Ordering::Acquire) == epoch.0
+    }
+
+    /// The epoch of the checkpoint that the one that has begun may tell changes of.
+    pub(super) fn checkpoint_base(&self) -> Option<Epoch> {
+        Some(Epoch(self.base.load(Ordering::Relaxed))).filter(|base| base.0 > 0)
     }
 
     /// Whether it has sources, and they are not read now for want of memory.

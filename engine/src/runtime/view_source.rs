@@ -6,9 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
+use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
 use super::materialize::END;
@@ -18,6 +16,7 @@ use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::error::Result;
 use crate::message::{Delta, Message};
+use crate::pieces::Piece;
 use crate::plan::ViewSourceSpec;
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::ViewVersion;
@@ -52,7 +51,7 @@ impl Feed {
 pub(super) struct ViewReader {
     feed: Arc<Feed>,
     /// The chunks of the start that are still to be read.
-    chunks: VecDeque<(RecordBatch, Option<BooleanBuffer>)>,
+    chunks: VecDeque<Piece>,
     /// The table's own watermark. Where none is declared those of the view pass.
     own: SourceWatermarks,
     /// How far the view has come.
@@ -106,11 +105,8 @@ impl ViewReader {
 
     /// The next rows of the start.
     fn next_rows(&mut self) -> Result<Option<RecordBatch>> {
-        while let Some((chunk, live)) = self.chunks.pop_front() {
-            let rows = match live {
-                None => chunk,
-                Some(live) => filter_record_batch(&chunk, &BooleanArray::new(live, None))?,
-            };
+        while let Some(chunk) = self.chunks.pop_front() {
+            let rows = chunk.live_batch()?;
             if rows.num_rows() > 0 {
                 return Ok(Some(rows));
             }

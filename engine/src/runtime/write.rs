@@ -1,15 +1,14 @@
 //! [`WriteJob`]: a checkpoint that all parts have passed, on its way into the store. Done on a thread of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use arrow::array::RecordBatch;
 
 use super::capture::{CapturedState, DurablePlan, NodeCapture, PartCapture};
 use super::protocol::{Event, Links};
 use crate::checkpoint::archive::Archive;
-use crate::checkpoint::chain::{State, Table};
+use crate::checkpoint::chain::State;
 use crate::checkpoint::format_manifest::{JobRecord, Manifest, NodeRecord};
+use crate::checkpoint::table::{Rows, Table};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::OperatorSpec;
@@ -38,15 +37,20 @@ pub(super) struct Written {
     pub(super) bytes: u64,
 }
 
+/// Of each job by its uid, the epoch of the checkpoint that its next one may tell changes of.
+pub(super) type Bases = BTreeMap<String, Option<Epoch>>;
+
 impl Links {
     /// Writes the checkpoints that wait. Gives whether there were any.
     pub(super) fn write_checkpoints(&self) -> bool {
         let jobs = self.writer.take();
         let some = !jobs.is_empty();
         for job in jobs {
-            let epoch = job.epoch;
+            let (epoch, archive) = (job.epoch, Arc::clone(&job.archive));
+            let uids: BTreeSet<String> = job.parts.iter().map(|part| part.plan.uid.clone()).collect();
             let result = self.write(job);
-            self.coordinator.send(Event::Saved { epoch, result });
+            let bases = uids.into_iter().map(|uid| (uid.clone(), archive.base_of_next(&uid))).collect();
+            self.coordinator.send(Event::Saved { epoch, bases, result });
         }
         some
     }
@@ -92,19 +96,14 @@ fn describe(capture: NodeCapture, plan: &DurablePlan, shard: usize) -> Result<(N
     let record = NodeRecord { operator: operator.clone(), shard, ..capture.record };
     let tables = match capture.state {
         CapturedState::None => Vec::new(),
-        CapturedState::Tables(state) => {
-            let table =
-                |(name, rows): (String, RecordBatch)| Table { name, schema: rows.schema(), batches: vec![rows] };
-            state.tables.into_iter().map(table).collect()
-        }
+        CapturedState::Tables(tables) => tables,
         CapturedState::View(version) => {
             let node = plan.dataflow.nodes.get(capture.node).ok_or_else(lost)?;
             let schema = match &node.spec {
                 OperatorSpec::Materialize(_) => Arc::clone(&node.edge.schema),
                 _ => return Err(lost()),
             };
-            let all: Vec<usize> = (0..schema.fields().len()).collect();
-            vec![Table { name: "rows".into(), schema, batches: version.scan(&all)? }]
+            vec![Table { name: "rows".into(), schema, rows: Rows::Pieces(version.chunks.clone()) }]
         }
     };
     Ok((record, tables))

@@ -4,7 +4,6 @@
 //! [`ViewVersion`] of its chunks; when all shards of all connected jobs have passed the barrier, the versions are
 //! published together in one swap of the [`GlobalSnapshot`]. A reader takes that snapshot once.
 
-mod compact;
 mod index;
 mod snapshot;
 mod store;

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
 use crate::message::Epoch;
+use crate::pieces::{Piece, live_batch};
 use crate::plan::RelationId;
 use crate::time::EventTime;
 
@@ -33,11 +32,11 @@ pub struct ViewSnapshot {
     pub shards: Vec<Arc<ViewVersion>>,
 }
 
-/// One shard's part of a view at one epoch: immutable chunks, with a mask where rows are dead.
+/// One shard's part of a view at one epoch: immutable chunks, in which rows may be dead.
 #[derive(Debug, Clone, Default)]
 pub struct ViewVersion {
-    /// Rows, and which of them are live; `None`: all.
-    pub chunks: Vec<(RecordBatch, Option<BooleanBuffer>)>,
+    /// The rows in order.
+    pub chunks: Vec<Piece>,
 }
 
 impl ViewVersion {
@@ -46,22 +45,12 @@ impl ViewVersion {
     /// # Errors
     /// Where Arrow cannot filter or project.
     pub fn scan(&self, columns: &[usize]) -> Result<Vec<RecordBatch>> {
-        let mut batches = Vec::with_capacity(self.chunks.len());
-        for (chunk, live) in &self.chunks {
-            let chunk = chunk.project(columns)?;
-            batches.push(match live {
-                None => chunk,
-                Some(live) => filter_record_batch(&chunk, &BooleanArray::new(live.clone(), None))?,
-            });
-        }
-        Ok(batches)
+        let of = |chunk: &Piece| live_batch(&chunk.rows.project(columns)?, chunk.live.as_ref());
+        self.chunks.iter().map(of).collect()
     }
 
     /// Number of live rows.
     pub fn rows(&self) -> usize {
-        self.chunks
-            .iter()
-            .map(|(chunk, live)| live.as_ref().map_or(chunk.num_rows(), BooleanBuffer::count_set_bits))
-            .sum()
+        self.chunks.iter().map(Piece::live_rows).sum()
     }
 }

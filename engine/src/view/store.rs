@@ -7,27 +7,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat_batches, filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::ViewVersion;
-use super::compact::{Size, rewrites};
 use super::index::{Index, Keys, Place};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Sign};
+use crate::pieces::compact::{Size, rewrites};
+use crate::pieces::{Mask, Piece, live_batch, next_id};
 
 /// Rows that were added together.
 pub(super) struct Chunk {
     batch: RecordBatch,
     /// The keys of the rows, where the store has an index.
     pub(super) keys: Option<Keys>,
-    /// Which rows are live; `None`: all.
-    live: Option<BooleanBufferBuilder>,
-    live_rows: usize,
-    /// The mask as it was given to a version; gone when a row died since.
-    mask: Option<BooleanBuffer>,
+    mask: Mask,
 }
 
 /// The rows of one shard's part of a view.
@@ -38,7 +35,6 @@ pub struct ViewStore {
     chunks: HashMap<u64, Chunk>,
     /// The chunks in the order of their rows.
     order: Vec<u64>,
-    last_chunk: u64,
     index: Option<Index>,
     /// A row replaces the one of its key that is there.
     replaces: bool,
@@ -50,16 +46,7 @@ impl ViewStore {
     /// An empty store. `key` are the columns by which a retraction finds its row; all columns where it is `None`.
     pub fn new(schema: SchemaRef, key: Option<&[usize]>) -> Self {
         let key = key.map_or_else(|| (0..schema.fields().len()).collect(), <[usize]>::to_vec);
-        Self {
-            schema,
-            key,
-            chunks: HashMap::new(),
-            order: Vec::new(),
-            last_chunk: 0,
-            index: None,
-            replaces: false,
-            version: None,
-        }
+        Self { schema, key, chunks: HashMap::new(), order: Vec::new(), index: None, replaces: false, version: None }
     }
 
     /// A row replaces the one of its key that is there.
@@ -81,7 +68,7 @@ impl ViewStore {
             }
             Sign::AppendOnly => {
                 let mut chunk = self.chunk(delta.batch.clone())?;
-                let id = self.next_id();
+                let id = next_id();
                 if let Some(index) = &mut self.index {
                     for row in 0..chunk.batch.num_rows() {
                         index.insert(&self.chunks, id, &mut chunk, row);
@@ -98,7 +85,7 @@ impl ViewStore {
         self.make_index()?;
         let inserted = filter_record_batch(batch, &BooleanArray::new(!retracts, None))?;
         let mut fresh = self.chunk(inserted)?;
-        let id = self.next_id();
+        let id = next_id();
         let Some(index) = &mut self.index else { return Ok(None) };
         let mut replaced = Vec::new();
         let gone = filter_record_batch(batch, &BooleanArray::new(retracts.clone(), None))?;
@@ -115,7 +102,7 @@ impl ViewStore {
                         let chunk =
                             if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
                         if let Some(chunk) = chunk {
-                            chunk.kill(place.row as usize);
+                            chunk.mask.kill(place.row as usize);
                         }
                         replaced.push(place);
                     }
@@ -145,7 +132,7 @@ impl ViewStore {
             next_retract += 1;
             let chunk = if place.chunk == id { Some(&mut fresh) } else { self.chunks.get_mut(&place.chunk) };
             if let Some(chunk) = chunk {
-                chunk.kill(place.row as usize);
+                chunk.mask.kill(place.row as usize);
             }
         }
         let gone = self.gather(&replaced, (id, &fresh))?;
@@ -186,7 +173,7 @@ impl ViewStore {
         let mut chunks = Vec::with_capacity(self.order.len());
         for id in &self.order {
             if let Some(chunk) = self.chunks.get_mut(id) {
-                chunks.push((chunk.batch.clone(), chunk.mask()));
+                chunks.push(Piece { id: *id, rows: chunk.batch.clone(), live: chunk.mask.get() });
             }
         }
         let version = Arc::new(ViewVersion { chunks });
@@ -194,13 +181,8 @@ impl ViewStore {
         Ok(version)
     }
 
-    fn next_id(&mut self) -> u64 {
-        self.last_chunk += 1;
-        self.last_chunk
-    }
-
     fn add(&mut self, id: u64, chunk: Chunk) {
-        if chunk.live_rows > 0 {
+        if chunk.mask.live_rows() > 0 {
             self.chunks.insert(id, chunk);
             self.order.push(id);
         }
@@ -209,8 +191,8 @@ impl ViewStore {
     /// A chunk of live rows, with their keys where there is an index.
     fn chunk(&self, batch: RecordBatch) -> Result<Chunk> {
         let keys = self.index.as_ref().map(|index| index.keys(&batch)).transpose()?;
-        let live_rows = batch.num_rows();
-        Ok(Chunk { batch, keys, live: None, live_rows, mask: None })
+        let mask = Mask::new(batch.num_rows());
+        Ok(Chunk { batch, keys, mask })
     }
 
     /// Makes the index, where there is none: no row is dead then.
@@ -233,11 +215,11 @@ impl ViewStore {
 
     /// Drops dead chunks, and writes anew what [`rewrites`] chooses.
     fn compact(&mut self) -> Result<()> {
-        self.chunks.retain(|_, chunk| chunk.live_rows > 0);
+        self.chunks.retain(|_, chunk| chunk.mask.live_rows() > 0);
         self.order.retain(|id| self.chunks.contains_key(id));
         let sizes = self.order.iter().filter_map(|id| self.chunks.get(id));
         let sizes: Vec<Size> =
-            sizes.map(|chunk| Size { rows: chunk.batch.num_rows(), live_rows: chunk.live_rows }).collect();
+            sizes.map(|chunk| Size { rows: chunk.batch.num_rows(), live_rows: chunk.mask.live_rows() }).collect();
         // From the back, so that the positions of those that are still to come stay right.
         for run in rewrites(&sizes).into_iter().rev() {
             let old: Vec<u64> = self.order.get(run.clone()).unwrap_or_default().to_vec();
@@ -252,17 +234,12 @@ impl ViewStore {
         let mut parts = Vec::with_capacity(old.len());
         let mut moved = Vec::new();
         for id in old {
-            let Some(chunk) = self.chunks.remove(id) else { continue };
-            match &chunk.live {
-                None => parts.push(chunk.batch.clone()),
-                Some(live) => {
-                    parts.push(filter_record_batch(&chunk.batch, &BooleanArray::new(live.finish_cloned(), None))?);
-                }
-            }
+            let Some(mut chunk) = self.chunks.remove(id) else { continue };
+            parts.push(live_batch(&chunk.batch, chunk.mask.get().as_ref())?);
             moved.push((*id, chunk));
         }
         let mut fresh = self.chunk(own_buffers(&self.schema, &parts)?)?;
-        let id = self.next_id();
+        let id = next_id();
         if let Some(index) = &mut self.index {
             let live = moved.iter().flat_map(|(id, chunk)| chunk.live_places(*id));
             for (row, (place, ordinal)) in live.enumerate() {
@@ -275,28 +252,10 @@ impl ViewStore {
 }
 
 impl Chunk {
-    fn kill(&mut self, row: usize) {
-        let rows = self.batch.num_rows();
-        let live = self.live.get_or_insert_with(|| {
-            let mut live = BooleanBufferBuilder::new(rows);
-            live.append_n(rows, true);
-            live
-        });
-        live.set_bit(row, false);
-        self.live_rows -= 1;
-        self.mask = None;
-    }
-
-    fn mask(&mut self) -> Option<BooleanBuffer> {
-        let live = self.live.as_ref()?;
-        Some(self.mask.get_or_insert_with(|| live.finish_cloned()).clone())
-    }
-
     /// Its live rows in order, each with its ordinal among rows of the same key.
     fn live_places(&self, id: u64) -> impl Iterator<Item = (Place, u32)> {
-        let is_live = |row: &usize| self.live.as_ref().is_none_or(|live| live.get_bit(*row));
         let ordinal = |row| self.keys.as_ref().map_or(0, |keys| keys.ordinal(row));
-        (0..self.batch.num_rows()).filter(is_live).map(move |row| (Place::new(id, row), ordinal(row)))
+        self.mask.live().map(move |row| (Place::new(id, row), ordinal(row)))
     }
 }
 

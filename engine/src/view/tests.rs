@@ -77,7 +77,7 @@ fn many_keys_updated_at_random_keep_their_last_values() {
         }
         store.apply(&signed(&delta)).unwrap();
         let version = store.version().unwrap();
-        let kept: usize = version.chunks.iter().map(|(chunk, _)| chunk.num_rows()).sum();
+        let kept: usize = version.chunks.iter().map(|chunk| chunk.rows.num_rows()).sum();
         assert!(kept < 3 * KEYS as usize, "{kept} rows are kept for {KEYS} live ones");
     }
     let mut found = rows(&store.version().unwrap());

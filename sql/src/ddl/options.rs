@@ -26,7 +26,7 @@ pub(crate) const ALIGNMENT_DRIFT: &str = "scan.watermark.alignment.max-drift";
 pub(crate) const ALIGNMENT_INTERVAL: &str = "scan.watermark.alignment.update-interval";
 
 /// What every table that is read can say, whatever its connector.
-const OF_ALL_SOURCES: [OptionDescriptor; 5] = [
+const OF_ALL_SOURCES: [OptionDescriptor; 7] = [
     OptionDescriptor {
         name: IDLE_TIMEOUT,
         kind: OptionType::Duration,
@@ -54,6 +54,20 @@ const OF_ALL_SOURCES: [OptionDescriptor; 5] = [
         required: false,
         default: Some("1 s"),
         doc: "how often that is looked at",
+    },
+    OptionDescriptor {
+        name: "scan.watermark.emit.strategy",
+        kind: OptionType::Choice(&["on-periodic", "on-event"]),
+        required: false,
+        default: None,
+        doc: "accepted for Flink's sake: the watermark advances with every batch",
+    },
+    OptionDescriptor {
+        name: "scan.watermark.emit.on-event.gap",
+        kind: OptionType::Integer,
+        required: false,
+        default: None,
+        doc: "accepted for Flink's sake",
     },
     OptionDescriptor {
         name: SOURCE_ON_ERROR,

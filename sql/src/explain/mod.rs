@@ -11,7 +11,7 @@ use std::fmt::Write;
 use millstream_engine::checkpoint::change::{Change, Fate};
 use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
-    PairStatistic, Partitioning, SortKey, Step, Window, WindowEmit, WindowInput, WindowTime,
+    PairStatistic, Partitioning, SortKey, Step, WatermarkSpec, Window, WindowEmit, WindowInput, WindowTime,
 };
 use millstream_engine::ports::Guarantee;
 
@@ -134,6 +134,18 @@ fn properties(node: &Node) -> String {
     parts.join(" | ")
 }
 
+/// How the event time of a source advances.
+fn watermark(watermark: &WatermarkSpec) -> String {
+    let mut text = format!(", watermark {}", watermark.expr);
+    if let Some(timeout) = watermark.idle_timeout_us {
+        let _ = write!(text, ", idle after {}", span(timeout));
+    }
+    if let Some(alignment) = &watermark.alignment {
+        let _ = write!(text, ", at most {} ahead in group {}", span(alignment.max_drift_us), alignment.group);
+    }
+    text
+}
+
 fn headline(dataflow: &Dataflow, node: &Node) -> String {
     let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
     let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
@@ -145,17 +157,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             if !spec.steps.is_empty() {
                 let _ = write!(text, ", {}", steps(&spec.steps));
             }
-            if let Some(watermark) = &spec.watermark {
-                let _ = write!(text, ", watermark {}", watermark.expr);
-                if let Some(timeout) = watermark.idle_timeout_us {
-                    let _ = write!(text, ", idle after {}", span(timeout));
-                }
-                if let Some(alignment) = &watermark.alignment {
-                    let _ =
-                        write!(text, ", at most {} ahead in group {}", span(alignment.max_drift_us), alignment.group);
-                }
-            }
-            text
+            text + &spec.watermark.as_ref().map_or_else(String::new, watermark)
         }
         OperatorSpec::ViewSource(spec) => match &spec.watermark {
             Some(watermark) => format!("Read {}, watermark {}", spec.name, watermark.expr),

@@ -15,7 +15,8 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::Delta;
 
 use super::AvroFormat;
-use super::decode::{Step, bind_fields, named, record, value};
+use super::bind::bind_fields;
+use super::decode::{Step, named, record, value};
 use super::read::Bytes;
 use super::registry::Registry;
 use super::schema::Schema;

@@ -5,6 +5,7 @@
 //! [`schema`] has schemas, [`decode`] and [`encode`] values, [`change`] changes, [`registry`] the calls to a registry.
 //! Source: the Avro specification 1.11, "Binary encoding"; Confluent's "Wire format".
 
+mod bind;
 mod change;
 mod decode;
 mod encode;

@@ -6,6 +6,8 @@
 mod decode;
 mod descriptor;
 mod encode;
+#[cfg(test)]
+mod fault_tests;
 mod plan;
 #[cfg(test)]
 mod tests;

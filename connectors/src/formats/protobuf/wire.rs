@@ -226,7 +226,7 @@ impl Scalar {
     #[expect(clippy::cast_possible_truncation, reason = "a float field is declared to be less precise")]
     pub(super) fn write(self, datum: &Datum<&[u8]>, into: &mut Vec<u8>) -> Option<()> {
         let signed = match datum {
-            Datum::Integer(value) => i64::try_from(*value).ok(),
+            Datum::Integer(value) => Some(*value),
             Datum::Unsigned(value) => i64::try_from(*value).ok(),
             Datum::Float(_) | Datum::Boolean(_) | Datum::Bytes(_) => None,
         };

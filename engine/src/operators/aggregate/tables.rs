@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatc
 use arrow::datatypes::{Field, Int64Type, Schema, UInt32Type};
 
 use super::codec::form;
-use super::distinct::Entries;
+use super::distinct::{DistinctTable, Entries};
 use super::{AggregateSet, add_fresh};
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
@@ -17,16 +17,38 @@ impl AggregateSet {
     /// # Errors
     /// Where Arrow cannot build a table.
     pub fn snapshot(&self, prefix: &str, slots: &[u32]) -> Result<OperatorState> {
+        let mut tables = vec![(format!("{prefix}calls"), self.calls_table(slots)?)];
+        tables.extend(self.distinct_tables(prefix, slots)?);
+        Ok(OperatorState { tables })
+    }
+
+    /// What the calls without DISTINCT hold: a row for each of these slots.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub(crate) fn calls_table(&self, slots: &[u32]) -> Result<RecordBatch> {
         let mut columns = Vec::new();
         for call in self.calls.iter().filter(|call| call.distinct.is_none()) {
             columns.extend(call.accumulator.state(slots)?);
         }
-        let mut tables = vec![(format!("{prefix}calls"), table_of(columns, slots.len())?)];
-        for (index, table) in self.distinct.iter().enumerate() {
+        table_of(columns, slots.len())
+    }
+
+    /// Whether there are values of DISTINCT.
+    pub(crate) fn has_distinct(&self) -> bool {
+        !self.distinct.is_empty()
+    }
+
+    /// The values of DISTINCT of these slots, each with the place of its slot.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub(crate) fn distinct_tables(&self, prefix: &str, slots: &[u32]) -> Result<Vec<(String, RecordBatch)>> {
+        let table = |(index, table): (usize, &DistinctTable)| {
             let entries = table.entries(slots)?;
-            tables.push((format!("{prefix}distinct{index}"), distinct_table(entries, table.bits())?));
-        }
-        Ok(OperatorState { tables })
+            Ok((format!("{prefix}distinct{index}"), distinct_table(entries, table.bits())?))
+        };
+        self.distinct.iter().enumerate().map(table).collect()
     }
 
     /// Adds what [`Self::snapshot`] told, row `i` to `slots[i]`.
@@ -87,8 +109,12 @@ fn entries_of(table: &RecordBatch, values: usize) -> Result<Entries> {
 
 /// The table of that name.
 pub(crate) fn find_table<'a>(state: &'a OperatorState, name: &str) -> Result<&'a RecordBatch> {
-    let found = state.tables.iter().find(|(table, _)| table == name);
-    found.map(|(_, rows)| rows).ok_or_else(|| EngineError::Internal(format!("the state has no table {name}")))
+    table_if_any(state, name).ok_or_else(|| EngineError::Internal(format!("the state has no table {name}")))
+}
+
+/// The table of that name, where there is one.
+pub(crate) fn table_if_any<'a>(state: &'a OperatorState, name: &str) -> Option<&'a RecordBatch> {
+    state.tables.iter().find(|(table, _)| table == name).map(|(_, rows)| rows)
 }
 
 /// A table out of columns, named by position.

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_empty_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat_batches, interleave, take};
 use arrow::datatypes::SchemaRef;
 
 use super::NONE;
 use crate::error::{EngineError, Result};
 use crate::message::BATCH_ROWS;
+use crate::pieces::{Piece, next_id};
 
 /// Rows in the order they were pushed. Small batches are merged, so that their number stays near rows / [`BATCH_ROWS`].
 pub(super) struct Chunks {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
+    /// The numbers that the batches have as pieces.
+    ids: Vec<u64>,
     /// Number of the first row of each batch.
     starts: Vec<usize>,
     rows: usize,
@@ -21,7 +25,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(schema: SchemaRef) -> Self {
-        Self { schema, batches: Vec::new(), starts: Vec::new(), rows: 0 }
+        Self { schema, batches: Vec::new(), ids: Vec::new(), starts: Vec::new(), rows: 0 }
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {
@@ -42,6 +46,7 @@ impl Chunks {
         self.starts.push(self.rows);
         self.rows += batch.num_rows();
         self.batches.push(batch);
+        self.ids.push(next_id());
         // A batch is merged only with one at most twice its size: a row is copied a logarithmic number of times.
         while let [.., before, last] = &self.batches[..] {
             let (rows, more) = (before.num_rows(), last.num_rows());
@@ -51,6 +56,8 @@ impl Chunks {
             let merged = concat_batches(&self.schema, [before, last])?;
             self.batches.truncate(self.batches.len() - 2);
             self.batches.push(merged);
+            self.ids.truncate(self.ids.len() - 2);
+            self.ids.push(next_id());
             self.starts.pop();
         }
         Ok(())
@@ -59,6 +66,16 @@ impl Chunks {
     /// The batches, with the number of their first row.
     pub(super) fn batch(&self, number: usize) -> Option<(&RecordBatch, usize)> {
         Some((self.batches.get(number)?, *self.starts.get(number)?))
+    }
+
+    /// The rows in pieces, given which are live; `None`: all.
+    pub(super) fn pieces(&self, live: Option<&[bool]>) -> Vec<Piece> {
+        let piece = |((rows, id), start): ((&RecordBatch, &u64), &usize)| {
+            let live = live.and_then(|live| live.get(*start..start + rows.num_rows()));
+            let live = live.filter(|live| live.contains(&false)).map(BooleanBuffer::from);
+            Piece { id: *id, rows: rows.clone(), live }
+        };
+        self.batches.iter().zip(&self.ids).zip(&self.starts).map(piece).collect()
     }
 
     /// The number of the batch that holds a row. `guess`: a batch that may hold it.

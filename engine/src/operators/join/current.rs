@@ -18,9 +18,10 @@ use super::pairs::{Output, Pairs, Residual, Rows};
 use super::side::Side;
 use super::store::Store;
 use super::walk::Walk;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
-use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::aggregate::{find_table, table_if_any, table_of};
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::CurrentJoinSpec;
 use crate::time::EventTime;
@@ -53,7 +54,7 @@ impl CurrentJoin {
             outer: super::temporal::is_outer(spec.kind)?,
             keys: Keys::new(&spec.keys, [left, right], false)?,
             left: Arc::clone(left),
-            table: Side::new(Arc::clone(right), spec.right_retracts, None),
+            table: Side::new(Arc::clone(right), spec.right_retracts, None, false),
             residual: Residual::new(spec.residual.clone(), [left, right]),
             output: Output::new(spec.kind, output),
             waiting: Vec::new(),
@@ -119,6 +120,13 @@ impl CurrentJoin {
         Ok(())
     }
 
+    /// The rows that wait, and whether they do.
+    fn waiting_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
+        let ended: ArrayRef = Arc::new(BooleanArray::from(vec![self.ended]));
+        let waiting = concat_batches(&self.left, &self.waiting)?;
+        Ok(vec![("left".into(), waiting), ("ended".into(), table_of(vec![ended], 1)?)])
+    }
+
     /// Each pair as often as its row is in the table.
     fn repeated(&self, (left, right): &Pairs) -> Pairs {
         let times = |row: u32| std::iter::repeat_n((), usize::try_from(self.table.new_weight(row)).unwrap_or(0));
@@ -171,14 +179,17 @@ impl Operator for CurrentJoin {
     }
 
     fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        state.tables.push(("left".into(), concat_batches(&self.left, &self.waiting)?));
+        let mut tables = self.waiting_tables()?;
         let (rows, weights) = self.table.snapshot()?;
-        state.tables.push(("right".into(), rows));
-        state.tables.push(("right_state".into(), weights));
-        let ended: ArrayRef = Arc::new(BooleanArray::from(vec![self.ended]));
-        state.tables.push(("ended".into(), table_of(vec![ended], 1)?));
-        Ok(state)
+        tables.push(("right".into(), rows));
+        tables.extend(weights.map(|weights| ("right_state".to_owned(), weights)));
+        Ok(OperatorState { tables })
+    }
+
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let mut tables = Table::all(OperatorState { tables: self.waiting_tables()? });
+        tables.extend(self.table.capture(("right", "right_state"), epoch, base)?);
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
@@ -186,7 +197,7 @@ impl Operator for CurrentJoin {
         self.ended = ended.is_some_and(|ended| !ended.is_empty() && ended.value(0));
         let rows = find_table(&state, "right")?.clone();
         let slots = self.keys.slots(1, &rows)?;
-        self.table.restore(rows, find_table(&state, "right_state")?, &slots)?;
+        self.table.restore(rows, table_if_any(&state, "right_state"), &slots)?;
         let waiting = find_table(&state, "left")?.clone();
         self.waiting = if waiting.num_rows() > 0 { vec![waiting] } else { Vec::new() };
         Ok(())

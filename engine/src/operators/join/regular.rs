@@ -12,14 +12,15 @@ use super::keys::Keys;
 use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs, shows};
 use super::side::{Changes, Side};
 use super::walk::Walk;
+use crate::checkpoint::table::Table;
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
-use crate::operators::aggregate::find_table;
+use crate::operators::aggregate::{find_table, table_if_any};
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{JoinKind, JoinSpec};
 use crate::time::EventTime;
 
-/// The names of the tables of a snapshot: rows, and what is known of them.
+/// The names of the tables of a snapshot: rows, and what is known of them, where that is not the same of all.
 const TABLES: [(&str, &str); 2] = [("left", "left_state"), ("right", "right_state")];
 
 /// See the module.
@@ -56,8 +57,8 @@ impl Join {
             append_only: inserts && spec.retracts == (false, false),
             keys: Keys::new(&spec.keys, [left, right], spec.null_aware)?,
             sides: [
-                Side::new(left.clone(), spec.retracts.0, spec.ttl_us.0),
-                Side::new(right.clone(), spec.retracts.1, spec.ttl_us.1),
+                Side::new(left.clone(), spec.retracts.0, spec.ttl_us.0, comes_alone(spec.kind, 0)),
+                Side::new(right.clone(), spec.retracts.1, spec.ttl_us.1, comes_alone(spec.kind, 1)),
             ],
             residual: Residual::new(spec.residual.clone(), [left, right]),
             output: Output::new(spec.kind, output),
@@ -75,6 +76,7 @@ impl Join {
         let mut spent = Vec::new();
         let mut alone = Vec::new();
         for (port, moved) in moved.into_iter().enumerate().filter(|(port, _)| comes_alone(self.kind, *port)) {
+            self.sides[port].told.touch(moved.iter().map(|(row, _)| *row));
             self.alone(port, &changes[port], moved, [&mut retracted.deltas, &mut alone], &mut spent)?;
         }
         for delta in retracted.deltas.into_iter().chain(alone).chain(inserted.deltas) {
@@ -253,9 +255,17 @@ impl Operator for Join {
         for (side, (rows_name, state_name)) in self.sides.iter().zip(TABLES) {
             let (rows, of_rows) = side.snapshot()?;
             state.tables.push((rows_name.into(), rows));
-            state.tables.push((state_name.into(), of_rows));
+            state.tables.extend(of_rows.map(|of_rows| (state_name.to_owned(), of_rows)));
         }
         Ok(state)
+    }
+
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        for (side, names) in self.sides.iter_mut().zip(TABLES) {
+            tables.extend(side.capture(names, epoch, base)?);
+        }
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
@@ -263,7 +273,7 @@ impl Operator for Join {
             let rows = find_table(&state, rows_name)?.clone();
             let slots = self.keys.slots(port, &rows)?;
             if let Some(side) = self.sides.get_mut(port) {
-                side.restore(rows, find_table(&state, state_name)?, &slots)?;
+                side.restore(rows, table_if_any(&state, state_name), &slots)?;
             }
         }
         Ok(())

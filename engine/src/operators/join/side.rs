@@ -9,11 +9,13 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use super::NONE;
 use super::identity::{Identity, RowComparison, are_equal, comparators};
 use super::store::{Store, keep};
+use crate::checkpoint::table::{Rows, Table};
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Sign};
+use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::table_of;
 use crate::operators::idle_keys::IdleKeys;
 use crate::operators::key_group::row_hashes;
+use crate::operators::told::Told;
 use crate::time::ProcessingTime;
 
 /// The rows of an input. One that retracts has each distinct row once, with its multiplicity.
@@ -29,6 +31,10 @@ pub(super) struct Side {
     /// Where rows are retracted.
     identity: Option<Identity>,
     idle: Option<IdleKeys>,
+    /// Partners are counted.
+    counts: bool,
+    /// What checkpoints know of the numbers beside the rows.
+    pub(super) told: Told,
 }
 
 /// The net changes of an epoch.
@@ -40,7 +46,8 @@ pub(super) struct Changes {
 }
 
 impl Side {
-    pub(super) fn new(schema: SchemaRef, retracts: bool, ttl_us: Option<i64>) -> Self {
+    /// `counts`: the partners of its rows are counted.
+    pub(super) fn new(schema: SchemaRef, retracts: bool, ttl_us: Option<i64>, counts: bool) -> Self {
         Self {
             store: Store::new(schema),
             weights: Vec::new(),
@@ -49,6 +56,8 @@ impl Side {
             touched: Vec::new(),
             identity: retracts.then(Identity::default),
             idle: ttl_us.map(IdleKeys::new),
+            counts,
+            told: Told::default(),
         }
     }
 
@@ -182,6 +191,7 @@ impl Side {
                 self.forget(row, emptied);
             }
         }
+        self.told.touch(touched.iter().copied());
         if let Some(idle) = &mut self.idle {
             touched.retain(|row| self.store.is_live(*row));
             idle.touch(&touched, now);
@@ -216,6 +226,7 @@ impl Side {
     /// Where Arrow cannot build a column.
     pub(super) fn compact(&mut self) -> Result<()> {
         let Some(kept) = self.store.compact()? else { return Ok(()) };
+        self.told.forget();
         keep(&mut self.weights, &kept);
         keep(&mut self.pending, &kept);
         keep(&mut self.partners, &kept);
@@ -228,45 +239,80 @@ impl Side {
         Ok(())
     }
 
-    /// The live rows; and for each its multiplicity, its partners and when it was touched. Nothing is pending.
+    /// The live rows; and for each its multiplicity, its partners and when it was touched, where these are not the same for
+    /// all. Nothing is pending.
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn snapshot(&self) -> Result<(RecordBatch, RecordBatch)> {
+    pub(super) fn snapshot(&self) -> Result<(RecordBatch, Option<RecordBatch>)> {
         let live = self.store.live_rows();
+        let numbers = self.has_numbers().then(|| self.numbers(&live)).transpose()?;
+        Ok((self.store.rows.take(&live)?, numbers))
+    }
+
+    /// As [`Self::snapshot`], for a checkpoint at `epoch` after that of `base`, under these names.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`].
+    pub(super) fn capture(&mut self, names: (&str, &str), epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let rows = Rows::Pieces(self.store.pieces());
+        let mut tables = vec![Table { name: names.0.into(), schema: self.store.rows.schema().clone(), rows }];
+        if self.has_numbers() {
+            let telling = self.told.tell(epoch, base, self.store.live());
+            tables.push(telling.table(names.1, self.numbers(&telling.slots)?));
+        }
+        Ok(tables)
+    }
+
+    /// Whether something is to be known of each row: not where each is there once, and nobody counts its partners or looks
+    /// when it was touched.
+    fn has_numbers(&self) -> bool {
+        self.identity.is_some() || self.counts || self.idle.is_some()
+    }
+
+    /// What is known of these rows.
+    fn numbers(&self, rows: &[u32]) -> Result<RecordBatch> {
         let column = |of: &dyn Fn(usize) -> i64| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(live.iter().map(|&row| of(row as usize))))
+            Arc::new(Int64Array::from_iter_values(rows.iter().map(|&row| of(row as usize))))
         };
         let columns = vec![
             column(&|row| i64::from(self.weights[row])),
             column(&|row| i64::from(self.partners[row])),
             column(&|row| self.idle.as_ref().map_or(0, |idle| idle.touched(row))),
         ];
-        Ok((self.store.rows.take(&live)?, table_of(columns, live.len())?))
+        table_of(columns, rows.len())
     }
 
     /// Takes over what [`Self::snapshot`] gave. The side is new.
     ///
     /// # Errors
     /// Where the tables do not fit one another.
-    pub(super) fn restore(&mut self, rows: RecordBatch, state: &RecordBatch, slots: &[u32]) -> Result<()> {
+    pub(super) fn restore(&mut self, rows: RecordBatch, state: Option<&RecordBatch>, slots: &[u32]) -> Result<()> {
         let wrong = || EngineError::Internal("the state of a join does not fit".into());
-        let numbers = state.columns().iter().map(|column| column.as_primitive_opt::<Int64Type>());
-        let numbers: Vec<&Int64Array> = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
-        let [weights, partners, touched] = numbers[..] else { return Err(wrong()) };
-        if weights.len() != rows.num_rows() || slots.len() != rows.num_rows() {
+        let mut touched = Vec::new();
+        match state {
+            Some(state) => {
+                let numbers = state.columns().iter().map(|column| column.as_primitive_opt::<Int64Type>());
+                let numbers: Vec<&Int64Array> = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
+                let [weights, partners, last] = numbers[..] else { return Err(wrong()) };
+                let whole = weights.values().iter().map(|&weight| i32::try_from(weight).map_err(|_| wrong()));
+                self.weights = whole.collect::<Result<_>>()?;
+                self.partners = partners.values().iter().map(|&count| u32::try_from(count).unwrap_or(0)).collect();
+                touched.extend_from_slice(last.values());
+            }
+            None if self.has_numbers() => return Err(wrong()),
+            None => (self.weights, self.partners) = (vec![1; rows.num_rows()], vec![0; rows.num_rows()]),
+        }
+        if self.weights.len() != rows.num_rows() || slots.len() != rows.num_rows() {
             return Err(wrong());
         }
-        let whole = weights.values().iter().map(|&weight| i32::try_from(weight).map_err(|_| wrong()));
-        self.weights = whole.collect::<Result<_>>()?;
         self.pending = vec![0; rows.num_rows()];
-        self.partners = partners.values().iter().map(|&count| u32::try_from(count).unwrap_or(0)).collect();
         if let Some(identity) = &mut self.identity {
             row_hashes(rows.columns(), rows.num_rows())?.into_iter().for_each(|hash| identity.push(hash));
         }
         self.store.add(rows, slots)?;
         if let Some(idle) = &mut self.idle {
-            idle.restore(&self.store.live_rows(), touched.values());
+            idle.restore(&self.store.live_rows(), &touched);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use arrow::datatypes::SchemaRef;
 use super::NONE;
 use super::chunks::Chunks;
 use crate::error::Result;
+use crate::pieces::Piece;
 
 /// Dead rows below which a store is not compacted.
 const DEAD_ROWS_MIN: usize = 1_024;
@@ -97,6 +98,16 @@ impl Store {
 
     pub(super) fn is_live(&self, row: u32) -> bool {
         self.live.get(row as usize).copied().unwrap_or(false)
+    }
+
+    /// Whether each row is live.
+    pub(super) fn live(&self) -> &[bool] {
+        &self.live
+    }
+
+    /// The live rows, in pieces.
+    pub(super) fn pieces(&self) -> Vec<Piece> {
+        self.rows.pieces((self.dead > 0).then_some(&self.live[..]))
     }
 
     /// The slot of a row's key.

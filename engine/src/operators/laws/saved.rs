@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+
 use crate::checkpoint::archive::Archive;
-use crate::checkpoint::chain::{State, Table};
+use crate::checkpoint::chain::State;
 use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+use crate::checkpoint::table::{Rows, Table};
 use crate::error::Result;
-use crate::operators::OperatorState;
+use crate::message::Epoch;
+use crate::operators::{Operator, OperatorState};
 use crate::ports::MemoryStateStore;
 
 /// The checkpoints of one operator.
@@ -20,33 +24,61 @@ impl Saved {
         Self { archive: Archive::open(Arc::new(MemoryStateStore::default())).unwrap(), epoch: 0 }
     }
 
-    /// Writes the state.
-    pub(super) fn write(&mut self, state: &OperatorState) -> Result<()> {
+    /// A checkpoint of the operator; every third one fails.
+    pub(super) fn checkpoint(&mut self, operator: &mut dyn Operator) -> Result<()> {
+        let tables = self.capture(operator)?;
+        if self.epoch.is_multiple_of(3) { Ok(()) } else { self.write(tables) }
+    }
+
+    /// A checkpoint of the operator, and its state as the store gives it back, which is the same.
+    pub(super) fn read_back(&mut self, operator: &mut dyn Operator) -> Result<OperatorState> {
+        let tables = self.capture(operator)?;
+        self.write(tables)?;
+        let state = operator.snapshot()?;
+        assert_same(&state, &self.read()?);
+        Ok(state)
+    }
+
+    fn capture(&mut self, operator: &mut dyn Operator) -> Result<Vec<Table>> {
         self.epoch += 1;
+        operator.capture(Epoch(self.epoch), self.archive.base_of_next("job"))
+    }
+
+    fn write(&mut self, tables: Vec<Table>) -> Result<()> {
         let mut manifest = Manifest::new(1, self.epoch, 0, 1);
         let (uid, name, plan) = ("job".to_owned(), String::new(), String::new());
         manifest.jobs.push(JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() });
-        // Cut in two, as the rows of a view come in pieces.
-        let tables = state.tables.iter().map(|(name, rows)| {
-            let half = rows.num_rows() / 2;
-            let batches = vec![rows.slice(0, half), rows.slice(half, rows.num_rows() - half)];
-            Table { name: name.clone(), schema: rows.schema(), batches }
-        });
-        let state = State { job: "job".into(), operator: "o".into(), shard: 0, tables: tables.collect() };
+        let tables = tables.into_iter().map(cut).collect();
+        let state = State { job: "job".into(), operator: "o".into(), shard: 0, tables };
         self.archive.save(manifest, vec![state])?;
         self.archive.clean(&["job".to_owned()].into(), 1)
     }
 
     /// The state that was written last.
-    pub(super) fn read(&self) -> Result<OperatorState> {
+    fn read(&self) -> Result<OperatorState> {
         let mut jobs = self.archive.recover(&["job".to_owned()])?;
         let states = jobs.remove("job").map(|job| job.states).unwrap_or_default();
         Ok(states.into_values().next().unwrap_or_default())
     }
 }
 
+/// The table in two batches where it has one.
+fn cut(table: Table) -> Table {
+    let rows = match table.rows {
+        Rows::Whole(batches) => {
+            let halves = |rows: RecordBatch| {
+                let half = rows.num_rows() / 2;
+                [rows.slice(0, half), rows.slice(half, rows.num_rows() - half)]
+            };
+            Rows::Whole(batches.into_iter().flat_map(halves).collect())
+        }
+        rows => rows,
+    };
+    Table { rows, ..table }
+}
+
 /// The tables of both states are equal, whatever their order.
-pub(super) fn assert_same(left: &OperatorState, right: &OperatorState) {
+fn assert_same(left: &OperatorState, right: &OperatorState) {
     let sorted = |state: &OperatorState| {
         let mut tables = state.tables.clone();
         tables.sort_by(|(left, _), (right, _)| left.cmp(right));

@@ -46,11 +46,6 @@ impl Changes {
         push(&mut self.rows, slot, shown, shown.entry.count, false);
     }
 
-    /// Adds a row that goes.
-    pub(super) fn retract(&mut self, slot: u32, shown: &Shown) {
-        push(&mut self.rows, slot, shown, shown.entry.count, true);
-    }
-
     /// Adds what makes the rows of a partition from `before` to `after`, both in order.
     pub(super) fn compare(&mut self, store: &RowStore, slot: u32, before: &[Shown], after: &[Shown], by: Identity) {
         let arena = &store.arena;

@@ -1,21 +1,25 @@
 //! [`Dedup`]: the first row of each partition in its order, or the last one that arrived, of an input that only inserts;
 //! emits the net change at the barrier.
 //!
-//! The case of one row a partition without an ordered list: a slot has its row, and what it had before the epoch.
+//! The case of one row a partition without an ordered list: a slot has its row, and what it had before the epoch. Of the order
+//! only the first bytes of a row's sort key are kept; rows that tie in these are compared column by column.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{ArrayRef, DynComparator, RecordBatch, RecordBatchOptions, UInt64Array, make_comparator};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{SortOptions, cast, interleave_record_batch};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use super::changes::Changes;
 use super::expiry::Expiry;
-use super::layout::{Encoded, RowStore};
-use super::ordered::{Entry, Probe};
-use super::partitions::Shown;
+use super::kept::{KeptRows, Place};
+use super::layout::RowLayout;
+use crate::checkpoint::table::{Rows, Table};
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Epoch, Sign};
-use crate::operators::aggregate::{find_table, table_of};
+use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
+use crate::operators::aggregate::find_table;
+use crate::operators::group_table::GroupTable;
 use crate::operators::held_watermark::HeldWatermark;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{RankEmit, RankSpec};
@@ -23,16 +27,20 @@ use crate::time::EventTime;
 
 /// See the module. Output: the input columns, then the rank, which is 1, if asked for.
 pub(super) struct Dedup {
-    store: RowStore,
+    partition: Vec<usize>,
+    layout: RowLayout,
+    /// All columns but those of the partition, as the order asks: rows that tie in all of them are equal.
+    ties: Vec<(usize, SortOptions)>,
     output: SchemaRef,
     /// The last row that arrived is wanted, whatever the order.
     last_arrived: bool,
-    /// The row of each slot.
-    first: Vec<Option<Entry>>,
+    table: GroupTable,
+    kept: KeptRows,
+    /// The first bytes of the sort key of each slot's row.
+    prefixes: Vec<u128>,
     touched: Vec<bool>,
-    /// The slots that changed in this epoch, and their rows before.
-    before: Vec<(u32, Option<Entry>)>,
-    changes: Changes,
+    /// The slots that changed in this epoch, and where their rows were before.
+    before: Vec<(u32, Option<Place>)>,
     held: HeldWatermark,
     expiry: Option<Expiry>,
 }
@@ -45,86 +53,192 @@ impl Dedup {
     pub(super) fn new(spec: &RankSpec, input: &Schema, output: SchemaRef) -> Result<Self> {
         let last_arrived = spec.emit == RankEmit::LastArrival;
         let order = if last_arrived { &[] } else { &spec.order[..] };
+        let types: Vec<DataType> = spec.partition.iter().map(|&key| input.field(key).data_type().clone()).collect();
+        let ordered = order.iter().map(|key| (key.column, SortOptions::new(key.descending, key.nulls_first)));
+        let is_rest =
+            |column: &usize| !spec.partition.contains(column) && order.iter().all(|key| key.column != *column);
+        let rest = (0..input.fields().len()).filter(is_rest).map(|column| (column, SortOptions::default()));
         Ok(Self {
-            store: RowStore::new(input, &spec.partition, order)?,
+            partition: spec.partition.clone(),
+            layout: RowLayout::new(input, &spec.partition, order)?,
+            ties: ordered.chain(rest).collect(),
             output,
             last_arrived,
-            first: Vec::new(),
+            table: GroupTable::new(&types)?,
+            kept: KeptRows::new(input),
+            prefixes: Vec::new(),
             touched: Vec::new(),
             before: Vec::new(),
-            changes: Changes::default(),
             held: HeldWatermark::default(),
             expiry: spec.ttl_us.map(Expiry::new),
         })
     }
 
-    /// The slots of rows.
-    fn slots(&mut self, batch: &RecordBatch) -> Result<Vec<u32>> {
-        let slots = self.store.slots(batch)?;
-        self.first.resize(self.store.table.capacity_slots(), None);
-        self.touched.resize(self.store.table.capacity_slots(), false);
-        Ok(slots)
-    }
-
-    /// The rows that may be wanted: by number, in order of arrival.
-    fn candidates(&self, slots: &[u32], sort_keys: &Encoded) -> Vec<u32> {
+    /// Takes rows in: what is wanted of them is the row of its slot.
+    fn arrive(&mut self, batch: &RecordBatch) -> Result<()> {
+        let keys: Vec<ArrayRef> = self.partition.iter().map(|&key| Arc::clone(batch.column(key))).collect();
+        let mut slots = Vec::new();
+        self.table.intern(&keys, batch.num_rows(), &mut slots)?;
+        let capacity = self.table.capacity_slots();
+        self.kept.resize(capacity);
+        self.prefixes.resize(capacity, 0);
+        self.touched.resize(capacity, false);
+        let batch = self.kept.arrive(batch)?;
         if self.last_arrived {
-            return last_of_each(slots);
-        }
-        let arena = &self.store.arena;
-        let is_beyond = |row: u32, slot: u32| {
-            self.first[slot as usize].is_some_and(|first| first.is_before(arena, sort_keys.row(row as usize)))
-        };
-        (0..).zip(slots).filter(|(row, slot)| !is_beyond(*row, **slot)).map(|(row, _)| row).collect()
-    }
-
-    /// Takes a row if it comes before the one of its partition, or whenever the last one is wanted.
-    fn offer(&mut self, slot: u32, probe: &Probe<'_>) -> Result<()> {
-        let at = slot as usize;
-        let old = self.first[at];
-        let order = old.map_or(Ordering::Greater, |old| old.compare(&self.store.arena, probe));
-        if order == Ordering::Equal || (order == Ordering::Less && !self.last_arrived) {
+            last_of_each(&slots).into_iter().for_each(|row| self.take(slots[row as usize], row, 0));
             return Ok(());
         }
-        if !std::mem::replace(&mut self.touched[at], true) {
-            self.before.push((slot, old));
-        } else if let Some(old) = old {
-            // It came in this epoch and was never seen.
-            self.store.arena.remove(&[old.id])?;
+        let sort_keys = self.layout.sort_keys(&batch)?;
+        let mut ties = Vec::new();
+        for (row, &slot) in (0..).zip(&slots) {
+            let prefix = prefix_of(sort_keys.row(row as usize));
+            let known = self.kept.place(slot).map(|_| self.prefixes[slot as usize]);
+            match known.map_or(Ordering::Less, |known| prefix.cmp(&known)) {
+                Ordering::Less => self.take(slot, row, prefix),
+                Ordering::Equal => ties.push((slot, row, prefix)),
+                Ordering::Greater => {}
+            }
         }
-        let id = self.store.arena.push(probe.sort_key, probe.rest)?;
-        self.first[at] = Some(probe.entry(id, 1));
+        self.break_ties(&batch, ties)
+    }
+
+    /// A row of the batch that arrived last is that of its slot from now on.
+    fn take(&mut self, slot: u32, row: u32, prefix: u128) {
+        let at = slot as usize;
+        if !std::mem::replace(&mut self.touched[at], true) {
+            self.before.push((slot, self.kept.place(slot)));
+        } else if let Some(unseen) = self.kept.place(slot) {
+            self.kept.kill(unseen);
+        }
+        self.kept.set(slot, Some(self.kept.arrived(row)));
+        self.prefixes[at] = prefix;
+    }
+
+    /// Takes those rows of a batch, given by slot and number, that come before the rows which their slots have, though the
+    /// first bytes do not tell.
+    fn break_ties(&mut self, batch: &RecordBatch, mut ties: Vec<(u32, u32, u128)>) -> Result<()> {
+        ties.retain(|(slot, _, prefix)| self.prefixes[*slot as usize] == *prefix);
+        if ties.is_empty() {
+            return Ok(());
+        }
+        ties.sort_by_key(|(slot, _, _)| *slot);
+        let inside = self.comparators(batch, batch)?;
+        let least = |of: &[(u32, u32, u128)]| {
+            of.iter().copied().min_by(|left, right| compare(&inside, left.1 as usize, right.1 as usize))
+        };
+        let least: Vec<_> = ties.chunk_by(|left, right| left.0 == right.0).filter_map(least).collect();
+        let places: Vec<Place> = least.iter().filter_map(|(slot, _, _)| self.kept.place(*slot)).collect();
+        let against = self.comparators(batch, &self.kept.gather(&places)?)?;
+        for (other, (slot, row, prefix)) in least.into_iter().enumerate() {
+            if compare(&against, row as usize, other) == Ordering::Less {
+                self.take(slot, row, prefix);
+            }
+        }
         Ok(())
+    }
+
+    fn comparators(&self, left: &RecordBatch, right: &RecordBatch) -> Result<Vec<DynComparator>> {
+        let of = |(column, options): &(usize, SortOptions)| {
+            Ok(make_comparator(left.column(*column), right.column(*column), *options)?)
+        };
+        self.ties.iter().map(of).collect()
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<()> {
         let changed = std::mem::take(&mut self.before);
-        let mut gone = Vec::new();
+        changed.iter().for_each(|(slot, _)| self.touched[*slot as usize] = false);
+        let (mut updated, mut new) = (Vec::new(), Vec::new());
         for &(slot, old) in &changed {
-            self.touched[slot as usize] = false;
-            let new = self.first[slot as usize];
-            gone.extend(old.map(|old| old.id));
-            if let (Some(old), Some(new)) = (old, new)
-                && old.compare_rows(&self.store.arena, &new) == Ordering::Equal
-            {
-                // Another one came between two equal ones.
-                continue;
-            }
-            old.iter().for_each(|old| self.changes.retract(slot, &Shown { entry: *old, rank: 1 }));
-            new.iter().for_each(|new| self.changes.insert(slot, &Shown { entry: *new, rank: 1 }));
-        }
-        self.changes.emit(&self.store, &self.output, context)?;
-        if let Some(expiry) = &mut self.expiry {
-            expiry.touch(changed.iter().map(|(slot, _)| *slot), context.now);
-            if expiry.is_due(context.now) {
-                let expired = expiry.expired(&self.store.table.live_slots(), context.now);
-                context.count_evicted(expired.len());
-                gone.extend(expired.iter().filter_map(|&slot| self.first[slot as usize].take()).map(|entry| entry.id));
-                self.store.table.remove(&expired);
+            match old {
+                Some(old) => updated.push((slot, old)),
+                None => new.push(slot),
             }
         }
-        self.store.arena.remove(&gone)
+        for part in updated.chunks(BATCH_ROWS / 2) {
+            self.update(part, context)?;
+        }
+        for slots in new.chunks(BATCH_ROWS) {
+            let places = self.places(slots);
+            let rows = self.kept.gather(&places)?;
+            context.emit(Delta::append(self.output(&rows)?));
+            // Rows that come out once more were in pieces.
+            places.into_iter().for_each(|place| self.kept.kill(place));
+            self.kept.keep(rows, slots.to_vec());
+        }
+        self.expire(&changed, context);
+        self.kept.settle()
     }
+
+    /// Emits old and new rows of slots that had one, the old row just before the new one, and keeps the new ones.
+    fn update(&mut self, part: &[(u32, Place)], context: &mut Context<'_>) -> Result<()> {
+        let (mut slots, mut old): (Vec<u32>, Vec<Place>) = part.iter().copied().unzip();
+        let (mut gone, mut rows) = (self.kept.gather(&old)?, self.kept.gather(&self.places(&slots))?);
+        if self.last_arrived {
+            // Another one may have come between two equal ones, or none. In an order the new row is another one.
+            let equal = self.comparators(&gone, &rows)?;
+            let (same, differ): (Vec<usize>, Vec<usize>) =
+                (0..slots.len()).partition(|row| compare(&equal, *row, *row) == Ordering::Equal);
+            same.iter().for_each(|&row| self.kept.set(slots[row], Some(old[row])));
+            if !same.is_empty() {
+                (slots, old) = differ.iter().map(|&row| (slots[row], old[row])).unzip();
+                (gone, rows) = (self.kept.gather(&old)?, self.kept.gather(&self.places(&slots))?);
+            }
+        }
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let pairs: Vec<(usize, usize)> = (0..slots.len()).flat_map(|row| [(0, row), (1, row)]).collect();
+        let both = interleave_record_batch(&[&gone, &rows], &pairs)?;
+        let retracts: BooleanBuffer = (0..pairs.len()).map(|row| row % 2 == 0).collect();
+        context.emit(Delta::signed(self.output(&both)?, retracts));
+        old.into_iter().for_each(|old| self.kept.kill(old));
+        self.kept.keep(rows, slots);
+        Ok(())
+    }
+
+    /// Forgets the partitions whose time is over.
+    fn expire(&mut self, changed: &[(u32, Option<Place>)], context: &mut Context<'_>) {
+        let Some(expiry) = &mut self.expiry else { return };
+        expiry.touch(changed.iter().map(|(slot, _)| *slot), context.now);
+        if !expiry.is_due(context.now) {
+            return;
+        }
+        let expired = expiry.expired(&self.table.live_slots(), context.now);
+        context.count_evicted(expired.len());
+        for &slot in &expired {
+            if let Some(place) = self.kept.place(slot) {
+                self.kept.kill(place);
+            }
+            self.kept.set(slot, None);
+        }
+        self.table.remove(&expired);
+    }
+
+    fn places(&self, slots: &[u32]) -> Vec<Place> {
+        slots.iter().filter_map(|&slot| self.kept.place(slot)).collect()
+    }
+
+    /// Rows as they are emitted.
+    fn output(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns = rows.columns().to_vec();
+        if let Some(field) = self.output.fields().get(columns.len()) {
+            let ranks: ArrayRef = Arc::new(UInt64Array::from(vec![1; rows.num_rows()]));
+            columns.push(cast(&ranks, field.data_type())?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?)
+    }
+}
+
+/// The first bytes of a sort key, as a number that compares like them.
+fn prefix_of(sort_key: &[u8]) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    bytes.iter_mut().zip(sort_key).for_each(|(to, from)| *to = *from);
+    u128::from_be_bytes(bytes)
+}
+
+fn compare(comparators: &[DynComparator], left: usize, right: usize) -> Ordering {
+    comparators.iter().map(|compare| compare(left, right)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 /// The last row of each slot, by number, ascending.
@@ -143,17 +257,7 @@ impl Operator for Dedup {
         if delta.sign != Sign::AppendOnly {
             return Err(EngineError::Internal("retractions into a rank over insertions".into()));
         }
-        let slots = self.slots(&delta.batch)?;
-        let sort_keys = self.store.layout.sort_keys(&delta.batch)?;
-        let candidates = self.candidates(&slots, &sort_keys);
-        let only = UInt32Array::from(candidates);
-        let few = only.len() * 2 < slots.len();
-        let rests = self.store.layout.rests(&delta.batch, few.then_some(&only))?;
-        for (at, &row) in only.values().iter().enumerate() {
-            let row = row as usize;
-            self.offer(slots[row], &Probe::new(sort_keys.row(row), rests.row(if few { at } else { row })))?;
-        }
-        Ok(())
+        self.arrive(&delta.batch)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, _context: &mut Context<'_>) -> Result<()> {
@@ -174,26 +278,28 @@ impl Operator for Dedup {
     }
 
     fn snapshot(&self) -> Result<OperatorState> {
-        let row = |slot: u32| Some((slot, self.first.get(slot as usize).copied().flatten()?.id));
-        let (slots, ids): (Vec<u32>, Vec<u32>) = self.store.table.live_slots().into_iter().filter_map(row).unzip();
-        let columns = self.store.decode(&ids, &slots)?;
-        Ok(OperatorState { tables: vec![("rows".into(), table_of(columns, ids.len())?)] })
+        Ok(OperatorState { tables: vec![("rows".into(), self.kept.rows()?)] })
+    }
+
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        let (schema, rows) = (Arc::clone(self.kept.schema()), Rows::Pieces(self.kept.pieces()));
+        Ok(vec![Table { name: "rows".into(), schema, rows }])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
-        let rows = find_table(&state, "rows")?;
-        let slots = self.slots(rows)?;
-        let (sort_keys, rests) = (self.store.layout.sort_keys(rows)?, self.store.layout.rests(rows, None)?);
-        for (row, &slot) in slots.iter().enumerate() {
-            self.offer(slot, &Probe::new(sort_keys.row(row), rests.row(row)))?;
-        }
-        self.before.clear();
+        self.arrive(find_table(&state, "rows")?)?;
+        let slots: Vec<u32> = std::mem::take(&mut self.before).into_iter().map(|(slot, _)| slot).collect();
         self.touched.fill(false);
-        Ok(())
+        for slots in slots.chunks(BATCH_ROWS) {
+            let rows = self.kept.gather(&self.places(slots))?;
+            self.kept.keep(rows, slots.to_vec());
+        }
+        self.kept.settle()
     }
+
     fn reissue(&mut self) -> Result<()> {
-        let live = |slot: &u32| self.first.get(*slot as usize).is_some_and(Option::is_some);
-        let slots: Vec<u32> = self.store.table.live_slots().into_iter().filter(live).collect();
+        let mut slots = self.table.live_slots();
+        slots.retain(|&slot| self.kept.place(slot).is_some());
         slots.iter().for_each(|&slot| self.touched[slot as usize] = true);
         self.before = slots.into_iter().map(|slot| (slot, None)).collect();
         Ok(())

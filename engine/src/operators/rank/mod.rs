@@ -2,7 +2,7 @@
 //!
 //! Rows are kept as bytes in an arena ([`arena`]), in a layout that compares as the order asks ([`layout`]); a partition is
 //! a list of them in order ([`ordered`], [`partitions`]). [`TopN`] emits net changes at the barrier, and [`Dedup`] does so
-//! faster for one row a partition; [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark, [`FirstArrived`] at once.
+//! faster for one row a partition, which it keeps in columns ([`kept`]); [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark, [`FirstArrived`] at once.
 
 pub(crate) mod arena;
 mod changes;
@@ -10,6 +10,7 @@ mod dedup;
 mod expiry;
 mod first_arrived;
 mod first_in_time;
+mod kept;
 pub(crate) mod layout;
 pub(crate) mod ordered;
 pub(crate) mod partitions;

@@ -10,8 +10,9 @@ use super::checkpoints::{counting, simulation_with};
 use super::harness::*;
 use super::unreliable::Unreliable;
 use crate::checkpoint::archive::Archive;
-use crate::checkpoint::chain::{State, Table};
+use crate::checkpoint::chain::State;
 use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::ports::{MemoryStateStore, StateStore};
 use crate::runtime::{JobId, Restore, Simulation};
@@ -223,8 +224,7 @@ fn the_runs_of_a_manifest_that_may_be_there_stay() {
         let mut manifest = Manifest::new(1, epoch, 0, 1);
         let (name, plan) = (String::new(), String::new());
         manifest.jobs.push(JobRecord { uid: uid.into(), name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() });
-        let rows = batch([value]);
-        let table = Table { name: "rows".into(), schema: rows.schema(), batches: vec![rows] };
+        let table = Table::whole("rows", batch([value]));
         archive.save(manifest, vec![State { job: uid.into(), operator: "o".into(), shard: 0, tables: vec![table] }])
     };
     let live = ["a", "b"].map(str::to_owned).into();

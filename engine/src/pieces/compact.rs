@@ -1,34 +1,37 @@
-//! [`rewrites`]: which chunks of a view are worth writing anew. A pure choice.
+//! [`rewrites`]: which pieces are worth writing anew. A pure choice.
 //!
-//! Chunks fall into classes by their live rows, each eight times the one before. Neighbours of at most one class are
-//! joined when together they reach the next, so that a row is written about once a class, and fewer than eight chunks of
-//! each class stand side by side. A chunk more than half of which is dead is written alone.
+//! Pieces fall into classes by their rows, each eight times the one before. Neighbours of at most one class are
+//! joined when together they reach the next, so that a row is written about once a class, and fewer than eight pieces of
+//! each class stand side by side. A piece more than half of which is dead is written alone. What is as large as a full batch
+//! stays as it came, so that a checkpoint which has it once need not write it again.
 
 use std::ops::Range;
+
+use crate::message::BATCH_ROWS;
 
 /// Growth of a class over the one before.
 const GROWTH: usize = 8;
 
-/// Live rows from which a chunk is not joined any more.
-const FULL_ROWS: usize = 65_536;
+/// Rows from which a piece is not joined any more.
+const FULL_ROWS: usize = BATCH_ROWS;
 
-/// Rows up to which a dead half is not worth the work: such a chunk is soon joined.
+/// Rows up to which a dead half is not worth the work: such a piece is soon joined.
 const SMALL_ROWS: usize = 64;
 
-/// The size of a chunk.
+/// The size of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) rows: usize,
-    pub(super) live_rows: usize,
+pub(crate) struct Size {
+    pub(crate) rows: usize,
+    pub(crate) live_rows: usize,
 }
 
-/// Runs of neighbouring chunks, in order and disjoint, each of which should become one chunk.
-pub(super) fn rewrites(sizes: &[Size]) -> Vec<Range<usize>> {
+/// Runs of neighbouring pieces, in order and disjoint, each of which should become one piece.
+pub(crate) fn rewrites(sizes: &[Size]) -> Vec<Range<usize>> {
     let mut chosen: Vec<Range<usize>> = Vec::new();
     let mut limit = FULL_ROWS;
     // The greatest class first: a long run takes in the short ones inside it.
     while limit > 1 {
-        for run in runs(sizes, |size| size.live_rows < limit) {
+        for run in runs(sizes, |size| size.rows < limit) {
             let live: usize = sizes.get(run.clone()).unwrap_or_default().iter().map(|size| size.live_rows).sum();
             let free = chosen.iter().all(|other| other.end <= run.start || run.end <= other.start);
             if run.len() > 1 && live >= limit && free {
@@ -70,27 +73,27 @@ mod tests {
     #[test]
     fn neighbours_join_when_they_fill_the_next_class() {
         assert_eq!(rewrites(&live(&[9, 9])), vec![Range { start: 0, end: 2 }]);
-        assert_eq!(rewrites(&live(&[8_000, 9, 9])), vec![Range { start: 1, end: 3 }]);
+        assert_eq!(rewrites(&live(&[1_000, 9, 9])), vec![Range { start: 1, end: 3 }]);
         assert!(rewrites(&live(&[70_000, 70_000, 5, 5])).is_empty());
     }
 
     #[test]
-    fn the_number_of_chunks_stays_small_and_rows_are_seldom_rewritten() {
-        let (mut chunks, mut rewritten) = (Vec::new(), 0);
+    fn the_number_of_pieces_stays_small_and_rows_are_seldom_rewritten() {
+        let (mut pieces, mut rewritten) = (Vec::new(), 0);
         for _ in 0..100_000 {
-            chunks.push(Size { rows: 10, live_rows: 10 });
-            for run in rewrites(&chunks).into_iter().rev() {
-                let rows = chunks[run.clone()].iter().map(|size| size.live_rows).sum();
+            pieces.push(Size { rows: 10, live_rows: 10 });
+            for run in rewrites(&pieces).into_iter().rev() {
+                let rows = pieces[run.clone()].iter().map(|size| size.live_rows).sum();
                 rewritten += rows;
-                chunks.splice(run, [Size { rows, live_rows: rows }]);
+                pieces.splice(run, [Size { rows, live_rows: rows }]);
             }
-            assert!(chunks.len() < 80, "{} chunks", chunks.len());
+            assert!(pieces.len() < 1_000_000 / BATCH_ROWS + 40, "{} pieces", pieces.len());
         }
         assert!(rewritten < 8 * 1_000_000, "{rewritten} rows");
     }
 
     #[test]
-    fn a_half_dead_chunk_is_written_anew() {
+    fn a_half_dead_piece_is_written_anew() {
         let sizes = [Size { rows: 100_000, live_rows: 49_999 }, Size { rows: 100_000, live_rows: 50_000 }];
         assert_eq!(rewrites(&sizes[..1]), vec![Range { start: 0, end: 1 }]);
         assert!(rewrites(&sizes[1..]).is_empty());

@@ -1,0 +1,88 @@
+//! [`Table`]: a table of state as its node tells it at a checkpoint, in the way that costs the node least.
+//!
+//! A node that can say nothing better gives all rows, and the writer of checkpoints finds what has changed. One whose rows lie
+//! in pieces gives the pieces. One whose state is changed in place keeps note of what it has changed, and gives that.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::edits::Edit;
+use crate::error::Result;
+use crate::message::Epoch;
+use crate::operators::OperatorState;
+use crate::pieces::Piece;
+
+/// A table of state.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows, in order.
+    pub rows: Rows,
+}
+
+/// How the rows of a table are told.
+#[derive(Debug)]
+pub enum Rows {
+    /// All of them. They are compared with those of the last checkpoint.
+    Whole(Vec<RecordBatch>),
+    /// All of them, as the live rows of pieces. Pieces of the last checkpoint are known by their numbers.
+    Pieces(Vec<Piece>),
+    /// Those that are new since an earlier capture, or all.
+    Changes(Changes),
+}
+
+/// A table by its changes.
+#[derive(Debug)]
+pub struct Changes {
+    /// The epoch of the capture that the table has come out of, and how. `None`: all rows are told.
+    pub since: Option<(Epoch, Vec<Edit>)>,
+    /// The rows that are told, in order.
+    pub told: RecordBatch,
+    /// How many rows the table has.
+    pub rows: usize,
+}
+
+impl Table {
+    /// A table whose rows are all told, to be compared.
+    pub fn whole(name: &str, rows: RecordBatch) -> Self {
+        Self { name: name.to_owned(), schema: rows.schema(), rows: Rows::Whole(vec![rows]) }
+    }
+
+    /// The tables of a whole state.
+    pub fn all(state: OperatorState) -> Vec<Self> {
+        state.tables.into_iter().map(|(name, rows)| Self::whole(&name, rows)).collect()
+    }
+
+    /// How many rows it has.
+    pub fn count(&self) -> usize {
+        match &self.rows {
+            Rows::Whole(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+            Rows::Pieces(pieces) => pieces.iter().map(Piece::live_rows).sum(),
+            Rows::Changes(changes) => changes.rows,
+        }
+    }
+
+    /// All its rows; `None` where only changes are told.
+    ///
+    /// # Errors
+    /// Where Arrow cannot filter.
+    pub fn batches(&self) -> Result<Option<Vec<RecordBatch>>> {
+        Ok(Some(match &self.rows {
+            Rows::Whole(batches) => batches.clone(),
+            Rows::Pieces(pieces) => pieces.iter().map(Piece::live_batch).collect::<Result<_>>()?,
+            Rows::Changes(Changes { since: None, told, .. }) => vec![told.clone()],
+            Rows::Changes(Changes { since: Some(_), .. }) => return Ok(None),
+        }))
+    }
+
+    /// Whether all rows are told.
+    pub fn is_whole(&self) -> bool {
+        match &self.rows {
+            Rows::Whole(_) | Rows::Pieces(_) => true,
+            Rows::Changes(changes) => changes.since.is_none(),
+        }
+    }
+}
