@@ -232,11 +232,15 @@ fn splits_that_are_far_ahead_wait_for_those_behind() {
     assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51]);
     live.rows(0, [90]);
     settle(&mut simulation);
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51], "51 is 11 ahead");
+    live.rows(1, [45]);
+    settle(&mut simulation);
+    settle(&mut simulation);
     live.rows(0, [91]);
     settle(&mut simulation);
-    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51, 90]);
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 45, 50, 51, 90]);
     simulation.flush().unwrap();
-    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 50, 51, 90, 91], "who waits for all is given all");
+    assert_eq!(keys(&simulation.snapshot(), 1), [20, 40, 45, 50, 51, 90, 91], "who waits for all is given all");
 }
 
 /// Lets everything that is due within an epoch interval happen.
