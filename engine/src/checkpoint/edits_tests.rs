@@ -28,7 +28,7 @@ fn through(before: &[i64], after: &[i64]) -> Option<(Vec<i64>, usize, usize)> {
         &old.schema(),
         &[old.slice(0, before.len() / 2), old.slice(before.len() / 2, before.len() - before.len() / 2)],
     );
-    let rows = gathered.unwrap().changed(&edits, &[fresh]).unwrap().rows().unwrap();
+    let rows = gathered.unwrap().changed(&edits, &[fresh]).unwrap().batches().unwrap().remove(0);
     Some((rows.column(0).as_primitive::<Int64Type>().values().to_vec(), numbers.0, numbers.1))
 }
 

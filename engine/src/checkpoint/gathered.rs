@@ -15,7 +15,6 @@ pub struct Gathered {
     sources: Vec<RecordBatch>,
     /// In the order of the rows; none is empty.
     stretches: Vec<Stretch>,
-    rows: usize,
 }
 
 /// Neighbouring rows of a source.
@@ -32,9 +31,8 @@ impl Gathered {
     /// # Errors
     /// Where it has over 2^32 rows.
     pub fn whole(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
-        let mut gathered = Self { schema: Arc::clone(schema), sources: Vec::new(), stretches: Vec::new(), rows: 0 };
+        let mut gathered = Self { schema: Arc::clone(schema), sources: Vec::new(), stretches: Vec::new() };
         gathered.stretches = gathered.add(batches)?;
-        gathered.rows = gathered.stretches.iter().map(|stretch| stretch.rows as usize).sum();
         Ok(gathered)
     }
 
@@ -46,17 +44,16 @@ impl Gathered {
         let added = self.add(fresh)?;
         let (before, fresh) = (Reader::new(&self.stretches), Reader::new(&added));
         let mut stretches = Vec::with_capacity(self.stretches.len() + added.len() + edits.len());
-        let (mut rows, mut told) = (0, 0);
+        let mut told = 0;
         for edit in edits {
             before.read(edit.from as usize, edit.rows as usize, &mut stretches)?;
             fresh.read(told, edit.fresh as usize, &mut stretches)?;
             told += edit.fresh as usize;
-            rows += edit.rows as usize + edit.fresh as usize;
         }
         if told != fresh.rows {
             return Err(unfit());
         }
-        (self.stretches, self.rows) = (stretches, rows);
+        self.stretches = stretches;
         Ok(self)
     }
 
@@ -72,22 +69,39 @@ impl Gathered {
         Ok(stretches)
     }
 
-    /// The rows.
+    /// The rows, in one batch unless a column of it would have over 2 GiB of text.
     ///
     /// # Errors
-    /// Where the sources have other columns, or a column has over 2 GiB of text.
-    pub fn rows(&self) -> Result<RecordBatch> {
-        if let ([only], [Stretch { from: 0, rows, .. }]) = (&self.sources[..], &self.stretches[..])
-            && only.num_rows() == *rows as usize
+    /// Where the sources have other columns.
+    pub fn batches(&self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        let mut open = vec![self.stretches.clone()];
+        while let Some(mut stretches) = open.pop() {
+            match self.batch(&stretches) {
+                Ok(batch) => batches.push(batch),
+                Err(EngineError::Evaluate(_)) if stretches.len() > 1 => {
+                    open.push(stretches.split_off(stretches.len() / 2));
+                    open.push(stretches);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batches)
+    }
+
+    fn batch(&self, stretches: &[Stretch]) -> Result<RecordBatch> {
+        let rows = stretches.iter().map(|stretch| stretch.rows as usize).sum();
+        if let ([only], [Stretch { from: 0, .. }]) = (&self.sources[..], stretches)
+            && only.num_rows() == rows
         {
             return Ok(only.clone());
         }
-        let columns = (0..self.schema.fields().len()).map(|column| self.column(column)).collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        let columns = (0..self.schema.fields().len()).map(|column| self.column(column, stretches, rows));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect::<Result<_>>()?, &options)?)
     }
 
-    fn column(&self, column: usize) -> Result<ArrayRef> {
+    fn column(&self, column: usize, stretches: &[Stretch], rows: usize) -> Result<ArrayRef> {
         let data_type = self.schema.fields().get(column).map(|field| field.data_type()).ok_or_else(unfit)?;
         let of = |source: &RecordBatch| {
             let found = source.columns().get(column).filter(|found| found.data_type() == data_type);
@@ -97,8 +111,8 @@ impl Gathered {
         if sources.is_empty() {
             return Ok(new_empty_array(data_type));
         }
-        let mut gathered = MutableArrayData::new(sources.iter().collect(), false, self.rows);
-        for stretch in &self.stretches {
+        let mut gathered = MutableArrayData::new(sources.iter().collect(), false, rows);
+        for stretch in stretches {
             let from = stretch.from as usize;
             gathered.try_extend(stretch.source as usize, from, from + stretch.rows as usize)?;
         }

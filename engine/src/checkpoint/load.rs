@@ -93,9 +93,12 @@ pub fn load(
     }
     for ((job, operator, shard), tables) in tables {
         let Some(job) = jobs.get_mut(&job) else { continue };
-        let whole = tables.into_iter().map(|(name, rows)| Ok((name, rows.rows()?)));
-        let tables = whole.collect::<Result<_>>().map_err(ReadError::Damaged)?;
-        job.states.insert((operator, shard), OperatorState { tables });
+        let mut whole = Vec::with_capacity(tables.len());
+        for (name, rows) in tables {
+            let batches = rows.batches().map_err(ReadError::Damaged)?;
+            whole.extend(batches.into_iter().map(|rows| (name.clone(), rows)));
+        }
+        job.states.insert((operator, shard), OperatorState { tables: whole });
     }
     Ok(jobs)
 }

@@ -30,8 +30,13 @@ pub struct Placement<'a> {
 /// Where the state is not this operator's, or its rows do not tell their shard.
 pub fn part_of(state: &OperatorState, placement: Placement<'_>, shard: usize, shards: usize) -> Result<OperatorState> {
     let mut cut = Cut { state, placement, shard, shards, kept: BTreeMap::new() };
-    let mut tables = Vec::with_capacity(state.tables.len());
+    let mut tables: Vec<(String, RecordBatch)> = Vec::with_capacity(state.tables.len());
     for (name, rows) in &state.tables {
+        if tables.iter().any(|(table, _)| table == name) {
+            return Err(EngineError::Unsupported(format!(
+                "the state \"{name}\" has over 2 GiB of text in a column: it cannot move to another number of shards"
+            )));
+        }
         let kept = cut.kept(name)?;
         let mut rows = match &kept {
             None => rows.clone(),

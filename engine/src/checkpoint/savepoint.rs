@@ -26,7 +26,13 @@ pub fn write(store: &dyn StateStore, manifest: &Manifest, jobs: &BTreeMap<String
     let mut shards: BTreeMap<usize, Vec<Section>> = BTreeMap::new();
     for (uid, job) in jobs {
         for ((operator, shard), state) in &job.states {
-            let sections = state.tables.iter().map(|(table, rows)| Section::whole(uid, operator, table, rows.clone()));
+            let mut sections: Vec<Section> = Vec::with_capacity(state.tables.len());
+            for (table, rows) in &state.tables {
+                match sections.last_mut().filter(|section| section.table == *table) {
+                    Some(section) => section.batches.push(rows.clone().into()),
+                    None => sections.push(Section::whole(uid, operator, table, rows.clone())),
+                }
+            }
             shards.entry(*shard).or_default().extend(sections);
         }
     }

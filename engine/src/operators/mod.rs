@@ -125,7 +125,7 @@ pub trait Operator: Send {
 /// The state of an operator as named tables of columns.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorState {
-    /// Name and rows of each table.
+    /// Name and rows of each table. One that has over 2 GiB of text in a column stands here several times, after another.
     pub tables: Vec<(String, RecordBatch)>,
 }
 

@@ -50,7 +50,7 @@ impl State {
                 assert_eq!(Some(*since), self.base);
                 let before = table(&self.saved);
                 let gathered = Gathered::whole(&before.schema(), &[before]).unwrap();
-                let rows = gathered.changed(edits, &[table(&told)]).unwrap().rows().unwrap();
+                let rows = gathered.changed(edits, &[table(&told)]).unwrap().batches().unwrap().remove(0);
                 rows.column(0).as_primitive::<Int64Type>().values().to_vec()
             }
         };

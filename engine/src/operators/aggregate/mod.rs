@@ -35,7 +35,7 @@ use std::sync::Arc;
 pub(crate) use self::accumulator::Arrival;
 use self::accumulator::{Accumulator, Rows, Signature};
 use self::distinct::DistinctTable;
-pub(crate) use self::tables::{find_table, table_if_any, table_of};
+pub(crate) use self::tables::{find_table, table_if_any, table_of, table_parts};
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Sign};
 use crate::plan::{AggregateCall, AggregateFunction};

@@ -109,12 +109,23 @@ fn entries_of(table: &RecordBatch, values: usize) -> Result<Entries> {
 
 /// The table of that name.
 pub(crate) fn find_table<'a>(state: &'a OperatorState, name: &str) -> Result<&'a RecordBatch> {
-    table_if_any(state, name).ok_or_else(|| EngineError::Internal(format!("the state has no table {name}")))
+    table_if_any(state, name)?.ok_or_else(|| EngineError::Internal(format!("the state has no table {name}")))
 }
 
 /// The table of that name, where there is one.
-pub(crate) fn table_if_any<'a>(state: &'a OperatorState, name: &str) -> Option<&'a RecordBatch> {
-    state.tables.iter().find(|(table, _)| table == name).map(|(_, rows)| rows)
+pub(crate) fn table_if_any<'a>(state: &'a OperatorState, name: &str) -> Result<Option<&'a RecordBatch>> {
+    let mut parts = table_parts(state, name);
+    match (parts.next(), parts.next()) {
+        (first, None) => Ok(first),
+        (_, Some(_)) => {
+            Err(EngineError::Unsupported(format!("over 2 GiB of text in a column of the state \"{name}\"")))
+        }
+    }
+}
+
+/// The table of that name, in as many parts as it has.
+pub(crate) fn table_parts<'a>(state: &'a OperatorState, name: &str) -> impl Iterator<Item = &'a RecordBatch> {
+    state.tables.iter().filter(move |(table, _)| table == name).map(|(_, rows)| rows)
 }
 
 /// A table out of columns, named by position.

@@ -197,7 +197,7 @@ impl Operator for CurrentJoin {
         self.ended = ended.is_some_and(|ended| !ended.is_empty() && ended.value(0));
         let rows = find_table(&state, "right")?.clone();
         let slots = self.keys.slots(1, &rows)?;
-        self.table.restore(rows, table_if_any(&state, "right_state"), &slots)?;
+        self.table.restore(rows, table_if_any(&state, "right_state")?, &slots)?;
         let waiting = find_table(&state, "left")?.clone();
         self.waiting = if waiting.num_rows() > 0 { vec![waiting] } else { Vec::new() };
         Ok(())

@@ -13,9 +13,9 @@ use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs, show
 use super::side::{Changes, Side};
 use super::walk::Walk;
 use crate::checkpoint::table::Table;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch};
-use crate::operators::aggregate::{find_table, table_if_any};
+use crate::operators::aggregate::{table_if_any, table_parts};
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{JoinKind, JoinSpec};
 use crate::time::EventTime;
@@ -270,10 +270,19 @@ impl Operator for Join {
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
         for (port, (rows_name, state_name)) in TABLES.into_iter().enumerate() {
-            let rows = find_table(&state, rows_name)?.clone();
-            let slots = self.keys.slots(port, &rows)?;
-            if let Some(side) = self.sides.get_mut(port) {
-                side.restore(rows, table_if_any(&state, state_name), &slots)?;
+            let numbers = table_if_any(&state, state_name)?;
+            let mut start = 0;
+            for rows in table_parts(&state, rows_name) {
+                let slots = self.keys.slots(port, rows)?;
+                let of_part = numbers.filter(|numbers| numbers.num_rows() >= start + rows.num_rows());
+                if of_part.is_none() && numbers.is_some() {
+                    return Err(EngineError::Internal("the state of a join does not fit".into()));
+                }
+                let of_part = of_part.map(|numbers| numbers.slice(start, rows.num_rows()));
+                if let Some(side) = self.sides.get_mut(port) {
+                    side.restore(rows.clone(), of_part.as_ref(), &slots)?;
+                }
+                start += rows.num_rows();
             }
         }
         Ok(())

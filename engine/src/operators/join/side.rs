@@ -283,39 +283,46 @@ impl Side {
         table_of(columns, rows.len())
     }
 
-    /// Takes over what [`Self::snapshot`] gave. The side is new.
+    /// Takes over what [`Self::snapshot`] gave, or a part of it. The side is new, or has the parts before.
     ///
     /// # Errors
     /// Where the tables do not fit one another.
     pub(super) fn restore(&mut self, rows: RecordBatch, state: Option<&RecordBatch>, slots: &[u32]) -> Result<()> {
         let wrong = || EngineError::Internal("the state of a join does not fit".into());
+        let (first, count) = (self.store.len(), rows.num_rows());
         let mut touched = Vec::new();
         match state {
             Some(state) => {
                 let numbers = state.columns().iter().map(|column| column.as_primitive_opt::<Int64Type>());
                 let numbers: Vec<&Int64Array> = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
                 let [weights, partners, last] = numbers[..] else { return Err(wrong()) };
-                let whole = weights.values().iter().map(|&weight| i32::try_from(weight).map_err(|_| wrong()));
-                self.weights = whole.collect::<Result<_>>()?;
-                self.partners = partners.values().iter().map(|&count| u32::try_from(count).unwrap_or(0)).collect();
+                for (&weight, &partners) in weights.values().iter().zip(partners.values()) {
+                    self.weights.push(i32::try_from(weight).map_err(|_| wrong())?);
+                    self.partners.push(u32::try_from(partners).unwrap_or(0));
+                }
                 touched.extend_from_slice(last.values());
             }
             None if self.has_numbers() => return Err(wrong()),
-            None => (self.weights, self.partners) = (vec![1; rows.num_rows()], vec![0; rows.num_rows()]),
+            None => {
+                self.weights.resize(self.weights.len() + count, 1);
+                self.partners.resize(self.partners.len() + count, 0);
+            }
         }
-        if self.weights.len() != rows.num_rows() || slots.len() != rows.num_rows() {
+        if self.weights.len() != first as usize + count || slots.len() != count {
             return Err(wrong());
         }
-        self.pending = vec![0; rows.num_rows()];
+        self.pending.resize(self.weights.len(), 0);
         if let Some(identity) = &mut self.identity {
-            row_hashes(rows.columns(), rows.num_rows())?.into_iter().for_each(|hash| identity.push(hash));
+            row_hashes(rows.columns(), count)?.into_iter().for_each(|hash| identity.push(hash));
         }
         self.store.add(rows, slots)?;
         if let Some(idle) = &mut self.idle {
-            idle.restore(&self.store.live_rows(), &touched);
+            let fresh: Vec<u32> = (first..self.store.len()).collect();
+            idle.restore(&fresh, &touched);
         }
         Ok(())
     }
+
     /// Lets all rows come as if they had not been there.
     pub(super) fn reissue(&mut self) {
         for row in self.store.live_rows() {

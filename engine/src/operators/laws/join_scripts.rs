@@ -201,7 +201,7 @@ fn an_inner_join_of_insertions_emits_at_once_and_a_semi_join_keeps_no_row_that_i
             0: 1 3 3 0
               + 1 3 3 0 1 2 2 0
             state
-              left 2, left_state 2, right 1, right_state 1
+              left 2, right 1
             0: retract 1 1 1 0
               error: internal error: a retraction on an append-only input of a join
             = 1 1 1 0 1 2 2 0
@@ -222,7 +222,7 @@ fn an_inner_join_of_insertions_emits_at_once_and_a_semi_join_keeps_no_row_that_i
             0: 1 3 3 0
               + 1 3 3 0
             state
-              left 1, left_state 1, right 1, right_state 1
+              left 1, left_state 1, right 1
             = 1 1 1 0
             = 1 3 3 0
         "#]],

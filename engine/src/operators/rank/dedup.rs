@@ -18,7 +18,7 @@ use super::layout::RowLayout;
 use crate::checkpoint::table::{Rows, Table};
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
-use crate::operators::aggregate::find_table;
+use crate::operators::aggregate::table_parts;
 use crate::operators::group_table::GroupTable;
 use crate::operators::held_watermark::HeldWatermark;
 use crate::operators::{Context, Operator, OperatorState};
@@ -287,7 +287,9 @@ impl Operator for Dedup {
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
-        self.arrive(find_table(&state, "rows")?)?;
+        for rows in table_parts(&state, "rows") {
+            self.arrive(rows)?;
+        }
         let slots: Vec<u32> = std::mem::take(&mut self.before).into_iter().map(|(slot, _)| slot).collect();
         self.touched.fill(false);
         for slots in slots.chunks(BATCH_ROWS) {
