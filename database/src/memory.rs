@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use millstream_engine::runtime::MemoryGuard;
 use millstream_engine::time::Clock;
+use parking_lot::Mutex;
 
 /// The share of the machine's memory that is the server's where nobody says otherwise, in percent.
 const SHARE_PERCENT: u64 = 80;
@@ -34,24 +35,55 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
 }
 
-/// The pool of batch queries: a limit of its own, and nothing more while the process holds more than it may. Who can spill
-/// does so then, who cannot gets an error.
+/// The part of the pool that is kept for those who cannot spill, one in so many, and at most so many bytes: what merges rows that
+/// were spilled must find room when all who can spill have filled theirs.
+const KEPT_ONE_IN: usize = 3;
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// The pool of batch queries: a limit of its own, and nothing more while the process holds more than it may. Those who can spill
+/// share it evenly, and do so when they have their share; those who cannot get an error when it is used up.
 pub(crate) struct GuardedPool {
-    inner: FairSpillPool,
+    bytes: usize,
+    used: Mutex<Used>,
     guard: Arc<MemoryGuard>,
     clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    /// How many there are who can spill, and their bytes.
+    spillers: usize,
+    spillable: usize,
+    /// Bytes of the others.
+    fixed: usize,
+}
+
+impl Used {
+    fn of(&mut self, reservation: &MemoryReservation) -> &mut usize {
+        if reservation.consumer().can_spill() { &mut self.spillable } else { &mut self.fixed }
+    }
 }
 
 impl GuardedPool {
     /// A pool of so many bytes.
     pub(crate) fn new(bytes: usize, guard: Arc<MemoryGuard>, clock: Arc<dyn Clock>) -> Self {
-        Self { inner: FairSpillPool::new(bytes), guard, clock }
+        Self { bytes, used: Mutex::default(), guard, clock }
+    }
+
+    /// Bytes that a reservation may come to.
+    fn most(&self, used: &Used, reservation: &MemoryReservation) -> usize {
+        if reservation.consumer().can_spill() {
+            let kept = (self.bytes / KEPT_ONE_IN).min(KEPT_BYTES_MAX).max(used.fixed);
+            self.bytes.saturating_sub(kept) / used.spillers.max(1)
+        } else {
+            self.bytes.saturating_sub(used.spillable + used.fixed) + reservation.size()
+        }
     }
 }
 
 impl std::fmt::Debug for GuardedPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GuardedPool").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("GuardedPool").field("bytes", &self.bytes).field("used", &self.used).finish_non_exhaustive()
     }
 }
 
@@ -67,34 +99,51 @@ impl MemoryPool for GuardedPool {
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        self.inner.register(consumer);
+        self.used.lock().spillers += usize::from(consumer.can_spill());
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        self.inner.unregister(consumer);
+        let mut used = self.used.lock();
+        used.spillers = used.spillers.saturating_sub(usize::from(consumer.can_spill()));
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        self.inner.grow(reservation, additional);
+        *self.used.lock().of(reservation) += additional;
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.inner.shrink(reservation, shrink);
+        let mut used = self.used.lock();
+        let of = used.of(reservation);
+        *of = of.saturating_sub(shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         if self.guard.is_over(self.clock.now()) {
             return Err(DataFusionError::ResourcesExhausted(full(&self.guard)));
         }
-        self.inner.try_grow(reservation, additional)
+        let mut used = self.used.lock();
+        let most = self.most(&used, reservation);
+        if reservation.size().saturating_add(additional) > most {
+            let kilo = |bytes: usize| bytes.div_ceil(1 << 10);
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{} needs {} KB more and may have {} KB of the {} KB that all queries share",
+                reservation.consumer().name(),
+                kilo(additional),
+                kilo(most),
+                kilo(self.bytes)
+            )));
+        }
+        *used.of(reservation) += additional;
+        Ok(())
     }
 
     fn reserved(&self) -> usize {
-        self.inner.reserved()
+        let used = self.used.lock();
+        used.spillable + used.fixed
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        self.inner.memory_limit()
+        MemoryLimit::Finite(self.bytes)
     }
 }
 

@@ -1,8 +1,10 @@
 """What checkpoints cost, and how long a recovery takes: of a real server, on this machine.
 
     python tests/recovery/run.py target/release/millstream [--events 20000000] [--state-events 20000000] [--interval '10 s'] [--rounds 2]
+        [--only increments|recovery|cost]
 
-1. The CPU seconds of Nexmark q4 and q18 as views at full speed, with checkpoints and without, in turns; their ratio.
+1. The CPU seconds of Nexmark q4 and q18 at full speed, as views and as inserts into a blackhole, which is the form in which
+   Nexmark is published, with checkpoints and without, in turns; their ratio.
 2. What a checkpoint writes when one row in a hundred has changed, as part of what the whole state takes.
 3. A large state (q18 over --state-events), killed with SIGKILL: bytes of its checkpoint, seconds until the server answers again.
 
@@ -47,6 +49,18 @@ QUERIES = {
     "q18": """SELECT auction, bidder, price, channel, url, dateTime, extra FROM (
                 SELECT *, ROW_NUMBER() OVER (PARTITION BY bidder, auction ORDER BY dateTime DESC) AS rank_number FROM bid)
               WHERE rank_number <= 1""",
+}
+
+
+# What a query fills, and the statements that make it of the query.
+BLACKHOLES = {
+    "q4": "CREATE TABLE out (category BIGINT, mean DECIMAL(38, 6)) WITH ('connector' = 'blackhole')",
+    "q18": "CREATE TABLE out (auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP(3), "
+           "extra STRING) WITH ('connector' = 'blackhole')",
+}
+FORMS = {
+    "view": lambda query: [f"CREATE MATERIALIZED VIEW v AS {QUERIES[query]}"],
+    "insert": lambda query: [BLACKHOLES[query], f"INSERT INTO out {QUERIES[query]}"],
 }
 
 
@@ -106,32 +120,33 @@ def wait_until_finished(connection: Connection) -> None:
         time.sleep(0.1)
 
 
-def view(binary: str, query: str, events: int, interval: str) -> tuple:
-    """CPU seconds, seconds, and checkpoints made of a query that runs to its end as a view."""
+def run(binary: str, form: str, query: str, events: int, interval: str) -> tuple:
+    """CPU seconds, seconds, checkpoints made and MB written of a query that runs to its end in a form."""
     folder = tempfile.mkdtemp(prefix="millstream-recovery-")
     server = Server(binary, folder, interval)
     connection = server.start()
     connection.sql(EVENTS.format(events=events))
     began, before = time.monotonic(), server.cpu_seconds()
-    connection.sql(f"CREATE MATERIALIZED VIEW v AS {QUERIES[query]}")
+    for statement in FORMS[form](query):
+        connection.sql(statement)
     wait_until_finished(connection)
     seconds, cpu = time.monotonic() - began, server.cpu_seconds() - before
-    made = sum(int(line[3]) for line in connection.sql("SHOW CHECKPOINTS")) if interval != "0" else 0
+    made, size = 0, 0.0
+    if interval != "0":
+        made, size = sum(int(line[3]) for line in connection.sql("SHOW CHECKPOINTS")), server.checkpoint_mb()
     server.kill()
     shutil.rmtree(folder)
-    return cpu, seconds, made
+    return cpu, seconds, made, size
 
 
-def cost(binary: str, events: int, interval: str, rounds: int) -> None:
-    for query in QUERIES:
-        with_them, without = [], []
-        for _ in range(rounds):
-            without.append(view(binary, query, events, "0"))
-            with_them.append(view(binary, query, events, interval))
-        least = lambda runs: min(cpu for cpu, _, _ in runs)  # noqa: E731
-        print(f"{query}, {events} events: {least(without):.1f} CPU s without checkpoints ({without[0][1]:.0f} s), "
-              f"{least(with_them):.1f} with one every {interval} ({with_them[0][1]:.0f} s, {with_them[0][2]} made): "
-              f"{100 * (least(with_them) / least(without) - 1):+.1f} %", flush=True)
+def cost(binary: str, form: str, query: str, events: int, interval: str, rounds: int) -> None:
+    with_them, without = [], []
+    for _ in range(rounds):
+        without.append(run(binary, form, query, events, "0"))
+        with_them.append(run(binary, form, query, events, interval))
+    (cpu, seconds, _, _), (more, longer, made, size) = min(without), min(with_them)
+    print(f"{query} as {form}, {events} events: {cpu:.1f} CPU s without checkpoints ({seconds:.0f} s), {more:.1f} with one every "
+          f"{interval} ({longer:.0f} s, {made} made, {size:.0f} MB): {100 * (more / cpu - 1):+.1f} %", flush=True)
 
 
 def increments(binary: str, rows: int) -> None:
@@ -186,11 +201,18 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--interval", default="10 s")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=["increments", "recovery", "cost"])
     arguments = parser.parse_args()
     binary = os.path.abspath(arguments.binary)
-    increments(binary, arguments.keys)
-    recovery(binary, arguments.state_events)
-    cost(binary, arguments.events, arguments.interval, arguments.rounds)
+    measures = {
+        "increments": lambda: increments(binary, arguments.keys),
+        "recovery": lambda: recovery(binary, arguments.state_events),
+        "cost": lambda: [cost(binary, form, query, arguments.events, arguments.interval, arguments.rounds)
+                         for query in QUERIES for form in FORMS],
+    }
+    for name, measure in measures.items():
+        if arguments.only in (None, name):
+            measure()
 
 
 if __name__ == "__main__":

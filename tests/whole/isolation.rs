@@ -37,16 +37,16 @@ async fn a_query_that_needs_too_much_fails_alone() {
     assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
 }
 
-/// 10 MB of rows in a pool of 7 MB: what has no room is written to files and read back.
+/// 50 MB of rows in a pool of 40 MB: what has no room is written to files and read back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sort_and_an_aggregate_of_more_than_the_memory_spill() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().to_owned();
-    let config = Config { shards: 2, query_memory_bytes: 7 << 20, data_dir, ..Config::standard() };
+    let config = Config { shards: 2, query_memory_bytes: 40 << 20, data_dir, ..Config::standard() };
     let database = Database::open(config).await.unwrap();
     let mut session = database.session();
-    let table = "CREATE TABLE wide (a BIGINT, s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '80000',
-        'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '80000', 'fields.s.length' = '120')";
+    let table = "CREATE TABLE wide (a BIGINT, s STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '400000',
+        'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '400000', 'fields.s.length' = '120')";
     run(&mut session, table).await.unwrap();
     let outcome = session.execute_script("SELECT s FROM wide ORDER BY s").await.unwrap().unwrap();
     let Body::Rows(rows) = outcome.body else { panic!("no rows") };
@@ -56,9 +56,9 @@ async fn a_sort_and_an_aggregate_of_more_than_the_memory_spill() {
         .flat_map(|batch| batch.column(0).as_string_opt::<i32>().into_iter().flatten())
         .flatten()
         .collect();
-    assert_eq!(sorted.len(), 80_000);
+    assert_eq!(sorted.len(), 400_000);
     assert!(sorted.is_sorted());
-    let groups = "SELECT COUNT(*) FROM (SELECT s, COUNT(*) AS n FROM wide GROUP BY s) AS g HAVING COUNT(*) > 79000";
+    let groups = "SELECT COUNT(*) FROM (SELECT s, COUNT(*) AS n FROM wide GROUP BY s) AS g HAVING COUNT(*) > 399000";
     assert_eq!(run(&mut session, groups).await, Ok(1));
 }
 

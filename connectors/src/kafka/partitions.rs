@@ -207,7 +207,8 @@ fn committed<'p>(
         asked.add_partition(&partition.topic, partition.number);
     }
     let answer = consumer.committed_offsets(asked, TIMEOUT).map_err(|error| {
-        let what = format!("cannot read the offsets of consumer group \"{}\"", settings.servers());
+        let group = settings.client.get("group.id").map_or("", String::as_str);
+        let what = format!("cannot read the offsets of consumer group \"{group}\" at {}", settings.servers());
         consumer.context().explain(&what, &error)
     })?;
     Ok(known(&answer))

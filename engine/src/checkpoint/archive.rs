@@ -15,7 +15,7 @@ use super::chain::{Chains, State};
 use super::choose;
 use super::format_claim::Claim;
 use super::format_manifest::{Manifest, RunRecord};
-use super::format_run::{self, Encoded};
+use super::format_run_writer::{self, Encoded};
 use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
@@ -164,7 +164,7 @@ impl Archive {
         for shard in link.shards.keys().copied().collect::<Vec<_>>() {
             let Some(sections) = link.shards.get(&shard) else { continue };
             let path = format!("runs/{:08}-{:012}-{shard:04}.run", self.generation, manifest.epoch);
-            let Encoded { bytes, sections } = format_run::put(&*self.store, &path, sections)?;
+            let Encoded { bytes, sections } = format_run_writer::put(&*self.store, &path, sections)?;
             link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &sections);
             written += bytes;
         }

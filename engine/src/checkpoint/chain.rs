@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::format_manifest::RunRecord;
-use super::format_run::{Extent, Section};
+use super::format_run::{Batch, Extent, Section};
 use super::known::{Known, KnownTables, name_before};
 use super::table::Table;
 use crate::error::{EngineError, Result};
@@ -167,7 +167,7 @@ impl Chain {
         for state in states {
             let before = old.and_then(|old| Some((old.known(state)?, old.epoch)));
             let (sections, known) = sections(state, before)?;
-            let written = sections.iter().flat_map(|section| &section.batches).map(|batch| batch.num_rows());
+            let written = sections.iter().flat_map(|section| &section.batches).map(Batch::count);
             self.size.written_rows += written.sum::<usize>();
             self.size.live_rows += state.tables.iter().map(Table::count).sum::<usize>();
             let same = |section: &Section| matches!(&section.extent, Extent::Same { of } if *of == section.table);

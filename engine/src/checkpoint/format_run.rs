@@ -1,32 +1,33 @@
-//! Persisted forms 1 and 2 of a run: the state of one shard at one checkpoint, or what has changed in it.
+//! Persisted forms 1, 2 and 3 of a run: the state of one shard at one checkpoint, or what has changed in it.
 //!
 //! A run is a mark, then Arrow IPC streams, then an index as JSON, the length of the index (8 bytes, little endian), the
 //! XXH3 checksum of all that stands before it (8 bytes, little endian), and the mark again. A torn or changed file is
 //! refused by its checksum. The index gives for every table the job, the operator and the name, and where in the file its
 //! stream is: what is cut out is a stream that any reader of Arrow understands. `docs/state-format.md` is for those who do.
 //!
-//! In form 1 all tables are whole. Form 2 has changes too: see [`Extent`].
+//! In form 1 all tables are whole. Form 2 has changes too: see [`Extent`]. In form 3 a stream may lie in several parts of the
+//! file: rows that two tables share, as a rank and a view of what it emits do, are written once.
 
-use std::io::{self, Cursor, Write};
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::edits::Edit;
 use crate::error::{EngineError, Result};
-use crate::ports::StateStore;
 
-const MARK: &[u8; 8] = b"MSRUN001";
+pub(super) const MARK: &[u8; 8] = b"MSRUN001";
 /// Length, checksum and mark.
 const TAIL_BYTES: usize = 24;
-/// The version that is written.
-const VERSION: u32 = 2;
+/// The version that is written, where a stream lies in parts and where none does.
+pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION_WHOLE: u32 = 2;
 
 /// What a section of a run tells of its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,148 +64,64 @@ pub struct Section {
     /// The columns.
     pub schema: SchemaRef,
     /// The rows, in order.
-    pub batches: Vec<RecordBatch>,
+    pub batches: Vec<Batch>,
+}
+
+/// Rows of a section.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The rows, and others perhaps.
+    pub rows: RecordBatch,
+    /// Which of them count; `None`: all.
+    pub live: Option<BooleanBuffer>,
+}
+
+impl From<RecordBatch> for Batch {
+    fn from(rows: RecordBatch) -> Self {
+        Self { rows, live: None }
+    }
+}
+
+impl Batch {
+    /// How many rows count.
+    pub fn count(&self) -> usize {
+        self.live.as_ref().map_or(self.rows.num_rows(), BooleanBuffer::count_set_bits)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
-struct Index {
-    version: u32,
-    sections: Vec<Entry>,
+pub(super) struct Index {
+    pub(super) version: u32,
+    pub(super) sections: Vec<Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
-    job: String,
-    operator: String,
-    table: String,
-    extent: Kind,
-    rows: usize,
-    offset: usize,
-    bytes: usize,
+pub(super) struct Entry {
+    pub(super) job: String,
+    pub(super) operator: String,
+    pub(super) table: String,
+    pub(super) extent: Kind,
+    pub(super) rows: usize,
+    pub(super) offset: usize,
+    pub(super) bytes: usize,
+    /// Where the parts of the stream are, in order, where it is not at `offset` alone: offset and bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<(usize, usize)>,
     /// The table before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    of: Option<String>,
+    pub(super) of: Option<String>,
     /// Where the edits are: offset and bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    edits: Option<(usize, usize)>,
+    pub(super) edits: Option<(usize, usize)>,
 }
 
 /// An [`Extent`] in the index.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+pub(super) enum Kind {
     Whole,
     Same,
     Changes,
-}
-
-/// How long a run is.
-#[derive(Debug)]
-pub struct Encoded {
-    /// All its bytes.
-    pub bytes: u64,
-    /// The bytes of each section.
-    pub sections: Vec<u64>,
-}
-
-/// What is written, counted and summed.
-struct Summed<'a> {
-    out: &'a mut dyn Write,
-    sum: Xxh3,
-    bytes: usize,
-}
-
-impl Write for Summed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.sum.update(bytes.get(..written).unwrap_or(bytes));
-        self.bytes += written;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// Writes a run. It is never in memory as a whole.
-///
-/// # Errors
-/// Where Arrow cannot write a column, or `out` takes no more.
-pub fn encode(sections: &[Section], out: &mut dyn Write) -> Result<Encoded> {
-    let mut out = Summed { out, sum: Xxh3::new(), bytes: 0 };
-    out.write_all(MARK).map_err(not_written)?;
-    let mut entries = Vec::with_capacity(sections.len());
-    let mut sizes = Vec::with_capacity(sections.len());
-    for section in sections {
-        let start = out.bytes;
-        let (kind, of, edits) = match &section.extent {
-            Extent::Whole => (Kind::Whole, None, None),
-            Extent::Same { of } => (Kind::Same, Some(of.clone()), None),
-            Extent::Changes { of, edits } => {
-                let edits = write_stream(&mut out, &edit_schema(), &[edit_rows(edits)?])?;
-                (Kind::Changes, Some(of.clone()), Some((edits.start, edits.len())))
-            }
-        };
-        let rows = match kind {
-            Kind::Same => out.bytes..out.bytes,
-            Kind::Whole | Kind::Changes => write_stream(&mut out, &section.schema, &section.batches)?,
-        };
-        sizes.push((out.bytes - start) as u64);
-        entries.push(Entry {
-            job: section.job.clone(),
-            operator: section.operator.clone(),
-            table: section.table.clone(),
-            extent: kind,
-            rows: section.batches.iter().map(RecordBatch::num_rows).sum(),
-            offset: rows.start,
-            bytes: rows.len(),
-            of,
-            edits,
-        });
-    }
-    write_tail(entries, &mut out)?;
-    Ok(Encoded { bytes: out.bytes as u64, sections: sizes })
-}
-
-/// Writes a run into a store.
-///
-/// # Errors
-/// As [`encode`]; where the store does not take it.
-pub fn put(store: &dyn StateStore, path: &str, sections: &[Section]) -> Result<Encoded> {
-    let mut encoded = Err(EngineError::Internal("a run that was not written".into()));
-    store.put_with(path, &mut |out| {
-        encoded = Ok(encode(sections, out)?);
-        Ok(())
-    })?;
-    encoded
-}
-
-/// Writes the index and what follows it.
-fn write_tail(entries: Vec<Entry>, out: &mut Summed<'_>) -> Result<()> {
-    let index = serde_json::to_vec(&Index { version: VERSION, sections: entries })
-        .map_err(|error| EngineError::Internal(format!("the index of a run: {error}")))?;
-    out.write_all(&index).map_err(not_written)?;
-    out.write_all(&(index.len() as u64).to_le_bytes()).map_err(not_written)?;
-    let sum = out.sum.digest();
-    out.write_all(&sum.to_le_bytes()).map_err(not_written)?;
-    out.write_all(MARK).map_err(not_written)
-}
-
-fn not_written(error: io::Error) -> EngineError {
-    EngineError::io("a run cannot be written", error)
-}
-
-/// Writes a stream; gives where it is.
-fn write_stream(out: &mut Summed<'_>, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Range<usize>> {
-    let start = out.bytes;
-    let mut writer = StreamWriter::try_new(&mut *out, schema)?;
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    writer.finish()?;
-    drop(writer);
-    Ok(start..out.bytes)
 }
 
 /// The sections of a run.
@@ -238,30 +155,49 @@ pub fn decode(path: &str, bytes: &[u8]) -> Result<Vec<Section>> {
 
 fn section(entry: Entry, body: &[u8]) -> Result<Section> {
     let lost = || EngineError::Internal("a section is not there".into());
-    let stream = |offset: usize, bytes: usize| -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let end = offset.checked_add(bytes).ok_or_else(lost)?;
-        let reader = StreamReader::try_new(Cursor::new(body.get(offset..end).ok_or_else(lost)?), None)?;
+    let part = |(offset, bytes): &(usize, usize)| body.get(*offset..offset.checked_add(*bytes)?);
+    let stream = |parts: &[(usize, usize)]| -> Result<(SchemaRef, Vec<RecordBatch>)> {
+        let parts = parts.iter().map(part).collect::<Option<VecDeque<_>>>().ok_or_else(lost)?;
+        let reader = StreamReader::try_new(Parts(parts), None)?;
         Ok((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
     };
+    let parts = if entry.parts.is_empty() { vec![(entry.offset, entry.bytes)] } else { entry.parts };
     let of = entry.of.ok_or_else(lost);
     let (extent, (schema, batches)) = match entry.extent {
-        Kind::Whole => (Extent::Whole, stream(entry.offset, entry.bytes)?),
+        Kind::Whole => (Extent::Whole, stream(&parts)?),
         Kind::Same => (Extent::Same { of: of? }, (Arc::new(Schema::empty()), Vec::new())),
         Kind::Changes => {
-            let (offset, bytes) = entry.edits.ok_or_else(lost)?;
-            let edits = stream(offset, bytes)?.1.iter().map(edits_of).collect::<Result<Vec<_>>>()?.concat();
-            (Extent::Changes { of: of?, edits }, stream(entry.offset, entry.bytes)?)
+            let edits =
+                stream(&[entry.edits.ok_or_else(lost)?])?.1.iter().map(edits_of).collect::<Result<Vec<_>>>()?.concat();
+            (Extent::Changes { of: of?, edits }, stream(&parts)?)
         }
     };
+    let batches = batches.into_iter().map(Batch::from).collect();
     Ok(Section { job: entry.job, operator: entry.operator, table: entry.table, extent, schema, batches })
 }
 
-fn edit_schema() -> SchemaRef {
+/// Parts of a file, one after another.
+struct Parts<'a>(VecDeque<&'a [u8]>);
+
+impl Read for Parts<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(part) = self.0.front_mut() {
+            let read = part.read(into)?;
+            if read > 0 || into.is_empty() {
+                return Ok(read);
+            }
+            self.0.pop_front();
+        }
+        Ok(0)
+    }
+}
+
+pub(super) fn edit_schema() -> SchemaRef {
     let number = |name| Field::new(name, arrow::datatypes::DataType::UInt32, false);
     Arc::new(Schema::new(vec![number("from"), number("rows"), number("fresh")]))
 }
 
-fn edit_rows(edits: &[Edit]) -> Result<RecordBatch> {
+pub(super) fn edit_rows(edits: &[Edit]) -> Result<RecordBatch> {
     let column = |of: fn(&Edit) -> u32| Arc::new(UInt32Array::from_iter_values(edits.iter().map(of))) as ArrayRef;
     let columns = vec![column(|edit| edit.from), column(|edit| edit.rows), column(|edit| edit.fresh)];
     Ok(RecordBatch::try_new(edit_schema(), columns)?)
@@ -286,7 +222,7 @@ impl Section {
             table: table.to_owned(),
             extent: Extent::Whole,
             schema: rows.schema(),
-            batches: vec![rows],
+            batches: vec![rows.into()],
         }
     }
 }

@@ -14,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use super::belongs::split_prefix;
 use super::edits::{Edit, add_fresh, copy, edits};
 use super::fingerprint::{Fingerprint, fingerprints};
-use super::format_run::Extent;
+use super::format_run::{Batch, Extent};
 use super::table::{Changes, Rows, Table};
 use crate::error::{EngineError, Result};
 use crate::pieces::{Piece, set_bits};
@@ -49,7 +49,7 @@ pub(super) type KnownTables = BTreeMap<String, Known>;
 /// What is written of a table.
 pub(super) struct Told {
     pub(super) extent: Extent,
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) batches: Vec<Batch>,
 }
 
 impl Known {
@@ -76,14 +76,14 @@ impl Known {
                 let of =
                     before.filter(|(_, known, epoch)| *epoch == since.0 && matches!(known.rows, KnownRows::Told(_)));
                 let (of, known, _) = of.ok_or_else(unknown)?;
-                (Some((edits.clone(), vec![told.clone()], known.count())), of)
+                (Some((edits.clone(), vec![told.clone().into()], known.count())), of)
             }
             (Rows::Whole(batches), Some((of, known, _))) => (self.compared(known, batches)?, of),
-            (Rows::Pieces(pieces), Some((of, known, _))) => (known.pieces(pieces)?, of),
+            (Rows::Pieces(pieces), Some((of, known, _))) => (known.pieces(pieces), of),
             (Rows::Changes(Changes { since: None, .. }), _) | (_, None) => (None, String::new()),
         };
         let Some((edits, batches, before)) = changes else {
-            let batches = table.batches()?.ok_or_else(unknown)?;
+            let batches = table.batches().ok_or_else(unknown)?;
             return Ok(Told { extent: Extent::Whole, batches });
         };
         let same = match edits[..] {
@@ -111,20 +111,21 @@ impl Known {
             return Ok(None);
         };
         let found = edits(known, prints);
-        found.map(|(edits, fresh)| Ok((edits, take(batches, fresh)?, known.len()))).transpose()
+        let Some((edits, fresh)) = found else { return Ok(None) };
+        let fresh = take(batches, fresh)?.into_iter().map(Batch::from).collect();
+        Ok(Some((edits, fresh, known.len())))
     }
 
     /// The changes of rows in pieces.
-    fn pieces(&self, pieces: &[Piece]) -> Result<Found> {
-        let KnownRows::Pieces(known) = &self.rows else { return Ok(None) };
-        let Some((edits, fresh)) = changes_of_pieces(known, pieces) else { return Ok(None) };
-        let batches = fresh.into_iter().map(Piece::live_batch).collect::<Result<_>>()?;
-        Ok(Some((edits, batches, self.count())))
+    fn pieces(&self, pieces: &[Piece]) -> Found {
+        let KnownRows::Pieces(known) = &self.rows else { return None };
+        let (edits, fresh) = changes_of_pieces(known, pieces)?;
+        Some((edits, fresh.into_iter().map(Batch::from).collect(), self.count()))
     }
 }
 
 /// Edits, new rows, and how many rows there were before.
-type Found = Option<(Vec<Edit>, Vec<RecordBatch>, usize)>;
+type Found = Option<(Vec<Edit>, Vec<Batch>, usize)>;
 
 impl KnownPiece {
     fn live_rows(&self) -> usize {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
+
 use super::format_manifest::{JobRecord, Manifest};
 use super::format_run::{self, Extent, Section};
 use super::gathered::Gathered;
@@ -109,10 +111,11 @@ fn apply(tables: &mut Tables, sections: impl Iterator<Item = Section>, shard: us
             before.insert(key.clone(), tables.remove(&key).unwrap_or_default());
         }
         let mut take = |of: &str| before.get_mut(&key).and_then(|tables| tables.remove(of)).ok_or_else(lost);
+        let batches: Vec<RecordBatch> = section.batches.into_iter().map(|batch| batch.rows).collect();
         let table = match &section.extent {
-            Extent::Whole => Gathered::whole(&section.schema, &section.batches)?,
+            Extent::Whole => Gathered::whole(&section.schema, &batches)?,
             Extent::Same { of } => take(of)?,
-            Extent::Changes { of, edits } => take(of)?.changed(edits, &section.batches)?,
+            Extent::Changes { of, edits } => take(of)?.changed(edits, &batches)?,
         };
         tables.entry(key).or_default().insert(section.table, table);
     }

@@ -21,6 +21,7 @@ pub mod fingerprint;
 pub mod format_claim;
 pub mod format_manifest;
 pub mod format_run;
+pub mod format_run_writer;
 pub mod gathered;
 pub mod identity;
 pub mod known;

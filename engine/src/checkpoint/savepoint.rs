@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::format_manifest::{Manifest, RunRecord};
-use super::format_run::{Section, put};
+use super::format_run::Section;
+use super::format_run_writer::put;
 use super::load::{SavedJob, load};
 use crate::error::{EngineError, Result};
 use crate::ports::StateStore;

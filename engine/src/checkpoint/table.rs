@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::edits::Edit;
-use crate::error::Result;
+use super::format_run::Batch;
 use crate::message::Epoch;
 use crate::operators::OperatorState;
 use crate::pieces::Piece;
@@ -66,16 +66,13 @@ impl Table {
     }
 
     /// All its rows; `None` where only changes are told.
-    ///
-    /// # Errors
-    /// Where Arrow cannot filter.
-    pub fn batches(&self) -> Result<Option<Vec<RecordBatch>>> {
-        Ok(Some(match &self.rows {
-            Rows::Whole(batches) => batches.clone(),
-            Rows::Pieces(pieces) => pieces.iter().map(Piece::live_batch).collect::<Result<_>>()?,
-            Rows::Changes(Changes { since: None, told, .. }) => vec![told.clone()],
-            Rows::Changes(Changes { since: Some(_), .. }) => return Ok(None),
-        }))
+    pub fn batches(&self) -> Option<Vec<Batch>> {
+        match &self.rows {
+            Rows::Whole(batches) => Some(batches.iter().cloned().map(Batch::from).collect()),
+            Rows::Pieces(pieces) => Some(pieces.iter().map(Batch::from).collect()),
+            Rows::Changes(Changes { since: None, told, .. }) => Some(vec![told.clone().into()]),
+            Rows::Changes(Changes { since: Some(_), .. }) => None,
+        }
     }
 
     /// Whether all rows are told.
@@ -84,5 +81,11 @@ impl Table {
             Rows::Whole(_) | Rows::Pieces(_) => true,
             Rows::Changes(changes) => changes.since.is_none(),
         }
+    }
+}
+
+impl From<&Piece> for Batch {
+    fn from(piece: &Piece) -> Self {
+        Self { rows: piece.rows.clone(), live: piece.live.clone() }
     }
 }

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Int64Type, Schema};
 
 use super::edits::Edit;
 use super::format_manifest::{JobRecord, Manifest, NodeRecord, SplitRecord};
-use super::format_run::{Extent, Section, decode, encode};
+use super::format_run::{Batch, Extent, Section, decode};
+use super::format_run_writer::encode;
+use crate::pieces::live_batch;
 
 fn sections() -> Vec<Section> {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
@@ -35,7 +38,7 @@ fn a_run_is_read_back_and_every_damage_is_seen() {
     let back = decode("runs/1", &bytes).unwrap();
     assert_eq!(back.len(), 4);
     assert_eq!(back[0].batches, sections()[0].batches);
-    assert_eq!((back[1].table.as_str(), back[1].batches[0].num_rows()), ("calls", 2));
+    assert_eq!((back[1].table.as_str(), back[1].batches[0].count()), ("calls", 2));
     assert_eq!((&back[2].extent, &back[2].batches), (&sections()[2].extent, &sections()[2].batches));
     assert_eq!(back[3].extent, sections()[3].extent);
     for at in 0..bytes.len() {
@@ -44,6 +47,39 @@ fn a_run_is_read_back_and_every_damage_is_seen() {
         assert!(decode("runs/1", &changed).unwrap_err().to_string().contains("runs/1"), "byte {at}");
         assert!(decode("runs/1", &bytes[..at]).is_err(), "cut at {at}");
     }
+}
+
+#[test]
+fn rows_that_tables_share_are_written_once() {
+    let column: ArrayRef = Arc::new((0..4_000).collect::<Int64Array>());
+    let rows = RecordBatch::try_from_iter([("c0", Arc::clone(&column))]).unwrap();
+    let other =
+        RecordBatch::try_from_iter([("c0", Arc::new((4_000..4_400).collect::<Int64Array>()) as ArrayRef)]).unwrap();
+    let live: BooleanBuffer = (0..4_000).map(|row| row % 3 != 0).collect();
+    let named = RecordBatch::try_from_iter([("bid", column)]).unwrap();
+    let section = |table: &str, schema: &RecordBatch, batches: Vec<Batch>| Section {
+        schema: schema.schema(),
+        batches,
+        ..Section::whole("job", table, table, schema.clone())
+    };
+    let masked = |rows: &RecordBatch| Batch { rows: rows.clone(), live: Some(live.clone()) };
+    let first = section("first", &rows, vec![rows.clone().into(), masked(&rows), other.clone().into()]);
+    let second = section("second", &named, vec![other.into(), named.clone().into(), masked(&named)]);
+    let (mut alone, mut bytes) = (Vec::new(), Vec::new());
+    encode(std::slice::from_ref(&first), &mut alone).unwrap();
+    encode(&[first.clone(), second.clone()], &mut bytes).unwrap();
+    assert!(bytes.len() < alone.len() + 2_000, "{} bytes after {}", bytes.len(), alone.len());
+    let values = |section: &Section| -> Vec<i64> {
+        let live = |batch: &Batch| live_batch(&batch.rows, batch.live.as_ref()).unwrap();
+        section
+            .batches
+            .iter()
+            .flat_map(|batch| live(batch).column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect()
+    };
+    let back = decode("runs/1", &bytes).unwrap();
+    assert_eq!((&back[0].schema, &back[1].schema), (&rows.schema(), &named.schema()));
+    assert_eq!((values(&back[0]), values(&back[1])), (values(&first), values(&second)));
 }
 
 #[test]

@@ -22,6 +22,9 @@ use super::format_token::Staged;
 /// How long a step of a transaction may take before it is tried again, and how often.
 const STEP: (Duration, usize) = (Duration::from_secs(10), 12);
 
+/// The same for what a statement or the start of a server waits for.
+const OPENING: (Duration, usize) = (Duration::from_secs(5), 4);
+
 /// How long an abort may take. Where it does not come through, the next producer of the lane does it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -122,7 +125,7 @@ impl Transactor {
         let reports = &producer.context().reports;
         let partitions = count_partitions(&producer, reports, &self.settings, &self.topic)?;
         let what = format!("transactional id \"{}\" cannot be had at {}", self.lane, self.settings.servers());
-        patiently(|| producer.init_transactions(STEP.0)).map_err(|error| reports.explain(&what, &error))?;
+        patiently(OPENING, |wait| producer.init_transactions(wait)).map_err(|error| reports.explain(&what, &error))?;
         let (group, committed) = self.read_ledger()?;
         Ok(Open { producer, group, committed, partitions })
     }
@@ -144,7 +147,7 @@ impl Transactor {
         let what = format!("the offset of group \"{}\" cannot be read", self.lane);
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, 0);
-        let found = patiently(|| consumer.committed_offsets(asked.clone(), STEP.0));
+        let found = patiently(OPENING, |wait| consumer.committed_offsets(asked.clone(), wait));
         let found = found.map_err(|error| consumer.context().explain(&what, &error))?;
         let group =
             consumer.group_metadata().ok_or_else(|| EngineError::Internal("a consumer without a group".into()))?;
@@ -254,9 +257,9 @@ impl Open {
         let mut number = TopicPartitionList::new();
         let added = number.add_partition_offset(&staged.topic, 0, Offset::Offset(staged.number));
         added.map_err(|error| self.trouble(staged, &error))?;
-        patiently(|| self.producer.send_offsets_to_transaction(&number, &self.group, STEP.0))
+        patiently(STEP, |wait| self.producer.send_offsets_to_transaction(&number, &self.group, wait))
             .map_err(|error| self.trouble(staged, &error))?;
-        patiently(|| self.producer.commit_transaction(STEP.0)).map_err(|error| self.trouble(staged, &error))
+        patiently(STEP, |wait| self.producer.commit_transaction(wait)).map_err(|error| self.trouble(staged, &error))
     }
 
     fn trouble(&self, staged: &Staged, error: &KafkaError) -> Trouble {
@@ -295,9 +298,12 @@ fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 }
 
 /// Does a step again as long as the client says that it may come through.
-fn patiently<T>(mut step: impl FnMut() -> std::result::Result<T, KafkaError>) -> std::result::Result<T, KafkaError> {
-    let mut result = step();
-    for _ in 1..STEP.1 {
+fn patiently<T>(
+    (wait, tries): (Duration, usize),
+    mut step: impl FnMut(Duration) -> std::result::Result<T, KafkaError>,
+) -> std::result::Result<T, KafkaError> {
+    let mut result = step(wait);
+    for _ in 1..tries {
         let again = match &result {
             Err(KafkaError::Transaction(error)) => error.is_retriable() && !error.txn_requires_abort(),
             Ok(_) | Err(_) => false,
@@ -305,7 +311,7 @@ fn patiently<T>(mut step: impl FnMut() -> std::result::Result<T, KafkaError>) ->
         if !again {
             break;
         }
-        result = step();
+        result = step(wait);
     }
     result
 }

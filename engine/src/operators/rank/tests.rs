@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
@@ -107,5 +107,65 @@ fn a_large_partition_changes_as_if_it_were_sorted_again() {
         let fresh = 20_000 + round * 500..20_500 + round * 500;
         present.extend(fresh.clone());
         deltas = vec![rows(fresh, 1, false), rows(gone.into_iter(), 1, true)];
+    }
+}
+
+/// Rows whose sort keys begin alike, and rows that tie in them: the first by the whole row is kept, whatever the batches.
+#[test]
+fn ties_are_broken_by_the_whole_row() {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, false), text("s"), text("t")]));
+    let spec = RankSpec {
+        function: RankFunction::RowNumber,
+        partition: vec![0],
+        order: vec![SortKey { column: 1, descending: true, nulls_first: false }],
+        from: 1,
+        to: 1,
+        rank_column: None,
+        retracts: false,
+        ttl_us: None,
+        emit: RankEmit::NetChange,
+        window_end: None,
+    };
+    let row = |number: i64| {
+        let sort = (number % 5 != 0).then(|| format!("a prefix of many bytes {:03}", scattered(number) % 4));
+        (number % 17, sort, format!("{:04}", scattered(number * 7) % 50))
+    };
+    for size in [1, 7, 1_000] {
+        let mut operator = build(&spec, &schema, Arc::clone(&schema)).unwrap();
+        let (mut all, mut shown) = (Vec::new(), Vec::new());
+        for (at, numbers) in (0..2_000).collect::<Vec<i64>>().chunks(size).enumerate() {
+            let rows: Vec<_> = numbers.iter().map(|number| row(*number)).collect();
+            let keys: Int64Array = rows.iter().map(|row| row.0).collect();
+            let sorts: StringArray = rows.iter().map(|row| row.1.clone()).collect();
+            let texts: StringArray = rows.iter().map(|row| Some(row.2.clone())).collect();
+            let columns = vec![Arc::new(keys) as _, Arc::new(sorts) as _, Arc::new(texts) as _];
+            all.extend(rows);
+            let mut out = Outbox::default();
+            let mut context = Context::new(ProcessingTime(0), &mut out);
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+            operator.on_delta(0, Delta::append(batch), &mut context).unwrap();
+            if at % 3 == 0 || all.len() == 2_000 {
+                operator.on_barrier(Epoch(1), &mut context).unwrap();
+            }
+            for item in out.items {
+                let Emitted::Delta(delta) = item else { continue };
+                let [sorts, texts] = [1, 2].map(|column| delta.batch.column(column).as_string::<i32>().clone());
+                for (at, key) in delta.batch.column(0).as_primitive::<Int64Type>().values().iter().enumerate() {
+                    let row = (*key, sorts.iter().nth(at).flatten().map(str::to_owned), texts.value(at).to_owned());
+                    match delta.is_retract(at) {
+                        true => {
+                            assert!(shown.iter().position(|old| *old == row).map(|at| shown.swap_remove(at)).is_some())
+                        }
+                        false => shown.push(row),
+                    }
+                }
+            }
+        }
+        // Descending, nulls last; then ascending.
+        all.sort_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)).then(left.2.cmp(&right.2)));
+        all.dedup_by_key(|row| row.0);
+        shown.sort();
+        assert_eq!(shown, all, "batches of {size}");
     }
 }

@@ -1,0 +1,192 @@
+//! [`encode`]: a run, written as it is encoded. [`format_run`](super::format_run) tells what it looks like.
+//!
+//! Rows of which only some count are copied when it is their turn. A batch that has been written for another table of the run,
+//! with the same columns in the same memory and the same rows of it, is not written again: the stream points to it.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::writer::StreamWriter;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::format_run::{
+    Batch, Entry, Extent, Index, Kind, MARK, Section, VERSION, VERSION_WHOLE, edit_rows, edit_schema,
+};
+use crate::error::{EngineError, Result};
+use crate::pieces::live_batch;
+use crate::ports::StateStore;
+
+/// How long a run is.
+#[derive(Debug)]
+pub struct Encoded {
+    /// All its bytes.
+    pub bytes: u64,
+    /// The bytes of each section.
+    pub sections: Vec<u64>,
+}
+
+/// Writes a run into a store.
+///
+/// # Errors
+/// As [`encode`]; where the store does not take it.
+pub fn put(store: &dyn StateStore, path: &str, sections: &[Section]) -> Result<Encoded> {
+    let mut encoded = Err(EngineError::Internal("a run that was not written".into()));
+    store.put_with(path, &mut |out| {
+        encoded = Ok(encode(sections, out)?);
+        Ok(())
+    })?;
+    encoded
+}
+
+/// Writes a run. It is never in memory as a whole.
+///
+/// # Errors
+/// Where Arrow cannot write a column, or `out` takes no more.
+pub fn encode(sections: &[Section], out: &mut dyn Write) -> Result<Encoded> {
+    let mut run = Run { out: Summed { out, sum: Xxh3::new(), bytes: 0 }, written: HashMap::new() };
+    run.out.write_all(MARK).map_err(not_written)?;
+    let mut entries = Vec::with_capacity(sections.len());
+    let mut sizes = Vec::with_capacity(sections.len());
+    for section in sections {
+        let start = run.out.bytes;
+        entries.push(run.section(section)?);
+        sizes.push((run.out.bytes - start) as u64);
+    }
+    run.tail(entries)?;
+    Ok(Encoded { bytes: run.out.bytes as u64, sections: sizes })
+}
+
+/// A run that is being written.
+struct Run<'a> {
+    out: Summed<'a>,
+    /// Where batches are that were written: by the places of their columns in memory, and by which rows count.
+    written: HashMap<Vec<usize>, Vec<(Option<BooleanBuffer>, Part)>>,
+}
+
+/// Offset and bytes of a part of the file.
+type Part = (usize, usize);
+
+impl Run<'_> {
+    fn section(&mut self, section: &Section) -> Result<Entry> {
+        let (kind, of, edits) = match &section.extent {
+            Extent::Whole => (Kind::Whole, None, None),
+            Extent::Same { of } => (Kind::Same, Some(of.clone()), None),
+            Extent::Changes { of, edits } => {
+                let edits = self.stream(&edit_schema(), &[edit_rows(edits)?.into()])?;
+                (Kind::Changes, Some(of.clone()), edits.first().copied())
+            }
+        };
+        let mut parts = match kind {
+            Kind::Same => Vec::new(),
+            Kind::Whole | Kind::Changes => self.stream(&section.schema, &section.batches)?,
+        };
+        let (offset, bytes) = match parts[..] {
+            [only] => {
+                parts.clear();
+                only
+            }
+            _ => (self.out.bytes, 0),
+        };
+        Ok(Entry {
+            job: section.job.clone(),
+            operator: section.operator.clone(),
+            table: section.table.clone(),
+            extent: kind,
+            rows: section.batches.iter().map(Batch::count).sum(),
+            offset,
+            bytes,
+            parts,
+            of,
+            edits,
+        })
+    }
+
+    /// Writes a stream but for what is there already; gives where its parts are.
+    fn stream(&mut self, schema: &SchemaRef, batches: &[Batch]) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let mut start = self.out.bytes;
+        let mut writer = StreamWriter::try_new(&mut self.out, schema)?;
+        add_part(&mut parts, (start, writer.get_ref().bytes - start));
+        for batch in batches {
+            let key = key_of(batch);
+            let places = key.map(|key| self.written.entry(key).or_default());
+            let known = places.as_ref().and_then(|places| places.iter().find(|(live, _)| *live == batch.live));
+            if let Some((_, part)) = known {
+                add_part(&mut parts, *part);
+                continue;
+            }
+            start = writer.get_ref().bytes;
+            writer.write(&live_batch(&batch.rows, batch.live.as_ref())?)?;
+            let part = (start, writer.get_ref().bytes - start);
+            places.into_iter().for_each(|places| places.push((batch.live.clone(), part)));
+            add_part(&mut parts, part);
+        }
+        start = writer.get_ref().bytes;
+        writer.finish()?;
+        add_part(&mut parts, (start, writer.get_ref().bytes - start));
+        Ok(parts)
+    }
+
+    /// Writes the index and what follows it.
+    fn tail(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let version = if entries.iter().all(|entry| entry.parts.is_empty()) { VERSION_WHOLE } else { VERSION };
+        let index = serde_json::to_vec(&Index { version, sections: entries })
+            .map_err(|error| EngineError::Internal(format!("the index of a run: {error}")))?;
+        self.out.write_all(&index).map_err(not_written)?;
+        self.out.write_all(&(index.len() as u64).to_le_bytes()).map_err(not_written)?;
+        let sum = self.out.sum.digest();
+        self.out.write_all(&sum.to_le_bytes()).map_err(not_written)?;
+        self.out.write_all(MARK).map_err(not_written)
+    }
+}
+
+/// What is written, counted and summed.
+struct Summed<'a> {
+    out: &'a mut dyn Write,
+    sum: Xxh3,
+    bytes: usize,
+}
+
+impl Write for Summed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(bytes.get(..written).unwrap_or(bytes));
+        self.bytes += written;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn add_part(parts: &mut Vec<Part>, (offset, bytes): Part) {
+    match parts.last_mut() {
+        Some(last) if last.0 + last.1 == offset => last.1 += bytes,
+        _ => parts.push((offset, bytes)),
+    }
+}
+
+/// The places of the columns in memory. `None`: it is not looked for, because it is small, or what its bytes mean depends on
+/// the stream.
+fn key_of(batch: &Batch) -> Option<Vec<usize>> {
+    let is_plain = |column: &ArrayRef| match column.data_type() {
+        DataType::Dictionary(_, _) => false,
+        data_type => !data_type.is_nested(),
+    };
+    let columns = batch.rows.columns();
+    let place = |column: &ArrayRef| Arc::as_ptr(column).cast::<()>() as usize;
+    let shared = batch.rows.num_rows() >= SHARED_ROWS_MIN && !columns.is_empty() && columns.iter().all(is_plain);
+    shared.then(|| columns.iter().map(place).collect())
+}
+
+/// Rows of a batch from which it is looked for.
+const SHARED_ROWS_MIN: usize = 256;
+
+fn not_written(error: io::Error) -> EngineError {
+    EngineError::io("a run cannot be written", error)
+}
