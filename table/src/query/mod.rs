@@ -84,35 +84,8 @@ impl Writer<'_> {
                 let right = self.query(right)?.into_operand();
                 Query::Whole(format!("{left} {operator} {right}"))
             }
-            Plan::Order { input, keys } => {
-                let input = self.query(input)?;
-                let mut select = match input {
-                    // In SQL an expression in ORDER BY sees the columns before the select list, here those behind it.
-                    Query::Select(select)
-                        if !select.is_ordered()
-                            && (select.items.is_none() || keys.iter().all(|key| key.column_name().is_some())) =>
-                    {
-                        select
-                    }
-                    other => self.derive(other),
-                };
-                select.order = keys.iter().map(|key| key.order_item(scope)).collect::<Result<_, _>>()?;
-                Query::Select(select)
-            }
-            Plan::Slice { input, offset, fetch } => {
-                let input = self.query(input)?;
-                let mut select = match input {
-                    Query::Select(select)
-                        if select.fetch.is_none() && (select.offset.is_none() || offset.is_none()) =>
-                    {
-                        select
-                    }
-                    other => self.derive(other),
-                };
-                select.offset = offset.or(select.offset);
-                select.fetch = *fetch;
-                Query::Select(select)
-            }
+            Plan::Order { input, keys } => self.order(input, keys)?,
+            Plan::Slice { input, offset, fetch } => self.slice(input, *offset, *fetch)?,
             Plan::Named { input, names } => {
                 let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
                 let name = match input.as_ref() {
@@ -132,6 +105,27 @@ impl Writer<'_> {
     fn select(&mut self, input: Query, items: &[Expression], scope: Scope<'_>) -> Result<Query, SqlError> {
         let mut select = self.plain(input);
         select.items = Some(items.iter().map(|item| item.item(scope)).collect::<Result<_, _>>()?);
+        Ok(Query::Select(select))
+    }
+
+    fn order(&mut self, input: &Arc<Plan>, keys: &[Expression]) -> Result<Query, SqlError> {
+        // In SQL an expression in ORDER BY sees the columns before the select list, here those behind it.
+        let names = keys.iter().all(|key| key.column_name().is_some());
+        let mut select = match self.query(input)? {
+            Query::Select(select) if !select.is_ordered() && (select.items.is_none() || names) => select,
+            other => self.derive(other),
+        };
+        select.order = keys.iter().map(|key| key.order_item(Scope::default())).collect::<Result<_, _>>()?;
+        Ok(Query::Select(select))
+    }
+
+    fn slice(&mut self, input: &Arc<Plan>, offset: Option<u64>, fetch: Option<u64>) -> Result<Query, SqlError> {
+        let mut select = match self.query(input)? {
+            Query::Select(select) if select.fetch.is_none() && (select.offset.is_none() || offset.is_none()) => select,
+            other => self.derive(other),
+        };
+        select.offset = offset.or(select.offset);
+        select.fetch = fetch;
         Ok(Query::Select(select))
     }
 
