@@ -176,7 +176,7 @@ fn rows_meet_what_the_table_holds_at_their_barrier() {
             barrier
               + 1 8 0 0 _ _ _ _
             state
-              left 0, ended 1, right 0
+              left 0, ended 1, right 0, right_state 0
             = _ 5 0 0 _ _ _ _
             = 1 5 0 0 1 90 7 0
             = 1 5 0 0 1 100 1 0 x2
