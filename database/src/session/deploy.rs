@@ -305,7 +305,8 @@ impl Database {
             Some(logs) => Some(logs.hold().await?),
             None => None,
         };
-        for member in &all {
+        // Readers first: none of them is to fail because what it reads has gone.
+        for member in all.iter().rev() {
             if let Maker::Job(plan) = &member.maker {
                 // Should nothing come of this, those who follow them try again.
                 let (name, why) = (plan.name.clone(), format!("it goes back to a checkpoint with job {job}"));
