@@ -103,7 +103,9 @@ class Server:
 
     def checkpoint_mb(self) -> float:
         runs = os.path.join(self.folder, "data", "checkpoints", "runs")
-        return sum(os.path.getsize(os.path.join(runs, name)) for name in os.listdir(runs)) / 1e6
+        # Those of a job that has ended for good go with it.
+        names = os.listdir(runs) if os.path.isdir(runs) else []
+        return sum(os.path.getsize(os.path.join(runs, name)) for name in names) / 1e6
 
 
 def free_port() -> int:
