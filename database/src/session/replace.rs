@@ -6,6 +6,7 @@
 //! ([`Change`](millstream_engine::checkpoint::change::Change)). What reads the view is made anew behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::runtime::{JobId, JobState, Restore};
@@ -21,6 +22,12 @@ use super::restart::RestartStrategy;
 use super::{Database, Outcome, Session};
 use crate::catalog::{DdlGuard, JobKind, Relations, Supervision};
 use crate::durable::format_catalog::{CatalogRecord, RelationEntry, StoredSettings};
+
+/// How long a new checkpoint is waited for; without it the view goes on from an older one.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
+
+/// What is told then.
+const NO_CHECKPOINT: &str = "no checkpoint of a view that is replaced; it goes on from an older one";
 
 /// A view that is to get another query, as it was bound.
 pub(super) struct Replacement {
@@ -158,16 +165,20 @@ impl Carried {
         let Some(Remade { job, .. }) = remade.first() else { return Ok(()) };
         let running = database.engine().job(*job).is_some_and(|status| status.state == JobState::Running);
         let checkpoints = database.engine().config().checkpoints.is_some();
-        if running
-            && checkpoints
-            && let Err(error) = database.engine().checkpoint(*job).await
-        {
-            tracing::warn!(job = job.0, %error, "no checkpoint of a view that is replaced; it goes on from an older one");
+        if running && checkpoints {
+            // A job that is connected with it may be down, and then none is made.
+            match tokio::time::timeout(CHECKPOINT_WAIT, database.engine().checkpoint(*job)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(job = job.0, %error, "{NO_CHECKPOINT}"),
+                Err(_) => tracing::warn!(job = job.0, "{NO_CHECKPOINT}"),
+            }
         }
         let _one_at_a_time = database.restarting().await;
-        let (before, restore) = match checkpoints {
-            true => (database.connected_makers(*job), Restore::Latest),
-            false => (Vec::new(), Restore::Nothing),
+        let (before, restore) = if checkpoints {
+            (database.connected_makers(*job), Restore::Latest)
+        } else {
+            let makers = database.makers().lock();
+            (remade.iter().filter_map(|of| Some((of.job, makers.get(of.job)?))).collect(), Restore::Nothing)
         };
         let of = |job: &JobId| remade.iter().find(|of| of.job == *job).map(|of| Maker::Job(of.plan.clone()));
         let mut after: Vec<(JobId, Maker)> =

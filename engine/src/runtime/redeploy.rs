@@ -44,7 +44,7 @@ impl System {
             }
         };
         let ready: Vec<Ready> = members.iter().map(Ready::new).collect();
-        let (mut continued, refused) = continued(&ready, &saved);
+        let (continued, refused) = continued(&ready, &saved);
         let mut results = self.deploy_ready(&ready, &continued, refused)?;
         // Who failed while others went on is in an older checkpoint than those whose views it reads. Where it has nothing
         // but those views, it is made anew out of them.
@@ -53,7 +53,6 @@ impl System {
             (was_saved && of.member.rebuilds() && results.get(at).is_some_and(Result::is_err)).then_some(at)
         };
         let behind: Vec<usize> = ready.iter().enumerate().filter_map(behind).collect();
-        continued.clear();
         let again: Vec<Ready> = behind.iter().filter_map(|at| members.get(*at)).map(Ready::new).collect();
         for (at, result) in behind.into_iter().zip(self.deploy_ready(&again, &[], BTreeMap::new())?) {
             if let Some(of) = results.get_mut(at) {

@@ -58,7 +58,7 @@ fn argument(expr: sp::Expr) -> sp::FunctionArg {
 }
 
 /// `name(args)`
-fn call(name: &str, args: Vec<sp::Expr>) -> sp::Function {
+pub(super) fn call(name: &str, args: Vec<sp::Expr>) -> sp::Function {
     let args = args.into_iter().map(argument).collect();
     sp::Function {
         name: sp::ObjectName::from(vec![sp::Ident::new(name)]),

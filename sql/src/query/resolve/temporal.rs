@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use super::Resolver;
+use super::aggregate_names::call;
 use super::factor::constraint;
 use super::scope::{Clause, Env, Scope};
 use crate::error::{Result, SqlError};
@@ -68,21 +69,7 @@ impl Resolver<'_> {
         let kind = sp::Expr::Value(sp::Value::SingleQuotedString(kind.to_owned()).into());
         let position = sp::Expr::Value(sp::Value::Number(position, false).into());
         let args = [kind, position].into_iter().chain(what);
-        let args = args.map(|arg| sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(arg))).collect();
-        let marker = sp::Expr::Function(sp::Function {
-            name: sp::ObjectName::from(vec![sp::Ident::new(MARKER)]),
-            uses_odbc_syntax: false,
-            parameters: sp::FunctionArguments::None,
-            args: sp::FunctionArguments::List(sp::FunctionArgumentList {
-                duplicate_treatment: None,
-                args,
-                clauses: Vec::new(),
-            }),
-            filter: None,
-            null_treatment: None,
-            over: None,
-            within_group: Vec::new(),
-        });
+        let marker = sp::Expr::Function(call(MARKER, args.collect()));
         let written = std::mem::replace(condition, sp::Expr::Value(sp::Value::Null.into()));
         *condition = sp::Expr::BinaryOp {
             left: Box::new(sp::Expr::Nested(Box::new(written))),
