@@ -62,6 +62,15 @@ pub trait Opener {
     /// # Errors
     /// Where the connector refuses.
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>>;
+
+    /// The rows of a view or internal table as they are now, all its stored columns, for a query that ends. `None`: it is
+    /// followed as it changes.
+    ///
+    /// # Errors
+    /// Where it has no rows yet.
+    fn rows_now(&self, _relation: &Relation) -> Result<Option<Arc<dyn Source>>> {
+        Ok(None)
+    }
 }
 
 /// Where the rows of a dataflow go.

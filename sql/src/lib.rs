@@ -15,6 +15,7 @@ mod explain;
 mod files;
 mod functions;
 mod lower;
+pub mod namespace;
 mod parse;
 mod query;
 mod refine;

@@ -65,6 +65,8 @@ impl Session {
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
+            | BoundStatement::CreateNamespaces { .. }
+            | BoundStatement::DropNamespaces { .. }
             | BoundStatement::Show(_)
             | BoundStatement::Describe(_)
             | BoundStatement::ShowCreate(_)

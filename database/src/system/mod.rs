@@ -11,6 +11,7 @@ mod relations;
 mod running;
 mod state;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::StringArray;
@@ -38,7 +39,7 @@ pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
 use relations::RelationsSchema;
 use running::RunningSchema;
 
-/// The only database and its schema.
+/// The database and its first schema.
 const DATABASE: &str = "millstream";
 const SCHEMA: &str = "public";
 
@@ -54,6 +55,8 @@ pub(crate) struct SystemCatalog {
     context: SessionContext,
     parser: PostgresCompatibilityParser,
     relations: Arc<RelationsSchema>,
+    /// The databases that are listed, but for the default one.
+    databases: BTreeSet<String>,
     asked: [Arc<AskedFunction>; 2],
 }
 
@@ -73,7 +76,7 @@ impl SystemCatalog {
         for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
             context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
         }
-        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, asked };
+        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, databases: BTreeSet::new(), asked };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -98,7 +101,19 @@ impl SystemCatalog {
 
     /// Takes over what exists now.
     pub(crate) fn refresh(&mut self, catalog: CatalogSnapshot, _settings: &Settings) {
+        let databases = catalog.namespaces.keys().filter(|name| !name.contains('.')).cloned().collect();
         self.relations.replace(catalog);
+        let Some(schemas) = self.context.catalog(DATABASE).filter(|_| self.databases != databases) else { return };
+        for gone in self.databases.difference(&databases) {
+            // One that is not there is not listed either.
+            let _ = schemas.deregister_schema(gone, true);
+        }
+        for made in databases.difference(&self.databases) {
+            if let Err(error) = schemas.register_schema(made, Arc::new(self.relations.of(made))) {
+                tracing::error!(%error, database = made, "could not list a database");
+            }
+        }
+        self.databases = databases;
     }
 
     /// The rows of a query.

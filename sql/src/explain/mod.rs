@@ -290,6 +290,7 @@ fn steps(steps: &[Step]) -> String {
         }
         Step::AssignWindows { window, .. } => format!("assign {}", describe_window(*window)),
         Step::Expand { sets, .. } => format!("expand to {} grouping sets", sets.len()),
+        Step::Unnest { list, .. } => format!("unnest {list}"),
     };
     steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }

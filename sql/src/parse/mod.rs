@@ -18,6 +18,7 @@ mod hint;
 mod job;
 mod json;
 mod limits;
+mod namespace;
 mod normalise;
 pub(crate) mod place;
 mod prefix;

@@ -106,13 +106,18 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (&["FUNCTIONS"], Show::Functions),
         (&["USER", "FUNCTIONS"], Show::UserFunctions),
         (&["CATALOGS"], Show::Catalogs),
-        (&["CURRENT", "CATALOG"], Show::Catalogs),
+        (&["CURRENT", "CATALOG"], Show::CurrentCatalog),
         (&["DATABASES"], Show::Databases),
-        (&["CURRENT", "DATABASE"], Show::Databases),
+        (&["SCHEMAS"], Show::Databases),
+        (&["CURRENT", "DATABASE"], Show::CurrentDatabase),
         (&["ALL"], Show::All),
     ];
     for (words, show) in lists {
         if cursor.accept(words) {
+            if let (Show::Tables, true) = (&show, cursor.accept(&["FROM"]) || cursor.accept(&["IN"])) {
+                let list = Show::TablesOf(cursor.name()?);
+                return matching(cursor, list).map(Statement::Show);
+            }
             return matching(cursor, show).map(Statement::Show);
         }
     }
@@ -153,7 +158,11 @@ fn matching(cursor: &mut Cursor<'_>, list: Show) -> Result<Show> {
         | Show::Functions
         | Show::UserFunctions
         | Show::Catalogs
+        | Show::CurrentCatalog
         | Show::Databases
+        | Show::CurrentDatabase
+        | Show::TablesOf(_)
+        | Show::TablesUnder(_)
         | Show::Partitions(_)
         | Show::Columns(_)
         | Show::Create(_)

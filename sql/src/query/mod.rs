@@ -22,6 +22,8 @@ mod single_row;
 pub(crate) mod temporal;
 mod text;
 mod types;
+pub(crate) mod unnest;
+mod variant_cast;
 mod window;
 
 use std::collections::BTreeSet;
@@ -92,7 +94,8 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let provider = Provider::new(context, calls, depth)?.with_tables(tables);
     let planner = SqlToRel::new_with_options(&provider, options());
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
-    let plan = finish(emit::times_to_live(plan, &hints)?, context)?;
+    let plan = unnest::joined(emit::times_to_live(plan, &hints)?)?;
+    let plan = finish(plan, context)?;
     let clause = emit::clause(&settings, &planner)?;
     let (plan, mut depends_on) = put_tables_in(plan)?;
     let plan = temporal::bind(plan)?;
@@ -111,6 +114,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
+    let plan = variant_cast::by_text(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =
