@@ -106,6 +106,21 @@ pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     crate::batch::batch_plan(query)
 }
 
+/// The text of a plan with its intervals as SQL has them.
+pub fn readable_plan(text: &str) -> String {
+    crate::explain::readable(text)
+}
+
+/// The dataflow as JSON, in the form of Flink's `EXPLAIN JSON_EXECUTION_PLAN`.
+pub fn explain_json(dataflow: &Dataflow, shards: usize) -> String {
+    crate::explain::json(dataflow, shards)
+}
+
+/// What to heed of a dataflow, a line each, as `EXPLAIN PLAN_ADVICE` tells it.
+pub fn explain_advice(dataflow: &Dataflow) -> String {
+    crate::explain::advice(dataflow)
+}
+
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row
 /// changes on each edge in Flink's letters, as `EXPLAIN CHANGELOG_MODE` shows them.
 pub fn explain_dataflow(dataflow: &Dataflow, options: ExplainOptions<'_>) -> String {

@@ -24,8 +24,8 @@ mod statement_text;
 pub mod types;
 
 pub use api::{
-    Opener, Target, batch_plan, bind, check_expression, check_query, explain_dataflow, function_exists, lower,
-    lower_set, parse,
+    Opener, Target, batch_plan, bind, check_expression, check_query, explain_advice, explain_dataflow, explain_json,
+    function_exists, lower, lower_set, parse, readable_plan,
 };
 pub use error::{Result, SqlError, SqlState};
 pub use explain::ExplainOptions;

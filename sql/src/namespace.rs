@@ -160,9 +160,7 @@ impl CatalogSnapshot {
         let (database, last) = split(name);
         let ident = crate::statement_text::ident;
         match database {
-            Some(database) => {
-                database.split('.').chain([last]).map(ident).collect::<Vec<_>>().join(".")
-            }
+            Some(database) => database.split('.').chain([last]).map(ident).collect::<Vec<_>>().join("."),
             None if self.current_prefix().is_none_or(|prefix| prefix.is_empty()) => ident(last),
             None => format!("public.{}", ident(last)),
         }

@@ -216,9 +216,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<CatalogRecord, serde_json::Error> {
 mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
 
-    use super::{
-        CatalogRecord, CatalogState, FunctionEntry, JobEntry, NamespaceEntry, RelationEntry, decode, encode,
-    };
+    use super::{CatalogRecord, CatalogState, FunctionEntry, JobEntry, NamespaceEntry, RelationEntry, decode, encode};
 
     fn relation(id: u64, job: Option<u64>) -> CatalogRecord {
         let statement = format!("CREATE TABLE t{id} (a INT)");

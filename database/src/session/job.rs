@@ -184,7 +184,13 @@ impl JobPlan {
         let mut record = record(JobKind::View, &query, Some(relation));
         record.makes = Some(relation.id);
         let output = Output::View(relation.id, relation.name.clone());
-        Self { name: relation.name.clone(), queries: vec![(query, output)], record, lasting: !relation.temporary, snapshot: None }
+        Self {
+            name: relation.name.clone(),
+            queries: vec![(query, output)],
+            record,
+            lasting: !relation.temporary,
+            snapshot: None,
+        }
     }
 
     /// The job of an `INSERT` into a connector table.

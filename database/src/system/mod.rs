@@ -9,6 +9,7 @@ mod pg_catalog;
 mod rejects;
 mod relations;
 mod running;
+mod sleep;
 mod state;
 
 use std::collections::BTreeSet;
@@ -76,7 +77,8 @@ impl SystemCatalog {
         for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
             context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
         }
-        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, databases: BTreeSet::new(), asked };
+        let system =
+            Self { context, parser: PostgresCompatibilityParser::new(), relations, databases: BTreeSet::new(), asked };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -95,6 +97,7 @@ impl SystemCatalog {
         let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
         let version =
             move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));
+        self.context.register_udf(sleep::function());
         self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
         Ok(())
     }
@@ -128,6 +131,7 @@ impl SystemCatalog {
             let values = values.map(|value| value.map(ScalarAndMetadata::from)).collect::<Result<Vec<_>, _>>()?;
             plan = plan.with_param_values(ParamValues::List(values)).map_err(from_datafusion)?;
         }
+        sleep::wait(&plan).await?;
         let frame = self.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
         let stream = frame.execute_stream().await.map_err(from_datafusion)?;
         let schema = stream.schema();

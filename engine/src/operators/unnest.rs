@@ -85,8 +85,7 @@ mod tests {
         let lists: ArrayRef = Arc::new(ListArray::try_new(item, offsets, elements, nulls).unwrap());
         let rows: ArrayRef = Arc::new(Int64Array::from_iter_values((0..).take(lengths.len())));
         let batch = RecordBatch::try_from_iter([("k", rows)]).unwrap();
-        let schema =
-            Arc::new(Schema::new(["k", "e"].map(|name| Field::new(name, DataType::Int64, true)).to_vec()));
+        let schema = Arc::new(Schema::new(["k", "e"].map(|name| Field::new(name, DataType::Int64, true)).to_vec()));
         let delta = Delta::signed(batch, BooleanBuffer::from(retracts));
         let mut out = Vec::new();
         let pass = &mut |part| {

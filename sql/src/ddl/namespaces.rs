@@ -141,7 +141,9 @@ impl Binder<'_> {
             }
             if key == "type" && !value.eq_ignore_ascii_case(CATALOG_TYPE) {
                 let error = SqlError::unsupported(format!("catalogs of type \"{value}\" are not supported"));
-                return Err(error.with_hint("the type is 'generic_in_memory'; it is kept over a restart").at(*position));
+                return Err(error
+                    .with_hint("the type is 'generic_in_memory'; it is kept over a restart")
+                    .at(*position));
             }
         }
         let exists = self.context.catalog.prefix(&[&name.value, FIRST_DATABASE]).is_some();
@@ -160,9 +162,10 @@ impl Binder<'_> {
     fn drop_catalog(&self, name: &sp::Ident, if_exists: bool) -> Result<BoundStatement> {
         const TAG: &str = "DROP CATALOG";
         let catalog = &self.context.catalog;
-        let known = catalog.namespaces.keys().find(|key| {
-            key.strip_suffix('.').is_some_and(|known| known.eq_ignore_ascii_case(&name.value))
-        });
+        let known = catalog
+            .namespaces
+            .keys()
+            .find(|key| key.strip_suffix('.').is_some_and(|known| known.eq_ignore_ascii_case(&name.value)));
         let (relations, functions) = (Vec::new(), Vec::new());
         let Some(prefix) = known else {
             if !if_exists {

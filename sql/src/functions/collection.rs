@@ -18,6 +18,7 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         function(MAP_VALUE, &[], "map[key]", value_types, value),
         function("map_union", &[], "MAP_UNION(map, …)", union_types, union),
+        function("array_mode", &[], "MODE(value)", element_of, mode),
         function("array_prepend", &["list_prepend"], "ARRAY_PREPEND(array, value)", prepend_types, prepend),
     ]
 }
@@ -74,7 +75,8 @@ fn union(args: &Args) -> Result<ArrayRef> {
     let maps: Vec<&MapArray> = columns.iter().map(|column| column.as_map()).collect();
     let keys = concat(&maps.iter().map(|map| map.keys().as_ref()).collect::<Vec<_>>())?;
     let values = concat(&maps.iter().map(|map| map.values().as_ref()).collect::<Vec<_>>())?;
-    let rows = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?.convert_columns(&[Arc::clone(&keys)])?;
+    let rows =
+        RowConverter::new(vec![SortField::new(keys.data_type().clone())])?.convert_columns(&[Arc::clone(&keys)])?;
     // Where the entries of each map start among those of all.
     let bases: Vec<usize> = maps
         .iter()
@@ -125,6 +127,34 @@ fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
 
 fn wrong() -> DataFusionError {
     DataFusionError::Internal("a map without keys and values".into())
+}
+
+fn element_of(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [DataType::List(item)] => Some((item.data_type().clone(), types.to_vec())),
+        _ => None,
+    }
+}
+
+/// The element that is there most often; of several the least. Null is not counted.
+fn mode(args: &Args) -> Result<ArrayRef> {
+    let lists = args.column(0)?;
+    let lists = lists.as_list::<i32>();
+    let values = lists.values();
+    let rows =
+        RowConverter::new(vec![SortField::new(values.data_type().clone())])?.convert_columns(&[Arc::clone(values)])?;
+    let most = |row: usize| {
+        let mut counts: HashMap<_, (usize, usize)> = HashMap::new();
+        for at in range(lists.offsets(), row).filter(|at| lists.is_valid(row) && values.is_valid(*at)) {
+            counts.entry(rows.row(at)).or_insert((0, at)).0 += 1;
+        }
+        let best = counts
+            .into_iter()
+            .max_by(|(left, (more, _)), (right, (less, _))| more.cmp(less).then_with(|| right.cmp(left)));
+        best.and_then(|(_, (_, at))| u32::try_from(at).ok())
+    };
+    let places: UInt32Array = (0..args.rows).map(most).collect();
+    Ok(take(values, &places, None)?)
 }
 
 /// PostgreSQL has the element first, Flink the array.

@@ -29,6 +29,7 @@ mod support;
 mod url;
 mod variant;
 mod words;
+mod zones;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -41,11 +42,13 @@ pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
+pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
 pub(crate) use variant::variant_text;
+pub(crate) use zones::{timestamp_text, wall_clock};
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {

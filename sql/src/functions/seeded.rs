@@ -4,8 +4,8 @@
 //! it begins anew, as in Flink.
 
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array};
 use arrow::datatypes::DataType;

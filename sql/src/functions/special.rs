@@ -44,7 +44,10 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
         ("rand_integer", [bound]) => {
             Ok(cast(floor(random() * cast(bound.clone(), DataType::Float64)), DataType::Int32))
         }
-        ("unix_timestamp", []) => Ok(cast(cast(now(), super::calendar::MICROS), DataType::Int64) / lit(1_000_000_i64)),
+        ("unix_timestamp", []) => {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            Ok(cast(cast(now(), micros), DataType::Int64) / lit(1_000_000_i64))
+        }
         ("current_date", []) => Ok(cast(now(), DataType::Date32)),
         ("current_time" | "localtime", []) => {
             Ok(cast(cast(now(), super::calendar::MICROS), DataType::Time64(TimeUnit::Microsecond)))

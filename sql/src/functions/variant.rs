@@ -98,7 +98,6 @@ fn text(args: &Args) -> Result<ArrayRef> {
     Ok(args.write(|row, out| scalar_text(values.is_valid(row).then(|| values.value(row))?, out)))
 }
 
-
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::{Field, Fields};

@@ -86,8 +86,7 @@ impl Dialect for StreamDialect {
         }
         parser.consume_token(&Token::DoubleColon).then(|| {
             let data_type = types::parse(parser)?;
-            let expr = Box::new(expr.clone());
-            Ok(Expr::Cast { kind: CastKind::DoubleColon, expr, data_type, array: false, format: None })
+            Ok(prefix::cast_to(CastKind::DoubleColon, Box::new(expr.clone()), data_type))
         })
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod emit;
 mod fail;
 mod forms;
 mod hint;
+mod interval;
 mod job;
 mod json;
 mod limits;

@@ -41,7 +41,7 @@ fn assigned(token: &Token) -> bool {
 }
 
 /// The name of a setting: a string, a quoted name, or words with dots and dashes between them.
-fn setting(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(super) fn setting(cursor: &mut Cursor<'_>) -> Result<String> {
     if matches!(cursor.peek(0), Token::SingleQuotedString(_)) {
         return cursor.string();
     }
@@ -62,7 +62,8 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
     Ok(Some(cursor.separated(one_value)?.join(", ")))
 }
 
-fn one_value(cursor: &mut Cursor<'_>) -> Result<String> {
+/// A value: a string, a number, a word.
+pub(super) fn one_value(cursor: &mut Cursor<'_>) -> Result<String> {
     let minus = cursor.take(&Token::Minus);
     let start = cursor.byte();
     match cursor.peek(0) {

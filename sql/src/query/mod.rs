@@ -5,6 +5,7 @@
 //! [`temporal`] makes nodes of temporal joins, [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
 //! a view keeps the meaning it was made with.
 
+mod casts;
 mod emit;
 mod error;
 mod expand;
@@ -23,8 +24,8 @@ pub(crate) mod temporal;
 mod text;
 mod types;
 pub(crate) mod unnest;
-mod variant_cast;
 mod window;
+mod zone;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -114,11 +115,12 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
-    let plan = variant_cast::by_text(plan)?;
+    let plan = casts::right(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
+    let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
     float_keys::normalised(plan)
 }

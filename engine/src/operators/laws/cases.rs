@@ -8,9 +8,8 @@ use super::harness::Times;
 use super::oracle::{sessions, windows};
 use super::stateless::{expand, stateless, unnest};
 use crate::plan::{
-    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic,
-    SessionAggregateSpec, SessionAssignSpec, SortKey, Window, WindowAggregateSpec, WindowEmit,
-    WindowInput, WindowJoinSpec, WindowTime,
+    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic, SessionAggregateSpec,
+    SessionAssignSpec, SortKey, Window, WindowAggregateSpec, WindowEmit, WindowInput, WindowJoinSpec, WindowTime,
 };
 
 /// An operator and what is expected of it.
@@ -321,8 +320,14 @@ fn union() -> Case {
 
 /// Every operator that can be built.
 pub(super) fn all() -> Vec<Case> {
-    let mut cases =
-        vec![union(), expand(), unnest(), session_assign(), session_aggregate(true, ALL), session_aggregate(false, INVERTIBLE)];
+    let mut cases = vec![
+        union(),
+        expand(),
+        unnest(),
+        session_assign(),
+        session_aggregate(true, ALL),
+        session_aggregate(false, INVERTIBLE),
+    ];
     cases.extend(["tumble 10 0", "hop 4 10 1", "hop 7 3 0", "cumulate 5 15 -2"].map(stateless));
     for window in ["tumble 10 0", "tumble 6 -4", "hop 5 10 0", "hop 4 10 3", "hop 7 3 0", "cumulate 5 15 2"] {
         cases.push(window_aggregate(window, true, ALL, false, false));

@@ -16,7 +16,7 @@ use crate::functions::support::Args;
 use crate::types::is_variant;
 
 /// Appends a JSON string.
-pub(super) fn push_text(out: &mut String, text: &str) {
+pub(crate) fn push_text(out: &mut String, text: &str) {
     out.push('"');
     for letter in text.chars() {
         match letter {

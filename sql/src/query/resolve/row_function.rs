@@ -16,12 +16,7 @@ const SETS: [&str; 3] = ["generate_series", "range", "generate_subscripts"];
 
 impl Resolver<'_> {
     /// The names in what is unnested, which sees the tables before it.
-    pub(super) fn unnest<'s>(
-        &self,
-        factor: &mut sp::TableFactor,
-        scope: &mut Scope<'s>,
-        env: &Env<'s>,
-    ) -> Result<()> {
+    pub(super) fn unnest<'s>(&self, factor: &mut sp::TableFactor, scope: &mut Scope<'s>, env: &Env<'s>) -> Result<()> {
         let sp::TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } = factor else { return Ok(()) };
         let mut types = Some(Vec::new());
         for expr in array_exprs {
@@ -79,7 +74,8 @@ pub(super) fn unnest(factor: &sp::TableFactor) -> Option<sp::TableFactor> {
         // Its result is one row.
         vec![sp::Expr::Array(sp::Array { elem: vec![sp::Expr::Function(function)], named: true })]
     };
-    let named = || sp::TableAlias { explicit: false, name: sp::Ident::with_quote('"', name), columns: Vec::new(), at: None };
+    let named =
+        || sp::TableAlias { explicit: false, name: sp::Ident::with_quote('"', name), columns: Vec::new(), at: None };
     let alias = Some(alias.clone().unwrap_or_else(named));
     Some(sp::TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_offset_alias: None, with_ordinality })
 }

@@ -3,11 +3,12 @@
 //! [`Planner`] makes a node over one row of what stands in the `FROM`, with references to the tables before it;
 //! [`joined`] puts the node on top of the rows it is joined with, so that no join is left.
 
+mod lateral;
 mod node;
 mod rows;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinType, Result as PlanResult, ScalarValue, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::utils::conjunction;
@@ -63,11 +64,8 @@ pub(super) fn names(types: &[DataType], ordinality: bool, alias: Option<&sp::Tab
     let given = alias.map_or(&[][..], |alias| alias.columns.as_slice());
     if given.len() > columns.len() {
         let name = alias.map_or("", |alias| alias.name.value.as_str());
-        let message = format!(
-            "table \"{name}\" has {} columns available but {} columns specified",
-            columns.len(),
-            given.len()
-        );
+        let message =
+            format!("table \"{name}\" has {} columns available but {} columns specified", columns.len(), given.len());
         let error = SqlError::new(SqlState("42P10"), message);
         return Err(match given.last() {
             Some(last) => at(error, last.name.span),
@@ -102,7 +100,24 @@ pub(super) fn joined(plan: LogicalPlan) -> Result<LogicalPlan> {
             None => Ok(Transformed::no(node)),
         }
     });
-    Ok(joined.map_err(from_datafusion)?.data)
+    let plan = joined.map_err(from_datafusion)?.data;
+    check_placed(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses what is unnested of the rows of a query around it: no runtime follows such a reference.
+fn check_placed(plan: &LogicalPlan) -> Result<()> {
+    let mut refers = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        refers |= Unnest::of(node).is_some_and(|unnest| unnest.of.iter().any(Expr::contains_outer));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    visited.map_err(from_datafusion)?;
+    if refers {
+        let error = SqlError::unsupported("UNNEST of a column of the query around it is not supported here");
+        return Err(error.with_hint("join it: FROM t CROSS JOIN UNNEST(t.a) AS u(x)"));
+    }
+    Ok(())
 }
 
 fn over_left(join: &Join) -> PlanResult<Option<LogicalPlan>> {
@@ -111,7 +126,9 @@ fn over_left(join: &Join) -> PlanResult<Option<LogicalPlan>> {
         JoinType::Left => true,
         _ => return Ok(None),
     };
-    let Some((unnest, table)) = on_the_right(&join.right, None) else { return Ok(None) };
+    let Some((unnest, table)) = on_the_right(&join.right, None) else {
+        return if outer { Ok(None) } else { lateral::over_left(join) };
+    };
     let on = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
     let condition = conjunction(on.chain(join.filter.clone()).filter(|condition| !is_true(condition)));
     if outer && condition.is_some() {
@@ -140,7 +157,7 @@ fn on_the_right(plan: &LogicalPlan, table: Option<TableReference>) -> Option<(&U
 }
 
 /// An expression with the references to the columns of these rows as columns.
-fn inner(expr: Expr, rows: &DFSchema) -> PlanResult<Expr> {
+pub(super) fn inner(expr: Expr, rows: &DFSchema) -> PlanResult<Expr> {
     let inner = expr.transform(|expr| {
         Ok(match expr {
             Expr::OuterReferenceColumn(_, column) if rows.has_column(&column) => Transformed::yes(Expr::Column(column)),
@@ -167,4 +184,3 @@ pub(crate) fn batch_plan(unnest: &Unnest) -> PlanResult<LogicalPlan> {
     }));
     rows.project(columns)?.build()
 }
-

@@ -1,4 +1,5 @@
-//! Casts of `VARIANT`, which Arrow takes for a row: its value as a text is cast.
+//! Casts that DataFusion means otherwise: of `VARIANT`, which Arrow takes for a row, by its value as a text; of ROWs by
+//! position.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -7,12 +8,13 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use super::from_datafusion;
+use super::row_cast::{is_needed, row_cast};
 use crate::error::Result;
 use crate::functions::variant_text;
 use crate::types::is_variant;
 
-/// A plan whose casts of variants go by their text.
-pub(super) fn by_text(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// A plan whose casts are the right ones.
+pub(super) fn right(plan: LogicalPlan) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| {
         let mut input = DFSchema::empty();
         node.inputs().iter().for_each(|child| input.merge(child.schema()));
@@ -28,9 +30,8 @@ pub(super) fn by_text(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
-    let needed = |value: &Expr, to: &DataType| {
-        !is_variant(to) && value.get_type(input).is_ok_and(|of| is_variant(&of))
-    };
+    let needed = |value: &Expr, to: &DataType| !is_variant(to) && value.get_type(input).is_ok_and(|of| is_variant(&of));
+    let by_position = |value: &Expr, to: &DataType| value.get_type(input).is_ok_and(|of| is_needed(&of, to));
     Ok(match expr {
         Expr::Cast(mut cast) if needed(&cast.expr, cast.field.data_type()) => {
             cast.expr = Box::new(variant_text(*cast.expr));
@@ -39,6 +40,12 @@ fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         Expr::TryCast(mut cast) if needed(&cast.expr, cast.field.data_type()) => {
             cast.expr = Box::new(variant_text(*cast.expr));
             Transformed::yes(Expr::TryCast(cast))
+        }
+        Expr::Cast(cast) if by_position(&cast.expr, cast.field.data_type()) => {
+            Transformed::yes(row_cast(*cast.expr, cast.field.data_type()))
+        }
+        Expr::TryCast(cast) if by_position(&cast.expr, cast.field.data_type()) => {
+            Transformed::yes(row_cast(*cast.expr, cast.field.data_type()))
         }
         other => Transformed::no(other),
     })
