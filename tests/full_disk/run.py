@@ -74,14 +74,16 @@ def sums(files: int) -> list:
     return [(str(account), str(files * ROWS // 2)) for account in range(2)]
 
 
-def refused(server: Server, statement: str) -> str:
-    try:
-        server.sql(statement)
-    except Refused as error:
-        if error.code != "53100":
-            sys.exit(f"{statement}: {error}, not 53100")
-        return str(error)
-    sys.exit(f"{statement} succeeds on a full disk")
+def refused(server: Server, statement) -> None:
+    """Carries out statements, by number, until one is refused: what is left of a page of a file may still be written."""
+    for number in range(1_000):
+        try:
+            server.sql(statement(number))
+        except Refused as error:
+            if error.code != "53100":
+                sys.exit(f"{statement(number)}: {error}, not 53100")
+            return
+    sys.exit(f"{statement(0)} and the like succeed on a full disk")
 
 
 def copied(folder: str) -> list:
@@ -119,8 +121,9 @@ def checkpoints(server: Server, folder: str) -> None:
     full = lambda row: "No space left" in (row[7] or "") and os.path.join(folder, "checkpoints") in row[7]
     server.becomes("SHOW CHECKPOINTS", lambda rows: any(full(row) for row in rows))
     server.becomes("SELECT * FROM sums", sums(4))
+    failed = max(int(row[2]) for row in server.sql("SHOW CHECKPOINTS") if full(row))
     filler.remove()
-    server.becomes("SHOW CHECKPOINTS", lambda rows: rows and not any(full(row) for row in rows))
+    server.becomes("SHOW CHECKPOINTS", lambda rows: any(full(row) and int(row[2]) > failed for row in rows))
     server.until(lambda: copied(os.path.join(folder, "out")) == list(range(4 * ROWS)), "the rows of the written directory")
     server.restart()
     server.becomes("SELECT * FROM sums", sums(4))
@@ -129,19 +132,17 @@ def checkpoints(server: Server, folder: str) -> None:
 
 def catalog(server: Server, folder: str) -> None:
     filler = Filler(os.path.join(folder, "data"))
-    for number in range(2, 1_000):
-        try:
-            server.sql(f"INSERT INTO kept VALUES ({number})")
-        except Refused as error:
-            if error.code != "53100":
-                sys.exit(f"INSERT: {error}, not 53100")
-            break
-    else:
-        sys.exit("a table takes rows without end on a full disk")
+    refused(server, lambda number: f"INSERT INTO kept VALUES ({number + 2})")
+    refused(server, lambda number: f"CREATE TABLE more_{number} (n INT)")
     before = server.sql("SELECT n FROM many")
     text = server.sql("SHOW CREATE MATERIALIZED VIEW sums")
-    for statement in ["CREATE TABLE more (n INT)", "ALTER MATERIALIZED VIEW sums AS SELECT account, MAX(id) AS n FROM events GROUP BY account"]:
-        refused(server, statement)
+    most = "ALTER MATERIALIZED VIEW sums AS SELECT account, MAX(id) AS n FROM events WHERE line <> 'of another length' GROUP BY account"
+    try:
+        server.sql(most)
+        sys.exit("a view is replaced on a full disk")
+    except Refused as error:
+        if error.code != "53100":
+            sys.exit(f"{most}: {error}, not 53100")
     if server.sql("SHOW CREATE MATERIALIZED VIEW sums") != text or server.sql("SELECT n FROM many") != before:
         sys.exit("a statement that failed has changed something")
     write(folder, 4)

@@ -11,6 +11,7 @@ import email.utils
 import hashlib
 import hmac
 import http.server
+import logging
 import os
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ def s3():
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -175,7 +177,8 @@ def make_container(endpoint: str) -> None:
 def az():
     """Azure Blob Storage as Azurite has it."""
     port = free_port()
-    process = subprocess.Popen([azurite(), "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--blobHost",
+    process = subprocess.Popen([azurite(), "--inMemoryPersistence", "--silent", "--disableTelemetry",
+                                "--skipApiVersionCheck", "--blobHost",
                                 "127.0.0.1", "--blobPort", str(port)], stdout=subprocess.DEVNULL)
     try:
         endpoint, deadline = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}", time.monotonic() + 60
