@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source, policy};
-use millstream_engine::rejects::OnError;
-use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
+use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStatus};
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
@@ -16,6 +15,9 @@ use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::errors::from_failure;
 
 /// How the system's error for a full disk ends.
+/// Stands in the error of a job whose view another job has left.
+const OF_READER: &str = "\", which the job reads, ";
+
 const NO_SPACE: &str = "(os error 28)";
 
 /// `disk_full`
@@ -114,8 +116,13 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error =
-                if message.ends_with(NO_SPACE) { SqlError::new(DISK_FULL, message) } else { from_failure(&message) };
+            let error = if message.ends_with(NO_SPACE) {
+                SqlError::new(DISK_FULL, message)
+            } else if message.contains(OF_READER) {
+                SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            } else {
+                from_failure(&message)
+            };
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -193,8 +200,9 @@ impl JobPlan {
 
     /// What the engine is asked to run.
     pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
-        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
-        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
+        let streaming = self.queries.first().map(|(query, _)| query.streaming).unwrap_or_default();
+        let policy = JobPolicy { on_error: streaming.on_error, evaluation_limit_us: streaming.evaluation_limit_us };
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), policy }
     }
 
     /// The dataflow, its tables opened.
