@@ -10,7 +10,7 @@ mod job;
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
-pub use copy::{Copy, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
+pub use copy::{Copy, CopyCompression, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
 pub use job::JobControl;
 
 /// One statement of a script.

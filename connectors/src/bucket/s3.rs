@@ -8,9 +8,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use millstream_engine::error::{EngineError, Result};
 use sha2::{Digest, Sha256};
 
-use super::listing::{Page, elements};
+use super::StoreUrl;
+use super::listing::{Page, Tags, elements, objects};
+use super::request::{Call, Prepared, Service};
 use super::url::{encoded, query_text};
-use super::{Call, Prepared, Service, StoreUrl};
+
+/// How a listing names what it tells.
+const TAGS: Tags = Tags { object: "Contents", key: "Key", size: "Size", modified: "LastModified" };
 
 /// See the module.
 pub(super) struct S3 {
@@ -19,6 +23,7 @@ pub(super) struct S3 {
     host: String,
     /// The bucket in the path, with a slash before it; empty where it is in the host.
     base: String,
+    bucket: String,
     region: String,
     keys: Option<Keys>,
     google: bool,
@@ -67,7 +72,7 @@ impl S3 {
             }
         };
         let base = if path_style { format!("/{}", encoded(&url.bucket, b"")) } else { String::new() };
-        Ok(Self { origin, host, base, region, keys, google })
+        Ok(Self { origin, host, base, bucket: url.bucket.clone(), region, keys, google })
     }
 
     /// The header `Authorization` over these headers, which are sorted.
@@ -109,6 +114,11 @@ impl Service for S3 {
             let (name, value) = if self.google { ("x-goog-if-generation-match", "0") } else { ("if-none-match", "*") };
             headers.push(header(name, value));
         }
+        headers.extend(call.range_text().map(|range| header("range", &range)));
+        if let Some(from) = call.copy_of {
+            let name = if self.google { "x-goog-copy-source" } else { "x-amz-copy-source" };
+            headers.push(header(name, &format!("/{}/{}", encoded(&self.bucket, b""), encoded(from, b"/"))));
+        }
         if let Some(keys) = &self.keys {
             headers.extend(keys.session.as_ref().map(|token| header("x-amz-security-token", token)));
             headers.sort_unstable();
@@ -129,7 +139,7 @@ impl Service for S3 {
 
     fn page(&self, text: &str) -> Page {
         let next = elements(text, "NextContinuationToken").into_iter().next();
-        Page { keys: elements(text, "Key"), next: next.filter(|next| !next.is_empty()) }
+        Page { objects: objects(text, &TAGS), next: next.filter(|next| !next.is_empty()) }
     }
 }
 
@@ -164,9 +174,10 @@ mod tests {
         };
         let host = "examplebucket.s3.amazonaws.com".to_owned();
         let (origin, region) = (format!("https://{host}"), "us-east-1".to_owned());
-        let s3 = S3 { origin, host, base: String::new(), region, keys: Some(keys), google: false };
+        let (base, bucket) = (String::new(), "examplebucket".to_owned());
+        let s3 = S3 { origin, host, base, bucket, region, keys: Some(keys), google: false };
         let query = vec![("prefix", "J".to_owned()), ("max-keys", "2".to_owned())];
-        let call = Call { method: "GET", key: "", query, body: &[], if_absent: false };
+        let call = Call { query, ..Call::new("GET", "") };
         let when = DateTime::parse_from_rfc3339("2013-05-24T00:00:00Z").unwrap().to_utc();
         let prepared = s3.request(&call, when);
         assert_eq!(prepared.url, "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J");
