@@ -23,19 +23,18 @@ pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 10] =
-    [
-        SEMANTICS,
-        TIME_ZONE,
-        ON_ERROR,
-        EVALUATION_TIMEOUT,
-        STATE_TTL,
-        EARLY_FIRE,
-        EARLY_FIRE_DELAY,
-        LATE_FIRE,
-        LATENESS,
-        SEARCH_PATH,
-    ];
+const KEPT: [&str; 10] = [
+    SEMANTICS,
+    TIME_ZONE,
+    ON_ERROR,
+    EVALUATION_TIMEOUT,
+    STATE_TTL,
+    EARLY_FIRE,
+    EARLY_FIRE_DELAY,
+    LATE_FIRE,
+    LATENESS,
+    SEARCH_PATH,
+];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
