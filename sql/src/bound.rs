@@ -34,6 +34,8 @@ pub struct StreamingOptions {
     pub emit: WindowEmit,
     /// `execution.on-error`: what is done with rows that cannot be computed.
     pub on_error: OnError,
+    /// `execution.evaluation-timeout`: microseconds after which an evaluation that has not ended fails its job. `None`: never.
+    pub evaluation_limit_us: Option<i64>,
 }
 
 /// A statement that changes rows.

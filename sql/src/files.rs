@@ -88,8 +88,15 @@ pub(crate) fn of_factor(factor: &sp::TableFactor) -> Result<Option<FileScan>> {
 
 /// What a file is called in a query that gives it no name: its own without directory and endings.
 pub(crate) fn stem(path: &str) -> &str {
+    let path = without_settings(path);
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
     name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name)
+}
+
+/// The path of a URL without the settings behind it, `?endpoint=…`; of a local path all.
+pub(crate) fn without_settings(path: &str) -> &str {
+    let url = path.contains("://");
+    path.split_once('?').filter(|_| url).map_or(path, |(path, _)| path)
 }
 
 /// The path, where a name is a string.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
@@ -140,6 +141,10 @@ impl Scans {
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
                 let view = self.snapshot.views.get(&relation.id).ok_or_else(|| no_rows_yet(relation))?;
+                if !fits(&view.schema, &source.schema) {
+                    let message = format!("\"{}\" was replaced while the query began", relation.name);
+                    return Err(SqlError::new(OBJECT_NOT_READY, message).with_hint("Run the query again."));
+                }
                 Ok(Arc::new(ViewScan { view: Arc::clone(view), schema: Arc::clone(&source.schema) }))
             }
             RelationKind::View { .. } => {
@@ -148,4 +153,10 @@ impl Scans {
             }
         }
     }
+}
+
+/// Whether rows of a view are of the types that a query expects: the view may have got another query since that was bound.
+fn fits(view: &Schema, query: &Schema) -> bool {
+    let same = |(view, query): (&FieldRef, &FieldRef)| view.data_type() == query.data_type();
+    view.fields().len() == query.fields().len() && view.fields().iter().zip(query.fields()).all(same)
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::ports::{Connector, Lookup, LookupRequest, MemorySource, ScanRequest, Sink, Source, policy};
-use millstream_engine::rejects::OnError;
-use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
+use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStatus};
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
@@ -19,6 +18,9 @@ use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::errors::from_failure;
 
 /// How the system's error for a full disk ends.
+/// Stands in the error of a job whose view another job has left.
+const OF_READER: &str = "\", which the job reads, ";
+
 const NO_SPACE: &str = "(os error 28)";
 
 /// `disk_full`
@@ -131,8 +133,13 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error =
-                if message.ends_with(NO_SPACE) { SqlError::new(DISK_FULL, message) } else { from_failure(&message) };
+            let error = if message.ends_with(NO_SPACE) {
+                SqlError::new(DISK_FULL, message)
+            } else if message.contains(OF_READER) {
+                SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            } else {
+                from_failure(&message)
+            };
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -220,8 +227,9 @@ impl JobPlan {
 
     /// What the engine is asked to run.
     pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
-        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
-        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
+        let streaming = self.queries.first().map(|(query, _)| query.streaming).unwrap_or_default();
+        let policy = JobPolicy { on_error: streaming.on_error, evaluation_limit_us: streaming.evaluation_limit_us };
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), policy }
     }
 
     /// The dataflow, its tables opened.

@@ -90,26 +90,31 @@ pub fn run_steps(
     if delta.rows() > 0 { pass(delta) } else { Ok(()) }
 }
 
-/// As [`run_steps`], but rows that cannot be evaluated are rejected where they are not to fail the job.
+/// As [`run_steps`], but rows that cannot be evaluated are rejected where they are not to fail the job. `check` is asked between
+/// chunks.
 ///
 /// # Errors
-/// As [`run_steps`].
+/// As [`run_steps`], and what `check` gives.
 pub fn run_steps_rejecting(
     steps: &[Step],
     delta: Delta,
     now: ProcessingTime,
     rejects: &mut Rejects,
+    check: &dyn Fn() -> Result<()>,
     pass: &mut dyn FnMut(Delta) -> Result<()>,
 ) -> Result<()> {
     if rejects.on_error == OnError::Fail {
-        return run_steps(steps, delta, now, pass);
+        return run_steps(steps, delta, now, &mut |delta| {
+            check()?;
+            pass(delta)
+        });
     }
     // What came out before the row that fails must not come out again with the halves.
     let done = narrow(RejectKind::Bad, &delta, rejects, &mut |part| {
         let mut out = Vec::new();
         run_steps(steps, part.clone(), now, &mut |delta| {
             out.push(delta);
-            Ok(())
+            check()
         })?;
         Ok(out)
     })?;
@@ -189,8 +194,9 @@ fn assign(window: Window, time: WindowTime, schema: &SchemaRef, delta: &Delta, n
 
 impl Operator for Stateless {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        let (now, mut out) = (context.now, Vec::new());
-        run_steps_rejecting(&self.steps, delta, now, context.rejects(), &mut |delta| {
+        let (now, budget, mut out) = (context.now, context.budget(), Vec::new());
+        let check = || budget.as_ref().map_or(Ok(()), |budget| budget.check());
+        run_steps_rejecting(&self.steps, delta, now, context.rejects(), &check, &mut |delta| {
             out.push(delta);
             Ok(())
         })?;

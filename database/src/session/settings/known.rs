@@ -14,6 +14,7 @@ pub(super) const SEMANTICS: &str = "sql.semantics";
 pub(super) const TIME_ZONE: &str = "TimeZone";
 pub(super) const STATEMENT_TIMEOUT: &str = "statement_timeout";
 pub(super) const ON_ERROR: &str = "execution.on-error";
+pub(super) const EVALUATION_TIMEOUT: &str = "execution.evaluation-timeout";
 pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
 pub(super) const EARLY_FIRE: &str = "table.exec.emit.early-fire.enabled";
 pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
@@ -22,8 +23,18 @@ pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 9] =
-    [SEMANTICS, TIME_ZONE, ON_ERROR, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS, SEARCH_PATH];
+const KEPT: [&str; 10] = [
+    SEMANTICS,
+    TIME_ZONE,
+    ON_ERROR,
+    EVALUATION_TIMEOUT,
+    STATE_TTL,
+    EARLY_FIRE,
+    EARLY_FIRE_DELAY,
+    LATE_FIRE,
+    LATENESS,
+    SEARCH_PATH,
+];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +91,12 @@ static KNOWN: &[Known] = &[
         "fail",
         Kind::Choice(OnError::WORDS),
         "What is done with rows that a job cannot compute: it fails, they are skipped, or kept in millstream.bad_rows.",
+    ),
+    known(
+        EVALUATION_TIMEOUT,
+        "1 min",
+        Kind::Duration,
+        "The time that a job may compute before others have their turn; one that takes longer fails. 0 is no limit.",
     ),
     known(STATE_TTL, "0", Kind::Duration, "State that nothing has touched for so long is dropped; 0 is never."),
     known(EARLY_FIRE, "false", Kind::Boolean, "Whether windows give results before their close; see EMIT."),

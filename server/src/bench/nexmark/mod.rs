@@ -209,21 +209,22 @@ fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) ->
 /// The table that queries read when they are measured, and when their rows are checked. What it reads is written.
 fn sources(arguments: &NexmarkArguments, directory: &Path) -> Result<(String, String), String> {
     let made = |events: u64, name: &str, materialize: &str| -> Result<String, String> {
-        let (written, read) = match arguments.source {
+        let (written, read, flags) = match arguments.source {
             Source::Generator => return Ok(queries::generator_table("events", events, materialize)),
             Source::Files => {
                 let path = directory.join(name).display().to_string();
-                (queries::file_table("events", &path, false), queries::file_table("events", &path, true))
+                (queries::file_table("events", &path, false), queries::file_table("events", &path, true), vec![])
             }
             Source::Kafka => {
                 let topic = format!("millstream-bench-{}-{name}", std::process::id());
                 let table = |event_time| queries::topic_table("events", &arguments.brokers, &topic, event_time);
-                (table(false), table(true))
+                // Two writers of one partition would put its events in an order in which some are late.
+                (table(false), table(true), vec![("--shards", "1".to_owned())])
             }
         };
         let generated = queries::generator_table("generated", events, "all");
         let insert = "INSERT INTO events SELECT event_type, person, auction, bid FROM generated".to_owned();
-        process::run::<()>(&Task::Prepare { script: [generated, written, insert].concat() })?;
+        process::with_flags::<()>(&Task::Prepare { script: [generated, written, insert].concat() }, &flags)?;
         Ok(read)
     };
     let source = made(arguments.warmup + arguments.events, "events", arguments.materialize.option())?;
