@@ -57,6 +57,19 @@ impl Opener for SnapshotOpener<'_> {
     }
 }
 
+impl Opener for CatalogOpener<'_> {
+    fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
+        let (connector, table) = self.connector(relation)?;
+        let source = connector.source(&table.spec, request)?;
+        Ok(policy::source_with(source, policy::source_policy(&table.spec.options)))
+    }
+
+    fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
+        let (connector, table) = self.connector(relation)?;
+        Ok(connector.lookup(&table.spec, request)?)
+    }
+}
+
 impl CatalogOpener<'_> {
     /// The connector of a table.
     fn connector<'r>(&self, relation: &'r Relation) -> Result<(&Arc<dyn Connector>, &'r ConnectorTable), SqlError> {
