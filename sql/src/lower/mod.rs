@@ -27,7 +27,7 @@ mod uses;
 mod window;
 mod window_join;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -54,8 +54,14 @@ pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) ->
     let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
     let plans = share::shared(plans)?;
     let alone = plans.len() == 1;
-    let mut lowering =
-        Lowering { opener, uses: Uses::of(&plans), nodes: Vec::new(), known: HashMap::new(), state_ttl_us: None };
+    let mut lowering = Lowering {
+        opener,
+        uses: Uses::of(&plans),
+        nodes: Vec::new(),
+        known: HashMap::new(),
+        state_ttl_us: None,
+        now: HashSet::new(),
+    };
     for ((query, target), plan) in queries.into_iter().zip(&plans) {
         lowering.state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
         let rel = lowering.plan(plan)?;
@@ -74,6 +80,8 @@ struct Lowering<'a> {
     known: HashMap<LogicalPlan, Rel>,
     /// Keys that are not touched for so long are forgotten.
     state_ttl_us: Option<i64>,
+    /// The nodes that give a view or table of ours as it is now, and then end.
+    now: HashSet<NodeId>,
 }
 
 impl Lowering<'_> {

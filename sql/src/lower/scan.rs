@@ -66,6 +66,7 @@ impl Lowering<'_> {
                 let name = relation.name.clone();
                 let spec = match now {
                     Some(source) => {
+                        self.now.insert(NodeId(self.nodes.len()));
                         rel.changelog = ChangelogMode::Append;
                         OperatorSpec::Source(SourceSpec { table: name, source, steps: Vec::new(), watermark: None })
                     }
@@ -105,6 +106,8 @@ impl Lowering<'_> {
         let edge = rel.edge();
         let Some(node) = self.nodes.get_mut(rel.node.0) else { return Err(broken("a node is missing")) };
         match &mut node.spec {
+            // All rows are there: none is late, and what waits for event time comes at the end.
+            OperatorSpec::Source(_) if self.now.contains(&rel.node) => {}
             OperatorSpec::Source(spec) => {
                 spec.steps = std::mem::take(&mut rel.steps);
                 spec.watermark = Some(over_output);

@@ -7,7 +7,7 @@ use millstream_engine::ports::Boundedness;
 
 use super::join::{Sided, joined, keyed, shaped};
 use super::rel::Rel;
-use super::{Lowering, broken, column_of};
+use super::{Lowering, broken, column_of, refuse};
 use crate::error::{Result, SqlError};
 use crate::query::boundedness;
 use crate::query::temporal::{TemporalJoin, Times};
@@ -26,6 +26,9 @@ impl Lowering<'_> {
         }
         let sided = Sided { kind, left: &join.left, right: &join.right, on: join.on.clone(), join };
         let (left, right) = (self.plan(&join.left)?, self.plan(&join.right)?);
+        if !self.now.is_empty() {
+            return Err(refuse("a temporal join over what is there now", None));
+        }
         if left.changelog == ChangelogMode::Retract {
             return Err(updating("left"));
         }

@@ -39,7 +39,7 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
     let (value, to, trying) = match &expr {
         Expr::Cast(cast) => (cast.expr.as_ref(), cast.field.data_type().clone(), false),
         Expr::TryCast(cast) => (cast.expr.as_ref(), cast.field.data_type().clone(), true),
-        _ => return Ok(Transformed::no(expr)),
+        _ => return of_clock(expr, input, context.time_zone.as_str()),
     };
     let Ok(from) = value.get_type(input) else { return Ok(Transformed::no(expr)) };
     let to_type = |value: Expr, to: DataType| if trying { try_cast(value, to) } else { cast(value, to) };
@@ -67,4 +67,33 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
         ) => Transformed::yes(to_type(wall_clock(value, zone), to)),
         _ => Transformed::no(expr),
     })
+}
+
+/// Functions that read a clock of moments: the one on the wall in the zone.
+const OF_CLOCKS: [&str; 14] = [
+    "date_part",
+    "date_trunc",
+    "year",
+    "quarter",
+    "month",
+    "week",
+    "dayofyear",
+    "dayofmonth",
+    "dayofweek",
+    "hour",
+    "minute",
+    "second",
+    "floor_to",
+    "ceil_to",
+];
+
+fn of_clock(expr: Expr, input: &DFSchema, zone: &str) -> PlanResult<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    let moment = |arg: &Expr| matches!(arg.get_type(input), Ok(DataType::Timestamp(_, Some(_))));
+    if zone == UTC || !OF_CLOCKS.contains(&call.name()) || !call.args.iter().any(moment) {
+        return Ok(Transformed::no(Expr::ScalarFunction(call)));
+    }
+    let args = call.args.into_iter().map(|arg| if moment(&arg) { wall_clock(arg, zone) } else { arg });
+    call.args = args.collect();
+    Ok(Transformed::yes(Expr::ScalarFunction(call)))
 }
