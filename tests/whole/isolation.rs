@@ -200,7 +200,7 @@ const PAIRS: &str = "CREATE MATERIALIZED VIEW bad AS SELECT a.n FROM hot a JOIN 
 /// Makes the pairs, and returns while they are computed.
 async fn begin_pairs(session: &mut Session) {
     run(session, PAIRS).await.unwrap();
-    while run(session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND rows_in > 30000").await == Ok(0) {
+    while run(session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND rows_in > 0").await == Ok(0) {
         tokio::task::yield_now().await;
     }
 }

@@ -61,7 +61,8 @@ impl Queue {
     pub(super) fn new(consumer: &Arc<Consumer>, topic: &str, partition: i32, wake: &WakeHandle) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         // SAFETY: the client is alive, and the text ends with a zero byte. The queue that comes back is ours to destroy.
-        let queue = unsafe { native::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition) };
+        let queue =
+            unsafe { native::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition) };
         let queue = NonNull::new(queue)?;
         let wake = NonNull::from(Box::leak(Box::new(wake.clone())));
         // SAFETY: the queue is alive. The handle is on the heap and stays there until `drop` has taken the call back.
@@ -192,9 +193,8 @@ impl Message<'_> {
                 return None;
             }
             // SAFETY: the headers are alive as long as the message, and the places for the answer are ours.
-            let got = unsafe {
-                native::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len)
-            };
+            let got =
+                unsafe { native::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut len) };
             if got != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
                 return None;
             }

@@ -309,11 +309,13 @@ fn recoveries(arguments: &NexmarkArguments, names: &[String], directory: &Path) 
         let fill = Task::Fill(Fill { name: name.clone(), setup, select });
         let before: Digest = process::with_flags(&fill, &flags)?;
         let state_bytes = bytes_below(&data).map_err(|error| format!("could not read {}: {error}", data.display()))?;
-        let (recovery, after): (Recovery, Digest) =
-            process::with_flags(&Task::Recover { name: name.clone() }, &flags)?;
+        let (recovery, after): (Recovery, Digest) = process::with_flags(&Task::Recover { name: name.clone() }, &flags)?;
         let recovery = Recovery { state_bytes, ..recovery };
         if before != after {
-            eprintln!("millstream: {name}: {} rows before the restart, {} after it, or others", before.rows, after.rows);
+            eprintln!(
+                "millstream: {name}: {} rows before the restart, {} after it, or others",
+                before.rows, after.rows
+            );
             right = false;
             continue;
         }
