@@ -217,12 +217,16 @@ async fn a_job_that_evaluates_too_long_fails_and_the_others_on_its_shard_go_on()
     let database = Database::start(Config { shards: 1, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
     let mut session = database.session();
     run(&mut session, HOT).await.unwrap();
-    run(&mut session, "SET 'execution.evaluation-timeout' = '50 ms'").await.unwrap();
+    let script = "SET 'execution.evaluation-timeout' = '50 ms'; SET 'restart-strategy.type' = 'fixed-delay';
+      SET 'restart-strategy.fixed-delay.delay' = '1 h'";
+    run(&mut session, script).await.unwrap();
     run(&mut session, PAIRS).await.unwrap();
     let error = end_of_bad(&database).await;
     assert_eq!(error, "an evaluation took longer than execution.evaluation-timeout allows, which is 50 ms");
     run(&mut session, "INSERT INTO steady VALUES (1)").await.unwrap();
     assert_eq!(run(&mut session, "SELECT * FROM good WHERE n = 1").await, Ok(1));
+    // It would take as long again.
+    assert_eq!(run(&mut session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND state = 'FAILED'").await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
