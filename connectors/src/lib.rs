@@ -3,6 +3,7 @@
 //! **Architecture invariants.** Implements the ports of `millstream-engine`; knows no SQL text and no server.
 
 mod blackhole;
+pub mod bucket;
 mod datagen;
 mod filesystem;
 mod formats;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use millstream_engine::ports::Connector;
 
 pub use filesystem::{
-    Compression, PackedWriter, find_files, infer_csv, infer_json, open_file, partition_columns, partitions,
+    Compression, FoundFiles, PackedWriter, find_files, infer_csv, infer_json, partitions, read_whole,
 };
 
 pub use kafka::topics as kafka_topics;

@@ -38,8 +38,16 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, lower_first(&inner.to_string())),
         DataFusionError::Execution(message) => from_message(&message, SqlState::DATA_EXCEPTION),
         DataFusionError::IoError(inner) => SqlError::new(SqlState::IO_ERROR, inner.to_string()),
-        other @ (DataFusionError::ParquetError(_)
-        | DataFusionError::Internal(_)
+        DataFusionError::ParquetError(inner) => {
+            let what = inner.to_string();
+            let what = what.strip_prefix("Parquet error: ").unwrap_or(&what);
+            SqlError::new(SqlState::IO_ERROR, format!("cannot read a Parquet file: {}", lower_first(&first_line(what))))
+        }
+        DataFusionError::ObjectStore(inner) => {
+            let why = std::error::Error::source(&*inner).map_or_else(|| inner.to_string(), ToString::to_string);
+            SqlError::new(SqlState::IO_ERROR, first_line(&why))
+        }
+        other @ (DataFusionError::Internal(_)
         | DataFusionError::ExecutionJoin(_)
         | DataFusionError::Substrait(_)
         | DataFusionError::Ffi(_)) => internal(&other.strip_backtrace()),

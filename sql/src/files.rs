@@ -88,8 +88,15 @@ pub(crate) fn of_factor(factor: &sp::TableFactor) -> Result<Option<FileScan>> {
 
 /// What a file is called in a query that gives it no name: its own without directory and endings.
 pub(crate) fn stem(path: &str) -> &str {
+    let path = without_settings(path);
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or(path);
     name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(name)
+}
+
+/// The path of a URL without the settings behind it, `?endpoint=…`; of a local path all.
+pub(crate) fn without_settings(path: &str) -> &str {
+    let url = path.contains("://");
+    path.split_once('?').filter(|_| url).map_or(path, |(path, _)| path)
 }
 
 /// The path, where a name is a string.
@@ -191,6 +198,8 @@ impl Finder<'_> {
             | Statement::AlterView(AlterView::Rename { .. })
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
+            | Statement::Namespace(_)
+            | Statement::Comment(_)
             | Statement::Show(_)
             | Statement::Describe(_)
             | Statement::Set { .. }
@@ -210,8 +219,7 @@ impl Finder<'_> {
 
     /// Looks into the query of a view.
     fn view(&mut self, name: &sp::ObjectName) {
-        let Some(ident) = name.0.last().and_then(|part| part.as_ident()) else { return };
-        let Ok(relation) = self.catalog.relation(&ident.value) else { return };
+        let Ok(relation) = self.catalog.find(&crate::namespace::parts(name)) else { return };
         if let RelationKind::View { query, .. } = &relation.kind
             && self.views.insert(relation.name.clone())
             // A view was parsed when it was made.

@@ -1,6 +1,7 @@
 //! The tests of the whole system in one binary: durability, tidy, sqllogictest in process and over the wire, the oracle.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod broken;
 mod checkpoints;
 mod durable;
 mod emit;

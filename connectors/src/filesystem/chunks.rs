@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 
 use super::compressed;
+use super::place::Place;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -30,12 +32,18 @@ impl fmt::Debug for Chunks {
 }
 
 impl Chunks {
-    /// Opens a file at byte `position` of what it unpacks to. A byte order mark at its start is passed over.
+    /// Opens a file at the first byte of a range of what it unpacks to, to read as far as that. A byte order mark at its
+    /// start is passed over.
     ///
     /// # Errors
     /// Where it cannot be opened or read.
-    pub(super) fn open(path: &Path, position: u64) -> io::Result<Self> {
-        let file = compressed::open(path, position)?;
+    pub(super) fn open(place: &Place, path: &Path, range: Range<u64>) -> io::Result<Self> {
+        let position = range.start;
+        let file = compressed::open(place, path, position)?;
+        let file: Box<dyn Read + Send> = match range.end {
+            u64::MAX => file,
+            end => Box::new(file.take(end.saturating_sub(position))),
+        };
         let mut chunks = Self { file, buffer: Vec::new(), start: 0, end: 0, position, at_end: false };
         if position == 0 {
             chunks.fill()?;

@@ -1,8 +1,10 @@
-//! Compressed files of text formats: gzip and zstd, told by the ending of their names. Parquet and Avro compress inside.
+//! Compressed files of text formats: gzip, zstd, deflate and snappy, told by the ending of their names. Parquet and Avro
+//! compress inside.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
+
+use super::place::Place;
 
 /// How a whole file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,17 +15,29 @@ pub enum Compression {
     Gzip,
     /// `.zst`, `.zstd`
     Zstd,
+    /// `.deflate`, `.zz`: zlib's form.
+    Deflate,
+    /// `.snappy`, `.sz`: Snappy's framing format.
+    Snappy,
 }
+
+/// What the names of compressed files end in.
+const ENDINGS: [(&str, Compression); 8] = [
+    ("gz", Compression::Gzip),
+    ("gzip", Compression::Gzip),
+    ("zst", Compression::Zstd),
+    ("zstd", Compression::Zstd),
+    ("deflate", Compression::Deflate),
+    ("zz", Compression::Deflate),
+    ("snappy", Compression::Snappy),
+    ("sz", Compression::Snappy),
+];
 
 impl Compression {
     /// The compression that the name of a file tells.
     pub fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match ending.as_str() {
-            "gz" | "gzip" => Self::Gzip,
-            "zst" | "zstd" => Self::Zstd,
-            _ => Self::None,
-        }
+        ENDINGS.iter().find(|(known, _)| *known == ending).map_or(Self::None, |(_, compression)| *compression)
     }
 }
 
@@ -31,29 +45,22 @@ impl Compression {
 ///
 /// # Errors
 /// Where it cannot be opened or does not hold what its name tells.
-pub(super) fn open(path: &Path, position: u64) -> io::Result<Box<dyn Read + Send>> {
-    let mut file = File::open(path)?;
-    let mut unpacked: Box<dyn Read + Send> = match Compression::of(path) {
-        Compression::None => {
-            if position > 0 {
-                file.seek(SeekFrom::Start(position))?;
-            }
-            return Ok(Box::new(file));
-        }
+pub(super) fn open(place: &Place, path: &Path, position: u64) -> io::Result<Box<dyn Read + Send>> {
+    let compression = Compression::of(path);
+    if compression == Compression::None {
+        return place.open(path, position);
+    }
+    let file = place.open(path, 0)?;
+    let mut unpacked: Box<dyn Read + Send> = match compression {
+        Compression::None => file,
         // Files that were appended to one another unpack to their contents in order.
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+        Compression::Deflate => Box::new(flate2::read::ZlibDecoder::new(file)),
+        Compression::Snappy => Box::new(snap::read::FrameDecoder::new(file)),
     };
     io::copy(&mut unpacked.by_ref().take(position), &mut io::sink())?;
     Ok(unpacked)
-}
-
-/// Opens a file to read what it unpacks to.
-///
-/// # Errors
-/// Where it cannot be opened.
-pub fn open_file(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    open(path, 0)
 }
 
 /// Packs what is written, and ends the file when it is told to.
@@ -64,6 +71,10 @@ pub enum PackedWriter<W: Write> {
     Gzip(flate2::write::GzEncoder<W>),
     /// zstd.
     Zstd(zstd::stream::write::Encoder<'static, W>),
+    /// zlib.
+    Deflate(flate2::write::ZlibEncoder<W>),
+    /// Snappy's frames.
+    Snappy(Box<snap::write::FrameEncoder<W>>),
 }
 
 impl<W: Write> PackedWriter<W> {
@@ -76,6 +87,10 @@ impl<W: Write> PackedWriter<W> {
             Compression::None => Self::Plain(into),
             Compression::Gzip => Self::Gzip(flate2::write::GzEncoder::new(into, flate2::Compression::default())),
             Compression::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(into, zstd::DEFAULT_COMPRESSION_LEVEL)?),
+            Compression::Deflate => {
+                Self::Deflate(flate2::write::ZlibEncoder::new(into, flate2::Compression::default()))
+            }
+            Compression::Snappy => Self::Snappy(Box::new(snap::write::FrameEncoder::new(into))),
         })
     }
 
@@ -94,6 +109,14 @@ impl<W: Write> PackedWriter<W> {
                 encoder.do_finish()?;
                 Ok(encoder.get_mut())
             }
+            Self::Deflate(encoder) => {
+                encoder.try_finish()?;
+                Ok(encoder.get_mut())
+            }
+            Self::Snappy(encoder) => {
+                encoder.flush()?;
+                Ok(encoder.get_mut())
+            }
         }
     }
 }
@@ -104,6 +127,8 @@ impl<W: Write> Write for PackedWriter<W> {
             Self::Plain(into) => into.write(bytes),
             Self::Gzip(into) => into.write(bytes),
             Self::Zstd(into) => into.write(bytes),
+            Self::Deflate(into) => into.write(bytes),
+            Self::Snappy(into) => into.write(bytes),
         }
     }
 
@@ -112,6 +137,8 @@ impl<W: Write> Write for PackedWriter<W> {
             Self::Plain(into) => into.flush(),
             Self::Gzip(into) => into.flush(),
             Self::Zstd(into) => into.flush(),
+            Self::Deflate(into) => into.flush(),
+            Self::Snappy(into) => into.flush(),
         }
     }
 }
@@ -119,24 +146,26 @@ impl<W: Write> Write for PackedWriter<W> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::fs::File;
+
     use super::*;
 
     #[test]
     fn files_are_unpacked_from_any_position() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a.csv", "a.csv.gz", "a.csv.zst"] {
+        for name in ["a.csv", "a.csv.gz", "a.csv.zst", "a.csv.deflate", "a.csv.snappy"] {
             let path = dir.path().join(name);
             let mut writer = PackedWriter::new(File::create(&path).unwrap(), Compression::of(&path)).unwrap();
             writer.write_all(b"0123456789").unwrap();
             writer.finish().unwrap();
             for position in [0, 4, 10, 11] {
                 let mut read = String::new();
-                open(&path, position).unwrap().read_to_string(&mut read).unwrap();
+                open(&Place::Local, &path, position).unwrap().read_to_string(&mut read).unwrap();
                 assert_eq!(read, "0123456789".get(position as usize..).unwrap_or_default(), "{name}");
             }
         }
         let broken = dir.path().join("b.csv.gz");
         std::fs::write(&broken, "no gzip").unwrap();
-        assert!(open(&broken, 0).unwrap().read_to_string(&mut String::new()).is_err());
+        assert!(open(&Place::Local, &broken, 0).unwrap().read_to_string(&mut String::new()).is_err());
     }
 }

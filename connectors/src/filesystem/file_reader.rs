@@ -7,7 +7,9 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::rejects::Rejects;
 
 use super::chunks::Chunks;
+use super::cut::Part;
 use super::format_offset::Position;
+use super::place::Place;
 use crate::formats::{Format, Progress, RecordDecoder, WantedColumn};
 use arrow::datatypes::Fields;
 
@@ -23,34 +25,56 @@ pub(crate) trait FileReader: Send {
     fn position(&self) -> Position;
 }
 
-/// Opens a file to read the `wanted` ones of its `columns`.
+/// What is read of files, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// How rows stand in them.
+    pub(super) format: &'a Format,
+    /// Where they are.
+    pub(super) place: &'a Place,
+    /// What they hold.
+    pub(super) columns: &'a Fields,
+    /// What is asked for.
+    pub(super) wanted: &'a [WantedColumn],
+}
+
+/// Opens a part of a file, at a position in it.
 ///
 /// # Errors
 /// Where it cannot be opened, or does not hold the format.
-pub(super) fn open(
-    format: &Format,
-    path: &Path,
-    columns: &Fields,
-    wanted: &[WantedColumn],
-    position: Position,
-) -> Result<Box<dyn FileReader>> {
-    let name = path.display().to_string();
-    let refuse = |error| EngineError::io(format_args!("cannot read file \"{name}\""), error);
-    match format.decoder(columns, wanted)? {
-        Some(mut decoder) => {
-            let mut chunks = Chunks::open(path, 0).map_err(refuse)?;
-            let mut line = read_header(decoder.as_mut(), &mut chunks, &name)?;
-            if position.at > 0 {
-                chunks = Chunks::open(path, position.at).map_err(refuse)?;
-                line = position.line;
-            }
-            Ok(Box::new(TextFile { name, decoder, chunks, line }))
-        }
-        None => crate::formats::parquet::open(path, columns, wanted, position.at).map(|reader| {
-            let reader: Box<dyn FileReader> = Box::new(reader);
-            reader
-        }),
+pub(super) fn open(reading: Reading<'_>, part: &Part, position: Position) -> Result<Box<dyn FileReader>> {
+    let Reading { format, place, columns, wanted } = reading;
+    let path: &Path = &part.path;
+    let mut name = path.display().to_string();
+    let range = part.range.clone().unwrap_or(0..u64::MAX);
+    let Some(mut decoder) = format.decoder(columns, wanted)? else {
+        let pieces = place.pieces(path).map_err(|error| refuse(&name, error))?;
+        let rows = range.start.max(position.at)..range.end;
+        return Ok(Box::new(crate::formats::parquet::open(pieces, &name, columns, wanted, rows)?));
+    };
+    let mut chunks = Chunks::open(place, path, 0..u64::MAX).map_err(|error| refuse(&name, error))?;
+    let mut line = read_header(decoder.as_mut(), &mut chunks, &name)?;
+    let start = range.start.max(position.at);
+    if start > 0 || range.end != u64::MAX {
+        // A header is not in the range of a later part, but it is in that of the first one.
+        let start = start.max(chunks.position());
+        chunks = Chunks::open(place, path, start..range.end).map_err(|error| refuse(&name, error))?;
+        line = if position.at > 0 {
+            position.line
+        } else if range.start > 0 {
+            0
+        } else {
+            line
+        };
     }
+    if range.start > 0 {
+        name = format!("{name} from byte {}", range.start);
+    }
+    Ok(Box::new(TextFile { name, decoder, chunks, line }))
+}
+
+fn refuse(name: &str, error: std::io::Error) -> EngineError {
+    EngineError::io(format_args!("cannot read file \"{name}\""), error)
 }
 
 /// Lets the decoder take what stands before the first record. Returns the lines passed.

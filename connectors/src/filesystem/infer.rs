@@ -15,47 +15,111 @@ use millstream_engine::ports::{OptionValues, TableSpec};
 use millstream_engine::rejects::Rejects;
 
 use super::compressed;
-use super::listing::Location;
+use super::listing::{Listed, Location};
+use super::place::Place;
 use super::{partition, table};
+use crate::bucket::Bucket;
 use crate::formats::{Format, Progress};
 
 /// Bytes of a file that are looked at.
 const SAMPLE_BYTES: u64 = 4 << 20;
 
+/// Columns that a file may have whose columns nobody declared.
+const COLUMNS_MAX: usize = 4096;
+
 /// Files whose beginning is looked at: columns that only others have are not seen.
 const FILES_MAX: usize = 16;
 
-/// The files that a path stands for, in order of their names: a file, a directory with all below it, or a pattern.
-/// `None`: nothing is there.
-///
-/// # Errors
-/// Where something cannot be read, or the path is no local one.
-pub fn find_files(path: &str) -> Result<Option<Vec<PathBuf>>> {
-    let location = Location { path: table::local_path(path)?, pattern: None };
-    let found = location.find()?;
-    Ok(found.map(|files| files.into_iter().map(|file| file.path).collect()))
+/// Files that were found, in order of their names.
+#[derive(Debug, Clone)]
+pub struct FoundFiles {
+    place: Place,
+    /// What was looked for, settings of the URL left out.
+    base: PathBuf,
+    files: Vec<Listed>,
 }
 
-/// The columns that the directories `name=value` between a path and its files stand for, with types that fit all values.
-pub fn partition_columns(path: &str, files: &[PathBuf]) -> Fields {
-    let mut values: BTreeMap<(usize, String), Vec<Option<String>>> = BTreeMap::new();
-    let Ok(base) = table::local_path(path) else { return Fields::empty() };
-    let plain =
-        |component: &std::path::Component<'_>| !component.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-    let above = base.components().take_while(plain).count();
-    for file in files {
-        let below = file.components().skip(above);
-        for (place, component) in below.enumerate() {
-            let Some((name, _)) = component.as_os_str().to_str().and_then(|part| part.split_once('=')) else {
-                continue;
-            };
-            if let Some(value) = partition::value(file, name, partition::HIVE_DEFAULT_NAME) {
-                values.entry((place, name.to_owned())).or_default().push(value);
-            }
+/// The files that a path or URL stands for: a file, a directory with all below it, or a pattern. `None`: nothing is there.
+///
+/// # Errors
+/// Where something cannot be read, or the URL is of an unknown kind.
+pub fn find_files(path: &str) -> Result<Option<FoundFiles>> {
+    let location = Location::parse(path)?;
+    let found = location.find()?;
+    Ok(found.map(|files| FoundFiles { place: location.place, base: location.path, files }))
+}
+
+impl FoundFiles {
+    /// The paths of the files; in a bucket their URLs without settings.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// Where they are, if not on this machine.
+    pub fn bucket(&self) -> Option<&Arc<Bucket>> {
+        match &self.place {
+            Place::Local => None,
+            Place::Bucket(bucket) => Some(bucket),
         }
     }
-    let whole = values.into_iter().filter(|(_, found)| found.len() == files.len());
-    whole.map(|((_, name), found)| Field::new(name, type_of(&found), true)).collect()
+
+    /// What was looked for; in a bucket its URL without settings.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The columns that the directories `name=value` between what was looked for and the files stand for, with types that fit
+    /// all values.
+    pub fn partition_columns(&self) -> Fields {
+        let mut values: BTreeMap<(usize, String), Vec<Option<String>>> = BTreeMap::new();
+        let plain =
+            |component: &std::path::Component<'_>| !component.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+        let above = self.base.components().take_while(plain).count();
+        for file in self.paths() {
+            let below = file.components().skip(above);
+            for (place, component) in below.enumerate() {
+                let Some((name, _)) = component.as_os_str().to_str().and_then(|part| part.split_once('=')) else {
+                    continue;
+                };
+                if let Some(value) = partition::value(file, name, partition::HIVE_DEFAULT_NAME) {
+                    values.entry((place, name.to_owned())).or_default().push(value);
+                }
+            }
+        }
+        let whole = values.into_iter().filter(|(_, found)| found.len() == self.files.len());
+        whole.map(|((_, name), found)| Field::new(name, type_of(&found), true)).collect()
+    }
+
+    /// The beginning of a file, whole lines only.
+    fn sample(&self, file: &Path) -> Result<Vec<u8>> {
+        let io = |error| EngineError::io(format_args!("cannot read file \"{}\"", file.display()), error);
+        let mut sample = Vec::new();
+        compressed::open(&self.place, file, 0).map_err(io)?.take(SAMPLE_BYTES).read_to_end(&mut sample).map_err(io)?;
+        if sample.len() as u64 == SAMPLE_BYTES
+            && let Some(end) = memchr::memrchr(b'\n', &sample)
+        {
+            sample.truncate(end + 1);
+        }
+        if let Some(rest) = sample.strip_prefix(b"\xef\xbb\xbf") {
+            sample = rest.to_vec();
+        }
+        Ok(sample)
+    }
+}
+
+/// All bytes of a file, unpacked. `None` where there is none of that path or URL.
+///
+/// # Errors
+/// Where it cannot be read, or does not hold what its name tells.
+pub fn read_whole(path: &str) -> Result<Option<Vec<u8>>> {
+    let location = Location::parse(path)?;
+    let refuse = |error| EngineError::io(format_args!("cannot read file \"{}\"", location.path.display()), error);
+    let mut bytes = Vec::new();
+    match compressed::open(&location.place, &location.path, 0) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.and_then(|mut file| file.read_to_end(&mut bytes)).map_err(refuse)?,
+    };
+    Ok(Some(bytes))
 }
 
 /// The partitions of a table of files that has some: the part of their directories that names them, in order.
@@ -97,13 +161,13 @@ fn type_of(values: &[Option<String>]) -> DataType {
 ///
 /// # Errors
 /// Where a file cannot be read or is no CSV.
-pub fn infer_csv(files: &[PathBuf], options: &OptionValues) -> Result<(Fields, OptionValues)> {
+pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, OptionValues)> {
     let mut options = options.clone();
     options.0.entry("csv.header".to_owned()).or_insert_with(|| "true".to_owned());
     let header = options.boolean("csv.header", true)?;
     let mut columns: Vec<Field> = Vec::new();
-    for file in files.iter().take(if header { FILES_MAX } else { 1 }) {
-        let sample = sample(file)?;
+    for file in files.paths().take(if header { FILES_MAX } else { 1 }) {
+        let sample = files.sample(file)?;
         if !options.0.contains_key("csv.field-delimiter") {
             options.0.insert("csv.field-delimiter".to_owned(), delimiter(&sample).to_string());
         }
@@ -117,10 +181,10 @@ pub fn infer_csv(files: &[PathBuf], options: &OptionValues) -> Result<(Fields, O
 ///
 /// # Errors
 /// Where a file cannot be read or is no JSON.
-pub fn infer_json(files: &[PathBuf]) -> Result<Fields> {
+pub fn infer_json(files: &FoundFiles) -> Result<Fields> {
     let mut columns: Vec<Field> = Vec::new();
-    for file in files.iter().take(FILES_MAX) {
-        let sample = sample(file)?;
+    for file in files.paths().take(FILES_MAX) {
+        let sample = files.sample(file)?;
         if sample.trim_ascii_start().first() == Some(&b'[') {
             return Err(EngineError::Config {
                 message: format!("file \"{}\" is a JSON array", file.display()),
@@ -128,25 +192,10 @@ pub fn infer_json(files: &[PathBuf]) -> Result<Fields> {
             });
         }
         let (schema, _) = infer_json_schema(sample.as_slice(), None).map_err(|error| refuse(file, &error))?;
+        check_count(file, schema.fields().len())?;
         merge(&mut columns, schema.fields().iter().map(|field| ours(field)).collect());
     }
     Ok(columns.into())
-}
-
-/// The beginning of a file, whole lines only.
-fn sample(file: &Path) -> Result<Vec<u8>> {
-    let io = |error| EngineError::io(format_args!("cannot read file \"{}\"", file.display()), error);
-    let mut sample = Vec::new();
-    compressed::open(file, 0).map_err(io)?.take(SAMPLE_BYTES).read_to_end(&mut sample).map_err(io)?;
-    if sample.len() as u64 == SAMPLE_BYTES
-        && let Some(end) = memchr::memrchr(b'\n', &sample)
-    {
-        sample.truncate(end + 1);
-    }
-    if let Some(rest) = sample.strip_prefix(b"\xef\xbb\xbf") {
-        sample = rest.to_vec();
-    }
-    Ok(sample)
 }
 
 /// The delimiter that the first line has most of.
@@ -183,6 +232,7 @@ fn csv_columns(file: &Path, sample: &[u8], header: bool, options: &OptionValues)
         shape = shape.with_null_regex(pattern);
     }
     let (schema, _) = shape.infer_schema(sample, None).map_err(|error| refuse(file, &error))?;
+    check_count(file, schema.fields().len())?;
     let mut columns: Vec<Field> = schema.fields().iter().map(|field| ours(field)).collect();
     if !header {
         for (index, column) in columns.iter_mut().enumerate() {
@@ -228,6 +278,18 @@ fn our_type(data_type: &DataType) -> DataType {
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| ours(field)).collect()),
         other => other.clone(),
     }
+}
+
+/// Refuses what is no table of anybody's, but a text without the line ends that it should have.
+fn check_count(file: &Path, columns: usize) -> Result<()> {
+    if columns <= COLUMNS_MAX {
+        return Ok(());
+    }
+    let message = format!("file \"{}\" has {columns} columns, more than {COLUMNS_MAX}", file.display());
+    Err(EngineError::BadRow {
+        message,
+        hint: Some("it may be of another format, or have another delimiter".to_owned()),
+    })
 }
 
 /// Takes further columns in, by name. Where the types differ, numbers become DOUBLE and all else text.

@@ -1,4 +1,4 @@
-//! Which files a path stands for: a file, a directory with all below it, or a glob pattern.
+//! Which files a path stands for: a file, a directory with all below it, or a glob pattern; on this machine or in a bucket.
 //!
 //! Names that begin with a dot or an underscore are passed over: unfinished files and `_SUCCESS` marks have such names.
 
@@ -9,6 +9,9 @@ use std::time::UNIX_EPOCH;
 
 use millstream_engine::error::{EngineError, Result};
 use regex::Regex;
+
+use super::place::{self, Place};
+use crate::bucket::{Bucket, StoreUrl};
 
 /// A file that was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,13 +27,27 @@ pub(super) struct Listed {
 /// What to look for.
 #[derive(Debug, Clone)]
 pub(super) struct Location {
-    /// A file, a directory or a glob pattern.
+    /// Where.
+    pub(super) place: Place,
+    /// A file, a directory or a glob pattern; in a bucket its URL without settings.
     pub(super) path: PathBuf,
     /// Must match the whole path of a file.
     pub(super) pattern: Option<Regex>,
 }
 
 impl Location {
+    /// What a path or URL stands for. Nothing is looked at yet.
+    ///
+    /// # Errors
+    /// Where the URL is of an unknown kind, or settings of its object store are missing.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        if !StoreUrl::is_one(text) {
+            return Ok(Self { place: Place::Local, path: local_path(text)?, pattern: None });
+        }
+        let url = StoreUrl::parse(text)?;
+        let path = PathBuf::from(format!("{}/{}", url.bucket_name(), url.path()));
+        Ok(Self { place: Place::Bucket(Bucket::open(&url)?), path, pattern: None })
+    }
     /// All files, by path. Empty where a directory is empty.
     ///
     /// # Errors
@@ -60,7 +77,12 @@ impl Location {
     /// Where something cannot be read.
     pub(super) fn find(&self) -> Result<Option<Vec<Listed>>> {
         let mut files = Vec::new();
-        if self.path.exists() {
+        if let Place::Bucket(bucket) = &self.place {
+            match in_bucket(bucket, &self.path)? {
+                Some(found) => files = found,
+                None => return Ok(None),
+            }
+        } else if self.path.exists() {
             walk(&self.path, &mut files)?;
         } else {
             let text = self.path.to_string_lossy();
@@ -88,6 +110,75 @@ impl Location {
         files.dedup_by(|left, right| left.path == right.path);
         Ok(Some(files))
     }
+}
+
+/// The objects that a URL stands for; `None` where there are none.
+fn in_bucket(bucket: &Bucket, path: &Path) -> Result<Option<Vec<Listed>>> {
+    let refuse = |error| EngineError::io(format_args!("cannot read \"{}\"", path.display()), error);
+    let key =
+        if path == Path::new(bucket.name()) { String::new() } else { place::key(bucket, path).map_err(refuse)? };
+    let listed = |object: crate::bucket::Object| Listed {
+        modified_ms: object.modified_ms,
+        path: PathBuf::from(format!("{}/{}", bucket.name(), object.key)),
+        size: object.size,
+    };
+    let found: Vec<Listed> = match key.find(['*', '?', '[']) {
+        None => {
+            let directory = key.trim_end_matches('/');
+            if !directory.is_empty()
+                && directory == key
+                && let Some(object) = bucket.head(&key)?
+            {
+                return Ok(Some(vec![listed(object)]));
+            }
+            let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+            let inside = bucket.list(&prefix)?.into_iter();
+            inside.filter(|object| is_shown(&object.key, prefix.len())).map(listed).collect()
+        }
+        Some(literal) => {
+            let pattern = glob::Pattern::new(&key)
+                .map_err(|error| EngineError::config(format!("\"{key}\" is no glob pattern: {error}")))?;
+            let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
+            // A directory that matches stands for all below it.
+            let ends = |key: &str| key.match_indices('/').map(|(at, _)| at).chain([key.len()]).collect::<Vec<_>>();
+            let fits = |key: &str| {
+                ends(key).into_iter().any(|end| key.get(..end).is_some_and(|key| pattern.matches_with(key, options)))
+            };
+            let prefix = key.get(..literal).unwrap_or_default();
+            let base = prefix.rfind('/').map_or(0, |at| at + 1);
+            let inside = bucket.list(prefix)?.into_iter();
+            inside.filter(|object| is_shown(&object.key, base) && fits(&object.key)).map(listed).collect()
+        }
+    };
+    Ok((!found.is_empty()).then_some(found))
+}
+
+/// Whether a name is that of a file, no part of it behind `base` hidden.
+fn is_shown(key: &str, base: usize) -> bool {
+    let below = key.get(base..).unwrap_or_default();
+    !below.is_empty() && !below.ends_with('/') && !below.split('/').any(|part| part.starts_with(['.', '_']))
+}
+
+/// The path of a `file:` URL or of plain text.
+fn local_path(text: &str) -> Result<PathBuf> {
+    if text.trim().is_empty() {
+        return Err(EngineError::config("option \"path\" is empty"));
+    }
+    let path = match text.split_once(':') {
+        Some(("file", rest)) => match rest.strip_prefix("//") {
+            // file://host/path: only this host.
+            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+            None => rest,
+        },
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            return Err(EngineError::Config {
+                message: format!("path \"{text}\" has scheme \"{scheme}\", which is not supported"),
+                hint: Some("give a local path, or a URL with file://, s3://, gs:// or az://".to_owned()),
+            });
+        }
+        Some(_) | None => text,
+    };
+    Ok(PathBuf::from(path))
 }
 
 /// The file at `path`, or all below it.
@@ -125,4 +216,30 @@ pub(super) fn modified_ms(meta: &fs::Metadata) -> i64 {
 
 fn is_hidden(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(['.', '_']))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn paths_and_urls() {
+        assert_eq!(local_path("/a/b").unwrap(), PathBuf::from("/a/b"));
+        assert_eq!(local_path("a:b").unwrap(), PathBuf::from("a:b"));
+        assert_eq!(local_path("file:///a/b").unwrap(), PathBuf::from("/a/b"));
+        assert_eq!(local_path("file:/a/b").unwrap(), PathBuf::from("/a/b"));
+        assert!(local_path("ftp://host/a").unwrap_err().to_string().contains("ftp"));
+        assert!(local_path(" ").is_err());
+        assert!(Location::parse("s3://").is_err());
+    }
+
+    #[test]
+    fn marks_and_unfinished_objects_are_hidden() {
+        for (key, base, shown) in
+            [("a/b", 2, true), ("a/.b", 2, false), ("a/_SUCCESS", 2, false), ("a/", 2, false), ("_a/b", 3, true)]
+        {
+            assert_eq!(is_shown(key, base), shown, "{key}");
+        }
+    }
 }

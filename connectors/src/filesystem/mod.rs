@@ -1,7 +1,10 @@
-//! The `filesystem` connector: tables over local files, read once or watched, and written in rolling part files.
+//! The `filesystem` connector: tables over files of this machine or in a bucket, read once or watched, and written in rolling
+//! part files.
 
+mod apart;
 mod chunks;
 mod compressed;
+mod cut;
 mod file_reader;
 mod format_offset;
 mod format_token;
@@ -10,11 +13,14 @@ mod listing;
 mod part_file;
 mod partition;
 mod partition_commit;
+mod place;
 mod read_file;
+mod remote_file;
 mod scan;
 mod sink;
 #[cfg(test)]
 mod sink_tests;
+mod staging;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -31,10 +37,10 @@ use millstream_engine::ports::{
 };
 use millstream_engine::time::{Clock, SystemClock};
 
-pub use compressed::{Compression, PackedWriter, open_file};
+pub use compressed::{Compression, PackedWriter};
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
-pub use infer::{find_files, infer_csv, infer_json, partition_columns, partitions};
+pub use infer::{FoundFiles, find_files, infer_csv, infer_json, partitions, read_whole};
 use scan::{FileScan, FileSource};
 use sink::{FileSink, SharedFileSink};
 use table::FileTable;
@@ -59,7 +65,7 @@ impl Default for Filesystem {
         Self {
             descriptor: ConnectorDescriptor {
                 name: "filesystem",
-                doc: "Reads and writes files of a local directory.",
+                doc: "Reads and writes files of a local directory or of an object store.",
                 options: [table::options(), sink::options(), lookup::descriptors()].concat(),
                 capabilities: Capabilities { source: true, sink: true, sink_retracts: false, partitioned: true },
                 metadata: scan::metadata(),

@@ -1,9 +1,8 @@
-//! One part file under construction: hidden by a leading dot until it is renamed.
+//! One part file under construction: its rows on their way through the format into the file.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Fields;
@@ -11,18 +10,17 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::time::ProcessingTime;
 use parquet::arrow::arrow_writer::ArrowWriter;
 
+use super::place::Place;
+use super::staging::refuse;
 use crate::formats::{Format, RecordEncoder};
-use crate::state_store::sync_directory;
 
 /// Encoded bytes that are kept before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// How the names of unfinished files end.
-const UNFINISHED: &str = ".inprogress";
-
 /// See the module.
 pub(super) struct PartFile {
     body: Body,
+    place: Place,
     hidden: PathBuf,
     visible: PathBuf,
     /// When it was begun.
@@ -37,24 +35,19 @@ enum Body {
 }
 
 impl PartFile {
-    /// Begins the file that will be `directory/name`. `tag` tells whose unfinished file it is.
+    /// Begins a file with these names, the one it has until it is whole and the one it has then.
     ///
     /// # Errors
     /// Where it cannot be made; `AlreadyExists` never overwrites.
     pub(super) fn begin(
-        directory: &Path,
-        name: &str,
-        tag: &str,
+        place: &Place,
+        names: (PathBuf, PathBuf),
         format: &Format,
         columns: &Fields,
         now: ProcessingTime,
     ) -> Result<Self> {
-        fs::create_dir_all(directory).map_err(|error| {
-            EngineError::io(format_args!("cannot make directory \"{}\"", directory.display()), error)
-        })?;
-        let (hidden, visible) = (directory.join(format!(".{name}.{tag}{UNFINISHED}")), directory.join(name));
-        let file =
-            OpenOptions::new().write(true).create_new(true).open(&hidden).map_err(|error| refuse(&hidden, error))?;
+        let (hidden, visible) = names;
+        let file = place.begin(&hidden).map_err(|error| refuse(&hidden, error))?;
         let body = match (format, format.encoder(columns)) {
             (_, Some(encoder)) => {
                 let mut buffer = Vec::new();
@@ -66,7 +59,7 @@ impl PartFile {
                 return Err(EngineError::Internal(format!("format {} has no encoder", format.name())));
             }
         };
-        Ok(Self { body, hidden, visible, begun: now })
+        Ok(Self { body, place: place.clone(), hidden, visible, begun: now })
     }
 
     /// Appends rows.
@@ -106,8 +99,7 @@ impl PartFile {
             }
             Body::Parquet(writer) => writer.into_inner().map_err(|error| refuse(&self.hidden, error))?,
         };
-        file.sync_all().map_err(|error| refuse(&self.hidden, error))?;
-        sync_parent(&self.hidden)?;
+        self.place.finish(file, &self.hidden).map_err(|error| refuse(&self.hidden, error))?;
         Ok((self.hidden, self.visible))
     }
 }
@@ -117,56 +109,4 @@ fn flush(file: &mut File, buffer: &mut Vec<u8>, written: &mut u64) -> io::Result
     *written += buffer.len() as u64;
     buffer.clear();
     Ok(())
-}
-
-/// Deletes the unfinished files with this tag below a directory, but for those in `kept`.
-///
-/// # Errors
-/// Where the directory cannot be read, or a file cannot be deleted.
-pub(super) fn remove_unfinished(directory: &Path, tag: &str, kept: &BTreeSet<PathBuf>) -> Result<()> {
-    let refuse = |error| EngineError::io(format_args!("cannot clean directory \"{}\"", directory.display()), error);
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refuse(error)),
-    };
-    let ending = format!(".{tag}{UNFINISHED}");
-    for entry in entries {
-        let entry = entry.map_err(refuse)?;
-        if entry.file_type().map_err(refuse)?.is_dir() {
-            remove_unfinished(&entry.path(), tag, kept)?;
-            continue;
-        }
-        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(&ending));
-        if is_ours && !kept.contains(&entry.path()) {
-            fs::remove_file(entry.path()).map_err(refuse)?;
-        }
-    }
-    Ok(())
-}
-
-fn sync_parent(path: &Path) -> Result<()> {
-    path.parent().map_or(Ok(()), sync_directory)
-}
-
-/// Gives a finished file its visible name, durably. Doing it twice is doing it once.
-///
-/// # Errors
-/// Where neither name exists, or the file system refuses.
-pub(super) fn publish(hidden: &Path, visible: &Path) -> Result<()> {
-    match fs::rename(hidden, visible) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && visible.exists() => Ok(()),
-        result => {
-            result.map_err(|error| {
-                let names =
-                    format_args!("cannot rename \"{}\" to \"{}\"", hidden.display(), visible.display()).to_string();
-                EngineError::io(names, error)
-            })?;
-            sync_parent(visible)
-        }
-    }
-}
-
-fn refuse(path: &Path, error: impl std::fmt::Display) -> EngineError {
-    EngineError::io(format_args!("cannot write file \"{}\"", path.display()), error)
 }

@@ -4,7 +4,6 @@
 //! later open it again, and it is marked again.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::TimeUnit;
@@ -12,6 +11,7 @@ use millstream_engine::error::{EngineError, Result};
 use millstream_engine::time::{EventTime, ProcessingTime};
 use parking_lot::Mutex;
 
+use super::place::Place;
 use crate::formats::parse_timestamp;
 
 /// What makes a partition complete.
@@ -73,6 +73,7 @@ impl Completion {
 #[derive(Debug)]
 pub(super) struct Partitions {
     completion: Completion,
+    place: Place,
     state: Mutex<State>,
 }
 
@@ -91,8 +92,8 @@ struct OpenPartition {
 
 impl Partitions {
     /// No partitions. Shards make themselves known by [`Self::join`].
-    pub(super) fn new(completion: Completion) -> Self {
-        Self { completion, state: Mutex::new(State { watermarks: vec![], open: BTreeMap::new() }) }
+    pub(super) fn new(completion: Completion, place: Place) -> Self {
+        Self { completion, place, state: Mutex::new(State { watermarks: vec![], open: BTreeMap::new() }) }
     }
 
     /// How partitions are completed.
@@ -152,9 +153,7 @@ impl Partitions {
             .map(|(directory, _)| directory.clone())
             .collect();
         for directory in complete {
-            let mark = directory.join(&self.completion.success_file);
-            fs::write(&mark, b"")
-                .map_err(|error| EngineError::io(format_args!("cannot write file \"{}\"", mark.display()), error))?;
+            self.place.mark(&directory.join(&self.completion.success_file))?;
             state.open.remove(&directory);
         }
         Ok(())

@@ -1,29 +1,29 @@
-//! Reads one file to its end: a split of a bounded scan.
+//! Reads one file, or a part of it, to its end: a split of a bounded scan.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use millstream_engine::error::Result;
 use millstream_engine::ports::{ReadContext, ReadPoll, SplitReader};
 
+use super::cut::Part;
 use super::format_offset::{Position, read_position, write_position};
 use super::scan::{FileScan, OpenFile};
 
 /// See the module.
 pub(super) struct ReadFile {
     scan: Arc<FileScan>,
-    path: PathBuf,
+    part: Part,
     file: OpenFile,
 }
 
 impl ReadFile {
-    /// Opens a file at its start.
+    /// Opens a part at its start.
     ///
     /// # Errors
     /// Where it cannot be opened.
-    pub(super) fn open(scan: Arc<FileScan>, path: PathBuf) -> Result<Self> {
-        let file = OpenFile::open(&scan, &path, Position::default())?;
-        Ok(Self { scan, path, file })
+    pub(super) fn open(scan: Arc<FileScan>, part: Part) -> Result<Self> {
+        let file = OpenFile::open(&scan, &part, Position::default())?;
+        Ok(Self { scan, part, file })
     }
 }
 
@@ -40,7 +40,7 @@ impl SplitReader for ReadFile {
     }
 
     fn seek(&mut self, offset: &str) -> Result<()> {
-        self.file = OpenFile::open(&self.scan, &self.path, read_position(offset)?)?;
+        self.file = OpenFile::open(&self.scan, &self.part, read_position(offset)?)?;
         Ok(())
     }
 }

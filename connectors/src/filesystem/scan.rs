@@ -1,7 +1,6 @@
 //! Which columns of a scan come from the file, from its name and from its directories, and the [`Source`] over them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,9 +13,10 @@ use millstream_engine::plan::ChangelogMode;
 use millstream_engine::ports::{Boundedness, ReadPoll, ScanRequest, Source, Split, SplitReader, TableSpec};
 use millstream_engine::rejects::Rejects;
 
-use super::file_reader::{self, FileReader};
-use super::format_offset::Position;
-use super::listing::{Listed, modified_ms};
+use super::apart::Apart;
+use super::cut::{Part, cut};
+use super::file_reader::{self, FileReader, Reading};
+use super::format_offset::{Position, WatchOffset, write_position, write_watch};
 use super::partition;
 use super::read_file::ReadFile;
 use super::table::FileTable;
@@ -115,11 +115,11 @@ impl FileScan {
                         text(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
                     }
                     "file.size" => {
-                        let size = fs::metadata(path).map_err(refuse)?.len();
+                        let (size, _) = self.table.location.place.stat(path).map_err(refuse)?;
                         Arc::new(Int64Array::from(vec![i64::try_from(size).unwrap_or(i64::MAX)]))
                     }
                     "file.modification-time" => {
-                        let at = modified_ms(&fs::metadata(path).map_err(refuse)?);
+                        let (_, at) = self.table.location.place.stat(path).map_err(refuse)?;
                         Arc::new(TimestampMillisecondArray::from(vec![at]).with_timezone("UTC"))
                     }
                     other => return Err(EngineError::Internal(format!("no metadata \"{other}\""))),
@@ -177,13 +177,15 @@ impl FileScan {
 }
 
 impl OpenFile {
-    /// Opens a file at a position.
+    /// Opens a part of a file at a position.
     ///
     /// # Errors
     /// Where it cannot be opened, or its directories lack a partition column.
-    pub(super) fn open(scan: &Arc<FileScan>, path: &Path, position: Position) -> Result<Self> {
-        let reader = file_reader::open(&scan.table.format, path, &scan.stored, &scan.wanted, position)?;
-        let constants = scan.outputs.iter().map(|output| scan.constant(output, path)).collect::<Result<_>>()?;
+    pub(super) fn open(scan: &Arc<FileScan>, part: &Part, position: Position) -> Result<Self> {
+        let (format, place) = (&scan.table.format, &scan.table.location.place);
+        let reading = Reading { format, place, columns: &scan.stored, wanted: &scan.wanted };
+        let reader = file_reader::open(reading, part, position)?;
+        let constants = scan.outputs.iter().map(|output| scan.constant(output, &part.path)).collect::<Result<_>>()?;
         Ok(Self { reader, constants, scan: Arc::clone(scan) })
     }
 
@@ -240,22 +242,41 @@ impl Source for FileSource {
             self.0.table.location.list()?;
             return Ok(vec![Split { id: "all".to_owned() }]);
         }
-        let id = |file: Listed| match file.path.to_str() {
-            Some(path) => Ok(Split { id: path.to_owned() }),
-            None => Err(EngineError::io(
-                format_args!("cannot read file \"{}\"", file.path.display()),
-                "its name is not UTF-8",
-            )),
-        };
-        self.0.table.location.list()?.into_iter().map(id).collect()
+        let table = &self.0.table;
+        let mut splits = Vec::new();
+        for file in table.location.list()? {
+            for part in cut(&table.location.place, &table.format, &file, table.split_bytes)? {
+                let id = part.id(&table.format).ok_or_else(|| {
+                    let what = format_args!("cannot read file \"{}\"", file.path.display()).to_string();
+                    EngineError::io(what, "its name is not UTF-8")
+                })?;
+                splits.push(Split { id });
+            }
+        }
+        Ok(splits)
+    }
+
+    fn constants(&self, split: &Split) -> Result<Vec<Option<ArrayRef>>> {
+        let path = Part::of_id(&split.id, &self.0.table.format).path;
+        self.0.outputs.iter().map(|output| self.0.constant(output, &path)).collect()
     }
 
     fn reader(&self, split: &Split) -> Result<Box<dyn SplitReader>> {
-        match self.0.table.monitor_interval_us {
-            Some(interval_us) => Ok(Box::new(Watch::new(Arc::clone(&self.0), Some(interval_us)))),
-            None if self.0.table.op_column.is_some() => Ok(Box::new(Watch::new(Arc::clone(&self.0), None))),
-            None => Ok(Box::new(ReadFile::open(Arc::clone(&self.0), PathBuf::from(&split.id))?)),
+        let scan = Arc::clone(&self.0);
+        let interval_us = scan.table.monitor_interval_us;
+        if interval_us.is_some() || scan.table.op_column.is_some() {
+            if !scan.table.location.place.is_remote() {
+                return Ok(Box::new(Watch::new(scan, interval_us)));
+            }
+            let start = write_watch(&WatchOffset::default());
+            return Ok(Box::new(Apart::new(start, move || Ok(Box::new(Watch::new(scan, interval_us))))));
         }
+        let part = Part::of_id(&split.id, &scan.table.format);
+        if !scan.table.location.place.is_remote() {
+            return Ok(Box::new(ReadFile::open(scan, part)?));
+        }
+        let start = write_position(Position::default());
+        Ok(Box::new(Apart::new(start, move || Ok(Box::new(ReadFile::open(scan, part)?)))))
     }
 
     fn describe(&self) -> String {

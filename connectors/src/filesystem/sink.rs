@@ -14,7 +14,6 @@ use millstream_engine::ports::{
 use millstream_engine::time::Clock;
 
 use super::format_token;
-use super::part_file::remove_unfinished;
 use super::partition_commit::{Completion, Partitions, Trigger};
 use super::table::FileTable;
 use super::writer::{FileWriter, tag};
@@ -97,7 +96,7 @@ impl FileSink {
             partitioned_by,
             roll_bytes: spec.options.memory_size("sink.rolling-policy.file-size", DEFAULT_FILE_SIZE)?,
             roll_us: spec.options.duration_us("sink.rolling-policy.rollover-interval", DEFAULT_ROLLOVER_US)?,
-            partitions: completion(&spec.options)?.map(Partitions::new),
+            partitions: completion(&spec.options)?.map(|found| Partitions::new(found, table.location.place.clone())),
             table,
             clock,
             run,
@@ -173,7 +172,7 @@ impl Sink for SharedFileSink {
         for token in recovery.kept {
             hidden.extend(format_token::read(token)?.into_iter().map(|(hidden, _)| hidden));
         }
-        remove_unfinished(&self.0.directory, &tag(recovery.job), &hidden)
+        self.0.table.location.place.remove_unfinished(&self.0.directory, &tag(recovery.job), &hidden)
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

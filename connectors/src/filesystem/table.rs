@@ -1,7 +1,5 @@
 //! The options of a `filesystem` table, read and checked.
 
-use std::path::PathBuf;
-
 use arrow::datatypes::Fields;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{Boundedness, OptionDescriptor, OptionType, TableSpec};
@@ -15,6 +13,10 @@ use crate::formats::{FORMATS, Format};
 /// The option that makes files of rows files of changes.
 pub(super) const OP_COLUMN: &str = "changelog.op-column";
 
+/// The option that says from which size on a file is read in parts.
+const SPLIT_SIZE: &str = "source.split-size";
+const SPLIT_BYTES: u64 = 128 << 20;
+
 /// What the options of a table say.
 #[derive(Debug, Clone)]
 pub(super) struct FileTable {
@@ -24,6 +26,8 @@ pub(super) struct FileTable {
     pub(super) format: Format,
     /// Microseconds between two looks for new files; `None`: the files are read once.
     pub(super) monitor_interval_us: Option<i64>,
+    /// Bytes from which a file is read in parts.
+    pub(super) split_bytes: u64,
     /// Directory name for null.
     pub(super) default_partition: String,
     /// Rows come and go: the column of the files that tells which, behind the table's own.
@@ -47,12 +51,13 @@ impl FileTable {
             })?),
         };
         let table = Self {
-            location: Location { path: local_path(path)?, pattern },
+            location: Location { pattern, ..Location::parse(path)? },
             format: Format::from_options(&spec.name, options)?,
             monitor_interval_us: match options.get("source.monitor-interval") {
                 Some(_) => Some(options.duration_us("source.monitor-interval", 0)?),
                 None => None,
             },
+            split_bytes: options.memory_size(SPLIT_SIZE, SPLIT_BYTES)?.max(1),
             default_partition: options.get("partition.default-name").unwrap_or(partition::DEFAULT_NAME).to_owned(),
             op_column: None,
         };
@@ -114,28 +119,6 @@ impl FileTable {
     }
 }
 
-/// The path of a `file:` URL or of plain text.
-pub(super) fn local_path(text: &str) -> Result<PathBuf> {
-    if text.trim().is_empty() {
-        return Err(EngineError::config("option \"path\" is empty"));
-    }
-    let path = match text.split_once(':') {
-        Some(("file", rest)) => match rest.strip_prefix("//") {
-            // file://host/path: only this host.
-            Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
-            None => rest,
-        },
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            return Err(EngineError::Config {
-                message: format!("option \"path\" has scheme \"{scheme}\", which is not supported"),
-                hint: Some("give a local path or a file:// URL".to_owned()),
-            });
-        }
-        Some(_) | None => text,
-    };
-    Ok(PathBuf::from(path))
-}
-
 /// The options of a source and those common to source and sink.
 pub(super) fn options() -> Vec<OptionDescriptor> {
     let option = |name, kind, default, doc| OptionDescriptor { name, kind, required: false, default, doc };
@@ -145,7 +128,7 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             kind: OptionType::String,
             required: true,
             default: None,
-            doc: "A file, a directory (read with all below it) or a glob pattern; file:// is allowed. Files of text formats may be packed: .gz, .zst.",
+            doc: "A file, a directory (read with all below it) or a glob pattern; a local path or a URL with file://, s3://, gs:// or az://. Files of text formats may be packed: .gz, .zst, .deflate, .snappy.",
         },
         OptionDescriptor {
             name: "format",
@@ -173,6 +156,12 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             "Rows come and go: the name of the column of the files that tells +I, -U, +U or -D. It is not declared.",
         ),
         option(
+            SPLIT_SIZE,
+            OptionType::MemorySize,
+            Some("128MB"),
+            "A bigger file is read in parts of about this size: Parquet by row groups; lines of JSON, raw and CSV without quotes by bytes.",
+        ),
+        option(
             "partition.default-name",
             OptionType::String,
             Some(partition::DEFAULT_NAME),
@@ -181,20 +170,4 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
     ];
     options.extend(Format::options());
     options
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use super::*;
-
-    #[test]
-    fn paths_and_urls() {
-        assert_eq!(local_path("/a/b").unwrap(), PathBuf::from("/a/b"));
-        assert_eq!(local_path("a:b").unwrap(), PathBuf::from("a:b"));
-        assert_eq!(local_path("file:///a/b").unwrap(), PathBuf::from("/a/b"));
-        assert_eq!(local_path("file:/a/b").unwrap(), PathBuf::from("/a/b"));
-        assert!(local_path("s3://bucket/a").unwrap_err().to_string().contains("s3"));
-        assert!(local_path(" ").is_err());
-    }
 }

@@ -4,13 +4,14 @@
 //! move finished files into the directory.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_engine::error::Result;
 use millstream_engine::ports::{ReadContext, ReadPoll, SplitReader};
 use millstream_engine::time::ProcessingTime;
 
+use super::cut::Part;
 use super::format_offset::{Position, WatchOffset, read_watch, write_watch};
 use super::scan::{FileScan, OpenFile};
 
@@ -55,8 +56,8 @@ impl Watch {
     /// Opens the next file. False where none waits.
     fn open_next(&mut self) -> Result<bool> {
         let Some(path) = self.waiting.pop_front() else { return Ok(false) };
-        if path.exists() {
-            self.file = Some(OpenFile::open(&self.scan, &path, Position::default())?);
+        if self.scan.table().location.place.exists(&path) {
+            self.file = Some(OpenFile::open(&self.scan, &Part::whole(&path), Position::default())?);
             self.offset.current = Some((path.display().to_string(), Position::default()));
         } else {
             tracing::warn!(file = %path.display(), "a file vanished before it was read");
@@ -109,7 +110,7 @@ impl SplitReader for Watch {
         self.waiting.clear();
         self.look_at = ProcessingTime(i64::MIN);
         self.file = match &self.offset.current {
-            Some((path, position)) => Some(OpenFile::open(&self.scan, &PathBuf::from(path), *position)?),
+            Some((path, position)) => Some(OpenFile::open(&self.scan, &Part::whole(Path::new(path)), *position)?),
             None => None,
         };
         Ok(())

@@ -16,9 +16,10 @@ use millstream_engine::ports::{CommitToken, SinkContext, SinkWriter};
 use millstream_engine::time::{EventTime, ProcessingTime};
 
 use super::format_token::{self, Renames};
-use super::part_file::{PartFile, publish};
+use super::part_file::PartFile;
 use super::partition::directory;
 use super::sink::FileSink;
+use super::staging::hidden_name;
 use crate::formats::{Printer, TimestampStyle, change_column};
 
 /// Files that one shard keeps open; the oldest is ended for a further one.
@@ -107,7 +108,9 @@ impl FileWriter {
         let format = &self.sink.table.format;
         let name = format!("part-{}-{}-{}.{}", self.sink.run, self.shard, self.files, format.name());
         self.files += 1;
-        let file = PartFile::begin(&directory, &name, &self.tag, format, &self.sink.stored.0, now)?;
+        let place = &self.sink.table.location.place;
+        let names = (directory.join(hidden_name(&name, &self.tag)), directory.join(&name));
+        let file = PartFile::begin(place, names, format, &self.sink.stored.0, now)?;
         if let (Some(partitions), Some(due_us)) = (&self.sink.partitions, due_us) {
             partitions.begin_file(&directory, due_us);
         }
@@ -223,8 +226,7 @@ impl SinkWriter for FileWriter {
 
     fn commit(&mut self, token: &CommitToken) -> Result<()> {
         for (hidden, visible) in format_token::read(token)? {
-            let is_new = hidden.exists();
-            publish(&hidden, &visible)?;
+            let is_new = self.sink.table.location.place.publish(&hidden, &visible)?;
             if let (Some(partitions), true) = (&self.sink.partitions, is_new) {
                 partitions.end_file(&visible.parent().map(PathBuf::from).unwrap_or_default());
             }

@@ -4,6 +4,8 @@
 //! about in its file and is driven by the `filesystem` connector. Where files are and when they are read is not here.
 
 pub(crate) mod avro;
+#[cfg(test)]
+mod broken_tests;
 pub(crate) mod change_column;
 mod change_lines;
 mod columns;

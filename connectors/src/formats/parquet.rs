@@ -2,7 +2,8 @@
 //! reader is driven by the `filesystem` connector, whose [`FileReader`] it implements.
 
 use std::fs::File;
-use std::path::Path;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -17,7 +18,9 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::arrow::arrow_writer::ArrowWriter;
 
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
 
 use super::WantedColumn;
 use super::types::sql_name;
@@ -84,14 +87,18 @@ pub(crate) struct ParquetFile {
     left: Option<RecordBatch>,
 }
 
-/// Opens a file behind its first `skip` rows.
+/// Opens a file to read these of its rows.
 ///
 /// # Errors
 /// Where it is no Parquet file.
-pub(crate) fn open(path: &Path, columns: &Fields, wanted: &[WantedColumn], skip: u64) -> Result<ParquetFile> {
-    let name = path.display().to_string();
-    let file = File::open(path).map_err(|error| refuse(&name, error))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(&name, error))?;
+pub(crate) fn open(
+    file: impl ChunkReader + 'static,
+    name: &str,
+    columns: &Fields,
+    wanted: &[WantedColumn],
+    rows: Range<u64>,
+) -> Result<ParquetFile> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(name, error))?;
     let stored = Arc::clone(builder.schema());
     let fields: Vec<Arc<Field>> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
     let mut roots: Vec<usize> = fields.iter().filter_map(|field| find(&stored, field.name())).collect();
@@ -101,14 +108,53 @@ pub(crate) fn open(path: &Path, columns: &Fields, wanted: &[WantedColumn], skip:
         |field: &Arc<Field>| find(&stored, field.name()).and_then(|root| roots.iter().position(|at| *at == root));
     let sources = fields.iter().map(place).collect();
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
-    let skipped = usize::try_from(skip).map_err(|error| refuse(&name, error))?;
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .with_offset(skipped)
-        .build()
-        .map_err(|error| refuse(&name, error))?;
-    Ok(ParquetFile { name, reader, sources, schema: Arc::new(Schema::new(fields)), rows: skip, left: None })
+    let (groups, before) = row_groups(builder.metadata().row_groups().iter().map(|group| group.num_rows()), &rows);
+    let count = |rows: u64| usize::try_from(rows).map_err(|error| refuse(name, error));
+    let mut builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS).with_row_groups(groups);
+    builder = builder.with_offset(count(rows.start.saturating_sub(before))?);
+    if rows.end != u64::MAX {
+        builder = builder.with_limit(count(rows.end.saturating_sub(rows.start))?);
+    }
+    let reader = builder.build().map_err(|error| refuse(name, error))?;
+    let (name, schema) = (name.to_owned(), Arc::new(Schema::new(fields)));
+    Ok(ParquetFile { name, reader, sources, schema, rows: rows.start, left: None })
+}
+
+/// The row groups that have some of these rows, and how many rows stand before the first of them.
+fn row_groups(counts: impl Iterator<Item = i64>, rows: &Range<u64>) -> (Vec<usize>, u64) {
+    let (mut groups, mut before, mut start) = (Vec::new(), 0, 0_u64);
+    for (index, count) in counts.enumerate() {
+        let end = start.saturating_add(u64::try_from(count).unwrap_or(0));
+        if start < rows.end && end > rows.start {
+            if groups.is_empty() {
+                before = start;
+            }
+            groups.push(index);
+        }
+        start = end;
+    }
+    (groups, before)
+}
+
+/// The rows of a file in as many ranges, each of whole row groups, as it takes for none to have much more than `bytes_max`
+/// bytes of the file.
+///
+/// # Errors
+/// Where it is no Parquet file.
+pub(crate) fn cut(file: impl ChunkReader + 'static, name: &str, bytes_max: u64) -> Result<Vec<Range<u64>>> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).map_err(|error| refuse(name, error))?;
+    let (mut ranges, mut start, mut end, mut bytes) = (Vec::new(), 0, 0, 0_u64);
+    for group in metadata.row_groups() {
+        let size = u64::try_from(group.compressed_size()).unwrap_or(0);
+        if end > start && bytes.saturating_add(size) > bytes_max {
+            ranges.push(start..end);
+            (start, bytes) = (end, 0);
+        }
+        end += u64::try_from(group.num_rows()).unwrap_or(0);
+        bytes = bytes.saturating_add(size);
+    }
+    ranges.push(start..end);
+    Ok(ranges)
 }
 
 /// The column of that name: exact, else the only one that differs in case alone.
@@ -166,11 +212,13 @@ impl FileReader for ParquetFile {
         let batch = match self.left.take() {
             Some(batch) => batch,
             None => loop {
-                match self.reader.next() {
-                    None => return Ok(None),
-                    Some(Err(error)) => return Err(refuse(&self.name, error)),
-                    Some(Ok(batch)) if batch.num_rows() == 0 => {}
-                    Some(Ok(batch)) => break self.convert(&batch)?,
+                // What is damaged inside of a page may be noticed nowhere but in an assertion of the library.
+                match catch_unwind(AssertUnwindSafe(|| self.reader.next())) {
+                    Err(_) => return Err(refuse(&self.name, "the file is damaged")),
+                    Ok(None) => return Ok(None),
+                    Ok(Some(Err(error))) => return Err(refuse(&self.name, error)),
+                    Ok(Some(Ok(batch))) if batch.num_rows() == 0 => {}
+                    Ok(Some(Ok(batch))) => break self.convert(&batch)?,
                 }
             },
         };

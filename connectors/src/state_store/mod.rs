@@ -11,7 +11,9 @@ use millstream_engine::ports::{MemoryStateStore, StateStore};
 
 pub use directory::DirectoryStore;
 pub(crate) use directory::sync_directory;
-use remote::{RemoteStore, StoreUrl};
+use remote::RemoteStore;
+
+use crate::bucket::StoreUrl;
 
 /// The store of a URL: a path or `file://` for a directory, which is made; `s3://bucket/prefix` and what speaks that language,
 /// `gs://` and `az://` for object stores; and `memory:` for one that forgets.
@@ -29,10 +31,10 @@ pub fn open(url: &str) -> Result<Arc<dyn StateStore>> {
     if let Some(path) = url.strip_prefix("file://") {
         return Ok(Arc::new(DirectoryStore::open(PathBuf::from(path))?));
     }
+    if StoreUrl::is_one(url) {
+        return Ok(Arc::new(RemoteStore::open(&StoreUrl::parse(url)?, &|name| std::env::var(name).ok())?));
+    }
     match url.split_once("://") {
-        Some(("s3" | "s3a" | "gs" | "gcs" | "az" | "azure", _)) => {
-            Ok(Arc::new(RemoteStore::open(&StoreUrl::parse(url)?, &|name| std::env::var(name).ok())?))
-        }
         Some((scheme, _)) => Err(EngineError::Config {
             message: format!("state URL \"{url}\" has the scheme \"{scheme}\", which is not supported"),
             hint: Some("use a directory, s3://, gs:// or az://".to_owned()),

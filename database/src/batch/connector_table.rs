@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
@@ -27,6 +27,7 @@ use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_sql::catalog::ConnectorTable;
 use tokio::sync::Notify;
 
+use super::prune::{Filters, may_exclude, prune};
 use super::{ReadNotes, keep_rejects};
 
 /// A connector table.
@@ -61,11 +62,19 @@ impl TableProvider for ConnectorScan {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match may_exclude(&self.table.spec, filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
@@ -77,7 +86,8 @@ impl TableProvider for ConnectorScan {
         let parallelism = state.config().target_partitions();
         let on_error = policy::source_policy(&self.table.spec.options);
         let listed = Arc::clone(&source);
-        let splits = tokio::task::spawn_blocking(move || listed.splits(parallelism))
+        let filters = Filters::new(state, &source.schema(), filters)?;
+        let splits = tokio::task::spawn_blocking(move || prune(&*listed, listed.splits(parallelism)?, &filters))
             .await
             .map_err(|error| DataFusionError::External(Box::new(error)))?
             .map_err(external)?;

@@ -7,15 +7,18 @@ mod connector_table;
 mod endless;
 pub mod files;
 mod fold;
+mod prune;
 mod scan;
 mod view_table;
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
+use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -25,12 +28,12 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use millstream_engine::message::BATCH_ROWS;
-use millstream_sql::SqlError;
+use millstream_sql::{SqlError, SqlState};
 
 use crate::errors::{from_arrow, from_datafusion};
 
 pub use fold::{difference, fold_deltas};
-pub use scan::{ReadNotes, Scans, keep_rejects};
+pub use scan::{ReadNotes, Scans, keep_rejects, no_rows_yet};
 
 /// What all batch queries share: the memory they may use, and how parallel they are.
 #[derive(Debug, Clone)]
@@ -60,6 +63,8 @@ impl BatchRuntime {
         let mode = directory.map_or(DiskManagerMode::OsTmpDirectory, |path| DiskManagerMode::Directories(vec![path]));
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(pool)
+            // Files come and go between two queries.
+            .with_cache_manager(CacheManagerConfig { list_files_cache_limit: 0, ..CacheManagerConfig::default() })
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
             .map_err(from_datafusion)?;
@@ -93,6 +98,12 @@ impl BatchRuntime {
     ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
         let state = context.state();
         let plan = state.optimize(plan).map_err(from_datafusion)?;
+        // Where the types cannot be made to fit, plain strings do it too.
+        if let Ok(Some(views)) = files::with_views(&plan, &state)
+            && let Ok(physical) = state.query_planner().create_physical_plan(&views, &state).await
+        {
+            return Ok(physical);
+        }
         state.query_planner().create_physical_plan(&plan, &state).await.map_err(from_datafusion)
     }
 
@@ -108,7 +119,11 @@ impl BatchRuntime {
     ) -> Result<BoxStream<'static, Result<RecordBatch, SqlError>>, SqlError> {
         let physical = self.physical(context, plan).await?;
         let stream = execute_stream(physical, context.task_ctx()).map_err(from_datafusion)?;
-        let stream = stream.map(move |batch| batch.map_err(from_datafusion).and_then(|batch| conform(&batch, &schema)));
+        // What a file that is damaged, or an odd value, makes a library assert costs the query, not the connection.
+        let stream = AssertUnwindSafe(stream).catch_unwind().map(move |batch| match batch {
+            Ok(batch) => batch.map_err(from_datafusion).and_then(|batch| conform(&batch, &schema)),
+            Err(_) => Err(SqlError::new(SqlState::INTERNAL_ERROR, "internal error: the query panicked, see the log")),
+        });
         Ok(stream.boxed())
     }
 }

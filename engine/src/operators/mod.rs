@@ -31,6 +31,7 @@ pub mod session;
 pub mod stateless;
 mod told;
 pub mod union;
+mod unnest;
 mod upserts;
 pub mod window_aggregate;
 pub mod windows;

@@ -1,4 +1,4 @@
-//! Stateless steps, fused: filters, projections, the assignment of windows and grouping sets, batch by batch.
+//! Stateless steps, fused: filters, projections, the assignment of windows, grouping sets and elements, batch by batch.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use arrow::compute::{cast, interleave, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::event_time::event_times;
+use super::unnest::unnested;
 use super::windows::{windows_most, windows_of};
 use super::{Context, Operator, OperatorState};
 use crate::error::Result;
@@ -80,6 +81,10 @@ pub fn run_steps(
                     return Ok(());
                 }
             },
+            Step::Unnest { list, schema } => {
+                let lists = list.evaluate(&delta.batch, EvalContext { now })?;
+                return unnested(&delta, &lists, schema, &mut |part| run_steps(rest, part, now, pass));
+            }
         };
     }
     if delta.rows() > 0 { pass(delta) } else { Ok(()) }
@@ -145,7 +150,7 @@ fn expand(sets: &[GroupingSet], schema: &SchemaRef, delta: &Delta) -> Result<Del
 }
 
 /// The signs of these rows.
-fn repeated_sign(sign: &Sign, rows: &[u32]) -> Sign {
+pub(super) fn repeated_sign(sign: &Sign, rows: &[u32]) -> Sign {
     match sign {
         Sign::AppendOnly => Sign::AppendOnly,
         Sign::Retracts(bits) => Sign::Retracts(rows.iter().map(|&row| bits.value(row as usize)).collect()),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
@@ -106,6 +106,15 @@ pub trait Source: Send + Sync + fmt::Debug {
     /// # Errors
     /// Where a split cannot be read on: what it has not read is gone.
     fn resume(&self, _known: &[SplitPlace]) -> Result<Vec<Split>> {
+        Ok(Vec::new())
+    }
+
+    /// For each column of [`Self::schema`]: the value that it has in all rows of a split, in one row; `None`: that is not known
+    /// without reading it. Filters on such columns leave splits out. May block on I/O; never called on a shard.
+    ///
+    /// # Errors
+    /// Where the value cannot be told.
+    fn constants(&self, _split: &Split) -> Result<Vec<Option<ArrayRef>>> {
         Ok(Vec::new())
     }
 

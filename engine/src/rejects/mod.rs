@@ -132,6 +132,14 @@ impl Rejects {
         (std::mem::take(&mut self.counts), std::mem::take(&mut self.kept))
     }
 
+    /// Takes over what another one has collected.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.counts.late += other.counts.late;
+        self.counts.bad += other.counts.bad;
+        self.counts.sink += other.counts.sink;
+        self.kept.append(&mut other.kept);
+    }
+
     /// Counts rows that stay, with null for what did not fit.
     pub fn count_nulled(&mut self, rows: u64) {
         self.counts.bad += rows;

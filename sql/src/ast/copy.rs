@@ -50,6 +50,21 @@ pub struct CopyOptions {
     pub quote: u8,
     /// Before a quote that is part of a value, in csv.
     pub escape: u8,
+    /// How a written file is packed; `None`: as its name tells, and Parquet with Snappy.
+    pub compression: Option<CopyCompression>,
+}
+
+/// How `COPY … TO` packs a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyCompression {
+    /// Not at all.
+    None,
+    /// Snappy.
+    Snappy,
+    /// zstd.
+    Zstd,
+    /// gzip; not for Parquet.
+    Gzip,
 }
 
 /// The formats of `COPY`.

@@ -2,8 +2,9 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::ast::{Copy, CopyEnd, CopyFormat, CopyOptions, CopyWhat, Statement};
+use crate::ast::{Copy, CopyCompression, CopyEnd, CopyFormat, CopyOptions, CopyWhat, Statement};
 use crate::error::{SqlError, SqlState};
+use crate::files::without_settings;
 
 use super::cursor::Cursor;
 use super::fail::{Fail, Result};
@@ -39,7 +40,7 @@ pub(super) fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if !to && cursor.ahead(&["WHERE"]) {
         return cursor.refused(SqlError::unsupported("COPY … WHERE is not supported"));
     }
-    let options = given.finish(&end).map_err(|error| Fail::Refused(error.at(position)))?;
+    let options = given.finish(to, &end).map_err(|error| Fail::Refused(error.at(position)))?;
     Ok(Statement::Copy(Copy { what, to, end, position, options }))
 }
 
@@ -52,6 +53,7 @@ struct Given {
     null: Option<String>,
     quote: Option<u8>,
     escape: Option<u8>,
+    compression: Option<CopyCompression>,
 }
 
 /// Options in parentheses, or in PostgreSQL's older form as words one behind the other.
@@ -87,6 +89,8 @@ fn option(cursor: &mut Cursor<'_>, given: &mut Given) -> Result<()> {
         given.quote = Some(character(cursor, "quote")?);
     } else if cursor.accept(&["ESCAPE"]) {
         given.escape = Some(character(cursor, "escape")?);
+    } else if cursor.accept(&["COMPRESSION"]) {
+        given.compression = Some(compression(cursor)?);
     } else if cursor.ahead(&["ENCODING"]) {
         encoding(cursor)?;
     } else if cursor.ahead(&["BINARY"]) {
@@ -117,6 +121,26 @@ fn format(cursor: &mut Cursor<'_>) -> Result<CopyFormat> {
             let message = format!("COPY format \"{name}\" not recognized");
             let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
             let error = error.with_hint("the formats are text, csv, json and parquet");
+            Err(Fail::Refused(error.at(position)))
+        }
+    }
+}
+
+fn compression(cursor: &mut Cursor<'_>) -> Result<CopyCompression> {
+    let position = cursor.position();
+    let name = match cursor.peek(0) {
+        Token::SingleQuotedString(_) => cursor.string()?,
+        _ => cursor.ident()?.value,
+    };
+    match name.to_ascii_lowercase().as_str() {
+        "none" | "uncompressed" => Ok(CopyCompression::None),
+        "snappy" => Ok(CopyCompression::Snappy),
+        "zstd" => Ok(CopyCompression::Zstd),
+        "gzip" => Ok(CopyCompression::Gzip),
+        _ => {
+            let message = format!("COPY compression \"{name}\" not recognized");
+            let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+            let error = error.with_hint("the compressions are none, snappy, zstd and gzip");
             Err(Fail::Refused(error.at(position)))
         }
     }
@@ -166,15 +190,29 @@ fn encoding(cursor: &mut Cursor<'_>) -> Result<()> {
 
 impl Given {
     /// The options with what is usual for the format.
-    fn finish(self, end: &CopyEnd) -> std::result::Result<CopyOptions, SqlError> {
+    fn finish(self, to: bool, end: &CopyEnd) -> std::result::Result<CopyOptions, SqlError> {
         let format = match (self.format, end) {
             (Some(format), _) => format,
             (None, CopyEnd::File(path)) => format_of(path),
             (None, CopyEnd::Client) => CopyFormat::Text,
         };
         let rows = matches!(format, CopyFormat::Text | CopyFormat::Csv);
-        if !rows && *end == CopyEnd::Client {
-            return Err(SqlError::unsupported("COPY to and from the client is in text or csv format only"));
+        if *end == CopyEnd::Client {
+            if !rows && !(to && format == CopyFormat::Json) {
+                let message = "COPY to and from the client is in text or csv format only";
+                return Err(SqlError::unsupported(message).with_hint("json goes to the client only"));
+            }
+            if self.compression.is_some() {
+                return Err(SqlError::unsupported("COPY to and from the client is not compressed"));
+            }
+        }
+        if self.compression == Some(CopyCompression::Gzip) && format == CopyFormat::Parquet {
+            let error = SqlError::unsupported("COPY writes no Parquet files with gzip");
+            return Err(error.with_hint("the compressions of Parquet are none, snappy and zstd"));
+        }
+        if self.compression.is_some() && !to {
+            let error = SqlError::unsupported("COPY … FROM takes no compression");
+            return Err(error.with_hint("the name of the file tells it; a Parquet file tells it itself"));
         }
         if (!rows && (self.header || self.delimiter.is_some() || self.null.is_some()))
             || (format != CopyFormat::Csv && (self.quote.is_some() || self.escape.is_some()))
@@ -193,6 +231,7 @@ impl Given {
             null: self.null.unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() }),
             quote,
             escape: self.escape.unwrap_or(quote),
+            compression: self.compression,
         };
         if csv && options.delimiter == options.quote {
             let message = "COPY delimiter and quote must be different";
@@ -202,10 +241,13 @@ impl Given {
     }
 }
 
+/// What the names of compressed files end in.
+const PACKED: [&str; 8] = [".gz", ".gzip", ".zst", ".zstd", ".deflate", ".zz", ".snappy", ".sz"];
+
 /// What the name of a file says; text where it says nothing.
 fn format_of(path: &str) -> CopyFormat {
-    let name = path.to_ascii_lowercase();
-    let packed = [".gz", ".gzip", ".zst", ".zstd"].into_iter().find_map(|ending| name.strip_suffix(ending));
+    let name = without_settings(path).to_ascii_lowercase();
+    let packed = PACKED.into_iter().find_map(|ending| name.strip_suffix(ending));
     match packed.unwrap_or(&name).rsplit('.').next() {
         Some("parquet") => CopyFormat::Parquet,
         Some("csv") => CopyFormat::Csv,

@@ -62,6 +62,11 @@ impl CsvFormat {
         })
     }
 
+    /// Whether every line end is the end of a record: nothing takes its meaning from it.
+    pub(crate) fn lines_are_records(&self) -> bool {
+        self.marks.quote.is_none() && self.marks.escape.is_none()
+    }
+
     /// The options for people and for the check of names.
     pub(crate) fn options() -> Vec<OptionDescriptor> {
         let option = |name, kind, default, doc| OptionDescriptor { name, kind, required: false, default, doc };

@@ -10,7 +10,7 @@ mod encode;
 mod fault_tests;
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 use arrow::datatypes::Fields;

@@ -18,7 +18,7 @@ use super::{ProtobufFormat, ProtobufMessageEncoder, ProtobufMessages};
 use crate::formats::message::{MessageDecoder, MessageEncoder, Messages};
 
 /// Messages with fields of all kinds.
-pub(super) const PROTO: &str = r#"
+pub(in crate::formats) const PROTO: &str = r#"
 syntax = "proto3";
 package shop;
 import "google/protobuf/timestamp.proto";
@@ -51,24 +51,24 @@ message Order {
 message Place { string city = 1; int32 zip = 2; Place inner = 3; }
 "#;
 
-pub(super) fn field(name: &str, data_type: DataType) -> Field {
+pub(in crate::formats) fn field(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
 
-pub(super) fn place() -> DataType {
+pub(in crate::formats) fn place() -> DataType {
     DataType::Struct(Fields::from(vec![field("city", DataType::Utf8), field("zip", DataType::Int32)]))
 }
 
-pub(super) fn map(key: DataType, value: DataType) -> DataType {
+pub(in crate::formats) fn map(key: DataType, value: DataType) -> DataType {
     let entries = Fields::from(vec![Field::new("key", key, false), field("value", value)]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
-pub(super) fn list(item: DataType) -> DataType {
+pub(in crate::formats) fn list(item: DataType) -> DataType {
     DataType::List(Arc::new(field("item", item)))
 }
 
-pub(super) fn all_columns() -> Fields {
+pub(in crate::formats) fn all_columns() -> Fields {
     Fields::from(vec![
         field("id", DataType::Int64),
         field("name", DataType::Utf8),
@@ -94,7 +94,10 @@ pub(super) fn all_columns() -> Fields {
 }
 
 /// The format for a message of [`PROTO`], or of other text.
-pub(super) fn format_of(text: &str, more: &[(&str, &str)]) -> millstream_engine::error::Result<ProtobufFormat> {
+pub(in crate::formats) fn format_of(
+    text: &str,
+    more: &[(&str, &str)],
+) -> millstream_engine::error::Result<ProtobufFormat> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.proto");
     std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
@@ -106,11 +109,11 @@ pub(super) fn format_of(text: &str, more: &[(&str, &str)]) -> millstream_engine:
     ProtobufFormat::from_options(&OptionValues(options.collect()))
 }
 
-pub(super) fn order() -> ProtobufFormat {
+pub(in crate::formats) fn order() -> ProtobufFormat {
     format_of(PROTO, &[]).unwrap()
 }
 
-pub(super) fn decoded(format: &ProtobufFormat, columns: &Fields, messages: &[Vec<u8>]) -> RecordBatch {
+pub(in crate::formats) fn decoded(format: &ProtobufFormat, columns: &Fields, messages: &[Vec<u8>]) -> RecordBatch {
     let wanted: Vec<_> = (0..columns.len()).map(|index| (index, None)).collect();
     let mut decoder = ProtobufMessages::new(format, columns, &wanted).unwrap();
     for message in messages {
@@ -119,7 +122,7 @@ pub(super) fn decoded(format: &ProtobufFormat, columns: &Fields, messages: &[Vec
     decoder.finish().unwrap().batch
 }
 
-pub(super) fn encoded(format: &ProtobufFormat, batch: &RecordBatch) -> Vec<Vec<u8>> {
+pub(in crate::formats) fn encoded(format: &ProtobufFormat, batch: &RecordBatch) -> Vec<Vec<u8>> {
     let mut messages = Messages::default();
     let mut encoder = ProtobufMessageEncoder::new(format, batch.schema().fields()).unwrap();
     encoder.encode(&Delta::append(batch.clone()), &mut messages).unwrap();
@@ -153,7 +156,7 @@ fn sub(format: &ProtobufFormat, name: &str, fields: &[(&str, Value)]) -> Value {
     Value::Message(message)
 }
 
-pub(super) fn full(format: &ProtobufFormat) -> Vec<u8> {
+pub(in crate::formats) fn full(format: &ProtobufFormat) -> Vec<u8> {
     let text = |text: &str| Value::String(text.to_owned());
     let place = |city: &str, zip| sub(format, "shop.Place", &[("city", text(city)), ("zip", Value::I32(zip))]);
     message(format, |order| {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::bucket::{ATTEMPTS, elements, encoded};
 
 /// What the server does to the next requests.
 #[derive(Default)]
@@ -120,9 +121,11 @@ fn environment(name: &str) -> Option<String> {
 
 fn store(port: u16) -> RemoteStore {
     let url = format!("s3://bucket/in/there?endpoint=http%3A%2F%2F127.0.0.1:{port}&timeout-ms=20000");
-    let mut store = RemoteStore::open(&StoreUrl::parse(&url).unwrap(), &environment).unwrap();
-    store.pause = |_| ();
-    store
+    impatient(RemoteStore::open(&StoreUrl::parse(&url).unwrap(), &environment).unwrap())
+}
+
+fn impatient(store: RemoteStore) -> RemoteStore {
+    RemoteStore { bucket: store.bucket.impatient(), ..store }
 }
 
 fn promises(store: &dyn StateStore) {
@@ -208,15 +211,14 @@ fn what_is_wrong_is_said_with_the_place() {
     assert!(text(open("az://box/x", &|_| None).unwrap_err()).contains("AZURE_STORAGE_ACCOUNT"));
     assert!(text(StoreUrl::parse("s3:///x").unwrap_err()).contains("no bucket"));
     assert!(text(StoreUrl::parse("s3://bucket?secret=x").unwrap_err()).contains("\"secret\""));
-    let mut store = open("s3://bucket?endpoint=http://127.0.0.1:1&timeout-ms=2000", &environment).unwrap();
-    store.pause = |_| ();
+    let store = impatient(open("s3://bucket?endpoint=http://127.0.0.1:1&timeout-ms=2000", &environment).unwrap());
     let error = store.list("runs/").unwrap_err().to_string();
     assert!(error.contains("cannot list \"s3://bucket/\""), "{error}");
 }
 
 #[test]
 fn names_with_any_letters_come_back_from_a_listing() {
-    let texts = listing::elements("<K>a&amp;b</K><K>&lt;&#x41;&#66;&quot;</K><K>&none; &</K>", "K");
+    let texts = elements("<K>a&amp;b</K><K>&lt;&#x41;&#66;&quot;</K><K>&none; &</K>", "K");
     assert_eq!(texts, ["a&b", "<AB\"", "&none; &"]);
-    assert_eq!(url::encoded("a b/ü+", b"/"), "a%20b/%C3%BC%2B");
+    assert_eq!(encoded("a b/ü+", b"/"), "a%20b/%C3%BC%2B");
 }

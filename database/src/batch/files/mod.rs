@@ -3,8 +3,12 @@
 //!
 //! CSV and JSON are read by the `filesystem` connector, and so is everything where a dataflow reads the files.
 
+mod bucket_store;
 mod parquet;
 mod types;
+mod views;
+
+pub(super) use views::with_views;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +16,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
+use millstream_connectors::Compression;
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Boundedness, OptionValues, TableSpec};
 use millstream_sql::catalog::{ConnectorTable, Relation};
@@ -33,21 +38,21 @@ pub struct OpenFiles {
 pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> Result<OpenFiles, SqlError> {
     let path = scan.path.clone();
     let found = blocking(move || Ok(millstream_connectors::find_files(&path)?)).await?;
-    let files = found.filter(|files| !files.is_empty()).ok_or_else(|| missing(scan))?;
+    let files = found.filter(|files| files.paths().next().is_some()).ok_or_else(|| missing(scan))?;
     let format = match scan.format {
         Some(format) => format,
-        None => files.first().and_then(|file| format_of(file)).ok_or_else(|| unknown_format(scan))?,
+        None => files.paths().next().and_then(format_of).ok_or_else(|| unknown_format(scan))?,
     };
-    let partitions = millstream_connectors::partition_columns(&scan.path, &files);
+    let partitions = files.partition_columns();
     match format {
         // DataFusion does not look at the directories of partitions where it matches a pattern: the connector does.
         FileFormat::Parquet if !partitions.is_empty() && scan.path.contains(['*', '?', '[']) => {
-            let table = parquet::table(context, &scan.path, &files, &Fields::empty()).await?;
+            let table = parquet::table(context, &files, &Fields::empty()).await?;
             let options = OptionValues::default();
             Ok(by_connector(scan, id, "parquet", table.schema().fields(), &partitions, options))
         }
         FileFormat::Parquet => {
-            let table = parquet::table(context, &scan.path, &files, &partitions).await?;
+            let table = parquet::table(context, &files, &partitions).await?;
             let relation = relation(scan, id, table.schema(), &partitions, parquet::connector_options());
             Ok(OpenFiles { relation, table: Some(table) })
         }
@@ -79,8 +84,11 @@ async fn blocking<T: Send + 'static>(
 /// What the name of a file says, endings of compression not counted.
 fn format_of(file: &Path) -> Option<FileFormat> {
     let name = file.file_name()?.to_str()?.to_ascii_lowercase();
-    let packed = [".gz", ".gzip", ".zst", ".zstd"].into_iter().find_map(|ending| name.strip_suffix(ending));
-    match (packed.unwrap_or(&name).rsplit('.').next()?, packed.is_some()) {
+    let packed = match Compression::of(file) {
+        Compression::None => None,
+        Compression::Gzip | Compression::Zstd | Compression::Deflate | Compression::Snappy => name.rsplit_once('.'),
+    };
+    match (packed.map_or(name.as_str(), |(name, _)| name).rsplit('.').next()?, packed.is_some()) {
         ("parquet" | "parq", false) => Some(FileFormat::Parquet),
         ("csv" | "tsv", _) => Some(FileFormat::Csv),
         ("json" | "jsonl" | "ndjson", _) => Some(FileFormat::Json),

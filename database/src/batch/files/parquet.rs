@@ -1,53 +1,72 @@
 //! Parquet files as a table of DataFusion: row groups pruned by their statistics, several partitions at once.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::Fields;
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::prelude::SessionContext;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use millstream_connectors::FoundFiles;
 use millstream_engine::ports::OptionValues;
 use millstream_sql::SqlError;
 
+use super::bucket_store::BucketStore;
+use super::views::{TwoWays, view_schema};
 use super::{absolute, types};
 use crate::errors::from_datafusion;
 
-/// The files of a path as a table; the partition columns come last.
+/// Files whose schemas are read at the same time.
+const SCHEMAS_AT_A_TIME: usize = 16;
+
+/// The files as a table; the partition columns come last.
 pub(super) async fn table(
     context: &SessionContext,
-    path: &str,
-    files: &[PathBuf],
+    files: &FoundFiles,
     partitions: &Fields,
 ) -> Result<Arc<dyn TableProvider>, SqlError> {
     let state = context.state();
-    let plain = path.strip_prefix("file://").or_else(|| path.strip_prefix("file:")).unwrap_or(path);
     // Partition columns are told by the part of a path below the table's, so then the path stays whole.
     let urls = if partitions.is_empty() {
-        files.iter().map(|file| file_url(file)).collect::<Result<Vec<_>, _>>()
+        files.paths().map(|file| url(files, file, "")).collect::<Result<Vec<_>, _>>()
     } else {
-        ListingTableUrl::parse(absolute(Path::new(plain)).to_string_lossy()).map(|url| vec![url])
+        url(files, files.base(), "/").map(|url| vec![url])
     };
     let urls = urls.map_err(from_datafusion)?;
+    if let (Some(bucket), Some(url)) = (files.bucket(), urls.first()) {
+        context.register_object_store(url.object_store().as_ref(), Arc::new(BucketStore(Arc::clone(bucket))));
+    }
     let format = ParquetFormat::default().with_options(state.default_table_options().parquet);
-    let named = files.iter().all(|file| file.extension().is_some_and(|ending| ending == "parquet"));
+    let named = files.paths().all(|file| file.extension().is_some_and(|ending| ending == "parquet"));
     let columns = partitions.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
     let options = ListingOptions::new(Arc::new(format))
         .with_file_extension(if named { ".parquet" } else { "" })
         .with_table_partition_cols(columns);
-    let mut schemas = Vec::with_capacity(urls.len());
-    for url in &urls {
-        let schema = options.infer_schema(&state, url).await.map_err(from_datafusion)?;
-        schemas.push(types::readable(&schema).as_ref().clone());
-    }
-    let merged = arrow::datatypes::Schema::try_merge(schemas).map_err(crate::errors::from_arrow)?;
-    let config =
-        ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(Arc::new(merged));
-    let table = ListingTable::try_new(config).map_err(from_datafusion)?;
+    let schema_of = |url| {
+        let read = options.infer_schema(&state, url);
+        read.map_err(move |error| in_file(url, from_datafusion(error))).boxed()
+    };
+    let schemas: Vec<_> = urls.iter().map(schema_of).collect();
+    let schemas: Vec<SchemaRef> = stream::iter(schemas).buffered(SCHEMAS_AT_A_TIME).try_collect().await?;
+    let schemas = schemas.iter().map(|schema| types::readable(schema).as_ref().clone());
+    let merged = Schema::try_merge(schemas).map_err(crate::errors::from_arrow)?;
     let cache = context.runtime_env().cache_manager.get_file_statistic_cache();
-    Ok(Arc::new(table.with_cache(cache)))
+    let table = |schema| -> Result<Arc<dyn TableProvider>, SqlError> {
+        let config = ListingTableConfig::new_with_multi_paths(urls.clone()).with_listing_options(options.clone());
+        let table = ListingTable::try_new(config.with_schema(schema)).map_err(from_datafusion)?;
+        Ok(Arc::new(table.with_cache(cache.clone())))
+    };
+    let (plain, views) = (table(Arc::new(merged.clone()))?, table(view_schema(&merged))?);
+    Ok(Arc::new(TwoWays { plain, views }))
+}
+
+/// An error of a file, with its place.
+fn in_file(url: &ListingTableUrl, error: SqlError) -> SqlError {
+    let message = format!("{}: {}", url.prefix(), error.parts().message);
+    SqlError::new(error.parts().state.clone(), message)
 }
 
 /// How the connector reads the same files.
@@ -57,10 +76,19 @@ pub(super) fn connector_options() -> OptionValues {
     options
 }
 
-/// The URL of a file, whatever characters its name has.
-fn file_url(file: &Path) -> datafusion::error::Result<ListingTableUrl> {
-    let mut url = String::from("file://");
-    for byte in absolute(file).to_string_lossy().bytes() {
+/// The URL of a file or directory, whatever characters its name has.
+///
+/// In a bucket the scheme tells the settings too: two buckets of one name at two services are two stores.
+fn url(files: &FoundFiles, path: &Path, ending: &str) -> datafusion::error::Result<ListingTableUrl> {
+    let (mut url, path) = match files.bucket() {
+        None => (String::from("file://"), absolute(path).to_string_lossy().into_owned()),
+        Some(bucket) => {
+            let key = path.to_string_lossy();
+            let key = key.strip_prefix(bucket.name()).unwrap_or(&key);
+            (format!("bucket-{:x}://files", bucket.identity()), key.to_owned())
+        }
+    };
+    for byte in path.trim_end_matches('/').bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~=+,".contains(&byte) {
             url.push(char::from(byte));
         } else {
@@ -68,5 +96,5 @@ fn file_url(file: &Path) -> datafusion::error::Result<ListingTableUrl> {
             let _ = write!(url, "%{byte:02X}");
         }
     }
-    ListingTableUrl::parse(url)
+    ListingTableUrl::parse(url + ending)
 }

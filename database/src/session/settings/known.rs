@@ -19,11 +19,22 @@ pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
 pub(super) const EARLY_FIRE: &str = "table.exec.emit.early-fire.enabled";
 pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
 pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
+pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 9] =
-    [SEMANTICS, TIME_ZONE, ON_ERROR, EVALUATION_TIMEOUT, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS];
+const KEPT: [&str; 10] = [
+    SEMANTICS,
+    TIME_ZONE,
+    ON_ERROR,
+    EVALUATION_TIMEOUT,
+    STATE_TTL,
+    EARLY_FIRE,
+    EARLY_FIRE_DELAY,
+    LATE_FIRE,
+    LATENESS,
+    SEARCH_PATH,
+];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +124,7 @@ static KNOWN: &[Known] = &[
     known("lock_timeout", "0", Kind::Duration, "Accepted for PostgreSQL's clients."),
     known("max_identifier_length", "63", Kind::Fixed, "Accepted for PostgreSQL's clients."),
     known("row_security", "off", Kind::Boolean, "Accepted for PostgreSQL's clients."),
-    known("search_path", "\"$user\", public", Kind::Text, "The schemas that are searched: there is one, public."),
+    known(SEARCH_PATH, "\"$user\", public", Kind::Text, "The databases that bare names are looked up in; USE sets it."),
     known("server_encoding", "UTF8", Kind::Fixed, "The encoding of the server."),
     known("server_version", crate::SERVER_VERSION, Kind::Fixed, "The version of PostgreSQL that clients may assume."),
     known("server_version_num", "160000", Kind::Fixed, "The same as a number."),

@@ -14,6 +14,7 @@ use millstream_engine::plan::{EarlyEmit, WindowEmit};
 use millstream_engine::rejects::OnError;
 use millstream_sql::bound::StreamingOptions;
 use millstream_sql::catalog::{Semantics, nearest};
+use millstream_sql::namespace::SearchPath;
 use millstream_sql::{SqlError, SqlState};
 
 use crate::config::{Config, Origin};
@@ -174,6 +175,11 @@ impl Settings {
     /// The zone of the session.
     pub fn time_zone(&self) -> Tz {
         self.time_zone
+    }
+
+    /// Where bare names are looked up.
+    pub fn search_path(&self) -> SearchPath {
+        self.text(known::SEARCH_PATH).map(SearchPath::parse).unwrap_or_default()
     }
 
     /// How queries are kept up to date.

@@ -9,9 +9,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use millstream_engine::error::{EngineError, Result};
 use sha2::{Digest, Sha256};
 
-use super::listing::{Page, elements};
+use super::StoreUrl;
+use super::listing::{Page, Tags, elements, objects};
+use super::request::{Call, Prepared, Service};
 use super::url::{encoded, query_text};
-use super::{Call, Prepared, Service, StoreUrl};
+
+/// How a listing names what it tells.
+const TAGS: Tags = Tags { object: "Contents", key: "Key", size: "Size", modified: "LastModified" };
 
 /// See the module.
 pub(super) struct S3 {
@@ -20,6 +24,7 @@ pub(super) struct S3 {
     host: String,
     /// The bucket in the path, with a slash before it; empty where it is in the host.
     base: String,
+    bucket: String,
     region: String,
     keys: Option<Keys>,
     words: &'static Words,
@@ -34,6 +39,7 @@ struct Words {
     end_of_scope: &'static str,
     date: &'static str,
     body_hash: &'static str,
+    copy_source: &'static str,
     /// The header of a put where nothing is.
     if_absent: (&'static str, &'static str),
 }
@@ -45,6 +51,7 @@ const AMAZON: Words = Words {
     end_of_scope: "aws4_request",
     date: "x-amz-date",
     body_hash: "x-amz-content-sha256",
+    copy_source: "x-amz-copy-source",
     if_absent: ("if-none-match", "*"),
 };
 
@@ -55,6 +62,7 @@ const GOOGLE: Words = Words {
     end_of_scope: "goog4_request",
     date: "x-goog-date",
     body_hash: "x-goog-content-sha256",
+    copy_source: "x-goog-copy-source",
     if_absent: ("x-goog-if-generation-match", "0"),
 };
 
@@ -103,7 +111,15 @@ impl S3 {
             }
         };
         let base = if path_style { format!("/{}", encoded(&url.bucket, b"")) } else { String::new() };
-        Ok(Self { origin, host, base, region, keys, words: if google { &GOOGLE } else { &AMAZON } })
+        Ok(Self {
+            origin,
+            host,
+            base,
+            bucket: url.bucket.clone(),
+            region,
+            keys,
+            words: if google { &GOOGLE } else { &AMAZON },
+        })
     }
 
     /// The header `Authorization` over these headers, which are sorted.
@@ -146,6 +162,11 @@ impl Service for S3 {
         if call.if_absent {
             headers.push(header(words.if_absent.0, words.if_absent.1));
         }
+        headers.extend(call.range_text().map(|range| header("range", &range)));
+        if let Some(from) = call.copy_of {
+            headers
+                .push(header(words.copy_source, &format!("/{}/{}", encoded(&self.bucket, b""), encoded(from, b"/"))));
+        }
         if let Some(keys) = &self.keys {
             headers.extend(keys.session.as_ref().map(|token| header("x-amz-security-token", token)));
             headers.sort_unstable();
@@ -166,7 +187,7 @@ impl Service for S3 {
 
     fn page(&self, text: &str) -> Page {
         let next = elements(text, "NextContinuationToken").into_iter().next();
-        Page { keys: elements(text, "Key"), next: next.filter(|next| !next.is_empty()) }
+        Page { objects: objects(text, &TAGS), next: next.filter(|next| !next.is_empty()) }
     }
 }
 
@@ -201,9 +222,10 @@ mod tests {
         };
         let host = "examplebucket.s3.amazonaws.com".to_owned();
         let (origin, region) = (format!("https://{host}"), "us-east-1".to_owned());
-        let s3 = S3 { origin, host, base: String::new(), region, keys: Some(keys), words: &AMAZON };
+        let (base, bucket) = (String::new(), "examplebucket".to_owned());
+        let s3 = S3 { origin, host, base, bucket, region, keys: Some(keys), words: &AMAZON };
         let query = vec![("prefix", "J".to_owned()), ("max-keys", "2".to_owned())];
-        let call = Call { method: "GET", key: "", query, body: &[], if_absent: false };
+        let call = Call { query, ..Call::new("GET", "") };
         let when = DateTime::parse_from_rfc3339("2013-05-24T00:00:00Z").unwrap().to_utc();
         let prepared = s3.request(&call, when);
         assert_eq!(prepared.url, "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J");

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use millstream_engine::error::{EngineError, Result};
 
-/// The parts of a URL of a remote store.
+/// The parts of a URL of an object store.
 #[derive(Debug, Clone)]
-pub(in crate::state_store) struct StoreUrl {
+pub struct StoreUrl {
     /// `s3`, `gs`, `az` and their other names.
-    pub(in crate::state_store) scheme: String,
+    pub(crate) scheme: String,
     /// The bucket or container.
     pub(super) bucket: String,
-    /// Before all paths; empty, or ends with `/`.
-    pub(super) prefix: String,
+    /// What stands behind the bucket, as written, without a slash before it.
+    path: String,
     settings: BTreeMap<String, String>,
 }
+
+/// What the URLs of object stores begin with.
+const SCHEMES: [&str; 6] = ["s3", "s3a", "gs", "gcs", "az", "azure"];
 
 /// The settings that a URL may have.
 const SETTINGS: [&str; 6] = ["endpoint", "region", "path-style", "account", "timeout-ms", "anonymous"];
@@ -24,19 +27,17 @@ impl StoreUrl {
     ///
     /// # Errors
     /// Where there is no bucket, or a setting is unknown.
-    pub(in crate::state_store) fn parse(url: &str) -> Result<Self> {
+    pub fn parse(url: &str) -> Result<Self> {
         let refuse = |why: String, hint: &str| EngineError::Config {
-            message: format!("state URL \"{}\": {why}", url.split('?').next().unwrap_or_default()),
+            message: format!("URL \"{}\": {why}", url.split('?').next().unwrap_or_default()),
             hint: Some(hint.to_owned()),
         };
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
         if bucket.is_empty() {
             return Err(refuse("it names no bucket".into(), "write scheme://bucket/prefix"));
         }
-        let prefix = prefix.trim_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let mut settings = BTreeMap::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
@@ -46,12 +47,39 @@ impl StoreUrl {
             }
             settings.insert(name.to_owned(), decoded(value));
         }
-        Ok(Self { scheme: scheme.to_owned(), bucket: bucket.to_owned(), prefix, settings })
+        let path = path.trim_start_matches('/').to_owned();
+        Ok(Self { scheme: scheme.to_owned(), bucket: bucket.to_owned(), path, settings })
+    }
+
+    /// Whether a text is the URL of an object store.
+    pub fn is_one(text: &str) -> bool {
+        text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+    }
+
+    /// What stands behind the bucket, as written, without a slash before it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path as that of a directory: empty, or ends with `/`.
+    pub(crate) fn prefix(&self) -> String {
+        let path = self.path.trim_matches('/');
+        if path.is_empty() { String::new() } else { format!("{path}/") }
+    }
+
+    /// The URL of the bucket, without settings and without a slash at its end.
+    pub fn bucket_name(&self) -> String {
+        format!("{}://{}", self.scheme, self.bucket)
+    }
+
+    /// Tells the bucket with its settings from others.
+    pub(super) fn identity(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(format!("{} {:?}", self.bucket_name(), self.settings).as_bytes())
     }
 
     /// The URL without its settings.
-    pub(super) fn name(&self) -> String {
-        format!("{}://{}/{}", self.scheme, self.bucket, self.prefix)
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.bucket_name(), self.path)
     }
 
     pub(super) fn setting(&self, name: &str) -> Option<String> {
@@ -64,7 +92,8 @@ impl StoreUrl {
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>> {
         let Some(text) = self.settings.get(name) else { return Ok(None) };
-        let wrong = |_| EngineError::config(format!("state URL: {name} is \"{text}\", which is no number"));
+        let wrong =
+            |_| EngineError::config(format!("{name} in the URL of an object store is \"{text}\", which is no number"));
         text.parse().map(Some).map_err(wrong)
     }
 }
@@ -89,7 +118,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// A text as part of a URL; `keep` are further bytes that stay.
-pub(super) fn encoded(text: &str, keep: &[u8]) -> String {
+pub(crate) fn encoded(text: &str, keep: &[u8]) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) || keep.contains(&byte) {

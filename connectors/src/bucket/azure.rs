@@ -9,9 +9,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use millstream_engine::error::{EngineError, Result};
 use sha2::Sha256;
 
-use super::listing::{Page, elements};
+use super::StoreUrl;
+use super::listing::{Page, Tags, elements, objects};
+use super::request::{Call, Prepared, Service};
 use super::url::{encoded, query_text};
-use super::{Call, Prepared, Service, StoreUrl};
+
+/// How a listing names what it tells.
+const TAGS: Tags = Tags { object: "Blob", key: "Name", size: "Content-Length", modified: "Last-Modified" };
 
 /// The version of the service that is spoken.
 const VERSION: &str = "2021-08-06";
@@ -104,10 +108,21 @@ impl Service for Azure {
         if call.if_absent {
             headers.push(header("if-none-match", "*"));
         }
-        if call.method == "PUT" {
-            headers.push(header("x-ms-blob-type", "BlockBlob"));
+        // Sorted by name, as the signature wants them.
+        match call.copy_of {
+            Some(from) => {
+                let access = match &self.access {
+                    Access::Key(_) => String::new(),
+                    Access::Signature(signature) => format!("?{signature}"),
+                };
+                let source = format!("{}{}/{}{access}", self.origin, self.base, encoded(from, b"/"));
+                headers.push(header("x-ms-copy-source", &source));
+            }
+            None if call.method == "PUT" => headers.push(header("x-ms-blob-type", "BlockBlob")),
+            None => {}
         }
         headers.push(header("x-ms-date", &when.format("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+        headers.extend(call.range_text().map(|range| header("x-ms-range", &range)));
         headers.push(header("x-ms-version", VERSION));
         let mut query = query_text(&call.query);
         match &self.access {
@@ -133,6 +148,6 @@ impl Service for Azure {
 
     fn page(&self, text: &str) -> Page {
         let next = elements(text, "NextMarker").into_iter().next();
-        Page { keys: elements(text, "Name"), next: next.filter(|next| !next.is_empty()) }
+        Page { objects: objects(text, &TAGS), next: next.filter(|next| !next.is_empty()) }
     }
 }
