@@ -29,6 +29,7 @@ final class NexmarkEvents implements Serializable {
 
     private static final long GOLDEN = 0x9e3779b97f4a7c15L;
     private static final int POOL_BYTES = 1 << 17;
+    private static final int STARTS = 1 << 14;
     private static final double LOG2_10 = Math.log(10) / Math.log(2);
 
     private static final long FIRST_ID = 1_000;
@@ -207,7 +208,7 @@ final class NexmarkEvents implements Serializable {
     }
 
     private StringData letters(long event, long field, int length) {
-        int start = (int) below(event, field, POOL_BYTES - length);
+        int start = (int) below(event, field, Math.min(STARTS, POOL_BYTES - length));
         return StringData.fromBytes(pool, start, length);
     }
 

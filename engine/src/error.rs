@@ -34,6 +34,14 @@ pub enum EngineError {
     /// The dataflow asks for something that the engine does not do.
     #[error("{0}")]
     Unsupported(String),
+    /// One evaluation took more time or memory than it may.
+    #[error("{message}")]
+    Exhausted {
+        /// What there was too much of, and the limit.
+        message: String,
+        /// What the user can do about it.
+        hint: String,
+    },
     /// A name (job, view) that does not exist any more.
     #[error("{0}")]
     Gone(String),
@@ -61,7 +69,7 @@ impl EngineError {
         match self {
             Self::Evaluate(_) | Self::BadRow { .. } => ErrorKind::Data,
             Self::Io { .. } => ErrorKind::Io,
-            Self::Config { .. } | Self::Unsupported(_) | Self::Gone(_) => ErrorKind::Request,
+            Self::Config { .. } | Self::Unsupported(_) | Self::Exhausted { .. } | Self::Gone(_) => ErrorKind::Request,
             Self::Internal(_) => ErrorKind::Bug,
         }
     }
@@ -70,6 +78,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::BadRow { hint, .. } | Self::Config { hint, .. } => hint.as_deref(),
+            Self::Exhausted { hint, .. } => Some(hint),
             Self::Evaluate(_) | Self::Io { .. } | Self::Unsupported(_) | Self::Gone(_) | Self::Internal(_) => None,
         }
     }

@@ -287,6 +287,13 @@ pub enum Step {
         /// The input columns, nullable where a set leaves them out, and a column of an integer type.
         schema: SchemaRef,
     },
+    /// Repeats each row for each element of a list and appends the fields of the element. Without elements: no row.
+    Unnest {
+        /// A list of ROWs, none of which is null. A list that is null has no elements.
+        list: Scalar,
+        /// The input columns and the fields.
+        schema: SchemaRef,
+    },
 }
 
 /// A grouping set of `GROUPING SETS`, `ROLLUP` or `CUBE`.

@@ -62,6 +62,15 @@ pub trait Opener {
     /// # Errors
     /// Where the connector refuses.
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>>;
+
+    /// The rows of a view or internal table as they are now, all its stored columns, for a query that ends. `None`: it is
+    /// followed as it changes.
+    ///
+    /// # Errors
+    /// Where it has no rows yet.
+    fn rows_now(&self, _relation: &Relation) -> Result<Option<Arc<dyn Source>>> {
+        Ok(None)
+    }
 }
 
 /// Where the rows of a dataflow go.
@@ -95,6 +104,21 @@ pub fn lower_set(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Re
 /// Where a part has no batch form.
 pub fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
     crate::batch::batch_plan(query)
+}
+
+/// The text of a plan with its intervals as SQL has them.
+pub fn readable_plan(text: &str) -> String {
+    crate::explain::readable(text)
+}
+
+/// The dataflow as JSON, in the form of Flink's `EXPLAIN JSON_EXECUTION_PLAN`.
+pub fn explain_json(dataflow: &Dataflow, shards: usize) -> String {
+    crate::explain::json(dataflow, shards)
+}
+
+/// What to heed of a dataflow, a line each, as `EXPLAIN PLAN_ADVICE` tells it.
+pub fn explain_advice(dataflow: &Dataflow) -> String {
+    crate::explain::advice(dataflow)
 }
 
 /// The dataflow as text: nodes, shards, partitioning, changelog modes, watermarks, state. `kinds`: with the kinds of row

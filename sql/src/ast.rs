@@ -6,12 +6,14 @@
 mod alter;
 mod copy;
 mod job;
+mod namespace;
 
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
 pub use copy::{Copy, CopyCompression, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
 pub use job::JobControl;
+pub use namespace::{Comment, CommentOn, NamespaceStatement};
 
 /// One statement of a script.
 #[derive(Debug, Clone)]
@@ -39,6 +41,10 @@ pub enum Statement {
     CreateFunction(CreateFunction),
     /// `DROP TABLE|VIEW|MATERIALIZED VIEW|FUNCTION`
     Drop(Drop),
+    /// `CREATE DATABASE`, `USE` and the like
+    Namespace(NamespaceStatement),
+    /// `COMMENT ON`
+    Comment(Comment),
     /// `INSERT INTO t [(columns)] query`
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`
@@ -177,6 +183,10 @@ pub struct CreateView {
     pub if_not_exists: bool,
     /// Column names in place of the query's.
     pub columns: Vec<sp::Ident>,
+    /// `COMMENT`s on those columns, as many or none.
+    pub column_comments: Vec<Option<String>>,
+    /// `COMMENT 'text'`
+    pub comment: Option<String>,
     /// The query.
     pub query: Box<sp::Query>,
     /// The text of the query, as written.
@@ -306,10 +316,18 @@ pub enum Show {
     Functions,
     /// `SHOW USER FUNCTIONS`
     UserFunctions,
-    /// `SHOW CATALOGS`, `SHOW CURRENT CATALOG`
+    /// `SHOW CATALOGS`
     Catalogs,
-    /// `SHOW DATABASES`, `SHOW CURRENT DATABASE`
+    /// `SHOW CURRENT CATALOG`
+    CurrentCatalog,
+    /// `SHOW DATABASES`: of the present catalog.
     Databases,
+    /// `SHOW CURRENT DATABASE`
+    CurrentDatabase,
+    /// `SHOW TABLES {FROM|IN} d`
+    TablesOf(sp::ObjectName),
+    /// The same, bound: the tables whose names start so.
+    TablesUnder(String),
     /// `SHOW PARTITIONS t`
     Partitions(sp::ObjectName),
     /// `SHOW COLUMNS FROM t`

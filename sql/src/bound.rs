@@ -10,6 +10,7 @@ use millstream_engine::rejects::OnError;
 
 use crate::ast::{CopyEnd, CopyOptions, JobControl, ObjectKind, Show};
 use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
+use crate::namespace::Namespace;
 
 /// What binding depends on besides the text.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct StreamingOptions {
     pub emit: WindowEmit,
     /// `execution.on-error`: what is done with rows that cannot be computed.
     pub on_error: OnError,
+    /// `execution.evaluation-timeout`: microseconds after which an evaluation that has not ended fails its job. `None`: never.
+    pub evaluation_limit_us: Option<i64>,
 }
 
 /// A statement that changes rows.
@@ -117,6 +120,28 @@ pub enum BoundStatement {
         kind: ObjectKind,
         /// Notices for `IF EXISTS`.
         notices: Vec<String>,
+    },
+    /// Adds databases or catalogs, in place of those of the same names.
+    CreateNamespaces {
+        /// What is added.
+        namespaces: Vec<Namespace>,
+        /// As for tables.
+        exists: bool,
+        /// The command tag to answer.
+        tag: &'static str,
+    },
+    /// Removes databases or catalogs with what is in them.
+    DropNamespaces {
+        /// By [`Namespace::name`].
+        names: Vec<String>,
+        /// What is in them and what depends on it, dependents first.
+        relations: Vec<RelationId>,
+        /// Functions that depend on it, by lower-case name.
+        functions: Vec<String>,
+        /// The command tag to answer.
+        tag: &'static str,
+        /// The notice for `IF EXISTS`.
+        notice: Option<String>,
     },
     /// Writes the rows of a query to a table.
     Insert {

@@ -13,12 +13,14 @@ use millstream_engine::ports::{Boundedness, ConnectorDescriptor, TableSpec};
 use crate::ast::TypeName;
 use crate::bound::StreamingOptions;
 use crate::functions::NativeFunction;
+use crate::namespace::{Namespace, SearchPath};
 use crate::types::from_arrow;
 
 /// What exists at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct CatalogSnapshot {
-    /// Tables and views by their declared names. Temporary ones of the session shadow the others.
+    /// Tables and views by their declared names, with their database in front where that is not the default one (see
+    /// [`crate::namespace`]). Temporary ones of the session shadow the others.
     pub relations: BTreeMap<String, Arc<Relation>>,
     /// SQL functions by lower-case name.
     pub functions: BTreeMap<String, Arc<SqlFunction>>,
@@ -29,6 +31,10 @@ pub struct CatalogSnapshot {
     pub files: BTreeMap<String, Arc<Relation>>,
     /// The connectors by name.
     pub connectors: BTreeMap<String, Arc<ConnectorDescriptor>>,
+    /// Databases and catalogs that were made, by [`Namespace::name`].
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Where bare names are looked up.
+    pub path: SearchPath,
 }
 
 /// Why a name does not lead to one object.
@@ -77,7 +83,7 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
 pub struct Relation {
     /// Unique for ever.
     pub id: RelationId,
-    /// As declared.
+    /// As declared, with its database in front where that is not the default one.
     pub name: String,
     /// Only for one session.
     pub temporary: bool,
@@ -158,6 +164,8 @@ pub enum RelationKind {
         query: String,
         /// The settings that its results depend on, as they were at creation.
         semantics: Semantics,
+        /// Where its bare names are looked up.
+        path: SearchPath,
     },
     /// A query kept up to date.
     MaterializedView {

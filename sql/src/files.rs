@@ -198,6 +198,8 @@ impl Finder<'_> {
             | Statement::AlterView(AlterView::Rename { .. })
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
+            | Statement::Namespace(_)
+            | Statement::Comment(_)
             | Statement::Show(_)
             | Statement::Describe(_)
             | Statement::Set { .. }
@@ -217,8 +219,7 @@ impl Finder<'_> {
 
     /// Looks into the query of a view.
     fn view(&mut self, name: &sp::ObjectName) {
-        let Some(ident) = name.0.last().and_then(|part| part.as_ident()) else { return };
-        let Ok(relation) = self.catalog.relation(&ident.value) else { return };
+        let Ok(relation) = self.catalog.find(&crate::namespace::parts(name)) else { return };
         if let RelationKind::View { query, .. } = &relation.kind
             && self.views.insert(relation.name.clone())
             // A view was parsed when it was made.

@@ -15,6 +15,7 @@ mod explain;
 mod files;
 mod functions;
 mod lower;
+pub mod namespace;
 mod parse;
 mod query;
 mod refine;
@@ -23,8 +24,8 @@ mod statement_text;
 pub mod types;
 
 pub use api::{
-    Opener, Target, batch_plan, bind, check_expression, check_query, explain_dataflow, function_exists, lower,
-    lower_set, parse,
+    Opener, Target, batch_plan, bind, check_expression, check_query, explain_advice, explain_dataflow, explain_json,
+    function_exists, lower, lower_set, parse, readable_plan,
 };
 pub use error::{Result, SqlError, SqlState};
 pub use explain::ExplainOptions;

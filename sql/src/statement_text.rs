@@ -54,8 +54,8 @@ pub(crate) fn string(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }
 
-/// `CREATE TABLE` of a table, its definition not looked at.
-pub(crate) fn create_table(relation: &Relation) -> String {
+/// `CREATE TABLE` of a table under this name, its definition not looked at.
+pub(crate) fn create_table(relation: &Relation, name: &str) -> String {
     let mut parts: Vec<String> = relation.columns.iter().map(column).collect();
     let (schema, primary_key, watermark) = match &relation.kind {
         RelationKind::ConnectorTable(table) => (&table.spec.schema, &table.spec.primary_key, &table.watermark),
@@ -70,7 +70,7 @@ pub(crate) fn create_table(relation: &Relation) -> String {
         parts.push(format!("PRIMARY KEY ({}) NOT ENFORCED", names(schema, primary_key)));
     }
     let temporary = if relation.temporary { "TEMPORARY " } else { "" };
-    let mut text = format!("CREATE {temporary}TABLE {} (\n  {}\n)", ident(&relation.name), parts.join(",\n  "));
+    let mut text = format!("CREATE {temporary}TABLE {name} (\n  {}\n)", parts.join(",\n  "));
     if let Some(comment) = &relation.comment {
         text += &format!(" COMMENT {}", string(comment));
     }
@@ -86,16 +86,23 @@ pub(crate) fn create_table(relation: &Relation) -> String {
     text
 }
 
-/// `CREATE [MATERIALIZED] VIEW` of a view with this query; with its column names where they are not the query's.
-pub(crate) fn create_view(relation: &Relation, query: &str, renamed: bool) -> String {
+/// `CREATE [MATERIALIZED] VIEW` of a view under this name with this query; with its column names where they are not the query's.
+pub(crate) fn create_view(relation: &Relation, name: &str, query: &str, renamed: bool) -> String {
     let kind = match (&relation.kind, relation.temporary) {
         (RelationKind::MaterializedView { .. }, _) => "MATERIALIZED VIEW",
         (_, true) => "TEMPORARY VIEW",
         (_, false) => "VIEW",
     };
-    let columns: Vec<String> = relation.columns.iter().map(|column| ident(&column.name)).collect();
-    let columns = if renamed { format!(" ({})", columns.join(", ")) } else { String::new() };
-    format!("CREATE {kind} {}{columns} AS\n{query}", ident(&relation.name))
+    let commented = |text: &Option<String>| text.as_ref().map(|text| format!("COMMENT {}", string(text)));
+    let column = |column: &Column| match commented(&column.comment) {
+        Some(comment) => format!("{} {comment}", ident(&column.name)),
+        None => ident(&column.name),
+    };
+    let columns: Vec<String> = relation.columns.iter().map(column).collect();
+    let listed = renamed || relation.columns.iter().any(|column| column.comment.is_some());
+    let columns = if listed { format!(" ({})", columns.join(", ")) } else { String::new() };
+    let comment = commented(&relation.comment).map_or_else(String::new, |comment| format!("\n{comment}"));
+    format!("CREATE {kind} {name}{columns}{comment} AS\n{query}")
 }
 
 /// A column of a table.

@@ -56,8 +56,8 @@ def reading(db, kafka):
         "offset" BIGINT METADATA VIRTUAL, ts TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
         tt STRING METADATA FROM 'timestamp-type', headers MAP<STRING, BYTES> METADATA,
         epoch INT METADATA FROM 'leader-epoch'""", "orders", address, earliest))
-    check("metadata", rows(db, 'SELECT t, "partition", "offset", extract(epoch FROM ts)::bigint, tt, item FROM meta '
-                               "WHERE item = 'i4'"), [("orders", 1, 1, start // 1000 + 4, "CreateTime", "i4")])
+    check("metadata", rows(db, 'SELECT t, "partition", "offset", extract(epoch FROM ts)::bigint, tt, item, epoch FROM '
+                               "meta WHERE item = 'i4'"), [("orders", 1, 1, start // 1000 + 4, "CreateTime", "i4", 0)])
     headers = str(rows(db, "SELECT headers FROM meta LIMIT 1")[0][0])
     check("headers", "h" in headers and "0102" in headers or headers, True)
 

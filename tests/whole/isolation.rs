@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::AsArray;
-use millstream_engine::runtime::{EngineConfig, MemoryGuard};
+use millstream_engine::runtime::{EngineConfig, JobState, MemoryGuard};
 use millstream_server::config::Config;
 use millstream_server::session::{Body, Database, Session};
 
@@ -184,4 +184,76 @@ async fn a_view_whose_job_is_started_again_or_was_cancelled_answers_with_a_warni
     let outcome = session.execute_script("SELECT * FROM kept").await.unwrap().unwrap();
     let [notice] = &outcome.notices[..] else { panic!("{:?}", outcome.notices) };
     assert!(notice.message.contains("when its job was cancelled"), "{notice:?}");
+}
+
+/// A table of 200,000 rows of one key: 40 billion pairs. And a view on the same shard that is to keep moving.
+const HOT: &str = "
+CREATE TABLE hot (k BIGINT, n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '200000',
+  'fields.k.min' = '1', 'fields.k.max' = '1', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1',
+  'fields.n.end' = '200000');
+CREATE TABLE steady (n INT); CREATE MATERIALIZED VIEW good AS SELECT SUM(n) AS n FROM steady;
+";
+
+/// All pairs of rows of the hot key, of which none comes out.
+const PAIRS: &str = "CREATE MATERIALIZED VIEW bad AS SELECT a.n FROM hot a JOIN hot b ON a.k = b.k AND a.n + b.n < 0";
+
+/// Makes the pairs, and returns while they are computed.
+async fn begin_pairs(session: &mut Session) {
+    run(session, PAIRS).await.unwrap();
+    while run(session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND rows_in > 30000").await == Ok(0) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How the job of the view `bad` ended.
+async fn end_of_bad(database: &Database) -> String {
+    let job = database.engine().jobs().into_iter().find(|job| job.name == "bad").unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), database.engine().finished(job.id)).await;
+    ended.unwrap().unwrap().error.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_evaluates_too_long_fails_and_the_others_on_its_shard_go_on() {
+    let database = Database::start(Config { shards: 1, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    run(&mut session, HOT).await.unwrap();
+    run(&mut session, "SET 'execution.evaluation-timeout' = '50 ms'").await.unwrap();
+    run(&mut session, PAIRS).await.unwrap();
+    let error = end_of_bad(&database).await;
+    assert_eq!(error, "an evaluation took longer than execution.evaluation-timeout allows, which is 50 ms");
+    run(&mut session, "INSERT INTO steady VALUES (1)").await.unwrap();
+    assert_eq!(run(&mut session, "SELECT * FROM good WHERE n = 1").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_dropped_while_it_evaluates() {
+    let database = Database::start(Config { shards: 1, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
+    let mut session = database.session();
+    run(&mut session, HOT).await.unwrap();
+    run(&mut session, "SET 'execution.evaluation-timeout' = '0'").await.unwrap();
+    begin_pairs(&mut session).await;
+    run(&mut session, "DROP MATERIALIZED VIEW bad").await.unwrap();
+    let goes_on = run(&mut session, "INSERT INTO steady VALUES (1)");
+    tokio::time::timeout(std::time::Duration::from_secs(30), goes_on).await.unwrap().unwrap();
+    assert_eq!(run(&mut session, "SELECT * FROM good WHERE n = 1").await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_makes_more_rows_than_there_is_memory_for_fails_alone() {
+    let (used, more) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let grows = Arc::clone(&more);
+    // Each look sees more than the one before.
+    let look = move || Some(used.fetch_add(grows.load(Ordering::SeqCst), Ordering::SeqCst));
+    let memory = Arc::new(MemoryGuard::new(100 << 20, look));
+    let config = Config { shards: 1, ..Config::standard() };
+    let engine = EngineConfig { shards: 1, epoch_interval_ms: 5, memory, ..EngineConfig::default() };
+    let database = Database::start_with(config, engine, millstream_connectors::registry()).unwrap();
+    let mut session = database.session();
+    run(&mut session, HOT).await.unwrap();
+    begin_pairs(&mut session).await;
+    more.store(60 << 20, Ordering::SeqCst);
+    let error = end_of_bad(&database).await;
+    assert!(error.starts_with("an evaluation makes more rows than there is memory for"), "{error}");
+    let good = database.engine().jobs().into_iter().find(|job| job.name == "good").unwrap();
+    assert_eq!(good.state, JobState::Running);
 }

@@ -1,8 +1,9 @@
 //! Materialised views that get another query while they run: what stays, what is made anew, and that it is so after a restart.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use millstream_server::session::Session;
+use millstream_server::session::{Body, Session};
 
 use crate::checkpoints::{checkpoint, job, open, setup, write};
 use crate::durable::{becomes, rows, run};
@@ -97,4 +98,72 @@ async fn a_view_whose_new_query_cannot_start_goes_on_as_it_was() {
     assert!(error.to_string().contains("/no/such/place"), "{error}");
     write(folder.path(), "b.json", 30..33);
     becomes(&mut session, "SELECT * FROM sums", &["0 11 165", "1 11 176", "2 11 187"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_new_query_fails_at_once_goes_on_with_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    write(folder.path(), "a.json", 0..30);
+    becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
+    checkpoint(&mut session, "first").await;
+    fs::remove_file(folder.path().join("in/a.json")).unwrap();
+    // The aggregate goes on, and what it gives once more cannot be computed.
+    let fails = "ALTER MATERIALIZED VIEW sums AS \
+        SELECT account, COUNT(*) AS n, 10 / (SUM(id) - 145) AS total FROM events GROUP BY account";
+    let error = rows(&mut session, fails).await.unwrap_err();
+    assert!(error.to_lowercase().contains("zero"), "{error}");
+    assert_eq!(rows(&mut session, "SELECT * FROM sums").await.unwrap(), ["0 10 135", "1 10 145", "2 10 155"]);
+    write(folder.path(), "b.json", 30..33);
+    becomes(&mut session, "SELECT * FROM sums", &["0 11 165", "1 11 176", "2 11 187"]).await;
+    let shown = rows(&mut session, "SHOW CREATE MATERIALIZED VIEW sums").await.unwrap();
+    assert!(shown.iter().any(|line| line.contains("SUM(id) AS total")), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_the_old_rows_until_all_new_ones_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    for file in 0..20 {
+        write(folder.path(), &format!("{file}.json"), file * 30..file * 30 + 30);
+    }
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["600"]).await;
+    let mut reader = database.session();
+    let replacing = tokio::spawn(async move {
+        // Reads the files again.
+        run(&mut session, COUNTED).await;
+        rows(&mut session, "SELECT * FROM sums").await
+    });
+    let mut seen = BTreeSet::new();
+    while !replacing.is_finished() {
+        match rows(&mut reader, "SELECT SUM(n) FROM sums").await {
+            Ok(lines) => seen.extend(lines),
+            Err(error) => assert_eq!(error, "\"sums\" was replaced while the query began"),
+        }
+    }
+    assert_eq!(replacing.await.unwrap().unwrap(), ["0 200", "1 200", "2 200"]);
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["600"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_to_a_replaced_view_ends_with_what_happened() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder.path())).await;
+    let mut reader = database.session();
+    let outcome = reader.execute_script("SUBSCRIBE sums").await.unwrap().unwrap();
+    let Body::Subscription(rows) = outcome.body else { panic!("no subscription") };
+    run(&mut session, COUNTED).await;
+    let error = rows.collect().await.unwrap_err();
+    let parts = error.parts();
+    assert_eq!(
+        (parts.state.0, parts.message.as_str()),
+        ("55000", "relation \"sums\", which the job reads, was replaced: it has another query now")
+    );
+    assert_eq!(parts.hint.as_deref(), Some("Start the statement again to read its new rows."));
 }

@@ -102,6 +102,14 @@ fn only_the_right_places_name_a_library() {
 }
 
 #[test]
+fn unsafe_code_is_in_one_place() {
+    let sources = sources();
+    let allowed = |(_, text): &(&String, &String)| text.contains("(unsafe_code");
+    let found: Vec<&String> = sources.iter().filter(allowed).map(|(name, _)| name).collect();
+    assert_eq!(found, ["connectors/src/kafka/queue.rs", "tests/whole/tidy.rs"]);
+}
+
+#[test]
 fn the_engine_knows_no_connector_and_no_sql() {
     for (name, text) in sources() {
         if !name.starts_with("engine/src") || is_test_file(&name) {

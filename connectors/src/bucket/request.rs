@@ -100,7 +100,7 @@ impl Bucket {
         loop {
             let sent = self.send_once(call);
             let again = match &sent {
-                Ok(answer) => is_passing(answer.status),
+                Ok(answer) => is_passing(answer.status, &answer.bytes),
                 Err(_) => true,
             };
             if !again || attempt == ATTEMPTS {
@@ -131,7 +131,11 @@ impl Bucket {
 }
 
 /// Whether another attempt may succeed.
-fn is_passing(status: StatusCode) -> bool {
-    // 409: of two conditional writes at the same time.
-    status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429)
+fn is_passing(status: StatusCode, bytes: &[u8]) -> bool {
+    match status.as_u16() {
+        408 | 429 => true,
+        // Of two conditional writes at the same time; at Azure also where the object is there.
+        409 => !String::from_utf8_lossy(bytes).contains("BlobAlreadyExists"),
+        _ => status.is_server_error(),
+    }
 }

@@ -1,7 +1,8 @@
 //! [`S3`]: Amazon S3 and what speaks its language: MinIO, Ceph, R2, and Google Cloud Storage with HMAC keys.
 //!
 //! Requests are signed as the "Signature Version 4" of the S3 API reference has it. A put where nothing is has the header
-//! `If-None-Match: *`, at Google `x-goog-if-generation-match: 0`.
+//! `If-None-Match: *`, at Google `x-goog-if-generation-match: 0`. Google refuses requests with headers of both families, `x-amz-`
+//! and `x-goog-`: so there all are Google's own, and the signature is that of its "V4 signing process", which differs in words.
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
@@ -26,8 +27,44 @@ pub(super) struct S3 {
     bucket: String,
     region: String,
     keys: Option<Keys>,
-    google: bool,
+    words: &'static Words,
 }
+
+/// What a service calls the parts of a request.
+struct Words {
+    algorithm: &'static str,
+    /// Before the secret, where a key is made of it.
+    before_secret: &'static str,
+    service: &'static str,
+    end_of_scope: &'static str,
+    date: &'static str,
+    body_hash: &'static str,
+    /// The header of a put where nothing is.
+    if_absent: (&'static str, &'static str),
+    copy_source: &'static str,
+}
+
+const AMAZON: Words = Words {
+    algorithm: "AWS4-HMAC-SHA256",
+    before_secret: "AWS4",
+    service: "s3",
+    end_of_scope: "aws4_request",
+    date: "x-amz-date",
+    body_hash: "x-amz-content-sha256",
+    if_absent: ("if-none-match", "*"),
+    copy_source: "x-amz-copy-source",
+};
+
+const GOOGLE: Words = Words {
+    algorithm: "GOOG4-HMAC-SHA256",
+    before_secret: "GOOG4",
+    service: "storage",
+    end_of_scope: "goog4_request",
+    date: "x-goog-date",
+    body_hash: "x-goog-content-sha256",
+    if_absent: ("x-goog-if-generation-match", "0"),
+    copy_source: "x-goog-copy-source",
+};
 
 struct Keys {
     id: String,
@@ -63,7 +100,9 @@ impl S3 {
         };
         let keys = match (first(names[0]), first(names[1])) {
             _ if url.flag("anonymous") => None,
-            (Some(id), Some(secret)) => Some(Keys { id, secret, session: env("AWS_SESSION_TOKEN") }),
+            (Some(id), Some(secret)) => {
+                Some(Keys { id, secret, session: env("AWS_SESSION_TOKEN").filter(|_| !google) })
+            }
             _ => {
                 return Err(EngineError::Config {
                     message: format!("there are no keys for \"{}\"", url.name()),
@@ -72,7 +111,8 @@ impl S3 {
             }
         };
         let base = if path_style { format!("/{}", encoded(&url.bucket, b"")) } else { String::new() };
-        Ok(Self { origin, host, base, bucket: url.bucket.clone(), region, keys, google })
+        let (bucket, words) = (url.bucket.clone(), if google { &GOOGLE } else { &AMAZON });
+        Ok(Self { origin, host, base, bucket, region, keys, words })
     }
 
     /// The header `Authorization` over these headers, which are sorted.
@@ -82,12 +122,13 @@ impl S3 {
         let request =
             format!("{}\n{}\n{}\n{lines}\n{names}\n{}", signed.method, signed.path, signed.query, signed.body_hash);
         let day = signed.moment.get(..8).unwrap_or_default();
-        let scope = format!("{day}/{}/s3/aws4_request", self.region);
-        let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", signed.moment, hex(&Sha256::digest(request)));
-        let start = format!("AWS4{}", keys.secret).into_bytes();
-        let key = [day, &self.region, "s3", "aws4_request"].iter().fold(start, |key, part| mac(&key, part));
+        let Words { algorithm, before_secret, service, end_of_scope, .. } = self.words;
+        let scope = format!("{day}/{}/{service}/{end_of_scope}", self.region);
+        let text = format!("{algorithm}\n{}\n{scope}\n{}", signed.moment, hex(&Sha256::digest(request)));
+        let start = format!("{before_secret}{}", keys.secret).into_bytes();
+        let key = [day, &self.region, service, end_of_scope].iter().fold(start, |key, part| mac(&key, part));
         let signature = hex(&mac(&key, &text));
-        format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", keys.id)
+        format!("{algorithm} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", keys.id)
     }
 }
 
@@ -108,16 +149,16 @@ impl Service for S3 {
         let body_hash = hex(&Sha256::digest(call.body));
         let moment = when.format("%Y%m%dT%H%M%SZ").to_string();
         let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let words = self.words;
         let mut headers =
-            vec![header("host", &self.host), header("x-amz-content-sha256", &body_hash), header("x-amz-date", &moment)];
+            vec![header("host", &self.host), header(words.body_hash, &body_hash), header(words.date, &moment)];
         if call.if_absent {
-            let (name, value) = if self.google { ("x-goog-if-generation-match", "0") } else { ("if-none-match", "*") };
-            headers.push(header(name, value));
+            headers.push(header(words.if_absent.0, words.if_absent.1));
         }
         headers.extend(call.range_text().map(|range| header("range", &range)));
         if let Some(from) = call.copy_of {
-            let name = if self.google { "x-goog-copy-source" } else { "x-amz-copy-source" };
-            headers.push(header(name, &format!("/{}/{}", encoded(&self.bucket, b""), encoded(from, b"/"))));
+            headers
+                .push(header(words.copy_source, &format!("/{}/{}", encoded(&self.bucket, b""), encoded(from, b"/"))));
         }
         if let Some(keys) = &self.keys {
             headers.extend(keys.session.as_ref().map(|token| header("x-amz-security-token", token)));
@@ -175,7 +216,7 @@ mod tests {
         let host = "examplebucket.s3.amazonaws.com".to_owned();
         let (origin, region) = (format!("https://{host}"), "us-east-1".to_owned());
         let (base, bucket) = (String::new(), "examplebucket".to_owned());
-        let s3 = S3 { origin, host, base, bucket, region, keys: Some(keys), google: false };
+        let s3 = S3 { origin, host, base, bucket, region, keys: Some(keys), words: &AMAZON };
         let query = vec![("prefix", "J".to_owned()), ("max-keys", "2".to_owned())];
         let call = Call { query, ..Call::new("GET", "") };
         let when = DateTime::parse_from_rfc3339("2013-05-24T00:00:00Z").unwrap().to_utc();
@@ -184,5 +225,19 @@ mod tests {
         let (_, authorization) = prepared.headers.last().unwrap();
         let signature = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
         assert!(authorization.ends_with(&format!("Signature={signature}")), "{authorization}");
+    }
+
+    #[test]
+    fn a_request_to_google_has_headers_of_one_family() {
+        let url = StoreUrl::parse("gs://bucket/state").unwrap();
+        let s3 = S3::new(&url, &|name| Some(name.to_ascii_lowercase())).unwrap();
+        let call = Call { body: b"x", if_absent: true, ..Call::new("PUT", "state/a") };
+        let prepared = s3.request(&call, DateTime::parse_from_rfc3339("2026-01-02T03:04:05Z").unwrap().to_utc());
+        let names: Vec<&str> = prepared.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let google = ["host", "x-goog-content-sha256", "x-goog-date", "x-goog-if-generation-match", "authorization"];
+        assert_eq!(names, google);
+        let (_, authorization) = prepared.headers.last().unwrap();
+        let start = "GOOG4-HMAC-SHA256 Credential=gs_access_key_id/20260102/aws_region/storage/goog4_request, ";
+        assert!(authorization.starts_with(start), "{authorization}");
     }
 }

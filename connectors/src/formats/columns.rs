@@ -28,6 +28,9 @@ use super::types::{map_fields, sql_name};
 #[derive(Debug)]
 pub(crate) struct Column {
     data_type: DataType,
+    /// Rows so far.
+    rows: usize,
+    /// Which rows are null, up to the last null; those behind it are not.
     validity: NullBufferBuilder,
     /// The values; a null takes a place here too (but see [`RowColumn`]).
     pub(crate) values: Values,
@@ -257,7 +260,7 @@ impl Column {
             }
             other => return Err(no_text(other)),
         };
-        Ok(Self { data_type: data_type.clone(), validity: NullBufferBuilder::new(0), values })
+        Ok(Self { data_type: data_type.clone(), rows: 0, validity: NullBufferBuilder::new(0), values })
     }
 
     /// Its type.
@@ -266,18 +269,20 @@ impl Column {
     }
 
     /// Rows so far.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.validity.len()
+        self.rows
     }
 
     /// Whether the last row is null.
     pub(crate) fn last_is_null(&self) -> bool {
-        self.len().checked_sub(1).is_some_and(|last| !self.validity.is_valid(last))
+        self.rows.checked_sub(1).is_some_and(|last| last < self.validity.len() && !self.validity.is_valid(last))
     }
 
     /// The value that was just put into `values` counts.
+    #[inline]
     pub(crate) fn set(&mut self) {
-        self.validity.append_non_null();
+        self.rows += 1;
     }
 
     /// One null.
@@ -287,8 +292,10 @@ impl Column {
 
     /// `count` nulls.
     pub(crate) fn push_nulls(&mut self, count: usize) {
-        let rows = self.len() + count;
+        self.validity.append_n_non_nulls(self.rows - self.validity.len());
         self.validity.append_n_nulls(count);
+        self.rows += count;
+        let rows = self.rows;
         match &mut self.values {
             Values::Boolean(bits) => bits.append_n(count, false),
             Values::Int8(values) => values.resize(rows, 0),
@@ -306,9 +313,10 @@ impl Column {
 
     /// Forgets all rows from `rows` on, and a half-built one.
     pub(crate) fn truncate(&mut self, rows: usize) {
-        if rows < self.len() {
+        if rows < self.validity.len() {
             self.validity.truncate(rows);
         }
+        self.rows = self.rows.min(rows);
         match &mut self.values {
             Values::Boolean(bits) => bits.truncate(rows),
             Values::Int8(values) => values.truncate(rows),
@@ -406,7 +414,8 @@ impl Column {
     /// # Errors
     /// Where Arrow refuses the array.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
-        let rows = self.len();
+        let rows = mem::take(&mut self.rows);
+        self.validity.append_n_non_nulls(rows - self.validity.len());
         let nulls = self.validity.finish();
         let array: ArrayRef = match &mut self.values {
             Values::Boolean(bits) => Arc::new(BooleanArray::new(bits.finish(), nulls)),

@@ -32,11 +32,35 @@ pub(crate) struct FieldNames {
 
 #[derive(Debug)]
 struct Known {
-    /// The key as it stands in the record, escapes and all.
-    raw: Box<[u8]>,
+    /// The key as it stands in the record, escapes and all, with its closing quote.
+    quoted: Box<[u8]>,
+    /// The first bytes of that, at most eight, and which bits of a word they are.
+    head: u64,
+    head_mask: u64,
     target: Target,
     /// The key that followed last.
     next: usize,
+}
+
+impl Known {
+    fn new(raw: &[u8], target: Target, next: usize) -> Self {
+        let quoted: Box<[u8]> = raw.iter().copied().chain([b'"']).collect();
+        let mut head = [0; 8];
+        head.iter_mut().zip(&quoted).for_each(|(to, &from)| *to = from);
+        let head_mask = u64::MAX >> (64 - 8 * quoted.len().min(8));
+        Self { quoted, head: u64::from_le_bytes(head), head_mask, target, next }
+    }
+
+    /// Whether this key is at the start of `rest`, with its closing quote.
+    #[inline]
+    fn leads(&self, rest: &[u8]) -> bool {
+        match rest.first_chunk() {
+            // Most keys differ, or agree, in their first word: no call is needed then.
+            Some(&word) if u64::from_le_bytes(word) & self.head_mask != self.head => false,
+            Some(_) if self.quoted.len() <= 8 => true,
+            Some(_) | None => rest.starts_with(&self.quoted),
+        }
+    }
 }
 
 /// A key that was found: where its value goes, and the handle to pass as `previous` for the next one.
@@ -65,12 +89,7 @@ impl FieldNames {
             Some(previous) => self.known.get(previous)?.next,
         };
         let known = self.known.get(id)?;
-        let len = known.raw.len();
-        if rest.get(..len)? == &*known.raw && rest.get(len) == Some(&b'"') {
-            Some(Found { target: known.target, len, id: Some(id) })
-        } else {
-            None
-        }
+        known.leads(rest).then(|| Found { target: known.target, len: known.quoted.len() - 1, id: Some(id) })
     }
 
     /// The key `raw` (as it stands in the record), whose text without escapes `text` gives when it is needed.
@@ -83,7 +102,7 @@ impl FieldNames {
                     return Found { target, len: raw.len(), id: None };
                 }
                 let id = self.known.len();
-                self.known.push(Known { raw: raw.into(), target, next: id });
+                self.known.push(Known::new(raw, target, id));
                 self.by_raw.insert(raw.into(), id);
                 id
             }
@@ -136,6 +155,16 @@ mod tests {
         assert_eq!((again.target, again.len), (Target::Exact(0), 1));
         assert_eq!(names.predict(again.id, b"y\":2").unwrap().target, Target::Skip);
         assert!(names.predict(again.id, b"yy\":2").is_none());
+        for key in ["seven77", "eight888", "longer-than-two-words"] {
+            let found = names.find(None, key.as_bytes(), || key.to_owned());
+            for behind in ["", ":", ":1,\"next\":2"] {
+                let predicted = names.predict(None, format!("{key}\"{behind}").as_bytes()).unwrap();
+                assert_eq!((predicted.id, predicted.len), (found.id, key.len()), "{key} {behind}");
+                assert!(names.predict(None, format!("{key}s\"{behind}").as_bytes()).is_none());
+            }
+            let (shorter, _) = key.split_at(key.len() - 1);
+            assert!(names.predict(None, format!("{shorter}\":1,\"next\":2").as_bytes()).is_none());
+        }
     }
 
     #[test]

@@ -189,9 +189,15 @@ pub(crate) fn parse_timestamp(text: &[u8], unit: TimeUnit, zoned: bool) -> Optio
     let [b' ' | b'T' | b't', rest @ ..] = rest else {
         return None;
     };
-    let (time, shift_s) = split_zone(rest, zoned)?;
     let days = i64::from(parse_date(date)?);
-    let nanos = parse_time(time)?;
+    // Mostly there is no zone.
+    let (nanos, shift_s) = match parse_time(rest) {
+        Some(nanos) => (nanos, 0),
+        None => {
+            let (time, shift_s) = split_zone(rest, zoned)?;
+            (parse_time(time)?, shift_s)
+        }
+    };
     match unit {
         TimeUnit::Second => Some(days * 86_400 + nanos / 1_000_000_000 - shift_s),
         TimeUnit::Millisecond => Some(days * 86_400_000 + nanos / 1_000_000 - shift_s * 1_000),

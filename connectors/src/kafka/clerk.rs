@@ -10,11 +10,12 @@ use std::thread;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::WakeHandle;
 use parking_lot::Mutex;
-use rdkafka::consumer::{CommitMode, Consumer as _, base_consumer::PartitionQueue};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Consumer, Reports};
+use super::client::Consumer;
 use super::partitions::{self, Partition};
+use super::queue::Queue;
 use super::settings::{Point, Settings};
 
 /// An answer that comes later.
@@ -46,7 +47,7 @@ enum Question {
     /// The group has read so far.
     Commit(Partition, i64),
     /// Close this.
-    Close(PartitionQueue<Reports>),
+    Close(Queue),
     /// Close this, when all its queues are closed.
     Release(Arc<Consumer>),
 }
@@ -89,7 +90,7 @@ impl Clerk {
     }
 
     /// Closes a queue.
-    pub(super) fn close(&self, queue: PartitionQueue<Reports>) {
+    pub(super) fn close(&self, queue: Queue) {
         self.send(Question::Close(queue));
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames, StringBuilder,
-    TimestampMillisecondBuilder, new_null_array,
+    TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use millstream_engine::error::{EngineError, Result};
 use rdkafka::Timestamp;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::queue::Message;
 
 /// A metadata column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,6 @@ pub(super) enum Metadata {
     Timestamp,
     TimestampType,
     Headers,
-    /// Null: the client does not tell it.
     LeaderEpoch,
 }
 
@@ -58,7 +58,7 @@ impl Metadata {
                 let builder = MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
                 MetadataColumn::Headers(Box::new(builder.with_keys_field(key).with_values_field(value)))
             }
-            Self::LeaderEpoch => MetadataColumn::LeaderEpoch(0),
+            Self::LeaderEpoch => MetadataColumn::LeaderEpoch(Int32Builder::new()),
         }
     }
 }
@@ -71,7 +71,7 @@ pub(super) enum MetadataColumn {
     Timestamp(TimestampMillisecondBuilder),
     TimestampType(StringBuilder),
     Headers(Box<MapBuilder<StringBuilder, BinaryBuilder>>),
-    LeaderEpoch(usize),
+    LeaderEpoch(Int32Builder),
 }
 
 impl MetadataColumn {
@@ -79,7 +79,7 @@ impl MetadataColumn {
     ///
     /// # Errors
     /// Where Arrow refuses its headers.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) -> Result<()> {
+    pub(super) fn push(&mut self, message: &Message<'_>) -> Result<()> {
         match self {
             Self::Topic(column) => column.append_value(message.topic()),
             Self::Partition(column) => column.append_value(message.partition()),
@@ -91,13 +91,13 @@ impl MetadataColumn {
                 Timestamp::LogAppendTime(_) => "LogAppendTime",
             }),
             Self::Headers(column) => {
-                for header in message.headers().into_iter().flat_map(Headers::iter) {
-                    column.keys().append_value(header.key);
-                    column.values().append_option(header.value);
+                for (key, value) in message.headers() {
+                    column.keys().append_value(key);
+                    column.values().append_option(value);
                 }
                 column.append(true)?;
             }
-            Self::LeaderEpoch(rows) => *rows += 1,
+            Self::LeaderEpoch(column) => column.append_option(message.leader_epoch()),
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl MetadataColumn {
             Self::Timestamp(column) => Arc::new(column.finish()),
             Self::TimestampType(column) => Arc::new(column.finish()),
             Self::Headers(column) => Arc::new(column.finish()),
-            Self::LeaderEpoch(rows) => new_null_array(&DataType::Int32, std::mem::take(rows)),
+            Self::LeaderEpoch(column) => Arc::new(column.finish()),
         }
     }
 }

@@ -17,6 +17,7 @@ mod partitions;
 mod pending;
 mod producer;
 mod properties;
+mod queue;
 mod reader;
 mod rows;
 mod settings;

@@ -16,6 +16,10 @@ use super::settings::{Point, Settings, Topics};
 /// Events of the client that may tell why a question was not answered.
 const EVENTS: usize = 100;
 
+/// How often, and after how long, a partition without a leader is asked again.
+const LEADER_TRIES: u32 = 50;
+const LEADER_PAUSE: Duration = Duration::from_millis(100);
+
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Partition {
@@ -214,7 +218,8 @@ fn committed<'p>(
     Ok(known(&answer))
 }
 
-/// Asks for offsets: `offset` is the beginning, the end, or a time in milliseconds, as librdkafka takes it.
+/// Asks for offsets: `offset` is the beginning, the end, or a time in milliseconds, as librdkafka takes it. A partition that
+/// has no leader yet, or has just got another, is asked again.
 ///
 /// # Errors
 /// Where the brokers do not answer in time.
@@ -230,16 +235,34 @@ pub(super) fn ask_offsets<'p>(
         refused = asked.add_partition_offset(&partition.topic, partition.number, offset).err().or(refused);
     }
     let what = format!("cannot read offsets from Kafka at {servers}");
-    let answer = match refused {
-        Some(error) => Err(error),
-        None => consumer.offsets_for_times(asked, TIMEOUT),
-    };
-    let answer = answer.map_err(|error| consumer.context().explain(&what, &error))?;
-    let fault = answer.elements().iter().find_map(|element| element.error().err()?.rdkafka_error_code());
-    match fault {
-        None | Some(RDKafkaErrorCode::NoError) => Ok(known(&answer)),
-        Some(code) => Err(EngineError::io(what, code)),
+    if let Some(error) = refused {
+        return Err(consumer.context().explain(&what, &error));
     }
+    let mut tries = LEADER_TRIES;
+    loop {
+        let answer = consumer.offsets_for_times(asked.clone(), TIMEOUT);
+        let fault = match &answer {
+            Ok(answer) => answer.elements().iter().find_map(|element| element.error().err()?.rdkafka_error_code()),
+            Err(error) => error.rdkafka_error_code(),
+        };
+        match (answer, fault) {
+            (_, Some(code)) if tries > 0 && without_leader(code) => tries -= 1,
+            (Err(error), _) => return Err(consumer.context().explain(&what, &error)),
+            (Ok(answer), None | Some(RDKafkaErrorCode::NoError)) => return Ok(known(&answer)),
+            (Ok(_), Some(code)) => return Err(EngineError::io(what, code)),
+        }
+        // The client's events are served meanwhile.
+        drop(consumer.poll(LEADER_PAUSE));
+        ask(consumer, servers, None)?;
+    }
+}
+
+fn without_leader(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::ReplicaNotAvailable | Code::OffsetNotAvailable
+    )
 }
 
 /// The offsets of an answer that are numbers.

@@ -7,17 +7,17 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::{Delta, Sign};
 use millstream_engine::rejects::Rejects;
-use rdkafka::message::{BorrowedMessage, Message};
 
 use super::layout::{Layout, Output};
 use super::metadata::{Metadata, MetadataColumn};
+use super::queue::Message;
 use super::settings::{Flavour, Settings};
 use super::upsert::Upsert;
 use crate::formats::message::{MessageDecoder, MessageFormat};
 
 /// Where a message stands, for people.
 struct Place<'a> {
-    message: &'a BorrowedMessage<'a>,
+    message: &'a Message<'a>,
     part: &'static str,
 }
 
@@ -73,7 +73,7 @@ impl Rows {
     ///
     /// # Errors
     /// A message that breaks its format.
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
+    pub(super) fn push(&mut self, message: &Message<'_>, rejects: &mut Rejects) -> Result<()> {
         let before = self.value.rows();
         let mut place = Place { message, part: "" };
         match message.payload() {
@@ -102,7 +102,7 @@ impl Rows {
         Ok(())
     }
 
-    fn push_deletion(&mut self, message: &BorrowedMessage<'_>, rejects: &mut Rejects) -> Result<()> {
+    fn push_deletion(&mut self, message: &Message<'_>, rejects: &mut Rejects) -> Result<()> {
         let pushed = self.push_key(message, &Place { message, part: " key" }, rejects)?;
         if let Some((_, has_value)) = self.upsert.as_mut().filter(|_| pushed) {
             has_value.push(false);
@@ -111,7 +111,7 @@ impl Rows {
     }
 
     /// Appends the row of the key. False where it was lost.
-    fn push_key(&mut self, message: &BorrowedMessage<'_>, place: &Place<'_>, rejects: &mut Rejects) -> Result<bool> {
+    fn push_key(&mut self, message: &Message<'_>, place: &Place<'_>, rejects: &mut Rejects) -> Result<bool> {
         let Some(decoder) = &mut self.key else { return Ok(true) };
         let before = decoder.rows();
         let decoded = match message.key() {

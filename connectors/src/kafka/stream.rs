@@ -2,20 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::WakeHandle;
 use millstream_engine::rejects::Rejects;
 use millstream_engine::time::ProcessingTime;
-use rdkafka::consumer::{Consumer as _, base_consumer::PartitionQueue};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clerk::{Answer, Clerk};
-use super::client::{Consumer, Reports};
+use super::client::Consumer;
 use super::partitions::{self, Partition};
+use super::queue::{Event, Queue};
 use super::rows::Rows;
 
 /// How long to wait for messages that the end of a partition promises: markers of transactions count as offsets, but
@@ -29,7 +28,7 @@ pub(super) struct Stream {
     pub(super) next: i64,
     /// Messages from here on are not read.
     pub(super) stop: Option<i64>,
-    queue: Option<PartitionQueue<Reports>>,
+    queue: Option<Queue>,
     /// An earlier run has told of the messages before this one.
     known_to: i64,
     /// The end was reached, and nothing has come since.
@@ -85,10 +84,8 @@ impl Stream {
         }
         let what = format!("cannot read {}", self.partition.id());
         let Partition { topic, number } = &self.partition;
-        let queue = consumer.split_partition_queue(topic, *number);
-        let mut queue = queue.ok_or_else(|| EngineError::io(&what, "the client has no queue for it"))?;
-        let wake = wake.clone();
-        queue.set_nonempty_callback(move || wake.wake());
+        let queue = Queue::new(consumer, topic, *number, wake);
+        let queue = queue.ok_or_else(|| EngineError::io(&what, "the client has no queue for it"))?;
         // A partition that is new may have lost its first messages already.
         let start = if self.next == 0 { Offset::Beginning } else { Offset::Offset(self.next) };
         let mut assigned = TopicPartitionList::new();
@@ -106,10 +103,10 @@ impl Stream {
     /// A message that breaks its format, or a partition that cannot be read any more.
     pub(super) fn read(&mut self, rows: &mut Rows, rows_max: usize, rejects: &mut Rejects) -> Result<()> {
         while !self.done && rows.len() < rows_max {
-            let Some(queue) = &self.queue else { return Ok(()) };
-            match queue.poll(Duration::ZERO) {
+            let Some(queue) = &mut self.queue else { return Ok(()) };
+            match queue.next() {
                 None => return Ok(()),
-                Some(Ok(message)) => {
+                Some(Event::Message(message)) => {
                     self.at_end = false;
                     if self.stop.is_some_and(|stop| message.offset() >= stop) {
                         self.done = true;
@@ -126,7 +123,7 @@ impl Stream {
                     self.next = message.offset() + 1;
                     self.done = self.stop.is_some_and(|stop| self.next >= stop);
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => {
+                Some(Event::End) => {
                     self.at_end = true;
                     // The end is not before `stop`, which was there when reading began; what is missing are markers.
                     self.done = self.stop.is_some();
@@ -134,38 +131,10 @@ impl Stream {
                         *grace = Some(ProcessingTime(i64::MIN));
                     }
                 }
-                Some(Err(error)) => self.weigh(&error)?,
+                Some(Event::Error(code)) => weigh(&self.partition, self.next, code)?,
             }
         }
         Ok(())
-    }
-
-    /// An error for what does not mend itself.
-    fn weigh(&self, error: &KafkaError) -> Result<()> {
-        use RDKafkaErrorCode as Code;
-        let what = format!("cannot read {} at offset {}", self.partition.id(), self.next);
-        match error.rdkafka_error_code() {
-            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
-                Err(partitions::gone(format!("{what}: there is no such offset any more")))
-            }
-            Some(Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition) => {
-                Err(EngineError::io(what, "the partition does not exist any more"))
-            }
-            Some(
-                code @ (Code::TopicAuthorizationFailed
-                | Code::GroupAuthorizationFailed
-                | Code::Authentication
-                | Code::SaslAuthenticationFailed
-                | Code::BadMessage
-                | Code::BadCompression
-                | Code::Fatal),
-            ) => Err(EngineError::io(what, code)),
-            // The client tries again by itself: a broker that restarts, a leader that moves.
-            Some(_) | None => {
-                tracing::debug!(%error, "{what}");
-                Ok(())
-            }
-        }
     }
 
     /// Whether everything has been read that was there when the flush began, and when to ask again.
@@ -206,5 +175,31 @@ impl Stream {
             tracing::debug!(%error, "{} could not be let go", self.partition.id());
         }
         clerk.close(queue);
+    }
+}
+
+/// An error for what does not mend itself.
+fn weigh(partition: &Partition, next: i64, code: RDKafkaErrorCode) -> Result<()> {
+    use RDKafkaErrorCode as Code;
+    let what = format!("cannot read {} at offset {}", partition.id(), next);
+    match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+            Err(partitions::gone(format!("{what}: there is no such offset any more")))
+        }
+        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
+            Err(EngineError::io(what, "the partition does not exist any more"))
+        }
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::BadMessage
+        | Code::BadCompression
+        | Code::Fatal => Err(EngineError::io(what, code)),
+        // The client tries again by itself: a broker that restarts, a leader that moves.
+        code => {
+            tracing::debug!(%code, "{what}");
+            Ok(())
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Columns {
     pub(super) fn new(config: Config, base_ms: i64) -> Self {
         let random = Random::new(config.seed);
         let channel = |number: u64| {
-            let word = |field: u64| random.letters(number, 40 + field, 5).replace(' ', "_");
+            let word = |field: u64| String::from_utf8_lossy(random.letters(number, 40 + field, 5)).replace(' ', "_");
             let mut url = format!("https://www.nexmark.com/{}/{}/{}/item.htm?query=1", word(0), word(1), word(2));
             let hot = number >= CHANNELS;
             if !hot && random.below(number, 50, 10) > 0 {
@@ -257,18 +257,18 @@ impl Columns {
 
     fn string(&self, kind: Kind, field: Field, event: u64, out: &mut Vec<u8>) {
         let random = &self.random;
-        let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+        let mut put = |text: &[u8]| out.extend_from_slice(text);
         match field {
             Field::Name => {
                 put(pick(&FIRST_NAMES, random.below(event, draw::FIRST, 11)));
-                put(" ");
+                put(b" ");
                 put(pick(&LAST_NAMES, random.below(event, draw::FIRST + 1, 9)));
             }
             Field::EmailAddress => {
-                put(random.word(event, draw::SECOND, 7).trim());
-                put("@");
-                put(random.word(event, draw::SECOND + 18, 5).trim());
-                put(".com");
+                put(random.word(event, draw::SECOND, 7).trim_ascii());
+                put(b"@");
+                put(random.word(event, draw::SECOND + 18, 5).trim_ascii());
+                put(b".com");
             }
             Field::CreditCard => {
                 let digits = random.below(event, draw::THIRD, 10_u64.pow(16));
@@ -289,8 +289,8 @@ impl Columns {
             Field::State => put(pick(&STATES, random.below(event, draw::FIFTH, 6))),
             Field::ItemName => put(random.word(event, draw::FOURTH, 20)),
             Field::Description => put(random.word(event, draw::FIFTH, 100)),
-            Field::Channel => put(&self.channel(event).0),
-            Field::Url => put(&self.channel(event).1),
+            Field::Channel => put(self.channel(event).0.as_bytes()),
+            Field::Url => put(self.channel(event).1.as_bytes()),
             Field::Extra => {
                 let (size, average) = match kind {
                     Kind::Person => (70, self.config.person_bytes),
@@ -351,6 +351,6 @@ fn id(number: u64) -> i64 {
     FIRST_ID.saturating_add(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn pick<'a>(words: &[&'a str], index: u64) -> &'a str {
-    words.get(index as usize).copied().unwrap_or_default()
+fn pick<'a>(words: &[&'a str], index: u64) -> &'a [u8] {
+    words.get(index as usize).copied().unwrap_or_default().as_bytes()
 }

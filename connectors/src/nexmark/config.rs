@@ -31,6 +31,8 @@ pub(super) struct Config {
     /// Milliseconds since 1970 of event 0; none: when the job starts.
     pub(super) base_time_ms: Option<i64>,
     pub(super) materialize_all: bool,
+    /// Microseconds from one event to the next, where that is a whole number and always the same.
+    step_us: Option<u64>,
 }
 
 /// Seconds that each of the two rates lasts.
@@ -89,9 +91,12 @@ impl Config {
             0 => Err(EngineError::config(format!("option '{name}' must be above 0"))),
             value => Ok(value),
         };
+        let (first_rate, next_rate) = (positive("first-event.rate", 10_000)?, positive("next-event.rate", 10_000)?);
+        let steady = first_rate == next_rate && 1_000_000 % first_rate == 0;
         let config = Self {
-            first_rate: positive("first-event.rate", 10_000)?,
-            next_rate: positive("next-event.rate", 10_000)?,
+            first_rate,
+            next_rate,
+            step_us: steady.then(|| 1_000_000 / first_rate),
             events: Some(number("events.num", 0)?).filter(|events| *events > 0),
             persons: positive("person.proportion", 1)?,
             auctions: positive("auction.proportion", 3)?,
@@ -121,6 +126,9 @@ impl Config {
 
     /// Microseconds of event time between the first event and this one.
     pub(super) fn since_start_us(&self, event: u64) -> u64 {
+        if let Some(since) = self.step_us.and_then(|step| event.checked_mul(step)) {
+            return since;
+        }
         if self.first_rate == self.next_rate {
             return scale(event, 1_000_000, self.first_rate);
         }

@@ -36,8 +36,16 @@ impl Events {
             auctions: Vec::new(),
             bids: Vec::with_capacity(numbers.len()),
         };
+        let cycle = config.cycle();
+        let (mut expected, mut round, mut offset) = (u64::MAX, 0, 0);
         for (row, &number) in numbers.iter().enumerate() {
-            let (round, offset) = (number / config.cycle(), number % config.cycle());
+            // Mostly the event behind the one before.
+            (round, offset) = match number == expected {
+                true if offset + 1 < cycle => (round, offset + 1),
+                true => (round + 1, 0),
+                false => (number / cycle, number % cycle),
+            };
+            expected = number.wrapping_add(1);
             let kind = config.kind_at(offset);
             let last_person = round * config.persons + offset.min(config.persons - 1);
             let last_auction = match kind {

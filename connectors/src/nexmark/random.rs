@@ -1,25 +1,27 @@
 //! Random numbers that depend on nothing but a seed, an event and a field, so that any event can be made by anybody.
 
-/// Letters that strings are cut from: few enough to stay in a cache.
+/// Letters that strings are cut from: more than the longest string.
 const POOL_BYTES: usize = 1 << 17;
+/// Strings begin among the first of them: few enough to stay in the nearest cache.
+const STARTS: usize = 1 << 14;
 
 /// The source of all randomness of one table.
 #[derive(Debug)]
 pub(super) struct Random {
     seed: u64,
-    pool: String,
+    pool: Vec<u8>,
 }
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        let mut pool = String::with_capacity(POOL_BYTES);
+        let mut pool = Vec::with_capacity(POOL_BYTES);
         let mut state = mix(seed ^ 0x5bd1_e995);
         while pool.len() < POOL_BYTES {
             state = mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15));
             // One in thirteen is a space, as in the official generator.
             for byte in state.to_le_bytes().into_iter().take(6) {
                 let letter = if byte % 13 == 0 { b' ' } else { b'a' + byte % 26 };
-                pool.push(char::from(letter));
+                pool.push(letter);
             }
         }
         pool.truncate(POOL_BYTES);
@@ -42,23 +44,23 @@ impl Random {
     pub(super) fn price(&self, event: u64, field: u64) -> i64 {
         let unit = (self.bits(event, field) >> 11) as f64 / (1_u64 << 53) as f64;
         // Ten to the power of six units.
-        ((unit * 6.0 * std::f64::consts::LOG2_10).exp2() * 100.0).round() as i64
+        ((unit * 6.0 * std::f64::consts::LOG2_10).exp2() * 100.0 + 0.5) as i64
     }
 
-    /// `length` letters.
-    pub(super) fn letters(&self, event: u64, field: u64, length: usize) -> &str {
-        let start = self.below(event, field, (POOL_BYTES - length.min(POOL_BYTES)) as u64) as usize;
+    /// `length` letters, in ASCII.
+    pub(super) fn letters(&self, event: u64, field: u64, length: usize) -> &[u8] {
+        let start = self.below(event, field, STARTS.min(POOL_BYTES - length.min(POOL_BYTES)) as u64) as usize;
         self.pool.get(start..start + length).unwrap_or_default()
     }
 
     /// Three letters at least, fewer than `below`.
-    pub(super) fn word(&self, event: u64, field: u64, below: u64) -> &str {
+    pub(super) fn word(&self, event: u64, field: u64, below: u64) -> &[u8] {
         let length = 3 + self.bits(event, field) % (below - 3);
         self.letters(event, field + 1, length as usize)
     }
 
     /// Letters that bring an event of `size` bytes near the average, give or take a fifth.
-    pub(super) fn filler(&self, event: u64, field: u64, size: u64, average: u64) -> &str {
+    pub(super) fn filler(&self, event: u64, field: u64, size: u64, average: u64) -> &[u8] {
         let missing = average.saturating_sub(size);
         let spread = missing / 5;
         let length = missing - spread + self.below(event, field, 2 * spread);

@@ -33,7 +33,7 @@ use millstream_sql::{SqlError, SqlState};
 use crate::errors::{from_arrow, from_datafusion};
 
 pub use fold::{difference, fold_deltas};
-pub use scan::{ReadNotes, Scans, keep_rejects};
+pub use scan::{ReadNotes, Scans, keep_rejects, no_rows_yet};
 
 /// What all batch queries share: the memory they may use, and how parallel they are.
 #[derive(Debug, Clone)]

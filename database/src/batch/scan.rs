@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
@@ -14,7 +15,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::rejects::{RejectEntry, RejectLog, Rejects};
 use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_engine::view::GlobalSnapshot;
-use millstream_sql::catalog::RelationKind;
+use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{RelationSource, SqlError, SqlState};
 
 use super::connector_table::ConnectorScan;
@@ -91,6 +92,12 @@ impl fmt::Debug for Scans {
     }
 }
 
+/// The error for a view whose job has not started since the server has.
+pub fn no_rows_yet(relation: &Relation) -> SqlError {
+    let message = format!("relation \"{}\" has no rows yet", relation.name);
+    SqlError::new(OBJECT_NOT_READY, message).with_hint("SHOW JOBS tells why.")
+}
+
 impl Scans {
     /// The plan with every [`RelationSource`] replaced by a readable table.
     ///
@@ -133,11 +140,11 @@ impl Scans {
                 }))
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
-                let Some(view) = self.snapshot.views.get(&relation.id) else {
-                    // Since the server started its job has not.
-                    let message = format!("relation \"{}\" has no rows yet", relation.name);
-                    return Err(SqlError::new(OBJECT_NOT_READY, message).with_hint("SHOW JOBS tells why."));
-                };
+                let view = self.snapshot.views.get(&relation.id).ok_or_else(|| no_rows_yet(relation))?;
+                if !fits(&view.schema, &source.schema) {
+                    let message = format!("\"{}\" was replaced while the query began", relation.name);
+                    return Err(SqlError::new(OBJECT_NOT_READY, message).with_hint("Run the query again."));
+                }
                 Ok(Arc::new(ViewScan { view: Arc::clone(view), schema: Arc::clone(&source.schema) }))
             }
             RelationKind::View { .. } => {
@@ -146,4 +153,10 @@ impl Scans {
             }
         }
     }
+}
+
+/// Whether rows of a view are of the types that a query expects: the view may have got another query since that was bound.
+fn fits(view: &Schema, query: &Schema) -> bool {
+    let same = |(view, query): (&FieldRef, &FieldRef)| view.data_type() == query.data_type();
+    view.fields().len() == query.fields().len() && view.fields().iter().zip(query.fields()).all(same)
 }

@@ -15,6 +15,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::{Connector, ConnectorDescriptor};
 use millstream_sql::NativeFunction;
 use millstream_sql::catalog::{CatalogSnapshot, Relation, SqlFunction};
+use millstream_sql::namespace::{Namespace, SearchPath};
 
 pub use jobs::{JobKind, JobRecord, JobRegistry, Supervision};
 
@@ -29,6 +30,7 @@ struct State {
     relations: Relations,
     functions: BTreeMap<String, Arc<SqlFunction>>,
     natives: BTreeMap<String, Arc<NativeFunction>>,
+    namespaces: BTreeMap<String, Namespace>,
 }
 
 /// What exists.
@@ -73,7 +75,7 @@ impl Catalog {
         self.ddl.lock().await
     }
 
-    /// What a session sees: its temporary relations shadow the others.
+    /// What a session sees: its temporary relations shadow the others. Its search path is for the session to put in.
     pub fn snapshot(&self, temporary: &Relations) -> CatalogSnapshot {
         let state = self.state.load();
         let mut relations = state.relations.clone();
@@ -84,6 +86,8 @@ impl Catalog {
             natives: state.natives.clone(),
             files: self.system.clone(),
             connectors: self.descriptors.clone(),
+            namespaces: state.namespaces.clone(),
+            path: SearchPath::default(),
         }
     }
 
@@ -146,6 +150,18 @@ impl Catalog {
         self.change(|state| {
             state.functions.remove(name);
         });
+    }
+
+    /// Adds a database or catalog, in place of one of the same name.
+    pub fn put_namespace(&self, _guard: &DdlGuard<'_>, namespace: Namespace) {
+        self.change(|state| {
+            state.namespaces.insert(namespace.name.clone(), namespace.clone());
+        });
+    }
+
+    /// Removes databases and catalogs.
+    pub fn remove_namespaces(&self, _guard: &DdlGuard<'_>, names: &[String]) {
+        self.change(|state| state.namespaces.retain(|name, _| !names.contains(name)));
     }
 
     /// Makes the next state from the present one. Writers hold the guard, so none is lost.

@@ -39,6 +39,13 @@ pub(crate) enum CatalogRecord {
         /// Stopped, rather than started.
         stopped: bool,
     },
+    /// A database or catalog was made, or has another comment.
+    Namespace(NamespaceEntry),
+    /// Databases or catalogs are gone, and what was in them before.
+    NamespacesDropped {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Numbers up to these have been given away.
     Numbers {
         /// Of relations.
@@ -46,6 +53,16 @@ pub(crate) enum CatalogRecord {
         /// Of jobs.
         job: u64,
     },
+}
+
+/// A database, or a catalog, whose name ends in a dot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NamespaceEntry {
+    /// `db`, `cat.db` or `cat.`.
+    pub(crate) name: String,
+    /// Its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<String>,
 }
 
 /// A table or view.
@@ -96,6 +113,8 @@ pub(crate) struct JobEntry {
 /// What exists.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct CatalogState {
+    /// Databases and catalogs.
+    pub(crate) namespaces: Vec<NamespaceEntry>,
     /// In the order in which they were made: a function may be used by every relation, and calls others.
     pub(crate) functions: Vec<FunctionEntry>,
     /// In the order in which they were made: one that was changed later may read what was made after it.
@@ -149,6 +168,11 @@ impl CatalogState {
                     entry.stopped = stopped;
                 }
             }
+            CatalogRecord::Namespace(entry) => {
+                self.namespaces.retain(|other| other.name != entry.name);
+                self.namespaces.push(entry);
+            }
+            CatalogRecord::NamespacesDropped { names } => self.namespaces.retain(|entry| !names.contains(&entry.name)),
             CatalogRecord::Numbers { relation, job } => {
                 self.last_relation = self.last_relation.max(relation);
                 self.last_job = self.last_job.max(job);
@@ -158,16 +182,17 @@ impl CatalogState {
 
     /// Number of objects.
     pub(crate) fn len(&self) -> usize {
-        self.functions.len() + self.relations.len() + self.jobs.len()
+        self.namespaces.len() + self.functions.len() + self.relations.len() + self.jobs.len()
     }
 
     /// The shortest list of records that leads to this state.
     pub(crate) fn records(&self) -> Vec<CatalogRecord> {
         let numbers = CatalogRecord::Numbers { relation: self.last_relation, job: self.last_job };
+        let namespaces = self.namespaces.iter().cloned().map(CatalogRecord::Namespace);
         let functions = self.functions.iter().cloned().map(CatalogRecord::Function);
         let relations = self.relations.iter().cloned().map(CatalogRecord::Relation);
         let jobs = self.jobs.iter().cloned().map(CatalogRecord::Job);
-        std::iter::once(numbers).chain(functions).chain(relations).chain(jobs).collect()
+        std::iter::once(numbers).chain(namespaces).chain(functions).chain(relations).chain(jobs).collect()
     }
 }
 
@@ -191,11 +216,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<CatalogRecord, serde_json::Error> {
 mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
 
-    use super::{CatalogRecord, CatalogState, FunctionEntry, JobEntry, RelationEntry, decode, encode};
+    use super::{CatalogRecord, CatalogState, FunctionEntry, JobEntry, NamespaceEntry, RelationEntry, decode, encode};
 
     fn relation(id: u64, job: Option<u64>) -> CatalogRecord {
         let statement = format!("CREATE TABLE t{id} (a INT)");
         CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false })
+    }
+
+    fn namespace(name: &str) -> CatalogRecord {
+        CatalogRecord::Namespace(NamespaceEntry { name: name.to_owned(), comment: Some("x".to_owned()) })
     }
 
     fn history() -> Vec<CatalogRecord> {
@@ -217,6 +246,9 @@ mod tests {
             CatalogRecord::Dropped { relations: vec![3], functions: vec![] },
             CatalogRecord::JobEnded { job: 6 },
             CatalogRecord::JobStopped { job: 7, stopped: true },
+            namespace("d"),
+            namespace("c."),
+            CatalogRecord::NamespacesDropped { names: vec!["c.".to_owned()] },
         ]
     }
 
@@ -234,7 +266,8 @@ mod tests {
         assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
         assert_eq!(state.jobs.len(), 1);
         assert!(state.relations[1].stopped && state.jobs[0].stopped);
-        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 4));
+        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 5));
+        assert_eq!(state.namespaces.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["d"]);
         assert_eq!(folded(state.records()), state);
     }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::nested::list_items;
 use super::{TextStyle, write_text};
+use millstream_sql::types::is_variant;
 
 /// Appends a row as one object, columns in order.
 pub fn write_json_row(batch: &RecordBatch, row: usize, style: TextStyle, out: &mut String) {
@@ -40,6 +41,11 @@ pub fn write_json(array: &dyn Array, row: usize, style: TextStyle, out: &mut Str
     }
     match array.data_type() {
         DataType::Boolean => out.push_str(if array.as_boolean().value(row) { "true" } else { "false" }),
+        of if is_variant(of) => {
+            if let Some(text) = array.as_struct().columns().first() {
+                out.push_str(text.as_string::<i32>().value(row));
+            }
+        }
         DataType::Struct(_) => record(array, row, style, out),
         DataType::Map(_, _) => map(array, row, style, out),
         kind => {

@@ -6,6 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
 use super::{TextStyle, write_json, write_text};
+use millstream_sql::types::is_variant;
 
 /// Appends a nested value, which is not null.
 pub(super) fn write(array: &dyn Array, row: usize, style: TextStyle, out: &mut String) {
@@ -13,6 +14,12 @@ pub(super) fn write(array: &dyn Array, row: usize, style: TextStyle, out: &mut S
         return list(items.as_ref(), style, out);
     }
     match array.data_type() {
+        // A variant is the text in it.
+        of if is_variant(of) => {
+            if let Some(text) = array.as_struct().columns().first() {
+                write_text(text.as_ref(), row, style, out);
+            }
+        }
         DataType::Struct(_) => record(array, row, style, out),
         DataType::Map(_, _) => write_json(array, row, style, out),
         DataType::Dictionary(_, value) => plain(array, row, value, style, out),

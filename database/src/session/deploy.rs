@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::runtime::{Deployed, JobId, JobState, Member, MemberKind, Restore};
+use millstream_engine::runtime::{Deployed, JobId, JobState, Member, MemberKind, Restore, StopReason};
 use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
@@ -284,16 +284,17 @@ impl Database {
         if alone || self.engine().config().checkpoints.is_none() {
             return self.start_one(job, maker, Restore::Nothing).await.map(|_| ());
         }
-        self.start_together(&[job], connected, Restore::Latest).await
+        self.start_together(&[job], connected, Restore::Latest, StopReason::Restart).await
     }
 
-    /// Stops what is connected and starts it from a checkpoint. `heads` start even where they had stopped or ended; the result
-    /// is that of the first of them.
+    /// Stops what is connected and starts it from a checkpoint. `heads` start even where they had stopped or ended, and are stopped
+    /// for the reason `why`; the result is that of the first of them.
     pub(super) async fn start_together(
         &self,
         heads: &[JobId],
         connected: Vec<(JobId, Maker)>,
         restore: Restore,
+        why: StopReason,
     ) -> Result<(), SqlError> {
         let finished = |job: JobId| self.engine().job(job).is_some_and(|status| status.state == JobState::Finished);
         let job = heads.first().copied().unwrap_or(JobId(0));
@@ -312,8 +313,9 @@ impl Database {
                 let (name, why) = (plan.name.clone(), format!("it goes back to a checkpoint with job {job}"));
                 self.jobs().supervise(member.job, Supervision::Waiting { name, why, next: None, attempt: 0 });
             }
+            let why = if heads.contains(&member.job) { why } else { StopReason::Restart };
             // One that is over needs no cancelling.
-            let _ = self.engine().cancel(member.job);
+            let _ = self.engine().cancel_for(member.job, why);
         }
         let results = self.deploy(all.clone(), restore).await?;
         let mut own = Err(gone(job));

@@ -1,6 +1,7 @@
 //! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
 
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::ExecutionPlan;
 use millstream_engine::checkpoint::change::{Change, Fate};
 use millstream_engine::plan::{Dataflow, OperatorSpec};
 use millstream_engine::ports::Boundedness;
@@ -8,7 +9,9 @@ use millstream_engine::runtime::CollectSink;
 use millstream_engine::runtime::EngineConfig;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::catalog::{Relation, RelationKind};
-use millstream_sql::{ExplainOptions, SqlError, Target, batch_plan, explain_dataflow, lower};
+use millstream_sql::{
+    ExplainOptions, SqlError, Target, batch_plan, explain_advice, explain_dataflow, explain_json, lower, readable_plan,
+};
 
 use super::job::{CatalogOpener, JobPlan, open_sink};
 use super::outcome::text_schema;
@@ -65,6 +68,8 @@ impl Session {
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
+            | BoundStatement::CreateNamespaces { .. }
+            | BoundStatement::DropNamespaces { .. }
             | BoundStatement::Show(_)
             | BoundStatement::Describe(_)
             | BoundStatement::ShowCreate(_)
@@ -80,13 +85,13 @@ impl Session {
                 ));
             }
         };
-        answer(&self.parts(query, mode, target, changelog_kinds(options)).await?)
+        answer(&self.parts(query, mode, target, options).await?)
     }
 
     /// What becomes of a materialised view, and of those that read it, when it gets another query.
     async fn change_parts(&self, relation: &Relation, query: &BoundQuery, kinds: bool) -> Result<Vec<Part>, SqlError> {
         let mode = always("a materialized view is kept up to date");
-        let mut parts = self.parts(query, mode, None, kinds).await?;
+        let mut parts = self.parts(query, mode, None, &[]).await?;
         let dataflow = JobPlan::of_view(relation, query.clone()).lower(self.database.catalog())?;
         let job = self.database.makers().lock().maker_of(relation.id);
         let change = job.and_then(|job| self.database.engine().change(job, &dataflow));
@@ -143,7 +148,7 @@ impl Session {
         query: &BoundQuery,
         mode: Choice,
         target: Option<Target>,
-        kinds: bool,
+        options: &[String],
     ) -> Result<Vec<Part>, SqlError> {
         let chosen = if mode.streaming { "streaming" } else { "batch" };
         let input = match query.boundedness {
@@ -153,33 +158,59 @@ impl Session {
         };
         let mut parts = vec![
             Part { title: "Mode".to_owned(), text: format!("{chosen}: {}; {input}", mode.reason) },
-            Part { title: "Logical plan".to_owned(), text: query.plan.display_indent().to_string() },
+            Part { title: "Logical plan".to_owned(), text: readable_plan(&query.plan.display_indent().to_string()) },
         ];
         if let Some(target) = target {
             let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
-                Ok(dataflow) => self.dataflow_text(&dataflow, kinds, None),
+                Ok(dataflow) => {
+                    let shards = self.database.engine().config().shards;
+                    if asked(options, "PLAN_ADVICE") {
+                        parts.push(Part { title: "Plan advice".to_owned(), text: explain_advice(&dataflow) });
+                    }
+                    if asked(options, "JSON_EXECUTION_PLAN") {
+                        let text = explain_json(&dataflow, shards);
+                        parts.push(Part { title: "Physical Execution Plan".to_owned(), text });
+                    }
+                    self.dataflow_text(&dataflow, changelog_kinds(options), None)
+                }
                 // What batch computes need not have a dataflow.
                 Err(error) if !mode.streaming => format!("none: {error}"),
                 Err(error) => return Err(error),
             };
             parts.push(Part { title: "Dataflow".to_owned(), text });
         }
+        let costs = asked(options, "ESTIMATED_COST");
         if !mode.streaming {
-            parts.push(Part { title: "Batch plan".to_owned(), text: self.batch_text(query).await? });
+            let (text, cost) = self.batch_text(query).await?;
+            parts.push(Part { title: "Batch plan".to_owned(), text });
+            parts.extend(costs.then(|| Part { title: "Estimated cost".to_owned(), text: cost }));
+        } else if costs {
+            let text = "rows: not known before a stream is read".to_owned();
+            parts.push(Part { title: "Estimated cost".to_owned(), text });
         }
         Ok(parts)
     }
 
-    async fn batch_text(&self, query: &BoundQuery) -> Result<String, SqlError> {
+    /// The plan as it is run, and how many rows and bytes are expected of it.
+    async fn batch_text(&self, query: &BoundQuery) -> Result<(String, String), SqlError> {
         let plan = self.scans().resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
         let physical = self.database.batch().physical(&context, &plan).await?;
-        Ok(physical_text(physical.as_ref()))
+        let cost = match physical.partition_statistics(None) {
+            Ok(known) => format!("rows: {}, bytes: {}", known.num_rows, known.total_byte_size),
+            Err(_) => "rows: not known".to_owned(),
+        };
+        Ok((physical_text(physical.as_ref()), cost))
     }
 }
 
 fn changelog_kinds(options: &[String]) -> bool {
-    options.iter().any(|option| option == "CHANGELOG_MODE")
+    asked(options, "CHANGELOG_MODE")
+}
+
+/// Whether an option stands behind `EXPLAIN`.
+fn asked(options: &[String], option: &str) -> bool {
+    options.iter().any(|other| other == option)
 }
 
 /// The parts with their titles, line by line.

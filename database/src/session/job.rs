@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, ScanRequest, Sink, Source, policy};
-use millstream_engine::rejects::OnError;
-use millstream_engine::runtime::{JobId, JobRequest, JobState, JobStatus};
+use millstream_engine::ports::{Connector, Lookup, LookupRequest, MemorySource, ScanRequest, Sink, Source, policy};
+use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStatus};
+use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
 use super::query::inputs;
+use crate::batch::no_rows_yet;
 use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::errors::from_failure;
 
 /// How the system's error for a full disk ends.
+/// Stands in the error of a job whose view another job has left.
+const OF_READER: &str = "\", which the job reads, ";
+
 const NO_SPACE: &str = "(os error 28)";
 
 /// `disk_full`
@@ -24,6 +28,29 @@ const DISK_FULL: SqlState = SqlState("53100");
 /// Opens connector tables for the front end.
 #[derive(Debug)]
 pub(super) struct CatalogOpener<'a>(pub(super) &'a Catalog);
+
+/// Opens views and internal tables as well, at one moment.
+struct SnapshotOpener<'a> {
+    tables: CatalogOpener<'a>,
+    snapshot: &'a GlobalSnapshot,
+}
+
+impl Opener for SnapshotOpener<'_> {
+    fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
+        self.tables.source(relation, request)
+    }
+
+    fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>, SqlError> {
+        self.tables.lookup(relation, request)
+    }
+
+    fn rows_now(&self, relation: &Relation) -> Result<Option<Arc<dyn Source>>, SqlError> {
+        let view = self.snapshot.views.get(&relation.id).ok_or_else(|| no_rows_yet(relation))?;
+        let columns: Vec<usize> = (0..view.schema.fields().len()).collect();
+        let splits = view.shards.iter().map(|shard| shard.scan(&columns)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Arc::new(MemorySource::new(Arc::clone(&view.schema), splits))))
+    }
+}
 
 impl Opener for CatalogOpener<'_> {
     fn source(&self, relation: &Relation, request: &ScanRequest) -> Result<Arc<dyn Source>, SqlError> {
@@ -114,8 +141,13 @@ fn check_end(status: JobStatus) -> Result<JobStatus, SqlError> {
         JobState::Running | JobState::Finished => Ok(status),
         JobState::Failed => {
             let message = status.error.unwrap_or_else(|| format!("job {} failed", status.id));
-            let error =
-                if message.ends_with(NO_SPACE) { SqlError::new(DISK_FULL, message) } else { from_failure(&message) };
+            let error = if message.ends_with(NO_SPACE) {
+                SqlError::new(DISK_FULL, message)
+            } else if message.contains(OF_READER) {
+                SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+            } else {
+                from_failure(&message)
+            };
             Err(match status.hint {
                 Some(hint) => error.with_hint(hint),
                 None => error,
@@ -138,6 +170,8 @@ pub(super) struct JobPlan {
     pub(super) record: JobRecord,
     /// It is part of checkpoints, and runs again after a restart of the server.
     pub(super) lasting: bool,
+    /// Views and internal tables are read once, as they are here, and not followed.
+    pub(super) snapshot: Option<Arc<GlobalSnapshot>>,
 }
 
 /// Where the rows of a query go.
@@ -157,14 +191,21 @@ impl JobPlan {
         let mut record = record(JobKind::View, &query, Some(relation));
         record.makes = Some(relation.id);
         let output = Output::View(relation.id, relation.name.clone());
-        Self { name: relation.name.clone(), queries: vec![(query, output)], record, lasting: !relation.temporary }
+        Self {
+            name: relation.name.clone(),
+            queries: vec![(query, output)],
+            record,
+            lasting: !relation.temporary,
+            snapshot: None,
+        }
     }
 
     /// The job of an `INSERT` into a connector table.
     pub(super) fn of_insert(target: &Relation, query: BoundQuery) -> Self {
         let record = record(JobKind::Insert, &query, Some(target));
         let output = Output::Table(Arc::new(target.clone()));
-        Self { name: format!("insert into {}", target.name), queries: vec![(query, output)], record, lasting: true }
+        let queries = vec![(query, output)];
+        Self { name: format!("insert into {}", target.name), queries, record, lasting: true, snapshot: None }
     }
 
     /// The job of a statement set.
@@ -175,13 +216,14 @@ impl JobPlan {
         }
         let queries = inserts.into_iter().map(|(target, query)| (query, Output::Table(target))).collect();
         let record = JobRecord { kind: JobKind::Insert, touches, makes: None };
-        Self { name: "statement set".to_owned(), queries, record, lasting: true }
+        Self { name: "statement set".to_owned(), queries, record, lasting: true, snapshot: None }
     }
 
     /// A job whose rows somebody waits for.
     pub(super) fn collected(kind: JobKind, name: &str, query: &BoundQuery, sink: Arc<dyn Sink>) -> Self {
         let record = record(kind, query, None);
-        Self { name: name.to_owned(), queries: vec![(query.clone(), Output::Collected(sink))], record, lasting: false }
+        let queries = vec![(query.clone(), Output::Collected(sink))];
+        Self { name: name.to_owned(), queries, record, lasting: false, snapshot: None }
     }
 
     /// Whether it neither reads nor writes anything but views: it can be made anew out of them.
@@ -193,8 +235,9 @@ impl JobPlan {
 
     /// What the engine is asked to run.
     pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
-        let on_error = self.queries.first().map_or(OnError::Fail, |(query, _)| query.streaming.on_error);
-        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), on_error }
+        let streaming = self.queries.first().map(|(query, _)| query.streaming).unwrap_or_default();
+        let policy = JobPolicy { on_error: streaming.on_error, evaluation_limit_us: streaming.evaluation_limit_us };
+        JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), policy }
     }
 
     /// The dataflow, its tables opened.
@@ -207,7 +250,11 @@ impl JobPlan {
             };
             Ok((query, target))
         });
-        lower_set(targets.collect::<Result<_, SqlError>>()?, &CatalogOpener(catalog))
+        let (targets, tables) = (targets.collect::<Result<_, SqlError>>()?, CatalogOpener(catalog));
+        match &self.snapshot {
+            Some(snapshot) => lower_set(targets, &SnapshotOpener { tables, snapshot }),
+            None => lower_set(targets, &tables),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_engine::ports::StateStore;
-use millstream_engine::runtime::{JobId, JobState, Restore};
+use millstream_engine::runtime::{JobId, JobState, Restore, StopReason};
 use millstream_sql::ast::JobControl;
 use millstream_sql::{SqlError, SqlState};
 
@@ -137,11 +137,11 @@ impl super::Database {
                     true => Restore::From(open_place(&name).await?),
                     false => Restore::Savepoint(name),
                 };
-                self.start_together(&[job], self.connected_makers(job), restore).await
+                self.start_together(&[job], self.connected_makers(job), restore, StopReason::Restart).await
             }
             None => {
                 let own = self.makers().lock().get(job).ok_or_else(|| no_job(job))?;
-                self.start_together(&[job], vec![(job, own)], Restore::Latest).await
+                self.start_together(&[job], vec![(job, own)], Restore::Latest, StopReason::Restart).await
             }
         }
     }

@@ -19,6 +19,7 @@ mod internal_table;
 mod job;
 mod job_control;
 mod job_list;
+mod namespaces;
 mod outcome;
 mod parameters;
 mod query;
@@ -37,7 +38,7 @@ use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
-use millstream_sql::ast::{ParsedStatement, Statement};
+use millstream_sql::ast::{NamespaceStatement, ParsedStatement, Statement};
 use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{NativeFunction, SqlError, SqlState};
 
@@ -156,7 +157,7 @@ impl Session {
     /// What binding depends on, as it is now.
     fn bind_context(&self) -> BindContext {
         BindContext {
-            catalog: Arc::new(self.database.catalog().snapshot(&self.temporary)),
+            catalog: Arc::new(self.snapshot()),
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
             streaming: self.settings.streaming(),
@@ -206,7 +207,9 @@ impl Session {
             | BoundStatement::CreateView { .. }
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }
-            | BoundStatement::Drop { .. } => Err(SqlError::new(
+            | BoundStatement::Drop { .. }
+            | BoundStatement::CreateNamespaces { .. }
+            | BoundStatement::DropNamespaces { .. } => Err(SqlError::new(
                 SqlState::INTERNAL_ERROR,
                 "a statement that changes the catalog came without its lock",
             )),
@@ -247,6 +250,12 @@ impl Session {
             BoundStatement::Drop { relations, functions, kind, notices } => {
                 self.drop_objects(&guard, &relations, &functions, kind, notices)
             }
+            BoundStatement::CreateNamespaces { namespaces, exists, tag } => {
+                self.create_namespaces(&guard, namespaces, exists, tag)
+            }
+            BoundStatement::DropNamespaces { names, relations, functions, tag, notice } => {
+                self.drop_namespaces(&guard, names, (&relations, &functions), tag, notice)
+            }
             other => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("{other:?} does not change the catalog"))),
         }
     }
@@ -276,10 +285,9 @@ impl Session {
 
     /// The system catalog of this session, made at its first use.
     pub(crate) fn system(&mut self) -> &mut SystemCatalog {
-        let temporary = &self.temporary;
-        let database = &self.database;
+        let (snapshot, database) = (self.snapshot(), &self.database);
         let system = self.system.get_or_insert_with(|| SystemCatalog::new(database));
-        system.refresh(database.catalog().snapshot(temporary), &self.settings);
+        system.refresh(snapshot, &self.settings);
         system
     }
 }
@@ -307,8 +315,16 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::AlterView(_)
         | Statement::CreateView(_)
         | Statement::CreateFunction(_)
-        | Statement::Drop(_) => true,
-        Statement::Insert(_)
+        | Statement::Drop(_)
+        | Statement::Namespace(
+            NamespaceStatement::CreateDatabase { .. }
+            | NamespaceStatement::DropDatabase { .. }
+            | NamespaceStatement::CreateCatalog { .. }
+            | NamespaceStatement::DropCatalog { .. },
+        )
+        | Statement::Comment(_) => true,
+        Statement::Namespace(NamespaceStatement::Use(_) | NamespaceStatement::UseCatalog(_))
+        | Statement::Insert(_)
         | Statement::Copy(_)
         | Statement::StatementSet(_)
         | Statement::Change(_)

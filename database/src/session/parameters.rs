@@ -51,6 +51,8 @@ impl Session {
             | BoundStatement::CreateMaterializedView { .. }
             | BoundStatement::CreateFunction { .. }
             | BoundStatement::Drop { .. }
+            | BoundStatement::CreateNamespaces { .. }
+            | BoundStatement::DropNamespaces { .. }
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
             | BoundStatement::Job(_)

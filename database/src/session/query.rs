@@ -9,9 +9,9 @@ use futures::stream::BoxStream;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::RelationKind;
-use millstream_sql::{RelationSource, SqlError, batch_plan};
+use millstream_sql::{RelationSource, SqlError, SqlState, batch_plan};
 
-use super::{Outcome, Rows, RuntimeMode, Session};
+use super::{Notice, Outcome, Rows, RuntimeMode, Session};
 use crate::batch::ReadNotes;
 use crate::errors::from_datafusion;
 
@@ -36,11 +36,17 @@ pub(super) struct Inputs {
 
 impl Session {
     pub(super) async fn query(&mut self, query: &BoundQuery) -> Result<Outcome, SqlError> {
+        let mut notices = self.freshness(query)?;
         if self.choose(query)?.streaming {
-            return self.streaming_query(query).await;
+            match self.streaming_query(query).await {
+                Ok(outcome) => return Ok(Outcome { notices, ..outcome }),
+                Err(error) if error.parts().state == SqlState::FEATURE_NOT_SUPPORTED => {
+                    notices.push(Notice::info(format!("computed in batch: {}", error.parts().message)));
+                }
+                Err(error) => return Err(error),
+            }
         }
         let notes = ReadNotes::default();
-        let notices = self.freshness(query)?;
         let batches = self.batch_rows(query, &notes).await?;
         let schema = Arc::clone(&query.schema);
         Ok(Outcome { notices, ..Outcome::rows(Rows { schema, batches, command: "SELECT", notes }) })
@@ -66,12 +72,10 @@ impl Session {
             RuntimeMode::Automatic => Choice { streaming: false, reason: "a SELECT reads once" },
             RuntimeMode::Batch => Choice { streaming: false, reason: "execution.runtime-mode is batch" },
             RuntimeMode::Streaming => match inputs {
-                Inputs { connectors: Some(Boundedness::Bounded), views: false } => {
-                    Choice { streaming: true, reason: "execution.runtime-mode is streaming and all input ends" }
-                }
                 Inputs { connectors: None, views: false } => Choice { streaming: false, reason: "it reads no table" },
-                Inputs { views: true, .. } => {
-                    Choice { streaming: false, reason: "it reads a view or an internal table, which do not end" }
+                // Of views and internal tables it reads what is there.
+                Inputs { connectors: None | Some(Boundedness::Bounded), .. } => {
+                    Choice { streaming: true, reason: "execution.runtime-mode is streaming and all input ends" }
                 }
                 Inputs { connectors: Some(Boundedness::Unbounded | Boundedness::Endless), .. } => {
                     Choice { streaming: false, reason: "it reads a table that does not end" }

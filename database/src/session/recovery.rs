@@ -10,6 +10,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::runtime::{JobId, Restore};
 use millstream_sql::bound::BoundStatement;
 use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
+use millstream_sql::namespace::Namespace;
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::fill_view_properties;
@@ -39,6 +40,10 @@ impl Database {
         let saved = self.saved_uids().await?.iter().filter_map(|uid| job_of_uid(uid)).max();
         self.engine().reserve_jobs(saved.max(Some(JobId(kept.last_job))).unwrap_or(JobId(0)));
         let guard = self.catalog().lock().await;
+        for entry in kept.namespaces {
+            let namespace = Namespace { name: entry.name, comment: entry.comment };
+            self.catalog().put_namespace(&guard, namespace);
+        }
         let tables = kept.relations.iter().map(|entry| RelationId(entry.id)).collect();
         self.recover_functions(&guard, kept.functions).await?;
         let mut recovered = self.recover_relations(&guard, kept.relations).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::runtime::{JobId, JobState, Restore};
+use millstream_engine::runtime::{JobId, JobState, Restore, StopReason};
 use millstream_sql::ast::TypeName;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::catalog::{CatalogSnapshot, Column, Relation, RelationKind};
@@ -26,7 +26,10 @@ use crate::durable::format_catalog::{CatalogRecord, RelationEntry, StoredSetting
 /// How long a new checkpoint is waited for; without it the view goes on from an older one.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(10);
 
-/// What is told then.
+/// How long a view's sources are waited for that it reads again: so long its readers see the old rows.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(10);
+
+/// What is told where there is no checkpoint.
 const NO_CHECKPOINT: &str = "no checkpoint of a view that is replaced; it goes on from an older one";
 
 /// A view that is to get another query, as it was bound.
@@ -110,8 +113,37 @@ impl Carried {
                 remade.push(self.remade(relation, query).await?);
             }
         }
-        self.deploy(&remade).await?;
-        self.put(&guard, remade)
+        let before = self.write_definition(&remade)?;
+        let views: Vec<RelationId> = remade.iter().map(|of| of.relation.id).collect();
+        // Readers see the old rows until the new ones are there.
+        database.engine().withhold(&views);
+        let deployed = self.deploy(&remade).await;
+        match &deployed {
+            Ok(()) => self.put(&guard, remade),
+            Err(_) => self.write_back(before),
+        }
+        database.engine().show(&views);
+        deployed
+    }
+
+    /// Notes durably what the view is to be, where that is kept: before anything is stopped, so that all is as it was where it
+    /// cannot be written. Gives what was noted of it.
+    fn write_definition(&self, remade: &[Remade]) -> Result<Option<RelationEntry>, SqlError> {
+        let Some(Remade { relation, job, .. }) = remade.first() else { return Ok(None) };
+        let before = self.database.kept_catalog().relations.into_iter().find(|entry| entry.id == relation.id.0);
+        let (id, statement, settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
+        let entry = RelationEntry { id, statement, settings, job: Some(job.0), stopped: false };
+        self.database.write(|| CatalogRecord::Relation(entry))?;
+        Ok(before)
+    }
+
+    /// The view stays what it was.
+    fn write_back(&self, before: Option<RelationEntry>) {
+        let Some(entry) = before else { return };
+        if let Err(error) = self.database.write(|| CatalogRecord::Relation(entry)) {
+            let view = &self.old.name;
+            tracing::error!(view, %error, "the definition of a view that could not be replaced cannot be written back");
+        }
     }
 
     /// A view whose query can run, and its job.
@@ -188,35 +220,35 @@ impl Carried {
         after.extend(missing);
         let (engine, job) = (database.engine().clone(), *job);
         let heads: Vec<JobId> = remade.iter().map(|of| of.job).collect();
-        let started = match database.start_together(&heads, after, restore.clone()).await {
+        let started = match database.start_together(&heads, after, restore.clone(), StopReason::Replaced).await {
             Ok(()) => engine.published(job).await.map_err(SqlError::from),
             Err(error) => Err(error),
         };
-        let Err(error) = started else { return Ok(()) };
+        let Err(error) = started else {
+            // What reads its sources again has none of their rows yet.
+            if tokio::time::timeout(CATCH_UP_WAIT, engine.caught_up(&heads)).await.is_err() {
+                tracing::info!(job = job.0, "a view that was replaced is shown before it has read all again");
+            }
+            return Ok(());
+        };
         if !before.is_empty()
-            && let Err(again) = database.start_together(&heads, before, restore).await
+            && let Err(again) = database.start_together(&heads, before, restore, StopReason::Restart).await
         {
             tracing::warn!(job = job.0, error = %again, "a view that could not be replaced does not run again yet");
         }
         Err(error)
     }
 
-    /// Notes what the views are now: durably, where they are kept.
-    fn put(&self, guard: &DdlGuard<'_>, remade: Vec<Remade>) -> Result<(), SqlError> {
+    /// Notes what the views are now.
+    fn put(&self, guard: &DdlGuard<'_>, remade: Vec<Remade>) {
         let database = &self.database;
-        for (place, Remade { relation, job, plan, followed }) in remade.into_iter().enumerate() {
-            if place == 0 {
-                let (id, statement, settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
-                let entry = RelationEntry { id, statement, settings, job: Some(job.0), stopped: false };
-                database.write(|| CatalogRecord::Relation(entry))?;
-            }
+        for Remade { relation, job, plan, followed } in remade {
             database.jobs().revive(job, plan.record.clone());
             if !followed {
                 database.supervise(job, plan, self.strategy);
             }
             database.catalog().put_relation(guard, Arc::new(relation));
         }
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use arrow::compute::{filter, not};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_sql::ast::Show;
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
+use millstream_sql::namespace::split;
 use millstream_sql::{SqlError, SqlState};
 
 use super::{Database, Outcome, Rows, Session, checkpoint_list, functions, job_list};
@@ -23,7 +24,7 @@ impl Session {
 
     fn show_columns(&self, what: &Show) -> Result<Vec<ArrayRef>, SqlError> {
         let columns = match what {
-            Show::Tables => self.tables(),
+            Show::Tables => self.tables(&self.snapshot().current_prefix().unwrap_or_default()),
             Show::Views => self.relations(|kind| matches!(kind, RelationKind::View { .. })),
             Show::MaterializedViews => self.relations(|kind| matches!(kind, RelationKind::MaterializedView { .. })),
             Show::Jobs => self.database.job_list(),
@@ -34,8 +35,11 @@ impl Session {
             Show::Formats => vec![texts(millstream_connectors::formats().map(str::to_owned))],
             Show::Functions => functions::all(&self.database.catalog().snapshot(&self.temporary)),
             Show::UserFunctions => functions::own(&self.database.catalog().snapshot(&self.temporary)),
-            Show::Catalogs => vec![texts(["default_catalog".to_owned()])],
-            Show::Databases => vec![texts(["default_database".to_owned()])],
+            Show::Catalogs => self.catalogs(),
+            Show::CurrentCatalog => self.current_catalog(),
+            Show::Databases => self.databases(),
+            Show::CurrentDatabase => self.current_database(),
+            Show::TablesUnder(prefix) => self.tables(prefix),
             Show::Matching { list, pattern, negated, any_case } => {
                 matching(&self.show_columns(list)?, pattern, *negated, *any_case)?
             }
@@ -44,7 +48,7 @@ impl Session {
                 let (_, value) = self.settings.show(name)?;
                 vec![texts([value])]
             }
-            Show::Columns(name) | Show::Create(name) | Show::Partitions(name) => {
+            Show::Columns(name) | Show::Create(name) | Show::Partitions(name) | Show::TablesOf(name) => {
                 let message = format!("SHOW of \"{name}\" came unbound");
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
@@ -62,18 +66,21 @@ impl Session {
         schema(what)
     }
 
-    /// Everything that `SELECT` can name, as Flink's `SHOW TABLES`.
-    fn tables(&self) -> Vec<ArrayRef> {
-        let catalog = self.database.catalog().snapshot(&self.temporary);
-        let names = catalog.relations.values().map(|relation| relation.name.clone());
-        let kinds = catalog.relations.values().map(|relation| kind_name(relation).to_owned());
+    /// Everything in a database that `SELECT` can name, as Flink's `SHOW TABLES`.
+    fn tables(&self, prefix: &str) -> Vec<ArrayRef> {
+        let catalog = self.snapshot();
+        let inside = |relation: &&Arc<Relation>| is_under(&relation.name, prefix);
+        let names = catalog.relations.values().filter(inside).map(|relation| split(&relation.name).1.to_owned());
+        let kinds = catalog.relations.values().filter(inside).map(|relation| kind_name(relation).to_owned());
         vec![texts(names), texts(kinds)]
     }
 
     fn relations(&self, wanted: impl Fn(&RelationKind) -> bool) -> Vec<ArrayRef> {
-        let catalog = self.database.catalog().snapshot(&self.temporary);
+        let catalog = self.snapshot();
+        let prefix = catalog.current_prefix().unwrap_or_default();
         let found = catalog.relations.values().filter(|relation| wanted(&relation.kind));
-        vec![texts(found.map(|relation| relation.name.clone()))]
+        let found = found.filter(|relation| is_under(&relation.name, &prefix));
+        vec![texts(found.map(|relation| split(&relation.name).1.to_owned()))]
     }
 
     fn watermarks(&self) -> Vec<ArrayRef> {
@@ -114,6 +121,11 @@ impl Session {
     }
 }
 
+/// Whether a relation is in the database with this prefix.
+fn is_under(name: &str, prefix: &str) -> bool {
+    split(name).0.unwrap_or_default() == prefix.trim_end_matches('.')
+}
+
 /// The rows whose name, in the first column, is as the pattern says.
 fn matching(columns: &[ArrayRef], pattern: &str, negated: bool, any_case: bool) -> Result<Vec<ArrayRef>, SqlError> {
     let Some(names) = columns.first() else { return Ok(Vec::new()) };
@@ -134,7 +146,7 @@ pub(crate) fn jobs_batch(database: &Database) -> Result<RecordBatch, SqlError> {
 /// The columns of a `SHOW`.
 pub(super) fn schema(what: &Show) -> SchemaRef {
     let fields = match what {
-        Show::Tables => vec![text("name"), text("kind")],
+        Show::Tables | Show::TablesOf(_) | Show::TablesUnder(_) => vec![text("name"), text("kind")],
         Show::Views | Show::MaterializedViews => vec![text("name")],
         Show::Jobs => return job_list::schema(),
         Show::Checkpoints => return checkpoint_list::schema(),
@@ -148,7 +160,9 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
         Show::Functions | Show::UserFunctions => functions::fields(),
         Show::Formats => vec![text("name")],
         Show::Catalogs => vec![text("catalog name")],
+        Show::CurrentCatalog => vec![text("current catalog name")],
         Show::Databases => vec![text("database name")],
+        Show::CurrentDatabase => vec![text("current database name")],
         Show::Partitions(_) => return partitions_schema(),
         Show::Columns(_) => return describe_schema(),
         Show::Create(_) => return create_schema(),

@@ -45,7 +45,8 @@ impl Session {
     /// Runs a query as a dataflow over input that ends, and folds what it gave.
     async fn run_to_end(&self, query: &BoundQuery) -> Result<Vec<RecordBatch>, SqlError> {
         let (sink, mut receiver) = CollectSink::channel(EPOCHS_AHEAD);
-        let plan = JobPlan::collected(JobKind::Query, "select", query, sink);
+        let mut plan = JobPlan::collected(JobKind::Query, "select", query, sink);
+        plan.snapshot = Some(self.scans().snapshot);
         let (job, dataflow) = self.database.start_job(plan).await?;
         // The sink's sender lives in the dataflow; the receiver ends when the engine has dropped it as well.
         drop(dataflow);

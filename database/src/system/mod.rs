@@ -9,8 +9,10 @@ mod pg_catalog;
 mod rejects;
 mod relations;
 mod running;
+mod sleep;
 mod state;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::StringArray;
@@ -38,7 +40,7 @@ pub(crate) use rejects::{RejectsConnector, relations as rejects_relations};
 use relations::RelationsSchema;
 use running::RunningSchema;
 
-/// The only database and its schema.
+/// The database and its first schema.
 const DATABASE: &str = "millstream";
 const SCHEMA: &str = "public";
 
@@ -54,6 +56,8 @@ pub(crate) struct SystemCatalog {
     context: SessionContext,
     parser: PostgresCompatibilityParser,
     relations: Arc<RelationsSchema>,
+    /// The databases that are listed, but for the default one.
+    databases: BTreeSet<String>,
     asked: [Arc<AskedFunction>; 2],
 }
 
@@ -73,7 +77,8 @@ impl SystemCatalog {
         for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
             context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
         }
-        let system = Self { context, parser: PostgresCompatibilityParser::new(), relations, asked };
+        let system =
+            Self { context, parser: PostgresCompatibilityParser::new(), relations, databases: BTreeSet::new(), asked };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -92,13 +97,26 @@ impl SystemCatalog {
         let version = format!("PostgreSQL {} (Millstream {})", crate::SERVER_VERSION, env!("CARGO_PKG_VERSION"));
         let version =
             move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));
+        self.context.register_udf(sleep::function());
         self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
         Ok(())
     }
 
     /// Takes over what exists now.
     pub(crate) fn refresh(&mut self, catalog: CatalogSnapshot, _settings: &Settings) {
+        let databases = catalog.namespaces.keys().filter(|name| !name.contains('.')).cloned().collect();
         self.relations.replace(catalog);
+        let Some(schemas) = self.context.catalog(DATABASE).filter(|_| self.databases != databases) else { return };
+        for gone in self.databases.difference(&databases) {
+            // One that is not there is not listed either.
+            let _ = schemas.deregister_schema(gone, true);
+        }
+        for made in databases.difference(&self.databases) {
+            if let Err(error) = schemas.register_schema(made, Arc::new(self.relations.of(made))) {
+                tracing::error!(%error, database = made, "could not list a database");
+            }
+        }
+        self.databases = databases;
     }
 
     /// The rows of a query.
@@ -113,6 +131,7 @@ impl SystemCatalog {
             let values = values.map(|value| value.map(ScalarAndMetadata::from)).collect::<Result<Vec<_>, _>>()?;
             plan = plan.with_param_values(ParamValues::List(values)).map_err(from_datafusion)?;
         }
+        sleep::wait(&plan).await?;
         let frame = self.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
         let stream = frame.execute_stream().await.map_err(from_datafusion)?;
         let schema = stream.schema();

@@ -11,35 +11,46 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
 
-/// The relations that a session sees.
+/// The relations of one database that a session sees.
 #[derive(Debug, Default)]
-pub(super) struct RelationsSchema(Arc<ArcSwap<CatalogSnapshot>>);
+pub(super) struct RelationsSchema {
+    catalog: Arc<ArcSwap<CatalogSnapshot>>,
+    /// What stands before their names: `db.`; nothing in the default database.
+    prefix: String,
+}
 
 impl RelationsSchema {
     /// Takes over what exists now.
     pub(super) fn replace(&self, catalog: CatalogSnapshot) {
-        self.0.store(Arc::new(catalog));
+        self.catalog.store(Arc::new(catalog));
+    }
+
+    /// The relations of another database.
+    pub(super) fn of(&self, database: &str) -> Self {
+        Self { catalog: self.shared(), prefix: format!("{database}.") }
     }
 
     /// What exists, as it changes.
     pub(super) fn shared(&self) -> Arc<ArcSwap<CatalogSnapshot>> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.catalog)
     }
 }
 
 #[async_trait]
 impl SchemaProvider for RelationsSchema {
     fn table_names(&self) -> Vec<String> {
-        self.0.load().relations.keys().cloned().collect()
+        let catalog = self.catalog.load();
+        let inside = catalog.relations.keys().filter_map(|name| name.strip_prefix(self.prefix.as_str()));
+        inside.filter(|name| !name.contains('.')).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let found = self.0.load().relations.get(name).cloned();
+        let found = self.catalog.load().relations.get(&format!("{}{name}", self.prefix)).cloned();
         Ok(found.map(|relation| Arc::new(Listed::new(relation)) as Arc<dyn TableProvider>))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.load().relations.contains_key(name)
+        self.catalog.load().relations.contains_key(&format!("{}{name}", self.prefix))
     }
 }
 

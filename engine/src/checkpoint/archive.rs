@@ -6,11 +6,14 @@
 //! knows that it does not count, commits nothing, and the claim leaves it out for all who come later. Manifests are named by
 //! generation and sequence, so that their names are in the order of their age.
 
+mod clean;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::clean::Stored;
 use super::chain::{Chains, State};
 use super::choose;
 use super::format_claim::Claim;
@@ -20,7 +23,7 @@ use super::load::{ReadError, SavedJob, load};
 use super::savepoint;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
-use crate::ports::{SINK_AREA, StateStore};
+use crate::ports::StateStore;
 
 /// See the module.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ struct Kept {
     doubtful: Vec<(String, Manifest)>,
     /// Those that are being read: their runs stay.
     in_use: Vec<Manifest>,
+    /// What else there is.
+    stored: Stored,
 }
 
 impl Archive {
@@ -114,7 +119,10 @@ impl Archive {
             for (place, uids) in chosen {
                 let Some(manifest) = manifests.get(place) else { continue };
                 match load(&*self.store, manifest, |job| uids.contains(&job.uid)) {
-                    Ok(jobs) => found.extend(jobs),
+                    Ok(jobs) => {
+                        self.remember(manifest, &jobs);
+                        found.extend(jobs);
+                    }
                     Err(ReadError::Unreachable(error)) => return Err(error),
                     Err(ReadError::Damaged(error)) => {
                         tracing::warn!(%error, epoch = manifest.epoch, "a checkpoint cannot be used; trying the one before");
@@ -135,6 +143,18 @@ impl Archive {
         Ok(found)
     }
 
+    /// Lets the next checkpoints of jobs that were loaded hold only what has changed since, as long as the manifest is their newest:
+    /// only then its runs stay.
+    fn remember(&self, manifest: &Manifest, jobs: &BTreeMap<String, SavedJob>) {
+        let mut chains = self.chains.lock();
+        let kept = self.kept.lock();
+        for (uid, job) in jobs {
+            if manifest.is_current() && kept.newest(uid).is_ok_and(|newest| newest.is(manifest)) {
+                chains.load(job);
+            }
+        }
+    }
+
     /// These jobs as of the savepoint of this name.
     ///
     /// # Errors
@@ -152,6 +172,7 @@ impl Archive {
     /// Where the store does not take it, or another engine has claimed the store. The next one makes up for it.
     pub fn save(&self, mut manifest: Manifest, states: Vec<State>) -> Result<u64> {
         let mut chains = self.chains.lock();
+        chains.keep_of(manifest.shards);
         let uids = manifest.jobs.iter().map(|job| job.uid.clone());
         let mut link = match chains.link(manifest.epoch, uids, states) {
             Ok(link) => link,
@@ -164,7 +185,9 @@ impl Archive {
         for shard in link.shards.keys().copied().collect::<Vec<_>>() {
             let Some(sections) = link.shards.get(&shard) else { continue };
             let path = format!("runs/{:08}-{:012}-{shard:04}.run", self.generation, manifest.epoch);
-            let Encoded { bytes, sections } = format_run_writer::put(&*self.store, &path, sections)?;
+            let put = format_run_writer::put(&*self.store, &path, sections);
+            self.kept.lock().stored.run_written(&path, put.is_ok());
+            let Encoded { bytes, sections } = put?;
             link.written(&RunRecord { path, shard, epoch: manifest.epoch, bytes }, &sections);
             written += bytes;
         }
@@ -221,13 +244,12 @@ impl Archive {
     /// # Errors
     /// Where there is no checkpoint of the job, or a savepoint of this name.
     pub fn pin(&self, name: &str, uid: &str) -> Result<()> {
-        let kept = self.kept.lock();
-        let manifest = kept.newest(uid)?;
-        if self.store.put_if_absent(&savepoint_path(name)?, &manifest.encode()?)? {
-            Ok(())
-        } else {
-            Err(EngineError::config(format!("savepoint \"{name}\" exists already")))
-        }
+        let mut kept = self.kept.lock();
+        let (manifest, path) = (kept.newest(uid)?.clone(), savepoint_path(name)?);
+        let put = self.store.put_if_absent(&path, &manifest.encode()?);
+        // Where nobody knows whether it is there, it is looked for.
+        kept.stored.pinned(path, manifest, put.as_ref().is_ok_and(|put| *put));
+        if put? { Ok(()) } else { Err(EngineError::config(format!("savepoint \"{name}\" exists already"))) }
     }
 
     /// Writes the newest checkpoint of a job, and of those that it is connected with, whole into another store: see
@@ -293,43 +315,10 @@ impl Archive {
         if self.store.get(&path)?.is_none() {
             return Ok(false);
         }
+        let mut kept = self.kept.lock();
+        kept.stored.forget();
         self.store.delete(&path)?;
         Ok(true)
-    }
-
-    /// Deletes what is not needed: checkpoints of no live job but the last `retained` ones, and runs that none names.
-    ///
-    /// # Errors
-    /// Where the store does not answer. What is left is deleted the next time.
-    pub fn clean(&self, live: &BTreeSet<String>, retained: usize) -> Result<()> {
-        self.chains.lock().retain(live);
-        let mut kept = self.kept.lock();
-        let manifests: Vec<Manifest> = kept.manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
-        let outdated: BTreeSet<choose::Place> = choose::outdated(&manifests, live, retained).into_iter().collect();
-        // What cannot be deleted stays known, and its runs with it.
-        for place in outdated.iter().rev() {
-            if let Some((path, _)) = kept.manifests.get(*place) {
-                self.store.delete(path)?;
-                kept.manifests.remove(*place);
-            }
-        }
-        while let Some(place) = kept.doubtful.iter().position(|(_, of)| choose::is_overtaken(of, &manifests, live)) {
-            if let Some((path, _)) = kept.doubtful.get(place) {
-                self.store.delete(path)?;
-                kept.doubtful.remove(place);
-            }
-        }
-        let pinned = self.store.list("savepoints/")?;
-        let pinned = pinned.iter().filter_map(|path| read_manifest(&*self.store, path).transpose());
-        let pinned = pinned.collect::<Result<Vec<_>>>()?;
-        let known = kept.manifests.iter().chain(&kept.doubtful).map(|(_, manifest)| manifest);
-        let named: Vec<&Manifest> = known.chain(&pinned).chain(&kept.in_use).collect();
-        let staged = choose::orphaned(&named, live, &self.store.list(SINK_AREA)?);
-        let runs = choose::unnamed(named.into_iter(), &self.store.list("runs/")?, self.generation);
-        for path in runs.into_iter().chain(staged) {
-            self.store.delete(&path)?;
-        }
-        Ok(())
     }
 }
 

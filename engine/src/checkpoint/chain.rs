@@ -8,9 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+
 use super::format_manifest::RunRecord;
 use super::format_run::{Batch, Extent, Section};
 use super::known::{Known, KnownTables, name_before};
+use super::load::SavedJob;
 use super::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
@@ -50,6 +53,8 @@ struct Chain {
     runs: Vec<RunRecord>,
     /// By operator and shard.
     known: HashMap<(String, usize), KnownTables>,
+    /// Of one that was loaded: by how many shards it was written. Its operators tell all that they have.
+    loaded: Option<usize>,
 }
 
 /// How long a chain is.
@@ -125,6 +130,32 @@ impl Chains {
         }
     }
 
+    /// Knows a job as it was loaded from a checkpoint, so that its next one writes only what has changed since.
+    pub fn load(&mut self, job: &SavedJob) {
+        let operators: BTreeSet<&str> = job.record.nodes.iter().map(|node| node.operator.as_str()).collect();
+        let (mut known, mut rows) = (HashMap::new(), 0);
+        // What earlier checkpoints of the chain had of other operators is not known any more.
+        for ((operator, shard), state) in job.states.iter().filter(|((of, _), _)| operators.contains(of.as_str())) {
+            let mut tables: BTreeMap<&str, Vec<RecordBatch>> = BTreeMap::new();
+            for (name, batch) in &state.tables {
+                rows += batch.num_rows();
+                tables.entry(name).or_default().push(batch.clone());
+            }
+            let tables = tables.into_iter().filter_map(|(name, all)| Some((name.to_owned(), Known::loaded(&all)?)));
+            known.insert((operator.clone(), *shard), tables.collect());
+        }
+        let epochs: BTreeSet<u64> = job.runs.iter().map(|run| run.epoch).collect();
+        let bytes = job.runs.iter().map(|run| run.bytes).sum();
+        let size = Size { bytes, written_rows: rows, live_rows: rows, links: epochs.len().saturating_sub(1) };
+        let (base_epoch, epoch, runs, loaded) = (job.record.base_epoch, job.epoch, job.runs.clone(), Some(job.shards));
+        self.jobs.insert(job.record.uid.clone(), Chain { base_epoch, epoch, size, runs, known, loaded });
+    }
+
+    /// Forgets what was loaded from checkpoints of another number of shards: its rows are elsewhere now.
+    pub fn keep_of(&mut self, shards: usize) {
+        self.jobs.retain(|_, chain| chain.loaded.is_none_or(|loaded| loaded == shards));
+    }
+
     /// The checkpoint is complete.
     pub fn add(&mut self, link: Link) {
         self.jobs.extend(link.jobs);
@@ -132,7 +163,8 @@ impl Chains {
 
     /// The epoch of the checkpoint that the next one of a job may tell changes of. `None`: it tells everything.
     pub fn base_of_next(&self, uid: &str) -> Option<Epoch> {
-        self.jobs.get(uid).filter(|chain| !starts_anew(chain.size)).map(|chain| Epoch(chain.epoch))
+        let goes_on = |chain: &&Chain| chain.loaded.is_none() && !starts_anew(chain.size);
+        self.jobs.get(uid).filter(goes_on).map(|chain| Epoch(chain.epoch))
     }
 
     /// Forgets the chains of other jobs than these, whose runs are deleted.

@@ -40,11 +40,11 @@ pub fn is_overtaken(manifest: &Manifest, manifests: &[Manifest], live: &BTreeSet
 }
 
 /// The runs in the store that no manifest names. Those of later generations belong to somebody else.
-pub fn unnamed<'a>(manifests: impl Iterator<Item = &'a Manifest>, runs: &[String], generation: u64) -> Vec<String> {
-    let named: BTreeSet<&str> =
-        manifests.flat_map(|manifest| manifest.runs.iter().map(|run| run.path.as_str())).collect();
+pub fn unnamed<'a>(manifests: &[&Manifest], runs: impl Iterator<Item = &'a String>, generation: u64) -> Vec<String> {
+    let named = manifests.iter().flat_map(|manifest| &manifest.runs);
+    let named: BTreeSet<&str> = named.map(|run| run.path.as_str()).collect();
     let is_own = |path: &&String| generation_of(path).is_none_or(|of| of <= generation);
-    runs.iter().filter(|path| !named.contains(path.as_str())).filter(is_own).cloned().collect()
+    runs.filter(|path| !named.contains(path.as_str())).filter(is_own).cloned().collect()
 }
 
 /// What sinks keep of jobs that are neither live nor in a manifest.
@@ -104,7 +104,8 @@ mod tests {
         assert_eq!(outdated(&manifests, &live, 2), [0, 4]);
         assert_eq!(outdated(&manifests, &live, 0), [0, 2, 4]);
         let runs = names(&["runs/1", "runs/4", "runs/9", "runs/10-4-0.run"]);
-        assert_eq!(unnamed(manifests[2..].iter(), &runs, 9), names(&["runs/1", "runs/9"]));
+        let kept: Vec<&Manifest> = manifests[2..].iter().collect();
+        assert_eq!(unnamed(&kept, runs.iter(), 9), names(&["runs/1", "runs/9"]));
     }
 
     #[test]

@@ -147,6 +147,16 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Whether it is of the form that is written now.
+    pub fn is_current(&self) -> bool {
+        self.version == VERSION
+    }
+
+    /// Whether both are the same checkpoint of the store.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.generation, self.sequence) == (other.generation, other.sequence)
+    }
+
     /// The job of this uid.
     pub fn job(&self, uid: &str) -> Option<&JobRecord> {
         self.jobs.iter().find(|job| job.uid == uid)

@@ -1,8 +1,10 @@
 //! [`Known`]: what is remembered of a table as the last complete checkpoint has it, and what the next one writes of it.
 //!
 //! Of a table in pieces that is their numbers and masks; of one that tells its changes itself, nothing. Only of those that do
-//! neither it is a fingerprint a row, 16 bytes, and all rows are read to find what has changed.
+//! neither it is a fingerprint a row, 16 bytes, and all rows are read to find what has changed. So it is of every table that was
+//! loaded, until the first checkpoint after it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -64,6 +66,12 @@ impl Known {
         Self { schema: Arc::clone(&table.schema), rows }
     }
 
+    /// What is known of a table that was loaded: the rows of these batches.
+    pub(super) fn loaded(batches: &[RecordBatch]) -> Option<Self> {
+        let schema = batches.first()?.schema();
+        Some(Self { schema, rows: KnownRows::Compared(fingerprints(batches)) })
+    }
+
     /// What is written of a table that will be known so, where it was known as `before`: with its name then, and as of
     /// an epoch.
     ///
@@ -79,8 +87,15 @@ impl Known {
                 (Some((edits.clone(), vec![told.clone().into()], known.count())), of)
             }
             (Rows::Whole(batches), Some((of, known, _))) => (self.compared(known, batches)?, of),
+            // The first time after the rows were loaded.
+            (Rows::Pieces(pieces), Some((of, known, _))) if matches!(known.rows, KnownRows::Compared(_)) => {
+                (self.compared(known, &pieces.iter().map(Piece::live_batch).collect::<Result<Vec<_>>>()?)?, of)
+            }
+            (Rows::Changes(Changes { since: None, told, .. }), Some((of, known, _))) => {
+                (self.compared(known, std::slice::from_ref(told))?, of)
+            }
             (Rows::Pieces(pieces), Some((of, known, _))) => (known.pieces(pieces), of),
-            (Rows::Changes(Changes { since: None, .. }), _) | (_, None) => (None, String::new()),
+            (_, None) => (None, String::new()),
         };
         let Some((edits, batches, before)) = changes else {
             let batches = table.batches().ok_or_else(unknown)?;
@@ -107,10 +122,16 @@ impl Known {
 
     /// The changes of rows that are compared.
     fn compared(&self, before: &Self, batches: &[RecordBatch]) -> Result<Found> {
-        let (KnownRows::Compared(Some(prints)), KnownRows::Compared(Some(known))) = (&self.rows, &before.rows) else {
-            return Ok(None);
+        let KnownRows::Compared(Some(known)) = &before.rows else { return Ok(None) };
+        let prints = match &self.rows {
+            KnownRows::Compared(Some(prints)) => Cow::Borrowed(prints),
+            KnownRows::Compared(None) => return Ok(None),
+            KnownRows::Pieces(_) | KnownRows::Told(_) => match fingerprints(batches) {
+                Some(prints) => Cow::Owned(prints),
+                None => return Ok(None),
+            },
         };
-        let found = edits(known, prints);
+        let found = edits(known, &prints);
         let Some((edits, fresh)) = found else { return Ok(None) };
         let fresh = take(batches, fresh)?.into_iter().map(Batch::from).collect();
         Ok(Some((edits, fresh, known.len())))

@@ -61,7 +61,7 @@ impl Viewed {
 
     /// The rows of the last checkpoint, sorted.
     fn saved(&self) -> Vec<(i64, i64)> {
-        let job = self.archive.recover(&["job".to_owned()]).unwrap().remove("job").unwrap();
+        let job = self.archive.newest("job").unwrap();
         let rows = &job.states[&("o".to_owned(), 0)].tables[0].1;
         let values = |column: usize| rows.column(column).as_primitive::<Int64Type>().values().to_vec();
         let mut rows: Vec<(i64, i64)> = values(0).into_iter().zip(values(1)).collect();

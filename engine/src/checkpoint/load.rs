@@ -1,11 +1,11 @@
 //! [`load`]: jobs out of the runs that a manifest names.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::RecordBatch;
 
-use super::format_manifest::{JobRecord, Manifest};
+use super::format_manifest::{JobRecord, Manifest, RunRecord};
 use super::format_run::{self, Extent, Section};
 use super::gathered::Gathered;
 use super::identity;
@@ -26,6 +26,8 @@ pub struct SavedJob {
     pub record: JobRecord,
     /// The state by operator and shard.
     pub states: BTreeMap<(String, usize), OperatorState>,
+    /// The runs that it was read from, those that are applied first before the others.
+    pub runs: Vec<RunRecord>,
 }
 
 impl SavedJob {
@@ -76,7 +78,8 @@ pub fn load(
     let mut jobs: BTreeMap<String, SavedJob> = BTreeMap::new();
     for record in manifest.jobs.iter().filter(|job| wanted(job)) {
         let (epoch, shards, version, record) = (manifest.epoch, manifest.shards, manifest.version, record.clone());
-        jobs.insert(record.uid.clone(), SavedJob { epoch, shards, version, record, states: BTreeMap::new() });
+        let (uid, states, runs) = (record.uid.clone(), BTreeMap::new(), Vec::new());
+        jobs.insert(uid, SavedJob { epoch, shards, version, record, states, runs });
     }
     let mut tables = Tables::new();
     for run in &manifest.runs {
@@ -85,11 +88,15 @@ pub fn load(
         let bytes = bytes.ok_or_else(|| ReadError::Damaged(gone()))?;
         let sections = format_run::decode(&run.path, &bytes).map_err(ReadError::Damaged)?;
         let of_chain = |section: &Section| jobs.get(&section.job).is_some_and(|job| job.record.base_epoch <= run.epoch);
+        let sections: Vec<Section> = sections.into_iter().filter(of_chain).collect();
+        for uid in sections.iter().map(|section| section.job.as_str()).collect::<BTreeSet<_>>() {
+            if let Some(job) = jobs.get_mut(uid) {
+                job.runs.push(run.clone());
+            }
+        }
         let misfit =
             |error| EngineError::io(format_args!("the run \"{}\" does not fit those before it", run.path), error);
-        apply(&mut tables, sections.into_iter().filter(of_chain), run.shard)
-            .map_err(misfit)
-            .map_err(ReadError::Damaged)?;
+        apply(&mut tables, sections.into_iter(), run.shard).map_err(misfit).map_err(ReadError::Damaged)?;
     }
     for ((job, operator, shard), tables) in tables {
         let Some(job) = jobs.get_mut(&job) else { continue };

@@ -91,8 +91,8 @@ fn of_output(node: &Node, inputs: &[Spread], widths: &[usize]) -> Spread {
 fn after_steps(spec: &StatelessSpec, mut spread: Spread) -> Spread {
     for step in &spec.steps {
         spread = match step {
-            // Windows are appended.
-            Step::Filter(_) | Step::AssignWindows { .. } => spread,
+            // Windows and fields are appended.
+            Step::Filter(_) | Step::AssignWindows { .. } | Step::Unnest { .. } => spread,
             Step::Project { exprs, .. } => {
                 through(&spread, |column| exprs.iter().position(|expr| expr.as_column() == Some(column)))
             }

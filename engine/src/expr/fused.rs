@@ -35,7 +35,7 @@ pub fn fused(steps: &[Step], schema: &SchemaRef) -> Result<Vec<Step>> {
                     run = Run::new(schema);
                 }
             }
-            Step::AssignWindows { schema, .. } | Step::Expand { schema, .. } => {
+            Step::AssignWindows { schema, .. } | Step::Expand { schema, .. } | Step::Unnest { schema, .. } => {
                 done.extend(run.finish()?);
                 done.push(step.clone());
                 run = Run::new(schema);

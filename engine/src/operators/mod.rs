@@ -31,12 +31,16 @@ pub mod session;
 pub mod stateless;
 mod told;
 pub mod union;
+mod unnest;
 mod upserts;
 pub mod window_aggregate;
 pub mod windows;
 
 #[cfg(test)]
 mod laws;
+
+use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
@@ -129,6 +133,16 @@ pub struct OperatorState {
     pub tables: Vec<(String, RecordBatch)>,
 }
 
+/// Whether an evaluation may go on: it has a limit of time and memory, and its job may be over meanwhile.
+pub trait Budget: fmt::Debug + Send + Sync {
+    /// Asked between chunks of rows, of about [`BATCH_ROWS`](crate::message::BATCH_ROWS) each: what makes many rows out of few asks
+    /// before it makes more.
+    ///
+    /// # Errors
+    /// Where the evaluation must end. The job fails, or is over already.
+    fn check(&self) -> Result<()>;
+}
+
 /// What an operator is given on every call: the clock, and where its output and its counts go.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -150,6 +164,8 @@ pub struct Outbox {
     pub timer: Option<ProcessingTime>,
     /// What the operator asked for last: to be given nothing until it is ready.
     pub hold: Option<bool>,
+    /// What an evaluation may take. `None`: all that it wants.
+    pub budget: Option<Arc<dyn Budget>>,
 }
 
 /// What an operator emits.
@@ -177,6 +193,19 @@ impl<'a> Context<'a> {
     /// Emits the watermark of the output.
     pub fn emit_watermark(&mut self, watermark: EventTime) {
         self.out.items.push(Emitted::Watermark(watermark));
+    }
+
+    /// Asks whether to go on, between chunks of rows: see [`Budget::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self) -> Result<()> {
+        self.out.budget.as_ref().map_or(Ok(()), |budget| budget.check())
+    }
+
+    /// What [`Self::check`] asks, for those who hold the context otherwise.
+    pub fn budget(&self) -> Option<Arc<dyn Budget>> {
+        self.out.budget.clone()
     }
 
     /// Tells of rows of a delta that came after their windows were closed, and are dropped.

@@ -1,4 +1,4 @@
-//! Stateless steps, fused: filters, projections, the assignment of windows and grouping sets, batch by batch.
+//! Stateless steps, fused: filters, projections, the assignment of windows, grouping sets and elements, batch by batch.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use arrow::compute::{cast, interleave, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::event_time::event_times;
+use super::unnest::unnested;
 use super::windows::{windows_most, windows_of};
 use super::{Context, Operator, OperatorState};
 use crate::error::Result;
@@ -80,31 +81,40 @@ pub fn run_steps(
                     return Ok(());
                 }
             },
+            Step::Unnest { list, schema } => {
+                let lists = list.evaluate(&delta.batch, EvalContext { now })?;
+                return unnested(&delta, &lists, schema, &mut |part| run_steps(rest, part, now, pass));
+            }
         };
     }
     if delta.rows() > 0 { pass(delta) } else { Ok(()) }
 }
 
-/// As [`run_steps`], but rows that cannot be evaluated are rejected where they are not to fail the job.
+/// As [`run_steps`], but rows that cannot be evaluated are rejected where they are not to fail the job. `check` is asked between
+/// chunks.
 ///
 /// # Errors
-/// As [`run_steps`].
+/// As [`run_steps`], and what `check` gives.
 pub fn run_steps_rejecting(
     steps: &[Step],
     delta: Delta,
     now: ProcessingTime,
     rejects: &mut Rejects,
+    check: &dyn Fn() -> Result<()>,
     pass: &mut dyn FnMut(Delta) -> Result<()>,
 ) -> Result<()> {
     if rejects.on_error == OnError::Fail {
-        return run_steps(steps, delta, now, pass);
+        return run_steps(steps, delta, now, &mut |delta| {
+            check()?;
+            pass(delta)
+        });
     }
     // What came out before the row that fails must not come out again with the halves.
     let done = narrow(RejectKind::Bad, &delta, rejects, &mut |part| {
         let mut out = Vec::new();
         run_steps(steps, part.clone(), now, &mut |delta| {
             out.push(delta);
-            Ok(())
+            check()
         })?;
         Ok(out)
     })?;
@@ -140,7 +150,7 @@ fn expand(sets: &[GroupingSet], schema: &SchemaRef, delta: &Delta) -> Result<Del
 }
 
 /// The signs of these rows.
-fn repeated_sign(sign: &Sign, rows: &[u32]) -> Sign {
+pub(super) fn repeated_sign(sign: &Sign, rows: &[u32]) -> Sign {
     match sign {
         Sign::AppendOnly => Sign::AppendOnly,
         Sign::Retracts(bits) => Sign::Retracts(rows.iter().map(|&row| bits.value(row as usize)).collect()),
@@ -184,8 +194,9 @@ fn assign(window: Window, time: WindowTime, schema: &SchemaRef, delta: &Delta, n
 
 impl Operator for Stateless {
     fn on_delta(&mut self, _port: usize, delta: Delta, context: &mut Context<'_>) -> Result<()> {
-        let (now, mut out) = (context.now, Vec::new());
-        run_steps_rejecting(&self.steps, delta, now, context.rejects(), &mut |delta| {
+        let (now, budget, mut out) = (context.now, context.budget(), Vec::new());
+        let check = || budget.as_ref().map_or(Ok(()), |budget| budget.check());
+        run_steps_rejecting(&self.steps, delta, now, context.rejects(), &check, &mut |delta| {
             out.push(delta);
             Ok(())
         })?;

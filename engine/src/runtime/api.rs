@@ -61,8 +61,18 @@ pub struct JobRequest {
     pub name: String,
     /// What to run.
     pub dataflow: Arc<Dataflow>,
+    /// How it is run.
+    pub policy: JobPolicy,
+}
+
+/// How a job is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobPolicy {
     /// What is done with rows that its operators cannot compute. Sources and sinks have policies of their own.
     pub on_error: OnError,
+    /// Microseconds that one evaluation may take, between two turns of other jobs; one that takes longer fails the job. `None`:
+    /// there is no limit.
+    pub evaluation_limit_us: Option<i64>,
 }
 
 /// Where a job is in its life.
@@ -96,6 +106,33 @@ impl fmt::Display for JobState {
             Self::Failed => "FAILED",
             Self::Canceled => "CANCELED",
         })
+    }
+}
+
+/// Why a job is stopped: for those that read its views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody wants it to.
+    Asked,
+    /// It goes back to a checkpoint.
+    Restart,
+    /// Another job takes its place.
+    Replaced,
+}
+
+impl StopReason {
+    /// What has become of a view, for a job that reads it; and what its user can do.
+    pub(super) fn of_reader(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Asked => ("is gone: its job was canceled", None),
+            Self::Restart => (
+                "went back to a checkpoint",
+                Some("Start the statement again: it begins with the rows that are there."),
+            ),
+            Self::Replaced => {
+                ("was replaced: it has another query now", Some("Start the statement again to read its new rows."))
+            }
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use super::JobId;
 use super::capture::DurablePlan;
 use super::exchange::{Inlet, Outlet};
 use super::graph::{Channel, Node, NodeKind};
@@ -20,6 +19,7 @@ use super::signal::Signal;
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
+use super::{JobId, JobPolicy};
 use crate::error::{EngineError, Result};
 use crate::expr::fused;
 use crate::message::Epoch;
@@ -55,8 +55,8 @@ pub(super) struct Assembled {
 pub(super) struct Blueprint<'a> {
     pub(super) name: &'a str,
     pub(super) dataflow: &'a Dataflow,
-    /// What is done with rows that its operators cannot compute.
-    pub(super) on_error: OnError,
+    /// How it is run.
+    pub(super) policy: JobPolicy,
     /// Where it is part of checkpoints.
     pub(super) durable: Option<&'a Arc<DurablePlan>>,
     /// What it continues from.
@@ -99,13 +99,13 @@ type Dealt = (HashMap<usize, Vec<ShardSplits>>, Vec<Arc<SplitProgress>>);
 /// # Errors
 /// Where a source cannot be listed, a sink cannot be opened, or an operator cannot be built.
 pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>) -> Result<Assembled> {
-    let Blueprint { name, dataflow, on_error, durable, continued } = *blueprint;
+    let Blueprint { name, dataflow, policy, durable, continued } = *blueprint;
     check(dataflow)?;
     let signals = signals(links);
     let saved = continued.map(|continued| &continued.saved);
     let known = durable.zip(saved).map_or_else(HashMap::new, |(plan, saved)| saved_splits(plan, saved, signals.len()));
     let (splits, progress) = deal_splits(dataflow, signals.len(), &known)?;
-    let shared = Arc::new(JobShared::new(id, name, on_error, signals, progress, links));
+    let shared = Arc::new(JobShared::new(id, name, policy, signals, progress, links));
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
     let mut feeds = HashMap::new();
     for node in &dataflow.nodes {
@@ -176,7 +176,7 @@ impl Assembled {
 
 /// Makes the parts of an internal table: rows come in on shard 0, so that a scan gives them in the order of insertion.
 pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
-    let shared = Arc::new(JobShared::new(id, &made.name, OnError::Fail, signals(links), Vec::new(), links));
+    let shared = Arc::new(JobShared::new(id, &made.name, JobPolicy::default(), signals(links), Vec::new(), links));
     let part = |shard| {
         let mut table = Node::new(NodeKind::Table, label("Table", None), Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });

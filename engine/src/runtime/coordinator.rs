@@ -15,7 +15,8 @@ use super::job::{Job, Phase};
 use super::protocol::{Command, Event, Links};
 use super::publish;
 use super::saves::Cadence;
-use super::{JobId, JobState, JobStatus, SplitStatus};
+use super::withheld::Withheld;
+use super::{JobId, JobState, JobStatus, SplitStatus, StopReason};
 use crate::checkpoint::archive::Archive;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
@@ -35,6 +36,7 @@ pub(super) struct Coordinator {
     pub(super) relations: HashMap<RelationId, JobId>,
     pub(super) components: BTreeMap<u64, Component>,
     pub(super) flushes: Flushes,
+    pub(super) withheld: Withheld,
     pub(super) last_job: u64,
     pub(super) last_epoch: u64,
     pub(super) last_component: u64,
@@ -54,6 +56,7 @@ impl Coordinator {
             relations: HashMap::new(),
             components: BTreeMap::new(),
             flushes: Flushes::default(),
+            withheld: Withheld::default(),
             last_job: 0,
             last_epoch: 0,
             last_component: 0,
@@ -77,9 +80,12 @@ impl Coordinator {
         Epoch(self.last_epoch)
     }
 
-    /// Stops a job at a user's wish.
-    pub(super) fn cancel(&mut self, id: JobId) -> Result<()> {
+    /// Stops a job, for this reason.
+    pub(super) fn cancel(&mut self, id: JobId, why: StopReason) -> Result<()> {
         self.state(id)?;
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.stop_reason = why;
+        }
         self.end(id, JobState::Canceled, None);
         Ok(())
     }
@@ -120,19 +126,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Begins a flush of the sources; the receiver is told, when they are done, which jobs are about to finish.
-    pub(super) fn begin_flush(&mut self) -> Result<oneshot::Receiver<Vec<JobId>>> {
-        self.check_running()?;
-        let running = self.jobs.iter().filter(|(_, job)| !job.table && job.state() == JobState::Running);
-        let jobs: Vec<JobId> = running.map(|(id, _)| *id).collect();
-        let (flush, receiver) = self.flushes.begin(&jobs, self.links.config.shards);
-        for job in jobs {
-            self.links.broadcast(|| Command::Flush { job, flush });
-        }
-        self.settle_flushes();
-        Ok(receiver)
-    }
-
     /// Asks for an epoch of everything; each receiver is told when one component's is visible.
     pub(super) fn epoch_of_all(&mut self) -> Vec<oneshot::Receiver<()>> {
         let shared = |job: &Job| job.transactional && job.state() == JobState::Running;
@@ -146,6 +139,12 @@ impl Coordinator {
             }
         }
         all
+    }
+
+    /// Asks for an epoch of these jobs; each receiver is told when one component's is visible.
+    pub(super) fn epoch_of(&mut self, jobs: &[JobId]) -> Vec<oneshot::Receiver<()>> {
+        let of: BTreeSet<u64> = jobs.iter().filter_map(|id| self.jobs.get(id)).map(|job| job.component).collect();
+        self.components.iter_mut().filter(|(id, _)| of.contains(id)).map(|(_, component)| component.wait()).collect()
     }
 
     /// Takes in what a shard tells.
@@ -291,7 +290,7 @@ impl Coordinator {
     fn act(&mut self, action: Action) {
         match action {
             Action::Publish { epoch, staged, commits, captured } => {
-                publish::show(&self.links, epoch, staged.into_iter().map(|(_, shard, staged)| (shard, staged)));
+                self.show(epoch, staged.into_iter().map(|(_, shard, staged)| (shard, staged)));
                 if !commits.is_empty() {
                     let jobs: Arc<[JobId]> = commits.into();
                     self.links.broadcast(|| Command::Commit { epoch, jobs: Arc::clone(&jobs), checkpoint: false });
@@ -327,6 +326,7 @@ impl Coordinator {
             | EngineError::Io { .. }
             | EngineError::Config { .. }
             | EngineError::Unsupported(_)
+            | EngineError::Exhausted { .. }
             | EngineError::Internal(_) => {
                 tracing::warn!(job = id.0, %error, "job failed");
                 self.end(id, JobState::Failed, Some((error.to_string(), error.hint().map(str::to_owned))));
@@ -340,8 +340,11 @@ impl Coordinator {
         while let Some((id, state, error)) = open.pop() {
             let Some(job) = self.jobs.get_mut(&id).filter(|job| !job.state().is_terminal()) else { continue };
             (job.error, job.hint) = error.map_or((None, None), |(message, hint)| (Some(message), hint));
+            if state != JobState::Finished {
+                job.shared.end();
+            }
             job.phase.send_modify(|phase| phase.state = state);
-            let (component, makes) = (job.component, job.makes.clone());
+            let (component, makes, reason) = (job.component, job.makes.clone(), job.stop_reason);
             if let Some(component) = self.components.get_mut(&component) {
                 component.forget(id);
             }
@@ -350,35 +353,17 @@ impl Coordinator {
             self.links.broadcast(|| Command::Remove { job: id });
             let why = match state {
                 JobState::Running | JobState::Finished => continue,
-                JobState::Failed => "failed",
-                JobState::Canceled => "was canceled",
+                JobState::Failed => ("is gone: its job failed", None),
+                JobState::Canceled => reason.of_reader(),
             };
             for made in makes {
                 let readers = self.jobs.iter().filter(|(_, job)| job.reads.contains(&made.relation));
-                let message = format!("relation \"{}\", which the job reads, is gone: its job {why}", made.name);
-                open.extend(readers.map(|(id, _)| (*id, JobState::Failed, Some((message.clone(), None)))));
+                let message = format!("relation \"{}\", which the job reads, {}", made.name, why.0);
+                let error = (message, why.1.map(str::to_owned));
+                open.extend(readers.map(|(id, _)| (*id, JobState::Failed, Some(error.clone()))));
             }
         }
         self.settle_flushes();
-    }
-
-    /// Ends the flushes whose sources are done.
-    fn settle_flushes(&mut self) {
-        for done in self.flushes.take_done() {
-            // Jobs without sources of their own end with those that they read, which come before them.
-            let mut finishing: BTreeSet<JobId> = BTreeSet::new();
-            for id in &done.ended {
-                let over = |id: &JobId| self.jobs.get(id).is_none_or(|job| job.state().is_terminal());
-                let ends = |read: &RelationId| {
-                    self.relations.get(read).is_some_and(|producer| finishing.contains(producer) || over(producer))
-                };
-                if self.jobs.get(id).is_some_and(|job| job.reads.iter().all(ends)) {
-                    finishing.insert(*id);
-                }
-            }
-            // Who does not wait any more need not know.
-            let _ = done.sender.send(finishing.into_iter().collect());
-        }
     }
 }
 

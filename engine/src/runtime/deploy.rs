@@ -10,7 +10,7 @@ use super::coordinator::Coordinator;
 use super::epochs::Component;
 use super::job::{Job, Phase};
 use super::protocol::{Attach, Command, Deploy};
-use super::{CheckpointStatus, JobId, JobState, publish};
+use super::{CheckpointStatus, JobId, JobState, StopReason, publish};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::RelationId;
@@ -65,7 +65,7 @@ impl Coordinator {
         }
         publish::show_empty(&self.links, &makes);
         if let Some(epoch) = restored {
-            publish::show(&self.links, epoch, staged.into_iter());
+            self.show(epoch, staged.into_iter());
         }
         let job = Job {
             name,
@@ -78,6 +78,7 @@ impl Coordinator {
             phase: watch::channel(Phase { state: JobState::Running, published: false }).0,
             error: None,
             hint: None,
+            stop_reason: StopReason::Asked,
             started: self.links.config.clock.now(),
             durable,
             transactional,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::system::System;
 use super::{
     CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
-    SplitStatus,
+    SplitStatus, StopReason,
 };
 use crate::checkpoint::change::Change;
 use crate::checkpoint::format_manifest::Manifest;
@@ -199,7 +199,33 @@ impl Engine {
     /// # Errors
     /// Where there is no such job.
     pub fn cancel(&self, job: JobId) -> Result<()> {
-        self.inner.system.with(|coordinator| coordinator.cancel(job))
+        self.cancel_for(job, StopReason::Asked)
+    }
+
+    /// As [`Self::cancel`], for a reason that those are told that read its views.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn cancel_for(&self, job: JobId, why: StopReason) -> Result<()> {
+        self.inner.system.with(|coordinator| coordinator.cancel(job, why))
+    }
+
+    /// Leaves these views as their readers see them now, whatever their jobs publish, until [`Self::show`].
+    pub fn withhold(&self, views: &[RelationId]) {
+        self.inner.system.coordinator.lock().withhold(views);
+    }
+
+    /// Ends [`Self::withhold`]: what was published of the views meanwhile is visible, of all of them at once.
+    pub fn show(&self, views: &[RelationId]) {
+        self.inner.system.coordinator.lock().release(views);
+    }
+
+    /// Returns when all that the sources of these jobs had at the time of the call is published in their views.
+    ///
+    /// # Errors
+    /// Where the engine is shut down.
+    pub async fn caught_up(&self, jobs: &[JobId]) -> Result<()> {
+        self.inner.system.caught_up(jobs)?.await
     }
 
     /// A job as it is now.

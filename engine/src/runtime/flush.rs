@@ -1,10 +1,14 @@
 //! [`Flushes`]: which parts of which jobs a `FLUSH` still waits for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tokio::sync::oneshot;
 
-use super::JobId;
+use super::coordinator::Coordinator;
+use super::protocol::Command;
+use super::{JobId, JobState};
+use crate::error::Result;
+use crate::plan::RelationId;
 
 /// The flushes whose sources are still reading.
 #[derive(Default)]
@@ -64,5 +68,41 @@ impl Flushes {
             Flushed { ended, sender }
         })
         .collect()
+    }
+}
+
+impl Coordinator {
+    /// Begins a flush of the sources of all running jobs, or of these; the receiver is told, when they are done, which jobs are
+    /// about to finish.
+    pub(super) fn begin_flush(&mut self, of: Option<&[JobId]>) -> Result<oneshot::Receiver<Vec<JobId>>> {
+        self.check_running()?;
+        let running = self.jobs.iter().filter(|(_, job)| !job.table && job.state() == JobState::Running);
+        let running = running.map(|(id, _)| *id).filter(|id| of.is_none_or(|of| of.contains(id)));
+        let jobs: Vec<JobId> = running.collect();
+        let (flush, receiver) = self.flushes.begin(&jobs, self.links.config.shards);
+        for job in jobs {
+            self.links.broadcast(|| Command::Flush { job, flush });
+        }
+        self.settle_flushes();
+        Ok(receiver)
+    }
+
+    /// Ends the flushes whose sources are done.
+    pub(super) fn settle_flushes(&mut self) {
+        for done in self.flushes.take_done() {
+            // Jobs without sources of their own end with those that they read, which come before them.
+            let mut finishing: BTreeSet<JobId> = BTreeSet::new();
+            for id in &done.ended {
+                let over = |id: &JobId| self.jobs.get(id).is_none_or(|job| job.state().is_terminal());
+                let ends = |read: &RelationId| {
+                    self.relations.get(read).is_some_and(|producer| finishing.contains(producer) || over(producer))
+                };
+                if self.jobs.get(id).is_some_and(|job| job.reads.iter().all(ends)) {
+                    finishing.insert(*id);
+                }
+            }
+            // Who does not wait any more need not know.
+            let _ = done.sender.send(finishing.into_iter().collect());
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::aligner::{Aligner, Step};
 use super::capture::NodeCapture;
+use super::evaluation::Evaluation;
 use super::exchange::Outlet;
 use super::hold::Hold;
 use super::materialize::Materialize;
@@ -17,7 +18,7 @@ use super::source::SourceDriver;
 use super::view_source::ViewReader;
 use crate::error::Result;
 use crate::message::{Delta, Epoch, Message};
-use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::operators::{Budget, Context, Emitted, Operator, Outbox};
 use crate::rejects::Rejects;
 use crate::time::{EventTime, ProcessingTime};
 
@@ -124,12 +125,16 @@ pub(super) struct Graph {
     shard: usize,
     /// What nodes told at the barrier of a checkpoint that is not reported yet.
     pub(super) captured: Vec<(Epoch, NodeCapture)>,
+    /// What it may take until the next job has its turn.
+    pub(super) evaluation: Arc<Evaluation>,
 }
 
 impl Graph {
     pub(super) fn new(nodes: Vec<Node>, shared: Arc<JobShared>, shard: usize) -> Self {
-        let outbox = Outbox { rejects: Rejects::new(shared.on_error), ..Outbox::default() };
-        Self { nodes, work: VecDeque::new(), outbox, shared, shard, captured: Vec::new() }
+        let evaluation = Arc::new(Evaluation::new(Arc::clone(&shared)));
+        let budget: Arc<dyn Budget> = Arc::<Evaluation>::clone(&evaluation);
+        let outbox = Outbox { rejects: Rejects::new(shared.on_error), budget: Some(budget), ..Outbox::default() };
+        Self { nodes, work: VecDeque::new(), outbox, shared, shard, captured: Vec::new(), evaluation }
     }
 
     /// Whether nothing comes out of any node any more.
@@ -235,6 +240,7 @@ impl Graph {
     fn run(&mut self, now: ProcessingTime) -> Result<()> {
         let mut steps = Vec::new();
         while let Some((to, message)) = self.work.pop_front() {
+            self.evaluation.check()?;
             if let Some(node) = self.nodes.get_mut(to.node) {
                 node.aligner.accept(to.channel, message, &mut steps);
             }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::assemble::Made;
 use super::capture::DurablePlan;
 use super::shared::JobShared;
-use super::{CheckpointStatus, JobState, JobStatus};
+use super::{CheckpointStatus, JobState, JobStatus, StopReason};
 use crate::message::Epoch;
 use crate::plan::RelationId;
 use crate::time::ProcessingTime;
@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) phase: watch::Sender<Phase>,
     pub(super) error: Option<String>,
     pub(super) hint: Option<String>,
+    /// Why it was stopped, where it was.
+    pub(super) stop_reason: StopReason,
     pub(super) started: ProcessingTime,
     /// What checkpoints know of it, where it is part of them.
     pub(super) durable: Option<Arc<DurablePlan>>,

@@ -2,7 +2,8 @@
 //!
 //! In reading order: what callers say and hear (`api`, `engine`, `collect`, `simulation`); how a dataflow becomes parts
 //! for shards (`assemble`); what one job does on one shard (`part`: where it reads, when; `graph`: how messages move
-//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes; `memory`: when sources are held back); what lies
+//! between its nodes; `aligner`, `source`, `watermark`, `view_source`, `materialize`, `sink`: the nodes; `memory`: when sources are held back; `evaluation`: when one takes too
+//! much); what lies
 //! between shards (`exchange`, `ring`, `signal`); the loop of a shard (`shard`); and which jobs there are, when their
 //! epochs begin and what is published (`system`, `coordinator`, `deploy`, `epochs`, `flush`, `publish`; `protocol` is what they and the
 //! shards say to each other).
@@ -18,6 +19,7 @@ mod durable;
 mod engine;
 mod entry;
 mod epochs;
+mod evaluation;
 mod exchange;
 mod flush;
 mod graph;
@@ -42,12 +44,13 @@ mod source;
 mod system;
 mod view_source;
 mod watermark;
+mod withheld;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use api::{EngineConfig, JobId, JobMetrics, JobRequest, JobState, JobStatus, SplitStatus};
+pub use api::{EngineConfig, JobId, JobMetrics, JobPolicy, JobRequest, JobState, JobStatus, SplitStatus, StopReason};
 pub use collect::{CollectSink, Collected};
 pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};
 pub use engine::Engine;

@@ -56,6 +56,15 @@ pub(super) fn show(links: &Links, epoch: Epoch, parts: impl Iterator<Item = (usi
     });
 }
 
+/// Shows views whole, whatever they were, all at once. Those that are not there any more are left out.
+pub(super) fn replace(links: &Links, views: Vec<(RelationId, ViewSnapshot)>) {
+    change(links, |snapshot| {
+        for (relation, view) in views {
+            snapshot.views.entry(relation).and_modify(|before| *before = Arc::new(view));
+        }
+    });
+}
+
 /// Forgets a view.
 pub(super) fn hide(links: &Links, relation: RelationId) {
     change(links, |snapshot| {

@@ -97,9 +97,9 @@ impl System {
         let id = ready.member.job.unwrap_or_else(|| self.coordinator.lock().next_job());
         match &ready.member.kind {
             MemberKind::Job(request) => {
-                let (name, on_error, durable) = (request.name.as_str(), request.on_error, ready.plan.as_ref());
+                let (name, policy, durable) = (request.name.as_str(), request.policy, ready.plan.as_ref());
                 let dataflow = durable.map_or(&*request.dataflow, |plan| &*plan.dataflow);
-                assemble(id, &Blueprint { name, dataflow, on_error, durable, continued }, &self.links)
+                assemble(id, &Blueprint { name, dataflow, policy, durable, continued }, &self.links)
             }
             MemberKind::Table { relation, name, schema } => {
                 let mut assembled = assemble_table(id, Made::table(*relation, name, schema), &self.links);

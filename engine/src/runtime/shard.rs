@@ -53,7 +53,7 @@ impl Shard {
         let mut index = 0;
         while let Some(part) = self.parts.get_mut(index) {
             if part.is_due(now) {
-                match guarded(part, |part| part.step(now)) {
+                match guarded(part, now, |part| part.step(now)) {
                     Ok(stepped) => {
                         part.busy = stepped.progressed;
                         part.deadline = stepped.deadline;
@@ -98,11 +98,12 @@ impl Shard {
 
     /// Lets each of the jobs that is here work. Who is not here has failed already, and the coordinator knows.
     fn each(&mut self, jobs: &[JobId], mut work: impl FnMut(&mut JobPart) -> Result<()>) {
+        let now = self.links.config.clock.now();
         for job in jobs {
             let Some(index) = self.parts.iter().position(|part| part.id == *job) else { continue };
             let Some(part) = self.parts.get_mut(index) else { continue };
             part.busy = true;
-            if let Err(error) = guarded(part, &mut work) {
+            if let Err(error) = guarded(part, now, &mut work) {
                 self.fail(index, error);
             }
         }
@@ -114,7 +115,8 @@ impl Shard {
         for attach in attaches {
             let Some(index) = self.parts.iter().position(|part| part.id == attach.producer) else { continue };
             let Some(producer) = self.parts.get_mut(index) else { continue };
-            let attached = guarded(producer, |producer| match producer.view(attach.relation) {
+            let now = self.links.config.clock.now();
+            let attached = guarded(producer, now, |producer| match producer.view(attach.relation) {
                 Some((view, signal)) if attach.restored => {
                     view.attach_restored(attach.feed, signal);
                     Ok(())
@@ -129,7 +131,8 @@ impl Shard {
     }
 
     fn fail(&mut self, index: usize, error: EngineError) {
-        if let Some(part) = self.parts.get(index) {
+        // Of a job that is over nobody asks, and one of its number may have begun since.
+        if let Some(part) = self.parts.get(index).filter(|part| !part.shared.is_over()) {
             self.links.coordinator.send(Event::Failed { job: part.id, error });
         }
         self.remove(index);
@@ -146,7 +149,8 @@ impl Shard {
 
 /// Lets one job work, and makes a panic an error. The part is dropped after it, so that nobody sees what it left half
 /// done.
-fn guarded<T>(part: &mut JobPart, work: impl FnOnce(&mut JobPart) -> Result<T>) -> Result<T> {
+fn guarded<T>(part: &mut JobPart, now: ProcessingTime, work: impl FnOnce(&mut JobPart) -> Result<T>) -> Result<T> {
+    part.graph.evaluation.begin(now);
     catch_unwind(AssertUnwindSafe(|| work(part)))
         .unwrap_or_else(|panic| Err(EngineError::Internal(format!("panic: {}", panic_text(&*panic)))))
 }

@@ -1,5 +1,6 @@
 //! What a job's shards count and everybody may read: [`JobShared`], [`SplitProgress`]. Relaxed atomics, no locks.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -7,7 +8,7 @@ use parking_lot::RwLock;
 
 use super::protocol::Links;
 use super::signal::Signal;
-use super::{JobId, JobMetrics, MemoryGuard, SplitStatus};
+use super::{JobId, JobMetrics, JobPolicy, MemoryGuard, SplitStatus};
 use crate::message::Epoch;
 use crate::plan::SourceSpec;
 use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
@@ -34,8 +35,18 @@ pub(super) struct JobShared {
     /// What is done with rows that operators cannot compute.
     pub(super) on_error: OnError,
     rejects: Arc<RejectLog>,
-    memory: Arc<MemoryGuard>,
-    clock: Arc<dyn Clock>,
+    pub(super) memory: Arc<MemoryGuard>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// How long an evaluation may take. `None`: as long as it likes.
+    pub(super) evaluation_limit_us: Option<i64>,
+    /// It has ended, however it did: what still computes for it stops.
+    over: AtomicBool,
+}
+
+impl fmt::Debug for JobShared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobShared").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Where a node stands, for people.
@@ -127,7 +138,7 @@ impl JobShared {
     pub(super) fn new(
         id: JobId,
         name: &str,
-        on_error: OnError,
+        policy: JobPolicy,
         signals: Vec<Arc<Signal>>,
         splits: Vec<Arc<SplitProgress>>,
         links: &Links,
@@ -136,8 +147,35 @@ impl JobShared {
         let (dirty, name, rejects) = (AtomicBool::new(false), name.into(), Arc::clone(&links.rejects));
         let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
         let (checkpoint, base) = (AtomicU64::new(0), AtomicU64::new(0));
-        let (reads, splits) = (!splits.is_empty(), RwLock::new(splits));
-        Self { id, dirty, checkpoint, base, signals, counters, splits, reads, name, on_error, rejects, memory, clock }
+        let (reads, splits, over) = (!splits.is_empty(), RwLock::new(splits), AtomicBool::new(false));
+        let JobPolicy { on_error, evaluation_limit_us } = policy;
+        Self {
+            id,
+            dirty,
+            checkpoint,
+            base,
+            signals,
+            counters,
+            splits,
+            reads,
+            name,
+            on_error,
+            rejects,
+            memory,
+            clock,
+            evaluation_limit_us,
+            over,
+        }
+    }
+
+    /// It has ended: see [`Self::is_over`].
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended, though some of it may still compute.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     /// The next barrier of this epoch is a checkpoint, which may tell changes of the one of `base`.

@@ -10,7 +10,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::shard::Shard;
 use super::system::System;
-use super::{CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus};
+use super::{
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SplitStatus, StopReason,
+};
 use crate::checkpoint::readable::StateTable;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
@@ -106,7 +108,7 @@ impl Simulation {
     /// # Errors
     /// As there.
     pub fn cancel(&mut self, job: JobId) -> Result<()> {
-        self.system.with(|coordinator| coordinator.cancel(job))
+        self.system.with(|coordinator| coordinator.cancel(job, StopReason::Asked))
     }
 
     /// As [`Engine::insert`](super::Engine::insert); runs until the rows are visible.

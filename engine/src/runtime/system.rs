@@ -70,9 +70,9 @@ impl System {
 
     pub(super) fn submit(self: &Arc<Self>, request: &JobRequest) -> Result<JobId> {
         let id = self.coordinator.lock().next_job();
-        let (name, dataflow, on_error) = (request.name.as_str(), &*request.dataflow, request.on_error);
+        let (name, dataflow, policy) = (request.name.as_str(), &*request.dataflow, request.policy);
         let assembled =
-            assemble(id, &Blueprint { name, dataflow, on_error, durable: None, continued: None }, &self.links)?;
+            assemble(id, &Blueprint { name, dataflow, policy, durable: None, continued: None }, &self.links)?;
         self.deploy_one(assembled)?;
         Ok(id)
     }
@@ -107,7 +107,7 @@ impl System {
 
     /// See [`Engine::flush`](super::Engine::flush). The sources have been asked already.
     pub(super) fn flush(self: &Arc<Self>) -> Result<impl Future<Output = Result<()>> + use<>> {
-        let read = self.with(Coordinator::begin_flush)?;
+        let read = self.with(|coordinator| coordinator.begin_flush(None))?;
         let system = Arc::clone(self);
         Ok(async move {
             let finishing = read.await.map_err(|_| stopped())?;

@@ -9,7 +9,7 @@ use millstream_sql::SqlError;
 use serde::Serialize;
 
 use super::task::{Measure, Task, Work};
-use super::{latency, print, rows, usage};
+use super::{latency, print, recovery, rows, usage};
 use crate::config::Config;
 use crate::session::{Body, Database};
 
@@ -18,10 +18,13 @@ const WARMUP_POLL: Duration = Duration::from_millis(2);
 
 /// Reads a task from standard input, carries it out, prints what it tells.
 pub(super) async fn run(config: Config) -> Result<(), String> {
+    let start = Instant::now();
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| format!("could not read a task: {error}"))?;
     let task: Task = serde_json::from_str(&text).map_err(|error| format!("no task: {error}"))?;
-    let database = Database::start(config).map_err(|error| error.to_string())?;
+    let durable = matches!(task, Task::Fill(_) | Task::Recover { .. });
+    let database = if durable { Database::open(config).await } else { Database::start(config) };
+    let database = database.map_err(|error| told(&error))?;
     let answer = match &task {
         Task::Prepare { script } => match database.session().execute_script(script).await {
             Ok(_) => json(&()),
@@ -34,6 +37,12 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
         Task::Latency(follow) => {
             latency::follow(&mut database.session(), follow).await.and_then(|latency| json(&latency))
         }
+        Task::Fill(fill) => {
+            print(&json(&recovery::fill(&database, fill).await?)?)?;
+            // Nothing more is written: what is there must do.
+            std::process::exit(0);
+        }
+        Task::Recover { name } => recovery::recover(&database, name, start).await.and_then(|found| json(&found)),
     };
     database.shutdown();
     print(&answer?)

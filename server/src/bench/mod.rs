@@ -8,6 +8,7 @@ mod child;
 mod latency;
 mod nexmark;
 mod process;
+mod recovery;
 mod rows;
 mod scale;
 mod start;

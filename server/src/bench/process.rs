@@ -60,6 +60,8 @@ fn name(task: &Task) -> &str {
         Task::Measure(work) => &work.name,
         Task::Digest { .. } => "comparing rows",
         Task::Latency(follow) => &follow.name,
+        Task::Fill(fill) => &fill.name,
+        Task::Recover { name } => name,
     }
 }
 

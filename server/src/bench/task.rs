@@ -13,6 +13,10 @@ pub(super) enum Task {
     Digest { setup: String, select: String, mode: Mode, left_out: Vec<usize> },
     /// Follows a view and answers with [`super::latency::Latency`].
     Latency(super::latency::Follow),
+    /// Fills a view in a data directory, answers with the [`Digest`] of its rows and ends without a word.
+    Fill(super::recovery::Fill),
+    /// Starts with what [`Self::Fill`] left and answers with [`super::recovery::Recovery`] and a [`Digest`].
+    Recover { name: String },
 }
 
 /// What is measured.

@@ -1,7 +1,8 @@
 //! Batch plans: our extension nodes replaced by standard ones, so that DataFusion can run them.
 //!
 //! A watermark means nothing to a batch query and goes. TUMBLE, HOP and CUMULATE become a list of windows for each row and
-//! an unnest; SESSION becomes window functions over the rows of a key in order of time, and so does a temporal join.
+//! an unnest, and so does UNNEST; SESSION becomes window functions over the rows of a key in order of time, and so does a
+//! temporal join.
 
 mod asof;
 mod functions;
@@ -24,6 +25,7 @@ use crate::functions::PROCTIME;
 use crate::query::from_datafusion;
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
+use crate::query::unnest::{self, Unnest};
 
 /// The column of windows before it is unnested. Not to be met in user tables.
 const WINDOWS: &str = "__millstream_windows";
@@ -42,6 +44,9 @@ pub(crate) fn batch_plan(query: &BoundQuery) -> Result<LogicalPlan> {
         }
         if let Some(ttl) = StateTtl::of(&node) {
             return Ok(Transformed::yes(ttl.input.as_ref().clone()));
+        }
+        if let Some(unnest) = Unnest::of(&node) {
+            return Ok(Transformed::yes(unnest::batch_plan(unnest)?));
         }
         match WindowTvf::of(&node) {
             Some(tvf) => Ok(Transformed::yes(windows(tvf)?)),

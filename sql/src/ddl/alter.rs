@@ -6,8 +6,9 @@ use crate::ast::{
     AlterAction, AlterTable, AlterView, ColumnDef, ColumnKind, ColumnPlace, CreateTable, CreateView, Statement,
 };
 use crate::bound::BoundStatement;
-use crate::catalog::{LookupError, Relation, RelationKind, nearest};
+use crate::catalog::{Relation, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
+use crate::namespace;
 use crate::statement_text;
 
 use super::Binder;
@@ -16,21 +17,36 @@ use super::names::{span, with_near};
 /// The statement that gives a view another query.
 fn replacing(old: &Relation, query: &sp::Query, query_text: &str) -> CreateView {
     CreateView {
-        name: sp::Ident::with_quote('"', &old.name).into(),
+        name: namespace::absolute(&old.name),
         materialized: false,
         temporary: old.temporary,
         or_replace: true,
         if_not_exists: false,
         columns: Vec::new(),
+        column_comments: Vec::new(),
+        comment: old.comment.clone(),
         query: Box::new(query.clone()),
         query_text: query_text.to_owned(),
     }
 }
 
+/// Whether a view has other column names than its query, or says its columns for the sake of comments on them.
+pub(super) fn is_renamed(view: &Relation) -> bool {
+    let first = view.definition.lines().next().unwrap_or_default();
+    first.ends_with(") AS") || first.ends_with(')') || view.columns.iter().any(|column| column.comment.is_some())
+}
+
+/// A new name in the database of an old one.
+fn beside(old: &sp::ObjectName, to: &sp::Ident) -> sp::ObjectName {
+    let mut name = old.clone();
+    name.0.pop();
+    name.0.push(sp::ObjectNamePart::Identifier(to.clone()));
+    name
+}
+
 impl Binder<'_> {
     pub(super) fn alter_table(&self, alter: &AlterTable) -> Result<BoundStatement> {
-        let simple = self.simple(&alter.name)?;
-        if alter.if_exists && matches!(self.context.catalog.relation(&simple), Err(LookupError::Missing(_))) {
+        if alter.if_exists && self.is_missing(&alter.name) {
             return Ok(BoundStatement::Acknowledge("ALTER TABLE"));
         }
         let old = self.relation(&alter.name)?;
@@ -62,8 +78,7 @@ impl Binder<'_> {
             AlterView::Rename { name, if_exists, .. } => (name, *if_exists),
             AlterView::Query { name, .. } => (name, false),
         };
-        let simple = self.simple(name)?;
-        if if_exists && matches!(self.context.catalog.relation(&simple), Err(LookupError::Missing(_))) {
+        if if_exists && self.is_missing(name) {
             return Ok(BoundStatement::Acknowledge("ALTER VIEW"));
         }
         let old = self.relation(name)?;
@@ -84,10 +99,12 @@ impl Binder<'_> {
         match alter {
             AlterView::Rename { to, .. } => {
                 self.no_readers(old, name)?;
-                self.existing(&to.clone().into(), &to.value, old.temporary, false)?;
-                let mut relation = Relation { name: to.value.clone(), ..old.as_ref().clone() };
-                let renamed = old.definition.lines().next().is_some_and(|line| line.ends_with(") AS"));
-                relation.definition = statement_text::create_view(&relation, old_query, renamed);
+                let to = beside(&namespace::absolute(&old.name), to);
+                let renamed = self.simple(&to)?;
+                self.existing(&to, &renamed, old.temporary, false)?;
+                let mut relation = Relation { name: renamed.clone(), ..old.as_ref().clone() };
+                let name = self.context.catalog.written(&relation.name);
+                relation.definition = statement_text::create_view(&relation, &name, old_query, is_renamed(old));
                 Ok(BoundStatement::Alter { old: old.name.clone(), relation, tag: "ALTER VIEW" })
             }
             AlterView::Query { query, query_text, .. } => {
@@ -128,7 +145,7 @@ impl Binder<'_> {
 
     fn apply(&self, table: &mut CreateTable, action: &AlterAction) -> Result<()> {
         match action {
-            AlterAction::Rename(to) => table.name = to.clone().into(),
+            AlterAction::Rename(to) => table.name = beside(&table.name, to),
             AlterAction::RenameColumn(from, to) => self.rename_column(table, from, to)?,
             AlterAction::Set(options) => {
                 for (key, value, position) in options {
@@ -257,7 +274,7 @@ impl Binder<'_> {
 pub(super) fn definition(relation: &Relation) -> Result<CreateTable> {
     let mut statements = crate::parse::script(&relation.definition)?;
     match statements.pop().map(|statement| statement.ast) {
-        Some(Statement::CreateTable(table)) => Ok(table),
+        Some(Statement::CreateTable(table)) => Ok(CreateTable { name: namespace::absolute(&relation.name), ..table }),
         _ => {
             let message = format!("the definition of \"{}\" is not that of a table", relation.name);
             Err(SqlError::new(SqlState::INTERNAL_ERROR, message))

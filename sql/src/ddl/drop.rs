@@ -8,16 +8,16 @@ use millstream_engine::plan::RelationId;
 
 use crate::ast::{Drop, ObjectKind};
 use crate::bound::BoundStatement;
-use crate::catalog::{CatalogSnapshot, LookupError, Relation, RelationKind, nearest};
+use crate::catalog::{CatalogSnapshot, Relation, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
 
 use super::Binder;
 use super::function::callees;
-use super::names::{missing, span, with_near};
+use super::names::{last, span, with_near};
 
 /// What can be dropped.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Object {
+pub(super) enum Object {
     Relation(RelationId),
     /// By lower-case name.
     Function(String),
@@ -47,24 +47,14 @@ impl Binder<'_> {
                 self.refuse_dependents(object, name, &together)?;
             }
         }
-        let mut plan = Plan::default();
-        for (object, _) in named {
-            plan.add(object, catalog);
-        }
-        let (mut relations, mut functions) = (Vec::new(), Vec::new());
-        for object in plan.ordered {
-            match object {
-                Object::Relation(id) => relations.push(id),
-                Object::Function(name) => functions.push(name),
-            }
-        }
+        let (relations, functions) = with_dependents(named.into_iter().map(|(object, _)| object), catalog);
         Ok(BoundStatement::Drop { relations, functions, kind: drop.kind, notices })
     }
 
     /// What a name stands for; `None` where it is missing and may be.
     fn dropped(&self, drop: &Drop, name: &sp::ObjectName) -> Result<Option<Object>> {
-        let simple = self.simple(name)?;
         let catalog = &self.context.catalog;
+        let simple = last(name);
         if drop.kind == ObjectKind::Function {
             let lower = simple.to_ascii_lowercase();
             return match (catalog.functions.contains_key(&lower), drop.if_exists) {
@@ -77,11 +67,10 @@ impl Binder<'_> {
                 }
             };
         }
-        let found = match catalog.relation(&simple) {
-            Ok(found) => found,
-            Err(LookupError::Missing(_)) if drop.if_exists => return Ok(None),
-            Err(error) => return Err(self.at(missing(&simple, error), span(name))),
-        };
+        if drop.if_exists && self.is_missing(name) {
+            return Ok(None);
+        }
+        let found = self.relation(name)?;
         let actual = kind_of(found);
         if actual == drop.kind {
             return Ok(Some(Object::Relation(found.id)));
@@ -110,6 +99,23 @@ impl Binder<'_> {
             .with_hint("use DROP … CASCADE to drop the dependent objects too");
         Err(self.at(error, span(name)))
     }
+}
+
+/// Objects and all that depends on them, dependents first: relations, and functions by lower-case name.
+pub(super) fn with_dependents(
+    objects: impl Iterator<Item = Object>,
+    catalog: &CatalogSnapshot,
+) -> (Vec<RelationId>, Vec<String>) {
+    let mut plan = Plan::default();
+    objects.for_each(|object| plan.add(object, catalog));
+    let (mut relations, mut functions) = (Vec::new(), Vec::new());
+    for object in plan.ordered {
+        match object {
+            Object::Relation(id) => relations.push(id),
+            Object::Function(name) => functions.push(name),
+        }
+    }
+    (relations, functions)
 }
 
 impl Plan {

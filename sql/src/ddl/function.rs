@@ -13,12 +13,12 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::types;
 
 use super::expressions::{check_of_one_row, functions_of};
-use super::names::span;
+use super::names::{last, span};
 use super::{Binder, queries};
 
 impl Binder<'_> {
     pub(super) fn create_function(&self, function: &CreateFunction) -> Result<BoundStatement> {
-        let name = self.simple(&function.name)?;
+        let name = last(&function.name);
         let catalog = &self.context.catalog;
         match catalog.functions.get(&name.to_ascii_lowercase()) {
             Some(existing) if function.if_not_exists => {

@@ -12,6 +12,7 @@ mod expressions;
 mod function;
 mod like;
 mod names;
+mod namespaces;
 mod options;
 mod queries;
 mod system;
@@ -29,8 +30,9 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use crate::ast::{AlterView, Insert, ParsedStatement, Show, Statement, SubscribeTo};
 use crate::bound::{BindContext, BoundStatement};
-use crate::catalog::{Relation, RelationKind};
+use crate::catalog::{LookupError, Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
+use crate::namespace;
 use crate::parse::place;
 
 /// Resolves the names of a statement.
@@ -57,6 +59,8 @@ impl Binder<'_> {
             Statement::CreateView(view) => self.create_view(view),
             Statement::CreateFunction(function) => self.create_function(function),
             Statement::Drop(drop) => self.drop(drop),
+            Statement::Namespace(statement) => self.namespace(statement),
+            Statement::Comment(comment) => self.comment(comment),
             Statement::Insert(insert) => self.insert(insert),
             Statement::StatementSet(inserts) => self.statement_set(inserts),
             Statement::Change(change) => self.change(change),
@@ -178,6 +182,8 @@ impl Binder<'_> {
             | Statement::CreateTable(_)
             | Statement::CreateFunction(_)
             | Statement::Drop(_)
+            | Statement::Namespace(_)
+            | Statement::Comment(_)
             | Statement::Explain { .. }
             | Statement::Show(_)
             | Statement::Describe(_)
@@ -201,6 +207,21 @@ impl Binder<'_> {
             Show::Columns(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
             Show::Partitions(name) => self.partitions(name),
             Show::Create(name) => Ok(BoundStatement::ShowCreate(Arc::clone(self.relation(name)?))),
+            Show::TablesOf(name) => {
+                let parts = namespace::parts(name);
+                match self.context.catalog.prefix(&parts) {
+                    Some(prefix) => Ok(BoundStatement::Show(Show::TablesUnder(prefix))),
+                    None => Err(self.at(namespaces::missing(&parts.join(".")), names::span(name))),
+                }
+            }
+            Show::Matching { list, pattern, negated, any_case } => match self.show(list)? {
+                BoundStatement::Show(list) => {
+                    let (list, pattern) = (Box::new(list), pattern.clone());
+                    let (negated, any_case) = (*negated, *any_case);
+                    Ok(BoundStatement::Show(Show::Matching { list, pattern, negated, any_case }))
+                }
+                other => Ok(other),
+            },
             other => Ok(BoundStatement::Show(other.clone())),
         }
     }
@@ -221,16 +242,20 @@ impl Binder<'_> {
 
     /// The relation of a name.
     fn relation(&self, name: &sp::ObjectName) -> Result<&Arc<Relation>> {
-        let simple = self.simple(name)?;
-        self.context
-            .catalog
-            .relation(&simple)
-            .map_err(|error| self.at(names::missing(&simple, error), names::span(name)))
+        let (catalog, parts) = (&self.context.catalog, namespace::parts(name));
+        catalog.candidates(&parts).map_err(|error| self.at(error, names::span(name)))?;
+        catalog.find(&parts).map_err(|error| self.at(names::missing(&parts.join("."), error), names::span(name)))
     }
 
-    /// The last part of a name that is in our one schema.
+    /// Whether a name leads to no relation, though to a database.
+    fn is_missing(&self, name: &sp::ObjectName) -> bool {
+        let (catalog, parts) = (&self.context.catalog, namespace::parts(name));
+        catalog.candidates(&parts).is_ok() && matches!(catalog.find(&parts), Err(LookupError::Missing(_)))
+    }
+
+    /// The name that an object of this name is made under.
     fn simple(&self, name: &sp::ObjectName) -> Result<String> {
-        names::simple(name).map_err(|error| self.at(error, names::span(name)))
+        names::made(name, &self.context.catalog).map_err(|error| self.at(error, names::span(name)))
     }
 }
 

@@ -1,39 +1,32 @@
-//! Names of objects. There is one schema: `public` of the database `millstream`, which Flink's scripts call
-//! `default_catalog.default_database`.
+//! Names of objects, and what is told where they lead nowhere.
 
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use crate::catalog::LookupError;
+use crate::catalog::{CatalogSnapshot, LookupError};
 use crate::error::{Result, SqlError, SqlState};
+use crate::namespace;
 
-/// The last part of a name whose other parts lead to our schema.
+/// The name that an object is made under: in the database that is named, else in the present one.
 ///
 /// # Errors
-/// Where they lead elsewhere.
-pub(super) fn simple(name: &sp::ObjectName) -> Result<String> {
-    let parts: Vec<&str> = name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect();
-    let ours = |schema: &str| ["public", "default_database"].iter().any(|own| schema.eq_ignore_ascii_case(own));
-    let whole = |catalog: &str, schema: &str| {
-        let pairs = [("millstream", "public"), ("default_catalog", "default_database")];
-        pairs.iter().any(|(own, its)| catalog.eq_ignore_ascii_case(own) && schema.eq_ignore_ascii_case(its))
-    };
-    match parts.as_slice() {
-        [table] => Ok((*table).to_owned()),
-        [schema, table] if ours(schema) => Ok((*table).to_owned()),
-        [catalog, schema, table] if whole(catalog, schema) => Ok((*table).to_owned()),
-        [schema, _] => Err(no_schema(schema)),
-        [catalog, schema, _] => Err(no_schema(&format!("{catalog}.{schema}"))),
-        _ => {
-            let message = format!("improper qualified name (too many dotted names): {name}");
-            Err(SqlError::new(SqlState::SYNTAX_ERROR, message))
-        }
+/// Where there is no such database, or a part of the name has a dot in it.
+pub(super) fn made(name: &sp::ObjectName, catalog: &CatalogSnapshot) -> Result<String> {
+    let parts = namespace::parts(name);
+    if let Some(odd) = parts.iter().find(|part| part.contains('.')) {
+        return Err(SqlError::new(SqlState("42602"), format!("invalid name: \"{odd}\""))
+            .with_hint("a name cannot have a dot in it; write database.name without quotes around both"));
+    }
+    match catalog.candidates(&parts)?.into_iter().next() {
+        Some(made) => Ok(made),
+        None => Err(SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
+            .with_hint("USE a database that exists, or SET search_path TO public")),
     }
 }
 
-fn no_schema(name: &str) -> SqlError {
-    SqlError::new(SqlState::INVALID_SCHEMA_NAME, format!("schema \"{name}\" does not exist"))
-        .with_hint("everything is in schema \"public\"")
+/// The last part of a name, for objects that are in no database.
+pub(super) fn last(name: &sp::ObjectName) -> String {
+    name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone()).unwrap_or_default()
 }
 
 /// Where a name stands.

@@ -74,7 +74,7 @@ impl Binder<'_> {
             depends_on: Vec::new(),
             functions: functions_of_table(table, catalog).into_iter().collect(),
         };
-        relation.definition = statement_text::create_table(&relation);
+        relation.definition = statement_text::create_table(&relation, &catalog.written(&relation.name));
         Ok(relation)
     }
 

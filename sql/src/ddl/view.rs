@@ -44,7 +44,7 @@ impl Binder<'_> {
                 append_only: false,
                 time_column: None,
             },
-            false => RelationKind::View { query: text, semantics },
+            false => RelationKind::View { query: text, semantics, path: self.context.catalog.path.clone() },
         };
         let mut relation = Relation {
             id: replaced.map_or(RelationId(0), |replaced| replaced.id),
@@ -53,11 +53,12 @@ impl Binder<'_> {
             columns: self.view_columns(view, &query)?,
             kind,
             definition: String::new(),
-            comment: None,
+            comment: view.comment.clone(),
             depends_on: query.depends_on.clone(),
             functions: query.functions.clone(),
         };
-        relation.definition = statement_text::create_view(&relation, &view.query_text, !view.columns.is_empty());
+        let name = self.context.catalog.written(&relation.name);
+        relation.definition = statement_text::create_view(&relation, &name, &view.query_text, !view.columns.is_empty());
         Ok(match view.materialized {
             true => {
                 let replaced = replaced.map(Arc::clone);
@@ -158,7 +159,7 @@ impl Binder<'_> {
     fn view_columns(&self, view: &CreateView, query: &BoundQuery) -> Result<Vec<Column>> {
         let mut seen = BTreeSet::new();
         let mut columns = Vec::with_capacity(query.schema.fields().len());
-        for field in query.schema.fields() {
+        for (index, field) in query.schema.fields().iter().enumerate() {
             if !seen.insert(field.name().clone()) {
                 let message = format!("column \"{}\" specified more than once", field.name());
                 let error = SqlError::new(SqlState::DUPLICATE_COLUMN, message);
@@ -169,7 +170,7 @@ impl Binder<'_> {
                 data_type: types::from_arrow(field.data_type().clone()),
                 nullable: field.is_nullable(),
                 origin: ColumnOrigin::Physical,
-                comment: None,
+                comment: view.column_comments.get(index).cloned().flatten(),
             });
         }
         Ok(columns)

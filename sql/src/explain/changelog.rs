@@ -36,6 +36,8 @@ fn deletes(dataflow: &Dataflow, node: &Node) -> bool {
             let drops = |step: &Step| match step {
                 Step::Filter(_) => true,
                 Step::Project { .. } | Step::AssignWindows { .. } | Step::Expand { .. } => false,
+                // A row may have elements before it changes and none afterwards.
+                Step::Unnest { .. } => true,
             };
             spec.steps.iter().any(drops) || input.is_none_or(|input| deletes(dataflow, input))
         }

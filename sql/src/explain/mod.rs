@@ -1,9 +1,11 @@
 //! A dataflow as text: one line a node, inputs below it, as `EXPLAIN` shows it.
 
 mod changelog;
+mod execution;
 mod join;
 mod over;
 mod rank;
+mod text;
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -11,9 +13,13 @@ use std::fmt::Write;
 use millstream_engine::checkpoint::change::{Change, Fate};
 use millstream_engine::plan::{
     AggregateCall, AggregateFunction, ChangelogMode, Dataflow, GroupAggregateSpec, Node, NodeId, OperatorSpec,
-    PairStatistic, Partitioning, SortKey, Step, WatermarkSpec, Window, WindowEmit, WindowInput, WindowTime,
+    PairStatistic, Partitioning, SortKey, WatermarkSpec, Window, WindowEmit, WindowInput, WindowTime,
 };
 use millstream_engine::ports::Guarantee;
+
+pub(crate) use execution::{advice, json};
+pub(crate) use text::readable;
+use text::steps;
 
 use crate::query::nodes::{describe_emit, describe_window, span};
 
@@ -38,7 +44,7 @@ pub(crate) fn dataflow(dataflow: &Dataflow, options: ExplainOptions<'_>) -> Stri
     if let Some(last) = dataflow.nodes.last() {
         printer.node(last.id, 0, None);
     }
-    text
+    readable(&text)
 }
 
 struct Printer<'a> {
@@ -280,18 +286,6 @@ fn aggregate_name(function: &AggregateFunction) -> &'static str {
             PairStatistic::RegrSxy => "regr_sxy",
         },
     }
-}
-
-fn steps(steps: &[Step]) -> String {
-    let step = |step: &Step| match step {
-        Step::Filter(condition) => format!("filter {condition}"),
-        Step::Project { exprs, .. } => {
-            format!("project [{}]", exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-        }
-        Step::AssignWindows { window, .. } => format!("assign {}", describe_window(*window)),
-        Step::Expand { sets, .. } => format!("expand to {} grouping sets", sets.len()),
-    };
-    steps.iter().map(step).collect::<Vec<_>>().join(", ")
 }
 
 /// What the watermark does to a window that is no longer needed.

@@ -20,6 +20,7 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
             Some(Ok(function.call(vec![text.clone(), regex.clone(), new.clone(), lit("g")])))
         }
         ("chr", [_]) => other("flink_chr"),
+        ("overlaps", [_, _, _, _]) => other("flink_overlaps"),
         ("left", [_, _]) => other("flink_left"),
         ("right", [_, _]) => other("flink_right"),
         ("substr", [_, _] | [_, _, _]) => other("flink_substr"),

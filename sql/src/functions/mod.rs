@@ -2,11 +2,13 @@
 //!
 //! One file a family. Everything works on whole columns; constants (patterns, formats) are prepared once a batch.
 
+mod access;
 mod arithmetic;
 mod calendar;
 mod charset;
 mod clock;
 mod coding;
+mod collection;
 mod convert;
 mod flink;
 mod float_key;
@@ -15,14 +17,19 @@ mod json;
 mod listing;
 mod moments;
 mod native;
+mod overlaps;
 mod pattern;
 mod printf;
 mod regexes;
+mod seeded;
+mod series;
 mod single_row;
 mod special;
 mod support;
 mod url;
+mod variant;
 mod words;
+mod zones;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -35,10 +42,13 @@ pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
+pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
+pub(crate) use variant::variant_text;
+pub(crate) use zones::{timestamp_text, wall_clock};
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {
@@ -58,11 +68,18 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         higher_order: HashMap::new(),
         aggregate: HashMap::new(),
         window: HashMap::new(),
-        planners: SessionStateDefaults::default_expr_planners(),
+        planners: vec![Arc::new(access::KeyAccess)],
     };
+    registry.planners.extend(SessionStateDefaults::default_expr_planners());
     for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours()) {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
             registry.scalar.insert(name.to_owned(), Arc::clone(&function));
+        }
+    }
+    for name in series::NAMES {
+        if let Some(function) = registry.scalar.get(name) {
+            let bounded = series::bounded(function);
+            registry.scalar.insert(name.to_owned(), bounded);
         }
     }
     for (alias, name) in ALIASES {
@@ -87,12 +104,11 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 /// Flink's names of functions that DataFusion has under another.
-const ALIASES: [(&str, &str); 10] = [
+const ALIASES: [(&str, &str); 9] = [
     ("array_remove", "array_remove_all"),
     ("ceiling", "ceil"),
     ("collection_size", "cardinality"),
     ("map_from_arrays", "map"),
-    ("rand", "random"),
     ("regexp", "regexp_like"),
     ("sign", "signum"),
     ("truncate", "trunc"),
@@ -105,14 +121,17 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     let mut functions = vec![clock::proctime(), arithmetic::modulo()];
     functions.extend(calendar::functions());
     functions.extend(coding::functions());
+    functions.extend(collection::functions());
     functions.extend(convert::functions());
     functions.extend(json::functions());
     functions.extend(moments::functions());
+    functions.extend(overlaps::functions());
     functions.extend(pattern::functions());
     functions.extend(regexes::functions());
     functions.extend(special::functions());
     functions.push(printf::function());
     functions.extend(url::functions());
+    functions.extend(variant::functions());
     functions.extend(words::functions());
     functions
 }

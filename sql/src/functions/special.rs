@@ -12,6 +12,7 @@ use datafusion::functions::math::expr_fn::{floor, random};
 use datafusion::functions_nested::expr_fn::array_sort;
 use datafusion::logical_expr::{Case, Expr, ScalarUDF, cast, lit, when};
 
+use super::seeded;
 use super::support::{Args, function};
 use crate::types::flink_name;
 
@@ -20,7 +21,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("if", &[], "IF(condition, a, b)", branches, unreplaced),
         function("localtime", &[], "LOCALTIME", time, unreplaced),
         function("localtimestamp", &[], "LOCALTIMESTAMP", timestamp, unreplaced),
-        function("rand_integer", &[], "RAND_INTEGER(bound)", bound, unreplaced),
+        function("rand", &[], "RAND([seed])", seed, unreplaced),
+        function("rand_integer", &[], "RAND_INTEGER([seed,] bound)", bound, unreplaced),
         function("typeof", &[], "TYPEOF(value)", any_to_text, unreplaced_type),
         function("element", &[], "ELEMENT(array)", element_types, element),
         function("e", &[], "E()", no_arguments, |args| {
@@ -33,10 +35,19 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
     Some(match (name, args) {
         ("if", [condition, then, otherwise]) => when(condition.clone(), then.clone()).otherwise(otherwise.clone()),
+        ("rand", []) => Ok(random()),
+        ("rand", [seed]) => constant(seed).map(|seed| seeded::call(seed, None)),
+        ("rand_integer", [seed, bound]) => {
+            let bound = constant(bound).map(|bound| i32::try_from(bound).unwrap_or(i32::MAX));
+            bound.and_then(|bound| Ok(seeded::call(constant(seed)?, Some(bound))))
+        }
         ("rand_integer", [bound]) => {
             Ok(cast(floor(random() * cast(bound.clone(), DataType::Float64)), DataType::Int32))
         }
-        ("unix_timestamp", []) => Ok(cast(cast(now(), super::calendar::MICROS), DataType::Int64) / lit(1_000_000_i64)),
+        ("unix_timestamp", []) => {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            Ok(cast(cast(now(), micros), DataType::Int64) / lit(1_000_000_i64))
+        }
         ("current_date", []) => Ok(cast(now(), DataType::Date32)),
         ("current_time" | "localtime", []) => {
             Ok(cast(cast(now(), super::calendar::MICROS), DataType::Time64(TimeUnit::Microsecond)))
@@ -92,9 +103,28 @@ fn timestamp(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     types.is_empty().then(|| (DataType::Timestamp(TimeUnit::Millisecond, None), Vec::new()))
 }
 
+/// A whole number that stands in the text of the query.
+fn constant(expr: &Expr) -> Result<i64> {
+    let refuse = || DataFusionError::Plan("the seed and the bound of RAND must be constants".into());
+    match expr {
+        Expr::Negative(inner) => constant(inner)?.checked_neg().ok_or_else(refuse),
+        Expr::Cast(cast) => constant(&cast.expr),
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64)? {
+            ScalarValue::Int64(Some(number)) => Ok(number),
+            _ => Err(refuse()),
+        },
+        _ => Err(refuse()),
+    }
+}
+
+fn seed(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    let fits = types.len() <= 1 && types.iter().all(DataType::is_integer);
+    fits.then(|| (DataType::Float64, types.to_vec()))
+}
+
 fn bound(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     match types {
-        [bound] if bound.is_integer() => Some((DataType::Int32, types.to_vec())),
+        [bound] | [_, bound] if bound.is_integer() => Some((DataType::Int32, types.to_vec())),
         _ => None,
     }
 }

@@ -22,6 +22,7 @@ mod row;
 mod scan;
 mod share;
 mod temporal;
+mod unnest;
 mod uses;
 mod window;
 mod window_join;
@@ -43,6 +44,7 @@ use crate::bound::BoundQuery;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
 use crate::query::temporal::TemporalJoin;
+use crate::query::unnest::Unnest;
 
 /// Turns bound queries into one dataflow with a target for each; what several of them read or compute is there once.
 ///
@@ -98,6 +100,9 @@ impl Lowering<'_> {
         if let Some(join) = TemporalJoin::of(plan) {
             return self.temporal_join(join);
         }
+        if let Some(unnest) = Unnest::of(plan) {
+            return self.unnest(unnest);
+        }
         if let Some(ttl) = StateTtl::of(plan) {
             let rel = self.plan(&ttl.input)?;
             return Ok(Rel { ttl_us: Some(ttl.ttl_us), ..rel });
@@ -139,7 +144,7 @@ impl Lowering<'_> {
             LogicalPlan::Sort(_) => Err(broken("a sort with a limit of its own")),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Window(window) => self.over(window),
-            LogicalPlan::Unnest(_) => Err(refuse("UNNEST", None)),
+            LogicalPlan::Unnest(unnest) => self.unnested_columns(unnest),
             LogicalPlan::Subquery(_) => Err(refuse("a subquery in an expression", None)),
             LogicalPlan::RecursiveQuery(_) => Err(refuse("WITH RECURSIVE", None)),
             other => Err(refuse(&format!("the plan node {}", other.display()), None)),

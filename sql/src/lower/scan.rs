@@ -49,6 +49,7 @@ impl Lowering<'_> {
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
                 let mut rel = Rel::new(NodeId(0), Arc::clone(&source.schema));
+                let now = self.opener.rows_now(relation)?;
                 if let RelationKind::MaterializedView { stream_key, append_only, time_column, .. } = &relation.kind {
                     rel.stream_key.clone_from(stream_key);
                     rel.time_column = *time_column;
@@ -62,8 +63,15 @@ impl Lowering<'_> {
                     rel.changelog = ChangelogMode::Retract;
                     rel.stream_key = Some(table.primary_key.clone());
                 }
-                let spec = ViewSourceSpec { relation: relation.id, name: relation.name.clone(), watermark: None };
-                let rel = self.node(OperatorSpec::ViewSource(spec), Vec::new(), rel);
+                let name = relation.name.clone();
+                let spec = match now {
+                    Some(source) => {
+                        rel.changelog = ChangelogMode::Append;
+                        OperatorSpec::Source(SourceSpec { table: name, source, steps: Vec::new(), watermark: None })
+                    }
+                    None => OperatorSpec::ViewSource(ViewSourceSpec { relation: relation.id, name, watermark: None }),
+                };
+                let rel = self.node(spec, Vec::new(), rel);
                 if scan.projection.is_none() {
                     return Ok(rel);
                 }

@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::column_of;
 use crate::query::nodes::{StateTtl, Watermark, WindowTvf};
+use crate::query::unnest::Unnest;
 
 /// What is read of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,12 @@ impl Uses {
             let mut input: Vec<Use> = output.into_iter().take(schema.fields().len()).collect();
             std::iter::once(&tvf.time).chain(&tvf.partition_by).for_each(|expr| read(expr, schema, &mut input));
             return self.visit(&tvf.input, input);
+        }
+        if let Some(unnest) = Unnest::of(plan) {
+            let schema = unnest.input.schema();
+            let mut input: Vec<Use> = output.into_iter().take(schema.fields().len()).collect();
+            unnest.of.iter().for_each(|expr| read(expr, schema, &mut input));
+            return self.visit(&unnest.input, input);
         }
         match plan {
             LogicalPlan::TableScan(_) => {

@@ -8,6 +8,7 @@ use crate::error::{SqlError, SqlState};
 
 use super::cursor::Cursor;
 use super::fail::Result;
+use super::session;
 
 /// From `TABLE` on.
 pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Statement> {
@@ -107,12 +108,12 @@ fn feature(cursor: &mut Cursor<'_>, strategy: LikeStrategy) -> Result<LikeFeatur
     cursor.unexpected("GENERATED, OPTIONS, WATERMARKS, METADATA, ALL, CONSTRAINTS or PARTITIONS")
 }
 
-/// `'key' = 'value'`, with the position of the key.
+/// `'key' = 'value'`, with the position of the key; also `key = value` with words and numbers.
 pub(super) fn option(cursor: &mut Cursor<'_>) -> Result<(String, String, usize)> {
     let position = cursor.position();
-    let key = cursor.string()?;
+    let key = session::setting(cursor)?;
     cursor.need(&Token::Eq)?;
-    Ok((key, cursor.string()?, position))
+    Ok((key, session::one_value(cursor)?, position))
 }
 
 /// One element between the parentheses: a column, a watermark or a constraint.

@@ -15,10 +15,9 @@ pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: 
     cursor.expect(&["VIEW"])?;
     let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name()?;
-    let columns = if *cursor.peek(0) == Token::LParen { cursor.list(view_column)? } else { Vec::new() };
-    if cursor.accept(&["COMMENT"]) {
-        cursor.string()?;
-    }
+    let listed = if *cursor.peek(0) == Token::LParen { cursor.list(view_column)? } else { Vec::new() };
+    let (columns, column_comments) = listed.into_iter().unzip();
+    let comment = comment(cursor)?;
     cursor.expect(&["AS"])?;
     let start = cursor.byte();
     let query = cursor.query()?;
@@ -28,17 +27,28 @@ pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: 
         return cursor.refused(error.with_hint("a materialized view is filled when it is created"));
     }
     cursor.accept(&["WITH", "DATA"]);
-    let view = CreateView { name, materialized, temporary, or_replace, if_not_exists, columns, query, query_text };
-    Ok(Statement::CreateView(view))
+    Ok(Statement::CreateView(CreateView {
+        name,
+        materialized,
+        temporary,
+        or_replace,
+        if_not_exists,
+        columns,
+        column_comments,
+        comment,
+        query,
+        query_text,
+    }))
 }
 
 /// `column [COMMENT 'text']`
-fn view_column(cursor: &mut Cursor<'_>) -> Result<sp::Ident> {
-    let name = cursor.ident()?;
-    if cursor.accept(&["COMMENT"]) {
-        cursor.string()?;
-    }
-    Ok(name)
+fn view_column(cursor: &mut Cursor<'_>) -> Result<(sp::Ident, Option<String>)> {
+    Ok((cursor.ident()?, comment(cursor)?))
+}
+
+/// `COMMENT 'text'`, where it stands.
+pub(super) fn comment(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    if cursor.accept(&["COMMENT"]) { cursor.string().map(Some) } else { Ok(None) }
 }
 
 /// From `FUNCTION` on.

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 
-use datafusion::sql::sqlparser::ast::{CastKind, Expr};
+use datafusion::sql::sqlparser::ast::{CastKind, Expr, Ident};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -81,14 +81,19 @@ impl Dialect for StreamDialect {
         if let Some(test) = distinct_from(parser, expr, precedence) {
             return Some(test);
         }
+        if overlaps_ahead(parser) {
+            return Some(overlaps(parser, expr, precedence));
+        }
         parser.consume_token(&Token::DoubleColon).then(|| {
             let data_type = types::parse(parser)?;
-            let expr = Box::new(expr.clone());
-            Ok(Expr::Cast { kind: CastKind::DoubleColon, expr, data_type, array: false, format: None })
+            Ok(prefix::cast_to(CastKind::DoubleColon, Box::new(expr.clone()), data_type))
         })
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        if overlaps_ahead(parser) {
+            return Some(Ok(POSTGRES.prec_value(Precedence::Like)));
+        }
         POSTGRES.get_next_precedence(parser)
     }
 
@@ -184,4 +189,21 @@ fn distinct_from(parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Res
     let test = if not { Expr::IsNotDistinctFrom } else { Expr::IsDistinctFrom };
     let left = Box::new(expr.clone());
     Some(parser.parse_subexpr(precedence).map(|right| test(left, Box::new(right))))
+}
+
+/// Whether `OVERLAPS (` comes next.
+fn overlaps_ahead(parser: &Parser) -> bool {
+    words::ahead(parser, &["OVERLAPS"]) && *words::peek(parser, 1) == Token::LParen
+}
+
+/// `(start, end) OVERLAPS (start, end)` as a call.
+fn overlaps(parser: &mut Parser, left: &Expr, precedence: u8) -> Result<Expr, ParserError> {
+    words::expect(parser, "OVERLAPS")?;
+    match (left, parser.parse_subexpr(precedence)?) {
+        (Expr::Tuple(first), Expr::Tuple(second)) if first.len() == 2 && second.len() == 2 => {
+            let args = first.iter().chain(&second).cloned().collect();
+            Ok(Expr::Function(prefix::call(Ident::new("overlaps"), args)))
+        }
+        _ => words::unexpected(parser, "(start, end) on both sides of OVERLAPS"),
+    }
 }

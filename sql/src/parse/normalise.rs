@@ -32,6 +32,8 @@ pub(super) fn statement(statement_: &mut Statement) {
         | Statement::CreateTable(CreateTable { query: None, .. })
         | Statement::CreateFunction(_)
         | Statement::Drop(_)
+        | Statement::Namespace(_)
+        | Statement::Comment(_)
         | Statement::Show(_)
         | Statement::Describe(_)
         | Statement::Set { .. }

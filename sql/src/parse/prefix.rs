@@ -12,9 +12,12 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use crate::types;
 
 use super::dialect::StreamDialect;
-use super::{forms, json, words};
+use super::{forms, interval, json, words};
 
 type Result<T, E = ParserError> = std::result::Result<T, E>;
+
+/// The length from which a text is not cut.
+const TEXT_MAX: u64 = i32::MAX as u64;
 
 /// Words that cannot be columns: an expression that starts with one of them is missing.
 const RESERVED: [&str; 24] = [
@@ -79,7 +82,7 @@ pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
             parser.parse_array_expr(true)
         })),
         ("MAP", _, true) => Some(map_of_pairs(parser)),
-        ("INTERVAL", ..) => Some(interval(parser)),
+        ("INTERVAL", ..) => Some(interval_literal(parser)),
         (reserved, ..) if RESERVED.contains(&reserved) => Some(words::unexpected(parser, "an expression")),
         ("DATE" | "TIME" | "TIMESTAMP" | "TIMESTAMP_LTZ" | "TIMESTAMPTZ", ..) => typed_string(parser).transpose(),
         _ => None,
@@ -176,7 +179,32 @@ fn cast(parser: &mut Parser, kind: sp::CastKind) -> Result<sp::Expr> {
     words::expect(parser, "AS")?;
     let data_type = types::parse(parser)?;
     parser.expect_token(&Token::RParen)?;
-    Ok(sp::Expr::Cast { kind, expr, data_type, array: false, format: None })
+    Ok(cast_to(kind, expr, data_type))
+}
+
+/// A cast; one to a text of a length cuts the text, and fills it where it is `CHAR`.
+pub(super) fn cast_to(kind: sp::CastKind, expr: Box<sp::Expr>, data_type: sp::DataType) -> sp::Expr {
+    let length = |length: &Option<sp::CharacterLength>| match length {
+        Some(sp::CharacterLength::IntegerLength { length, .. }) if *length < TEXT_MAX => Some(*length),
+        _ => None,
+    };
+    let (name, length) = match &data_type {
+        sp::DataType::Varchar(of) => ("substr", length(of)),
+        sp::DataType::Char(None) => ("rpad", Some(1)),
+        sp::DataType::Char(of) => ("rpad", length(of)),
+        _ => ("", None),
+    };
+    let cast = |expr, data_type| sp::Expr::Cast { kind: kind.clone(), expr, data_type, array: false, format: None };
+    let Some(length) = length else { return cast(expr, data_type) };
+    let number = |number: u64| sp::Expr::Value(sp::Value::Number(number.to_string(), false).into());
+    let text = cast(expr, sp::DataType::Varchar(None));
+    let args = if name == "rpad" {
+        vec![text, number(length), sp::Expr::Value(sp::Value::SingleQuotedString(" ".to_owned()).into())]
+    } else {
+        vec![text, number(1), number(length)]
+    };
+    // The type is said once more for the name of the column.
+    cast(Box::new(sp::Expr::Function(call(sp::Ident::new(name), args))), data_type)
 }
 
 /// `TIMESTAMP '2020-01-01'`, with our types; `None` where the word is a column or a function.
@@ -194,11 +222,11 @@ fn typed_string(parser: &mut Parser) -> Result<Option<sp::Expr>> {
 }
 
 /// `INTERVAL '1' DAY`, or the column or function of that name.
-fn interval(parser: &mut Parser) -> Result<sp::Expr> {
+fn interval_literal(parser: &mut Parser) -> Result<sp::Expr> {
     let word = ident(parser)?;
     match words::peek(parser, 0) {
         Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::Number(..) | Token::Placeholder(_) => {
-            parser.parse_interval()
+            interval::in_units(parser).transpose().unwrap_or_else(|| parser.parse_interval())
         }
         Token::LParen => parser.parse_function(word.into()),
         _ => Ok(sp::Expr::Identifier(word)),

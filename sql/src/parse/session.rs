@@ -41,7 +41,7 @@ fn assigned(token: &Token) -> bool {
 }
 
 /// The name of a setting: a string, a quoted name, or words with dots and dashes between them.
-fn setting(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(super) fn setting(cursor: &mut Cursor<'_>) -> Result<String> {
     if matches!(cursor.peek(0), Token::SingleQuotedString(_)) {
         return cursor.string();
     }
@@ -62,7 +62,8 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
     Ok(Some(cursor.separated(one_value)?.join(", ")))
 }
 
-fn one_value(cursor: &mut Cursor<'_>) -> Result<String> {
+/// A value: a string, a number, a word.
+pub(super) fn one_value(cursor: &mut Cursor<'_>) -> Result<String> {
     let minus = cursor.take(&Token::Minus);
     let start = cursor.byte();
     match cursor.peek(0) {
@@ -106,13 +107,18 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
         (&["FUNCTIONS"], Show::Functions),
         (&["USER", "FUNCTIONS"], Show::UserFunctions),
         (&["CATALOGS"], Show::Catalogs),
-        (&["CURRENT", "CATALOG"], Show::Catalogs),
+        (&["CURRENT", "CATALOG"], Show::CurrentCatalog),
         (&["DATABASES"], Show::Databases),
-        (&["CURRENT", "DATABASE"], Show::Databases),
+        (&["SCHEMAS"], Show::Databases),
+        (&["CURRENT", "DATABASE"], Show::CurrentDatabase),
         (&["ALL"], Show::All),
     ];
     for (words, show) in lists {
         if cursor.accept(words) {
+            if let (Show::Tables, true) = (&show, cursor.accept(&["FROM"]) || cursor.accept(&["IN"])) {
+                let list = Show::TablesOf(cursor.name()?);
+                return matching(cursor, list).map(Statement::Show);
+            }
             return matching(cursor, show).map(Statement::Show);
         }
     }
@@ -153,7 +159,11 @@ fn matching(cursor: &mut Cursor<'_>, list: Show) -> Result<Show> {
         | Show::Functions
         | Show::UserFunctions
         | Show::Catalogs
+        | Show::CurrentCatalog
         | Show::Databases
+        | Show::CurrentDatabase
+        | Show::TablesOf(_)
+        | Show::TablesUnder(_)
         | Show::Partitions(_)
         | Show::Columns(_)
         | Show::Create(_)

@@ -7,7 +7,7 @@ use crate::error::SqlError;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{alter, copy, create_table, create_view, job, rows, session};
+use super::{alter, copy, create_table, create_view, job, namespace, rows, session};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -35,6 +35,8 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "STOP" => job::stop(cursor),
         "START" if cursor.ahead(&["START", "JOB"]) => job::start(cursor),
         "FLUSH" => just(cursor, Statement::Flush),
+        "USE" => namespace::use_(cursor),
+        "COMMENT" => namespace::comment_on(cursor),
         "BEGIN" if cursor.ahead(&["BEGIN", "STATEMENT"]) => rows::statement_set(cursor),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
         "DISCARD" | "DEALLOCATE" | "CLOSE" | "UNLISTEN" => session::acknowledge(cursor),
@@ -74,6 +76,9 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.ahead(&["FUNCTION"]) || system {
         return create_view::create_function(cursor, or_replace);
     }
+    if ["DATABASE", "SCHEMA", "CATALOG"].iter().any(|what| cursor.ahead(&[what])) {
+        return namespace::create(cursor);
+    }
     if cursor.ahead(&["SAVEPOINT"]) {
         return job::create_savepoint(cursor);
     }
@@ -95,8 +100,10 @@ fn drop_or_other(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.ahead(&["DROP", "SAVEPOINT"]) {
         return job::drop_savepoint(cursor);
     }
-    let foreign =
-        ["DATABASE", "DOMAIN", "EXTENSION", "INDEX", "PROCEDURE", "ROLE", "SCHEMA", "SEQUENCE", "TYPE", "USER"];
+    if ["DATABASE", "SCHEMA", "CATALOG"].iter().any(|what| cursor.ahead(&["DROP", what])) {
+        return namespace::drop(cursor);
+    }
+    let foreign = ["DOMAIN", "EXTENSION", "INDEX", "PROCEDURE", "ROLE", "SEQUENCE", "TYPE", "USER"];
     if foreign.iter().any(|word| cursor.ahead(&["DROP", word])) {
         return other(cursor);
     }

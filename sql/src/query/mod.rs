@@ -5,6 +5,7 @@
 //! [`temporal`] makes nodes of temporal joins, [`insert`] fits the rows to a target. Tables of the catalog are opaque to all that and are put in at the end, so that
 //! a view keeps the meaning it was made with.
 
+mod casts;
 mod emit;
 mod error;
 mod expand;
@@ -22,7 +23,9 @@ mod single_row;
 pub(crate) mod temporal;
 mod text;
 mod types;
+pub(crate) mod unnest;
 mod window;
+mod zone;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -92,7 +95,8 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let provider = Provider::new(context, calls, depth)?.with_tables(tables);
     let planner = SqlToRel::new_with_options(&provider, options());
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
-    let plan = finish(emit::times_to_live(plan, &hints)?, context)?;
+    let plan = unnest::joined(emit::times_to_live(plan, &hints)?)?;
+    let plan = finish(plan, context)?;
     let clause = emit::clause(&settings, &planner)?;
     let (plan, mut depends_on) = put_tables_in(plan)?;
     let plan = temporal::bind(plan)?;
@@ -111,10 +115,12 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
+    let plan = casts::right(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
+    let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
     float_keys::normalised(plan)
 }

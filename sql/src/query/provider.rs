@@ -15,7 +15,7 @@ use millstream_engine::plan::RelationId;
 use super::resolve::tvf::TvfCall;
 use super::types::Types;
 use super::window::WindowPlanner;
-use super::{DEPTH_MAX, expand, relation, temporal};
+use super::{DEPTH_MAX, expand, relation, temporal, unnest};
 use crate::bound::BindContext;
 use crate::catalog::Relation;
 use crate::error::{Result, SqlError};
@@ -80,7 +80,7 @@ impl<'a> Provider<'a> {
         Ok(Self {
             context,
             config: config(context),
-            relation_planners: vec![Arc::new(WindowPlanner::new(calls))],
+            relation_planners: vec![Arc::new(WindowPlanner::new(calls)), Arc::new(unnest::Planner)],
             types: Arc::new(Types),
             registry: registry(),
             depth,

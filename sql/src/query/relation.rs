@@ -16,7 +16,7 @@ use super::provider::{PlanSource, Provider, options};
 use super::resolve::Resolver;
 use super::{bind_at, finish, from_datafusion, text};
 use crate::bound::BindContext;
-use crate::catalog::{ColumnOrigin, Relation, RelationKind};
+use crate::catalog::{CatalogSnapshot, ColumnOrigin, Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
 use crate::relation_source::RelationSource;
 
@@ -29,8 +29,12 @@ pub(super) fn source(relation: &Arc<Relation>, context: &BindContext, depth: usi
         RelationKind::InternalTable(table) => {
             (table_plan(relation, &table.schema, table.watermark.as_ref(), context)?, Vec::new())
         }
-        RelationKind::View { query, semantics } => {
-            let context = BindContext { semantics: *semantics, ..context.clone() };
+        RelationKind::View { query, semantics, path } => {
+            let mut context = BindContext { semantics: *semantics, ..context.clone() };
+            if context.catalog.path != *path {
+                let catalog = CatalogSnapshot { path: path.clone(), ..context.catalog.as_ref().clone() };
+                context.catalog = Arc::new(catalog);
+            }
             view_plan(relation, query, &context, depth)?
         }
         RelationKind::MaterializedView { .. } => {

@@ -8,6 +8,7 @@ use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, Relati
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::tokenizer::Span;
+use millstream_engine::operators::windows::windows_most;
 use millstream_engine::plan::Window;
 
 use super::nodes::{WindowTvf, span, window_names};
@@ -15,6 +16,9 @@ use super::position::at;
 use super::provider::external;
 use super::resolve::tvf::{TvfCall, TvfKind, placeholder_number};
 use crate::error::{Result, SqlError, SqlState};
+
+/// Windows that a row may be in at the most.
+const WINDOWS_MAX: usize = 100_000;
 
 /// Turns placeholders into [`WindowTvf`] nodes.
 #[derive(Debug)]
@@ -122,7 +126,7 @@ fn window(call: &TvfCall, spans: &[Option<i64>]) -> Result<Window> {
         }
     }
     let get = |index: usize| spans.get(index).copied().flatten().unwrap_or(0);
-    Ok(match kind {
+    let planned = match kind {
         TvfKind::Tumble => Window::Tumble { size_us: get(0), offset_us: get(1) },
         TvfKind::Hop => Window::Hop { slide_us: get(0), size_us: get(1), offset_us: get(2) },
         TvfKind::Cumulate => {
@@ -138,5 +142,11 @@ fn window(call: &TvfCall, spans: &[Option<i64>]) -> Result<Window> {
             Window::Cumulate { step_us, size_us, offset_us: get(2) }
         }
         TvfKind::Session => Window::Session { gap_us: get(0) },
-    })
+    };
+    let windows = windows_most(planned);
+    if windows > WINDOWS_MAX {
+        let message = format!("a row would be in up to {windows} windows of {}, more than {WINDOWS_MAX}", kind.name());
+        return Err(wrong(message).with_hint("make the slide or the step longer, or the size shorter"));
+    }
+    Ok(planned)
 }

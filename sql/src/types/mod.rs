@@ -6,6 +6,7 @@
 mod names;
 mod parse;
 mod resolve;
+mod variant;
 
 #[cfg(test)]
 mod tests;
@@ -13,3 +14,4 @@ mod tests;
 pub use names::{flink_name, postgres_name};
 pub(crate) use parse::parse;
 pub use resolve::{from_arrow, from_sqlparser};
+pub use variant::{is_variant, variant};

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use super::resolve::field_text;
+use super::variant::is_variant;
 
 /// The type as Flink prints it: `TIMESTAMP(3)`, `ROW<a INT>`. Reads back as the same type.
 pub fn flink_name(data_type: &DataType) -> String {
@@ -29,6 +30,7 @@ pub fn flink_name(data_type: &DataType) -> String {
         DataType::Timestamp(unit, None) => format!("TIMESTAMP({})", digits(*unit)),
         DataType::Timestamp(unit, Some(_)) => format!("TIMESTAMP_LTZ({})", digits(*unit)),
         DataType::Duration(_) | DataType::Interval(_) => "INTERVAL".to_owned(),
+        of if is_variant(of) => "VARIANT".to_owned(),
         DataType::Struct(fields) => {
             let fields =
                 fields.iter().map(|field| format!("{} {}", field_text(field.name()), flink_name(field.data_type())));
@@ -74,6 +76,7 @@ pub fn postgres_name(data_type: &DataType) -> String {
         DataType::Timestamp(unit, None) => format!("timestamp{} without time zone", modifier(*unit)),
         DataType::Timestamp(unit, Some(_)) => format!("timestamp{} with time zone", modifier(*unit)),
         DataType::Duration(_) | DataType::Interval(_) => "interval".to_owned(),
+        of if is_variant(of) => "jsonb".to_owned(),
         DataType::Struct(_) => "record".to_owned(),
         DataType::List(item)
         | DataType::LargeList(item)

@@ -44,7 +44,7 @@ impl Types<'_, '_> {
                     self.parser.advance_token();
                 }
                 self.parser.expect_token(&Token::RBracket)?;
-            } else if !self.accept(&["ARRAY"]) {
+            } else if !self.accept(&["ARRAY"]) && !self.accept(&["MULTISET"]) {
                 break;
             }
             wraps += 1;
@@ -74,7 +74,8 @@ impl Types<'_, '_> {
         let bracketed = matches!(words::peek(self.parser, 1), Token::Lt | Token::LParen);
         match word.as_str() {
             "ROW" | "STRUCT" if bracketed => self.row(depth),
-            "ARRAY" if *words::peek(self.parser, 1) == Token::Lt => {
+            // A multiset is an array: elements in no order of their own.
+            "ARRAY" | "MULTISET" if *words::peek(self.parser, 1) == Token::Lt => {
                 self.parser.advance_token();
                 self.open()?;
                 let element = self.nested(depth)?;

@@ -11,6 +11,7 @@ use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
 
 use super::names::flink_name;
+use super::variant::variant;
 
 /// The most digits that a DECIMAL can have.
 const DECIMAL_DIGITS_MAX: u64 = 38;
@@ -19,7 +20,7 @@ const FRACTION_DIGITS_MAX: u64 = 9;
 /// The zone in which timestamps with a zone are kept.
 pub(crate) const UTC: &str = "UTC";
 
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 32] = [
     "boolean",
     "tinyint",
     "smallint",
@@ -48,6 +49,8 @@ const KNOWN: [&str; 30] = [
     "row",
     "array",
     "map",
+    "multiset",
+    "variant",
     "json",
     "uuid",
 ];
@@ -95,6 +98,7 @@ pub fn from_sqlparser(data_type: &sp::DataType) -> Result<TypeName> {
             | ArrayElemTypeDef::SquareBracket(element, _)
             | ArrayElemTypeDef::Parenthesis(element),
         ) => return array(element),
+        Written::Custom(name, _) if name.to_string().eq_ignore_ascii_case("variant") => variant(),
         other => return Err(unknown(other)),
     };
     Ok(from_arrow(arrow))

@@ -48,7 +48,7 @@ fn count(tag: &str) -> u64 {
 }
 
 /// All rows as texts.
-async fn texts(rows: Rows, session: &Session) -> Result<Output, SqlError> {
+pub(super) async fn texts(rows: Rows, session: &Session) -> Result<Output, SqlError> {
     let types = vec![DefaultColumnType::Any; rows.schema.fields().len()];
     let style = session.settings().style();
     let mut made = Vec::new();

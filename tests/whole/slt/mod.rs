@@ -1,10 +1,12 @@
-//! The files of `sqllogictest/`, each against a fresh database: in process on 1, 2 and 4 shards, and over the wire.
+//! The files of `sqllogictest/`, each against a fresh database: in process on 1, 2 and 4 shards, in every runtime mode, and
+//! over the wire.
 //!
 //! Values are compared in PostgreSQL's text form, NULL as `NULL` and an empty text as `(empty)`. An expected error
 //! (`statement error 42P07`) is searched for in `CODE: message`. Every record of a file that fails is told, not the first
 //! alone. The two drivers are in [`in_process`] and [`wire`].
 
 mod in_process;
+mod modes;
 mod wire;
 
 use std::fmt;

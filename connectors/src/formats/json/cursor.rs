@@ -59,15 +59,20 @@ impl<'a> Cursor<'a> {
     /// Passes `byte`, which must come next.
     #[inline]
     pub(in crate::formats) fn expect(&mut self, byte: u8) -> Step<()> {
-        if self.peek() == Some(byte) {
+        if self.bytes.get(self.at) == Some(&byte) || self.peek() == Some(byte) {
             self.at += 1;
-            Ok(())
-        } else {
-            Err(self.unexpected(&format!("'{}'", char::from(byte))))
+            return Ok(());
         }
+        Err(self.unexpected_byte(byte))
+    }
+
+    #[cold]
+    fn unexpected_byte(&self, wanted: u8) -> Box<Fault> {
+        self.unexpected(&format!("'{}'", char::from(wanted)))
     }
 
     /// The fault that `wanted` should have come here.
+    #[cold]
     pub(in crate::formats) fn unexpected(&self, wanted: &str) -> Box<Fault> {
         let rest = self.rest();
         if rest.is_empty() {
@@ -86,7 +91,7 @@ impl<'a> Cursor<'a> {
         let mut escaped = false;
         loop {
             let rest = self.rest();
-            let Some(stop) = memchr2(b'"', b'\\', rest) else {
+            let Some(stop) = stop(rest) else {
                 return Err(Fault::syntax(start, "invalid JSON: a string has no end"));
             };
             self.at += stop;
@@ -101,6 +106,39 @@ impl<'a> Cursor<'a> {
                 return Err(Fault::syntax(start, "invalid JSON: a string has no end"));
             }
         }
+    }
+
+    /// Passes a whole number of at most 18 digits that a comma or bracket follows. Passes nothing where something else
+    /// stands here, which may be a number too.
+    #[inline]
+    pub(in crate::formats) fn whole_number(&mut self) -> Option<i64> {
+        let mut at = self.at;
+        let negative = self.bytes.get(at) == Some(&b'-');
+        at += usize::from(negative);
+        let first = at;
+        let mut value: i64 = 0;
+        loop {
+            let byte = *self.bytes.get(at)?;
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                let ends = matches!(byte, b',' | b'}' | b']') && (1..=18).contains(&(at - first));
+                return ends.then(|| {
+                    self.at = at;
+                    if negative { -value } else { value }
+                });
+            }
+            // Wrong behind 18 digits, where it is not used.
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            at += 1;
+        }
+    }
+
+    /// Passes `null` where a comma or bracket follows it.
+    #[inline]
+    pub(in crate::formats) fn null(&mut self) -> bool {
+        let found = matches!(self.rest(), [b'n', b'u', b'l', b'l', b',' | b'}' | b']', ..]);
+        self.at += if found { 4 } else { 0 };
+        found
     }
 
     /// The bytes of a number, `true`, `false`, `null` or of whatever stands in their place.
@@ -121,6 +159,7 @@ impl<'a> Cursor<'a> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
             Some(b'{' | b'[') => self.skip_nested(),
+            Some(b'n') if self.null() => Ok(()),
             Some(_) => {
                 let start = self.at;
                 let word = self.word();
@@ -169,6 +208,36 @@ impl<'a> Cursor<'a> {
             self.at += 1;
         }
     }
+}
+
+/// Bytes before the first quote or backslash.
+#[inline]
+fn stop(text: &[u8]) -> Option<usize> {
+    // Most strings are short: they end before a search by vectors has begun.
+    let mut at = 0;
+    while at < SHORT
+        && let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk)
+    {
+        let word = u64::from_le_bytes(*word);
+        let found = zero_bytes(word ^ (EACH_BYTE * b'"' as u64)) | zero_bytes(word ^ (EACH_BYTE * b'\\' as u64));
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr2(b'"', b'\\', text.get(at..)?).map(|stop| at + stop)
+}
+
+/// Bytes of a string that are searched a word at a time.
+const SHORT: usize = 32;
+
+/// A one in each byte.
+const EACH_BYTE: u64 = u64::MAX / 255;
+
+/// The highest bit of the first byte that is zero, and of some behind it.
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(EACH_BYTE) & !word & (EACH_BYTE << 7)
 }
 
 /// Whether `word` is a literal or looks like a number.
@@ -251,6 +320,42 @@ mod tests {
         for bad in [r"\ud83d", r"\ud83dx", r"\ude00", r"\x", r"\u12", r"\u12g4", "\\"] {
             assert_eq!(text(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn strings_end_at_their_quote_wherever_it_stands() {
+        for len in 0..100 {
+            for (inside, escaped) in [("", false), ("\\\"", true), ("\\\\", true), ("é\u{7f}#!", false)] {
+                for before in [0, len / 2, len] {
+                    let raw = format!("{}{inside}{}", "x".repeat(before), "y".repeat(len - before));
+                    for behind in ["", "\"", ",\"a\":\"b\"}"] {
+                        let text = format!("\"{raw}\"{behind}");
+                        let mut cursor = Cursor::new(text.as_bytes());
+                        let string = cursor.string().unwrap();
+                        assert_eq!((string.raw, string.escaped), (raw.as_bytes(), escaped));
+                        assert_eq!(cursor.rest(), behind.as_bytes());
+                    }
+                    assert!(Cursor::new(format!("\"{raw}").as_bytes()).string().is_err());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_passed_and_nothing_else() {
+        let number = |text: &str| {
+            let mut cursor = Cursor::new(text.as_bytes());
+            cursor.whole_number().map(|value| (value, cursor.at))
+        };
+        assert_eq!(number("0,"), Some((0, 1)));
+        assert_eq!(number("-42}"), Some((-42, 3)));
+        assert_eq!(number("007]"), Some((7, 3)));
+        assert_eq!(number("999999999999999999,"), Some((999_999_999_999_999_999, 18)));
+        for other in ["", ",", "-,", "1", "1 ,", "1.5,", "1e3,", "x,", "+1,", "--1,", "1-,", "9223372036854775807,"] {
+            assert_eq!(number(other), None, "{other}");
+        }
+        let long = format!("{},", "9".repeat(100));
+        assert_eq!(number(&long), None);
     }
 
     #[test]

@@ -167,6 +167,17 @@ fn string_value(string: RawString<'_>, start: usize, column: &mut Column) -> Ste
 }
 
 fn word_value(cursor: &mut Cursor<'_>, column: &mut Column) -> Step<()> {
+    if cursor.null() {
+        column.push_null();
+        return Ok(());
+    }
+    if let Values::Int64(values) = &mut column.values
+        && let Some(value) = cursor.whole_number()
+    {
+        values.push(value);
+        column.set();
+        return Ok(());
+    }
     let start = cursor.at;
     let word = cursor.word();
     if matches!(word.first(), Some(b'-' | b'0'..=b'9')) && column.push_number(word) {

@@ -1,5 +1,5 @@
 //! The promises of a store, kept by one in a bucket: against a server in the test that fails as real ones do, and against a
-//! real one where `MILLSTREAM_TEST_STATE_URL` names it (`tests/s3/run.py` does).
+//! real one where `MILLSTREAM_TEST_STATE_URL` names it (`tests/object_stores/run.py --promises` does).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;

@@ -14,14 +14,27 @@ pub(super) const SEMANTICS: &str = "sql.semantics";
 pub(super) const TIME_ZONE: &str = "TimeZone";
 pub(super) const STATEMENT_TIMEOUT: &str = "statement_timeout";
 pub(super) const ON_ERROR: &str = "execution.on-error";
+pub(super) const EVALUATION_TIMEOUT: &str = "execution.evaluation-timeout";
 pub(super) const STATE_TTL: &str = "table.exec.state.ttl";
 pub(super) const EARLY_FIRE: &str = "table.exec.emit.early-fire.enabled";
 pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
 pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
+pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 8] = [SEMANTICS, TIME_ZONE, ON_ERROR, STATE_TTL, EARLY_FIRE, EARLY_FIRE_DELAY, LATE_FIRE, LATENESS];
+const KEPT: [&str; 10] = [
+    SEMANTICS,
+    TIME_ZONE,
+    ON_ERROR,
+    EVALUATION_TIMEOUT,
+    STATE_TTL,
+    EARLY_FIRE,
+    EARLY_FIRE_DELAY,
+    LATE_FIRE,
+    LATENESS,
+    SEARCH_PATH,
+];
 
 /// How the text of a setting is checked.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +92,12 @@ static KNOWN: &[Known] = &[
         Kind::Choice(OnError::WORDS),
         "What is done with rows that a job cannot compute: it fails, they are skipped, or kept in millstream.bad_rows.",
     ),
+    known(
+        EVALUATION_TIMEOUT,
+        "1 min",
+        Kind::Duration,
+        "The time that a job may compute before others have their turn; one that takes longer fails. 0 is no limit.",
+    ),
     known(STATE_TTL, "0", Kind::Duration, "State that nothing has touched for so long is dropped; 0 is never."),
     known(EARLY_FIRE, "false", Kind::Boolean, "Whether windows give results before their close; see EMIT."),
     known(EARLY_FIRE_DELAY, "0", Kind::Duration, "The time between two early results; 0 is with each change."),
@@ -105,7 +124,7 @@ static KNOWN: &[Known] = &[
     known("lock_timeout", "0", Kind::Duration, "Accepted for PostgreSQL's clients."),
     known("max_identifier_length", "63", Kind::Fixed, "Accepted for PostgreSQL's clients."),
     known("row_security", "off", Kind::Boolean, "Accepted for PostgreSQL's clients."),
-    known("search_path", "\"$user\", public", Kind::Text, "The schemas that are searched: there is one, public."),
+    known(SEARCH_PATH, "\"$user\", public", Kind::Text, "The databases that bare names are looked up in; USE sets it."),
     known("server_encoding", "UTF8", Kind::Fixed, "The encoding of the server."),
     known("server_version", crate::SERVER_VERSION, Kind::Fixed, "The version of PostgreSQL that clients may assume."),
     known("server_version_num", "160000", Kind::Fixed, "The same as a number."),

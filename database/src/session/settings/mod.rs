@@ -14,6 +14,7 @@ use millstream_engine::plan::{EarlyEmit, WindowEmit};
 use millstream_engine::rejects::OnError;
 use millstream_sql::bound::StreamingOptions;
 use millstream_sql::catalog::{Semantics, nearest};
+use millstream_sql::namespace::SearchPath;
 use millstream_sql::{SqlError, SqlState};
 
 use crate::config::{Config, Origin};
@@ -176,10 +177,16 @@ impl Settings {
         self.time_zone
     }
 
+    /// Where bare names are looked up.
+    pub fn search_path(&self) -> SearchPath {
+        self.text(known::SEARCH_PATH).map(SearchPath::parse).unwrap_or_default()
+    }
+
     /// How queries are kept up to date.
     pub fn streaming(&self) -> StreamingOptions {
         let span = |name: &str| {
-            let millis = self.text(name).and_then(crate::units::parse_duration_ms).unwrap_or(0);
+            let text = self.text(name).or_else(|| find(name).ok().map(|known| known.default));
+            let millis = text.and_then(crate::units::parse_duration_ms).unwrap_or(0);
             i64::try_from(millis).unwrap_or(i64::MAX).saturating_mul(1_000)
         };
         let is_on = |name: &str| self.text(name) == Some("on");
@@ -196,7 +203,9 @@ impl Settings {
         };
         let emit = WindowEmit { early, lateness_us, holds_watermark: true };
         let on_error = self.text(known::ON_ERROR).and_then(OnError::parse).unwrap_or_default();
-        StreamingOptions { state_ttl_us: Some(ttl_us).filter(|ttl_us| *ttl_us > 0), emit, on_error }
+        let some = |micros: i64| Some(micros).filter(|micros| *micros > 0);
+        let evaluation_limit_us = some(span(known::EVALUATION_TIMEOUT));
+        StreamingOptions { state_ttl_us: some(ttl_us), emit, on_error, evaluation_limit_us }
     }
 
     /// How long a statement may take.

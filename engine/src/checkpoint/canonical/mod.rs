@@ -57,6 +57,7 @@ pub fn steps(steps: &[Step]) -> String {
             let set = |GroupingSet { left_out, id }: &GroupingSet| format!("{id} without {}", columns(left_out));
             format!("expand {}", list(sets.iter().map(set)))
         }
+        Step::Unnest { list, schema: _ } => format!("unnest {list}"),
     };
     steps.iter().map(step).collect::<Vec<_>>().join("; ")
 }

@@ -13,6 +13,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use super::NONE;
+use super::chunks::Chunks;
 use super::keys::Keys;
 use super::pairs::{Output, Pairs, Residual, Rows};
 use super::side::Side;
@@ -20,7 +21,7 @@ use super::store::Store;
 use super::walk::Walk;
 use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Epoch, Sign};
+use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_if_any, table_of};
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::CurrentJoinSpec;
@@ -100,9 +101,10 @@ impl CurrentJoin {
             self.residual.narrow(rows, &mut pairs, context)?;
             pairs.0.iter().for_each(|&row| matched[row as usize] = true);
             if self.table.retracts() {
-                pairs = self.repeated(&pairs);
+                self.put_repeated(rows, &pairs, &mut out, context)?;
+            } else {
+                self.output.make(rows, &Rows::Pairs(&pairs.0, &pairs.1), false, &mut out)?;
             }
-            self.output.make(rows, &Rows::Pairs(&pairs.0, &pairs.1), false, &mut out)?;
             if !more {
                 break;
             }
@@ -127,10 +129,25 @@ impl CurrentJoin {
         Ok(vec![("left".into(), waiting), ("ended".into(), table_of(vec![ended], 1)?)])
     }
 
-    /// Each pair as often as its row is in the table.
-    fn repeated(&self, (left, right): &Pairs) -> Pairs {
-        let times = |row: u32| std::iter::repeat_n((), usize::try_from(self.table.new_weight(row)).unwrap_or(0));
-        left.iter().zip(right).flat_map(|(&left, &right)| times(right).map(move |()| (left, right))).unzip()
+    /// Makes deltas of each pair as often as its row is in the table.
+    fn put_repeated(
+        &self,
+        rows: [&Chunks; 2],
+        pairs: &Pairs,
+        out: &mut Vec<Delta>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let times = |row: u32| usize::try_from(self.table.new_weight(row)).unwrap_or(0);
+        let pairs = pairs.0.iter().zip(&pairs.1);
+        let mut all = pairs.flat_map(|(&left, &right)| std::iter::repeat_n((left, right), times(right)));
+        loop {
+            let some: Pairs = all.by_ref().take(BATCH_ROWS).unzip();
+            if some.0.is_empty() {
+                return Ok(());
+            }
+            context.check()?;
+            self.output.make(rows, &Rows::Pairs(&some.0, &some.1), false, out)?;
+        }
     }
 }
 

@@ -30,10 +30,11 @@ impl Residual {
         Self { condition, schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())) }
     }
 
-    /// Drops the pairs for which it does not hold.
+    /// Drops the pairs for which it does not hold. Every join passes here with each chunk of pairs: so here is asked whether the
+    /// evaluation may go on.
     ///
     /// # Errors
-    /// Where it cannot be evaluated, and rows that fail are not to be rejected.
+    /// Where it cannot be evaluated, and rows that fail are not to be rejected; where the evaluation must end.
     pub(super) fn narrow(&self, rows: [&Chunks; 2], pairs: &mut Pairs, context: &mut Context<'_>) -> Result<()> {
         self.narrow_changes(rows, pairs, false, context)
     }
@@ -50,6 +51,7 @@ impl Residual {
         gone: bool,
         context: &mut Context<'_>,
     ) -> Result<()> {
+        context.check()?;
         let Some(condition) = self.condition.as_ref().filter(|_| !pairs.0.is_empty()) else { return Ok(()) };
         let mut columns = rows[0].gather(&pairs.0)?;
         columns.extend(rows[1].gather(&pairs.1)?);

@@ -123,7 +123,7 @@ impl Join {
                     pairs = (pairs.1, pairs.0);
                 }
                 self.residual.narrow_changes(self.rows(), &mut pairs, !rising, context)?;
-                self.count(&pairs, rising, moved, &mut found.pairs);
+                self.count(&pairs, rising, moved, found, context)?;
                 if !more || found.pairs.0.len() >= BATCH_ROWS {
                     self.put_out(found, !rising)?;
                 }
@@ -136,7 +136,14 @@ impl Join {
     }
 
     /// Counts partners, and the changes of the pairs themselves.
-    fn count(&mut self, pairs: &Pairs, rising: bool, moved: &mut [Moved; 2], out: &mut Pairs) {
+    fn count(
+        &mut self,
+        pairs: &Pairs,
+        rising: bool,
+        moved: &mut [Moved; 2],
+        found: &mut Found,
+        context: &Context<'_>,
+    ) -> Result<()> {
         let (counts, pairs_out) = ([0, 1].map(|port| comes_alone(self.kind, port)), gives_pairs(self.kind));
         for (&left, &right) in pairs.0.iter().zip(&pairs.1) {
             let rows = [left, right];
@@ -152,11 +159,20 @@ impl Join {
             }
             let more = new[0] * new[1] - old[0] * old[1];
             let times = if rising { more } else { -more };
-            for _ in 0..if pairs_out { times } else { 0 } {
-                out.0.push(left);
-                out.1.push(right);
+            let mut times = if pairs_out { usize::try_from(times).unwrap_or(0) } else { 0 };
+            // Two rows that are there a million times each are a thousand billion pairs.
+            while times > 0 {
+                let some = times.min(BATCH_ROWS);
+                found.pairs.0.extend(std::iter::repeat_n(left, some));
+                found.pairs.1.extend(std::iter::repeat_n(right, some));
+                times -= some;
+                if times > 0 {
+                    context.check()?;
+                    self.put_out(found, !rising)?;
+                }
             }
         }
+        Ok(())
     }
 
     /// The rows of both sides.

@@ -4,6 +4,9 @@ use super::NONE;
 use super::store::Store;
 use crate::message::BATCH_ROWS;
 
+/// Rows that are looked at in one go: whoever fills pairs asks in between whether to go on.
+const LOOKS_MAX: usize = 64 * BATCH_ROWS;
+
 /// Goes through the partners of some rows, the drivers, and can stop after any pair.
 pub(super) struct Walk<'a> {
     drivers: std::slice::Iter<'a, u32>,
@@ -28,8 +31,8 @@ impl<'a> Walk<'a> {
         Self { drivers: drivers.iter(), driver: NONE, rest: Rest::Chain(NONE), then: NONE, null_slot }
     }
 
-    /// Adds pairs (driver, partner) that `accept` lets through until there are [`BATCH_ROWS`]; `false` when there are
-    /// no more. `own`: where the drivers are; `other`: where their partners are.
+    /// Adds pairs (driver, partner) that `accept` lets through until there are [`BATCH_ROWS`], or many rows have been looked at;
+    /// `false` when there are no more. `own`: where the drivers are; `other`: where their partners are.
     pub(super) fn fill(
         &mut self,
         own: &Store,
@@ -37,7 +40,9 @@ impl<'a> Walk<'a> {
         accept: impl Fn(u32, u32) -> bool,
         pairs: &mut (Vec<u32>, Vec<u32>),
     ) -> bool {
-        while pairs.0.len() < BATCH_ROWS {
+        let mut looks = 0;
+        while pairs.0.len() < BATCH_ROWS && looks < LOOKS_MAX {
+            looks += 1;
             let partner = match self.rest {
                 Rest::Chain(NONE) => {
                     if self.then == NONE {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::harness::Times;
-use super::oracle::{scalar, sessions, windows};
+use super::oracle::{sessions, windows};
+use super::stateless::{expand, stateless, unnest};
 use crate::plan::{
-    AggregateCall, AggregateFunction, GroupAggregateSpec, GroupingSet, JoinKind, OperatorSpec, PairStatistic,
-    SessionAggregateSpec, SessionAssignSpec, SortKey, StatelessSpec, Step, Window, WindowAggregateSpec, WindowEmit,
-    WindowInput, WindowJoinSpec, WindowTime,
+    AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic, SessionAggregateSpec,
+    SessionAssignSpec, SortKey, Window, WindowAggregateSpec, WindowEmit, WindowInput, WindowJoinSpec, WindowTime,
 };
 
 /// An operator and what is expected of it.
@@ -57,16 +57,16 @@ pub(super) fn windowed() -> SchemaRef {
     Arc::new(Schema::new([row_fields(), window_fields()].concat()))
 }
 
-fn row_fields() -> Vec<Field> {
+pub(super) fn row_fields() -> Vec<Field> {
     let number = |name| Field::new(name, DataType::Int64, true);
     vec![number("k"), millis("ts"), number("v"), Field::new("b", DataType::Boolean, true)]
 }
 
-fn window_fields() -> Vec<Field> {
+pub(super) fn window_fields() -> Vec<Field> {
     ["window_start", "window_end", "window_time"].map(millis).to_vec()
 }
 
-fn millis(name: &str) -> Field {
+pub(super) fn millis(name: &str) -> Field {
     Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, None), true)
 }
 
@@ -135,7 +135,7 @@ fn aggregated(keys: &[usize], calls: &[AggregateCall], window: bool) -> SchemaRe
     Arc::new(Schema::new(keys.chain(calls).chain(window).collect::<Vec<_>>()))
 }
 
-fn window_of(text: &str) -> Window {
+pub(super) fn window_of(text: &str) -> Window {
     let spans: Vec<i64> = text.split(' ').skip(1).map(|word| word.parse::<i64>().unwrap() * 1_000).collect();
     match (text.split(' ').next(), &spans[..]) {
         (Some("tumble"), &[size_us, offset_us]) => Window::Tumble { size_us, offset_us },
@@ -318,55 +318,16 @@ fn union() -> Case {
     }
 }
 
-fn stateless(window: &str) -> Case {
-    let number = |name| Field::new(name, DataType::Int64, true);
-    let projected: SchemaRef = Arc::new(Schema::new(vec![number("twice"), millis("ts"), number("k")]));
-    let output: SchemaRef = Arc::new(Schema::new(
-        projected.fields().iter().map(|field| field.as_ref().clone()).chain(window_fields()).collect::<Vec<_>>(),
-    ));
-    let exprs = ["v * 2", "ts", "k"].map(|sql| scalar(sql, &rows())).to_vec();
-    let steps = vec![
-        Step::Filter(scalar("v > 1", &rows())),
-        Step::Project { exprs, schema: projected },
-        Step::AssignWindows { window: window_of(window), time: WindowTime::Event(1), schema: Arc::clone(&output) },
-    ];
-    let win = windows("t", window);
-    Case {
-        name: format!("stateless {window}"),
-        spec: OperatorSpec::Stateless(StatelessSpec { steps }),
-        inputs: vec![rows()],
-        output,
-        times: Times::NotBefore(5),
-        result: format!("SELECT v * 2, ts, k, ws, we, we - 1 FROM ({win}) WHERE v > 1"),
-        late: None,
-        retracts: true,
-    }
-}
-
-fn expand() -> Case {
-    let mut fields = row_fields();
-    fields.push(Field::new("id", DataType::Int32, false));
-    let output: SchemaRef = Arc::new(Schema::new(fields));
-    let sets = [(vec![], 0), (vec![0], 1), (vec![3, 0], 3)].map(|(left_out, id)| GroupingSet { left_out, id });
-    let step = Step::Expand { sets: sets.to_vec(), schema: Arc::clone(&output) };
-    Case {
-        name: "expand".into(),
-        spec: OperatorSpec::Stateless(StatelessSpec { steps: vec![step] }),
-        inputs: vec![rows()],
-        output,
-        times: Times::NotBefore(1),
-        result: "SELECT k, ts, v, b, 0 FROM t UNION ALL SELECT NULL, ts, v, b, 1 FROM t \
-            UNION ALL SELECT NULL, ts, v, NULL, 3 FROM t"
-            .into(),
-        late: None,
-        retracts: true,
-    }
-}
-
 /// Every operator that can be built.
 pub(super) fn all() -> Vec<Case> {
-    let mut cases =
-        vec![union(), expand(), session_assign(), session_aggregate(true, ALL), session_aggregate(false, INVERTIBLE)];
+    let mut cases = vec![
+        union(),
+        expand(),
+        unnest(),
+        session_assign(),
+        session_aggregate(true, ALL),
+        session_aggregate(false, INVERTIBLE),
+    ];
     cases.extend(["tumble 10 0", "hop 4 10 1", "hop 7 3 0", "cumulate 5 15 -2"].map(stateless));
     for window in ["tumble 10 0", "tumble 6 -4", "hop 5 10 0", "hop 4 10 3", "hop 7 3 0", "cumulate 5 15 2"] {
         cases.push(window_aggregate(window, true, ALL, false, false));

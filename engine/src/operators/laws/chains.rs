@@ -16,8 +16,7 @@ use crate::plan::{
     Input, JoinKey, JoinKind, JoinSpec, MaterializeSpec, Node, NodeId, OperatorSpec, OverCall, OverEmit, OverFunction,
     OverSpec, Partitioning, RankEmit, RankFunction, RankSpec, RelationId, SortKey, StatelessSpec, Step, ViewSourceSpec,
 };
-use crate::rejects::OnError;
-use crate::runtime::{EngineConfig, JobRequest, Simulation};
+use crate::runtime::{EngineConfig, JobPolicy, JobRequest, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 
 const CHAINS: u64 = 60;
@@ -212,7 +211,7 @@ impl Chain {
             JobRequest {
                 name: "chain".into(),
                 dataflow: Arc::new(Dataflow { nodes: self.nodes }),
-                on_error: OnError::Fail,
+                policy: JobPolicy::default(),
             },
             self.sql,
         )

@@ -20,6 +20,7 @@ mod rank_scripts;
 mod rescale;
 mod saved;
 mod scripts;
+mod stateless;
 mod timed_join_scripts;
 
 use proptest::prelude::*;

@@ -107,6 +107,7 @@ impl OverNetChange {
         if pairs.ids.is_empty() {
             return Ok(());
         }
+        context.check()?;
         let columns = self.partitions.store().decode(&pairs.ids, &pairs.slots)?;
         let keys = match &self.range_key {
             None => None,

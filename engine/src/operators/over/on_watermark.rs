@@ -113,6 +113,7 @@ impl OverOnWatermark {
         let mut by_time: Vec<u32> = (0..).take(order.len()).collect();
         by_time.sort_by_key(|place| times[order[*place as usize] as usize]);
         for places in by_time.chunks(BATCH_ROWS) {
+            context.check()?;
             let rows = UInt32Array::from_iter_values(places.iter().map(|place| order[*place as usize]));
             let places = UInt32Array::from(places.to_vec());
             let mut columns: Vec<ArrayRef> = take_record_batch(&batch, &rows)?.columns().to_vec();

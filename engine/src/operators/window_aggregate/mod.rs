@@ -239,8 +239,9 @@ fn by_slice(times: &[i64], slices: &Slices) -> Vec<(i64, Option<Vec<u32>>)> {
     parts.into_iter().map(|(slice, rows)| (slice, Some(rows))).collect()
 }
 
-/// Emits all groups of a window.
+/// Emits all groups of a window. A watermark that jumps closes many windows: asks at each whether to go on.
 fn emit(output: &SchemaRef, groups: &Groups, start: i64, end: i64, context: &mut Context<'_>) -> Result<()> {
+    context.check()?;
     let (mut columns, rows) = groups.read()?;
     let at =
         |micros: i64| -> ArrayRef { Arc::new(TimestampMillisecondArray::from_value(micros.div_euclid(1_000), rows)) };

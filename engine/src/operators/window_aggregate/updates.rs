@@ -60,8 +60,24 @@ struct OpenWindow {
     closed: bool,
 }
 
+/// The windows that rows are in.
+enum Held {
+    One(Span),
+    /// All that hold a moment. They may be many: they are listed part by part.
+    At(Window, i64),
+}
+
+impl Held {
+    fn spans(self) -> Vec<Span> {
+        match self {
+            Self::One(span) => vec![span],
+            Self::At(window, at) => windows_of(window, at).into_iter().map(|(start, end)| (end, start)).collect(),
+        }
+    }
+}
+
 /// Rows of a delta and the windows that they are in; all rows where there is no list.
-type Part = (Vec<Span>, Option<Vec<u32>>);
+type Part = (Held, Option<Vec<u32>>);
 
 impl WindowUpdates {
     /// The operator on one shard.
@@ -94,21 +110,18 @@ impl WindowUpdates {
 
     /// The rows of a delta by the windows that they are in.
     fn parts(&self, delta: &Delta, now: ProcessingTime) -> Result<Vec<Part>> {
-        let windows = |window: Window, at: i64| -> Vec<Span> {
-            windows_of(window, at).into_iter().map(|(start, end)| (end, start)).collect()
-        };
         match &self.source {
-            Source::Placed { window, time: WindowTime::Processing, .. } => Ok(vec![(windows(*window, now.0), None)]),
+            Source::Placed { window, time: WindowTime::Processing, .. } => Ok(vec![(Held::At(*window, now.0), None)]),
             Source::Placed { window, slices, time: WindowTime::Event(column) } => {
                 let times = event_times(&delta.batch, *column)?;
                 let parts = by_slice(&times, slices).into_iter();
                 // All moments of a slice are in the same windows.
-                Ok(parts.map(|(slice, rows)| (windows(*window, slice), rows)).collect())
+                Ok(parts.map(|(slice, rows)| (Held::At(*window, slice), rows)).collect())
             }
             Source::Attached { start, end } => {
                 let (starts, ends) = (event_times(&delta.batch, *start)?, event_times(&delta.batch, *end)?);
                 let parts = by_window(&starts, &ends).into_iter();
-                Ok(parts.map(|(span, rows)| (vec![span], Some(rows))).collect())
+                Ok(parts.map(|(span, rows)| (Held::One(span), Some(rows))).collect())
             }
         }
     }
@@ -134,6 +147,7 @@ impl WindowUpdates {
     fn flush(&mut self, spans: &[Span], context: &mut Context<'_>) -> Result<()> {
         let (mut batches, mut retracts) = (Vec::new(), BooleanBufferBuilder::new(0));
         for span in spans {
+            context.check()?;
             self.changed.remove(span);
             let Some(window) = self.open.get_mut(span) else { continue };
             if let Some((columns, of_window)) = window.groups.changed(&mut window.changes)? {
@@ -217,7 +231,9 @@ impl Operator for WindowUpdates {
         }
         let arrived = self.arrived;
         self.arrived += delta.rows() as i64;
-        for (mut spans, rows) in self.parts(&delta, context.now)? {
+        for (held, rows) in self.parts(&delta, context.now)? {
+            context.check()?;
+            let mut spans = held.spans();
             let all = spans.len();
             spans.retain(|span| !self.is_dropped(span.0));
             if spans.is_empty() {

@@ -18,8 +18,7 @@ use crate::plan::{
     WatermarkSpec, Window, WindowAggregateSpec, WindowEmit, WindowInput, WindowTime,
 };
 use crate::ports::{Boundedness, MemorySource, ReadContext, ReadPoll, Sink, Source, Split, SplitReader, WakeHandle};
-use crate::rejects::OnError;
-use crate::runtime::{Engine, EngineConfig, JobId, JobRequest, Simulation};
+use crate::runtime::{Engine, EngineConfig, JobId, JobPolicy, JobRequest, Simulation};
 use crate::time::{EventTime, ProcessingTime, VirtualClock};
 use crate::view::GlobalSnapshot;
 
@@ -166,7 +165,7 @@ impl Plan {
     }
 
     pub(super) fn job(self, name: &str) -> JobRequest {
-        JobRequest { name: name.into(), dataflow: Arc::new(self.0), on_error: OnError::Fail }
+        JobRequest { name: name.into(), dataflow: Arc::new(self.0), policy: JobPolicy::default() }
     }
 }
 

@@ -9,6 +9,7 @@ mod fixtures;
 mod harness;
 mod increments;
 mod rejects;
+mod restarts;
 mod savepoints;
 mod sinks;
 mod sources;

@@ -18,7 +18,7 @@ use crate::message::{Delta, Epoch};
 use crate::plan::{Partitioning, RelationId, Step};
 use crate::ports::{Accepts, CommitToken, Guarantee, Sink, SinkContext, SinkWriter, Source, policy};
 use crate::rejects::{OnError, RejectKind, RejectedContent};
-use crate::runtime::{EngineConfig, JobRequest, JobState, MemoryGuard, Simulation};
+use crate::runtime::{EngineConfig, JobPolicy, JobRequest, JobState, MemoryGuard, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 
 /// What a [`Picky`] sink does with a row of a key that it does not like.
@@ -175,7 +175,8 @@ fn rows_without_a_time_are_rejected_before_the_window() {
         let engine = engine(1);
         let live = Live::new(1);
         let plan = Plan::default().source_with(live.source(), Some(watermark(None))).tumble(10_000).view(1, by_key());
-        let job = engine.submit(JobRequest { on_error, ..plan.job("windows") }).unwrap();
+        let policy = JobPolicy { on_error, ..JobPolicy::default() };
+        let job = engine.submit(JobRequest { policy, ..plan.job("windows") }).unwrap();
         let rows = batch([5_000, 6_000, 25_000]);
         let times = arrow::array::TimestampMicrosecondArray::from(vec![Some(5_000), None, Some(25_000)]);
         live.push(
@@ -214,7 +215,8 @@ proptest! {
         let mut simulation = simulation(shards, 7);
         let plan = Plan::default().view_source(1).step(divides()).count_by_key_of_changes().view(2, by_key()).updating();
         simulation.create_table(RelationId(1), "t", schema()).unwrap();
-        simulation.submit(&JobRequest { on_error: OnError::Skip, ..plan.job("v") }).unwrap();
+        let policy = JobPolicy { on_error: OnError::Skip, ..JobPolicy::default() };
+        simulation.submit(&JobRequest { policy, ..plan.job("v") }).unwrap();
         let mut there = [0_i64; 4];
         let mut bad = 0;
         for rows in batches {

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::chart::{bars, grouped};
 use super::latency::{Follow, Latency};
+use super::recovery::{Fill, Recovery, bytes_below};
 use super::task::{Digest, Measure, Mode, Task, Work};
 use super::{Output, print, process};
 
@@ -48,7 +49,10 @@ pub(super) struct NexmarkArguments {
     /// How many seconds latency is measured
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Draws events per CPU second (or the latency's p99) into this SVG file
+    /// Measures instead how long a process takes that starts again with the state of all events
+    #[arg(long, conflicts_with_all = ["rate", "warmup", "mode", "check_events"])]
+    recovery: bool,
+    /// Draws events per CPU second (or the latency's p99, or the seconds of a recovery) into this SVG file
     #[arg(long)]
     chart: Option<PathBuf>,
 }
@@ -90,6 +94,7 @@ pub(super) fn run(arguments: &NexmarkArguments) -> Result<bool, String> {
     std::fs::create_dir_all(&directory).map_err(|error| format!("could not make {}: {error}", directory.display()))?;
     let done = match arguments.rate {
         Some(rate) => latencies(arguments, &names, rate, &directory).map(|()| true),
+        None if arguments.recovery => recoveries(arguments, &names, &directory),
         None => measures(arguments, &names, &directory),
     };
     if let Err(error) = std::fs::remove_dir_all(&directory) {
@@ -204,21 +209,22 @@ fn measures(arguments: &NexmarkArguments, names: &[String], directory: &Path) ->
 /// The table that queries read when they are measured, and when their rows are checked. What it reads is written.
 fn sources(arguments: &NexmarkArguments, directory: &Path) -> Result<(String, String), String> {
     let made = |events: u64, name: &str, materialize: &str| -> Result<String, String> {
-        let (written, read) = match arguments.source {
+        let (written, read, flags) = match arguments.source {
             Source::Generator => return Ok(queries::generator_table("events", events, materialize)),
             Source::Files => {
                 let path = directory.join(name).display().to_string();
-                (queries::file_table("events", &path, false), queries::file_table("events", &path, true))
+                (queries::file_table("events", &path, false), queries::file_table("events", &path, true), vec![])
             }
             Source::Kafka => {
                 let topic = format!("millstream-bench-{}-{name}", std::process::id());
                 let table = |event_time| queries::topic_table("events", &arguments.brokers, &topic, event_time);
-                (table(false), table(true))
+                // Two writers of one partition would put its events in an order in which some are late.
+                (table(false), table(true), vec![("--shards", "1".to_owned())])
             }
         };
         let generated = queries::generator_table("generated", events, "all");
         let insert = "INSERT INTO events SELECT event_type, person, auction, bid FROM generated".to_owned();
-        process::run::<()>(&Task::Prepare { script: [generated, written, insert].concat() })?;
+        process::with_flags::<()>(&Task::Prepare { script: [generated, written, insert].concat() }, &flags)?;
         Ok(read)
     };
     let source = made(arguments.warmup + arguments.events, "events", arguments.materialize.option())?;
@@ -285,6 +291,51 @@ fn latencies(arguments: &NexmarkArguments, names: &[String], rate: u64, director
         bars_of.push((name.clone(), latency.p99_ms as f64));
     }
     draw(arguments, "Nexmark", &format!("ms from event to view, p99, at {rate} events a second"), &bars_of)
+}
+
+fn recoveries(arguments: &NexmarkArguments, names: &[String], directory: &Path) -> Result<bool, String> {
+    let (source, _) = sources(&NexmarkArguments { check_events: 0, ..arguments.clone() }, directory)?;
+    if arguments.output == Output::Table {
+        print(&format!(
+            "{:<6} {:>12} {:>10} {:>12} {:>12} {:>12} {:>12}",
+            "query", "events", "seconds", "cpu seconds", "state", "peak memory", "rows"
+        ))?;
+    }
+    let (mut bars_of, mut right) = (Vec::new(), true);
+    for name in names {
+        let Parts { setup, select, .. } = Parts::new(name, &source, directory, "measured")?;
+        let data = directory.join(format!("{name}-data"));
+        let flags = [("--data-dir", data.display().to_string()), ("--checkpoint-interval", "1h".to_owned())];
+        let fill = Task::Fill(Fill { name: name.clone(), setup, select });
+        let before: Digest = process::with_flags(&fill, &flags)?;
+        let state_bytes = bytes_below(&data).map_err(|error| format!("could not read {}: {error}", data.display()))?;
+        let (recovery, after): (Recovery, Digest) = process::with_flags(&Task::Recover { name: name.clone() }, &flags)?;
+        let recovery = Recovery { state_bytes, ..recovery };
+        if before != after {
+            eprintln!(
+                "millstream: {name}: {} rows before the restart, {} after it, or others",
+                before.rows, after.rows
+            );
+            right = false;
+            continue;
+        }
+        print(&match arguments.output {
+            Output::Json => serde_json::to_string(&recovery).map_err(|error| error.to_string())?,
+            Output::Table => format!(
+                "{:<6} {:>12} {:>10.3} {:>12.2} {:>9.1} MB {:>9.1} MB {:>12}",
+                recovery.query,
+                arguments.events,
+                recovery.seconds,
+                recovery.cpu_seconds,
+                megabytes(recovery.state_bytes),
+                megabytes(recovery.peak_memory_bytes),
+                recovery.rows
+            ),
+        })?;
+        bars_of.push((name.clone(), recovery.seconds));
+    }
+    draw(arguments, "Nexmark", &format!("seconds to start again after {} events", arguments.events), &bars_of)?;
+    Ok(right)
 }
 
 fn draw(arguments: &NexmarkArguments, title: &str, unit: &str, values: &[(String, f64)]) -> Result<(), String> {

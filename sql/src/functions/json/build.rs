@@ -13,9 +13,10 @@ use datafusion::common::Result;
 use super::failed;
 use super::scan::compact;
 use crate::functions::support::Args;
+use crate::types::is_variant;
 
 /// Appends a JSON string.
-pub(super) fn push_text(out: &mut String, text: &str) {
+pub(crate) fn push_text(out: &mut String, text: &str) {
     out.push('"');
     for letter in text.chars() {
         match letter {
@@ -59,6 +60,11 @@ fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
             push_list(out, items.len(), |out, item| push(out, &items, item))?;
+        }
+        of if is_variant(of) => {
+            if let Some(text) = array.as_struct().columns().first() {
+                out.push_str(text.as_string::<i32>().value(row));
+            }
         }
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();

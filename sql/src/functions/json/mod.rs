@@ -13,7 +13,9 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::support::Kind::{Any, Text, Truth};
 use super::support::{Args, all, many, shaped};
+pub(crate) use build::push_text as push_json_text;
 use path::{Found, Path};
+pub(super) use path::{element, member};
 use scan::{compact, kind, unquoted};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -30,8 +32,6 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         shaped("json_quote", "JSON_QUOTE(text)", all(&[Text], Text), quote),
         shaped("json_unquote", "JSON_UNQUOTE(text)", all(&[Text], Text), unquote),
         shaped("json", "JSON(text)", all(&[Text], Text), |args| parse(args, true)),
-        shaped("parse_json", "PARSE_JSON(text)", all(&[Text], Text), |args| parse(args, true)),
-        shaped("try_parse_json", "TRY_PARSE_JSON(text)", all(&[Text], Text), |args| parse(args, false)),
     ]
 }
 
@@ -196,8 +196,20 @@ fn unquote(args: &Args) -> Result<ArrayRef> {
     }))
 }
 
+/// Appends a value as a text that can be cast on: a JSON string without its quotes. `None` for the JSON null.
+pub(super) fn scalar_text(json: &str, out: &mut String) -> Option<()> {
+    match kind(json)? {
+        scan::Kind::Null => None,
+        scan::Kind::Text => unquoted(json.trim(), out),
+        scan::Kind::Object | scan::Kind::Array | scan::Kind::Number | scan::Kind::Truth => {
+            out.push_str(json);
+            Some(())
+        }
+    }
+}
+
 /// JSON without white space.
-fn parse(args: &Args, strict: bool) -> Result<ArrayRef> {
+pub(super) fn parse(args: &Args, strict: bool) -> Result<ArrayRef> {
     let texts = args.text(0)?;
     args.try_write(|row, out| {
         let Some(text) = texts.get(row) else { return Ok(None) };

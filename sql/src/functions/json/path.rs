@@ -118,6 +118,24 @@ fn bracket(text: &str) -> Option<(Step, &str)> {
     Some((step, after))
 }
 
+/// The value of a member of an object, where it has it; of several of a name the last.
+pub(in crate::functions) fn member<'j>(json: &'j str, name: &str) -> Option<&'j str> {
+    let (Kind::Object, members) = members(json)? else { return None };
+    let mut text = String::new();
+    let mut same = |key: &str| {
+        text.clear();
+        scan::unquoted(key, &mut text).is_some() && text == name
+    };
+    members.iter().rev().find(|(key, _)| same(key)).map(|(_, value)| *value)
+}
+
+/// The element of an array with that number, from 1.
+pub(in crate::functions) fn element(json: &str, number: i64) -> Option<&str> {
+    let (Kind::Array, members) = members(json)? else { return None };
+    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    members.get(index).map(|(_, value)| *value)
+}
+
 type Members<'j> = (Kind, Vec<(&'j str, &'j str)>);
 
 /// The keys (empty in an array) and values of an object or array; `None` for scalars.

@@ -19,6 +19,11 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
         "approx_count_distinct" => "approx_distinct".to_owned(),
         "every" => "bool_and".to_owned(),
         "variance" => "var_samp".to_owned(),
+        "grouping_id" => "grouping".to_owned(),
+        "arg_max" | "argmax" | "max_by" => at_edge(function, false),
+        "arg_min" | "argmin" | "min_by" => at_edge(function, true),
+        "percentile" => percentile(function),
+        "mode" => mode(function),
         _ => name,
     }
 }
@@ -88,10 +93,71 @@ fn listed(function: &mut sp::Function) {
     }
 }
 
+/// `ARG_MAX(x, y)`, the x where y is greatest, as `first_value(x ORDER BY y DESC)` of the rows that have a y.
+fn at_edge(function: &mut sp::Function, asc: bool) -> String {
+    let args = super::tvf::positional(function);
+    let sp::FunctionArguments::List(list) = &mut function.args else { return "first_value".to_owned() };
+    if let [value, by] = args.as_slice() {
+        list.args = vec![argument(value.clone())];
+        list.clauses.push(sp::FunctionArgumentClause::OrderBy(vec![ordered(by.clone(), asc)]));
+        present(function, by.clone());
+    }
+    "first_value".to_owned()
+}
+
+/// `PERCENTILE(x, p)` as `percentile_cont(p) WITHIN GROUP (ORDER BY x)`; an array of percentages as an array of those.
+fn percentile(function: &mut sp::Function) -> String {
+    const NAME: &str = "percentile_cont";
+    let args = super::tvf::positional(function);
+    let [value, fraction] = args.as_slice() else { return NAME.to_owned() };
+    let of = |fraction: &sp::Expr| {
+        let mut one = function.clone();
+        one.name = sp::ObjectName::from(vec![sp::Ident::new(NAME)]);
+        if let sp::FunctionArguments::List(list) = &mut one.args {
+            list.args = vec![argument(fraction.clone())];
+        }
+        one.within_group = vec![ordered(value.clone(), true)];
+        one
+    };
+    match fraction {
+        sp::Expr::Array(fractions) => {
+            *function = call("make_array", fractions.elem.iter().map(|one| sp::Expr::Function(of(one))).collect());
+            "make_array".to_owned()
+        }
+        one => {
+            *function = of(one);
+            NAME.to_owned()
+        }
+    }
+}
+
+/// `MODE(x)`, or `MODE() WITHIN GROUP (ORDER BY x)`, as a function of the list of rows.
+fn mode(function: &mut sp::Function) -> String {
+    const NAME: &str = "array_mode";
+    let mut rows = function.clone();
+    rows.name = sp::ObjectName::from(vec![sp::Ident::new("array_agg")]);
+    let order = std::mem::take(&mut rows.within_group);
+    if let (sp::FunctionArguments::List(list), [by]) = (&mut rows.args, order.as_slice()) {
+        list.args = vec![argument(by.expr.clone())];
+    }
+    *function = call(NAME, vec![sp::Expr::Function(rows)]);
+    NAME.to_owned()
+}
+
+fn ordered(expr: sp::Expr, asc: bool) -> sp::OrderByExpr {
+    sp::OrderByExpr { expr, options: sp::OrderByOptions { asc: Some(asc), nulls_first: Some(false) }, with_fill: None }
+}
+
 fn without_nulls(function: &mut sp::Function) {
     let sp::FunctionArguments::List(list) = &function.args else { return };
     let [sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(value))] = list.args.as_slice() else { return };
-    let present = sp::Expr::IsNotNull(Box::new(value.clone()));
+    let value = value.clone();
+    present(function, value);
+}
+
+/// Leaves out the rows where a value is null.
+fn present(function: &mut sp::Function, value: sp::Expr) {
+    let present = sp::Expr::IsNotNull(Box::new(sp::Expr::Nested(Box::new(value))));
     function.filter = Some(Box::new(match function.filter.take() {
         Some(filter) => {
             let (left, right) = (Box::new(sp::Expr::Nested(filter)), Box::new(present));

@@ -6,15 +6,13 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use super::scope::{Clause, Env, Scope};
 use super::tvf::{self, TvfCall};
-use super::{Columns, Named, Resolver, renamed, temporal};
+use super::{Columns, Named, Resolver, renamed, row_function, temporal};
 use crate::catalog::{LookupError, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::files::{self, FileScan};
+use crate::namespace;
 use crate::query::nodes::window_names;
 use crate::query::position::at;
-
-/// Schemas that a table's name may be qualified with; they all mean the one there is.
-const SCHEMAS: [&str; 4] = ["public", "default_database", "millstream", "default"];
 
 impl Resolver<'_> {
     pub(super) fn table_with_joins<'s>(
@@ -60,8 +58,13 @@ impl Resolver<'_> {
                         SqlError::unsupported("FOR SYSTEM_TIME AS OF is supported for the right table of a join only");
                     return Err(temporal::at_name(error, name));
                 }
-                let (name, columns) = self.relation(name, env)?;
-                push(scope, Some(name), alias.as_ref(), columns);
+                let (found, columns) = self.relation(name, env)?;
+                if let (None, (Some(_), last)) = (&alias, namespace::split(&found)) {
+                    // The query calls it by the last part of its name.
+                    let name = sp::Ident::with_quote('"', last);
+                    *alias = Some(sp::TableAlias { explicit: false, name, columns: Vec::new(), at: None });
+                }
+                push(scope, Some(found), alias.as_ref(), columns);
                 Ok(())
             }
             sp::TableFactor::Derived { lateral, subquery, alias, .. } => {
@@ -81,16 +84,16 @@ impl Resolver<'_> {
                 }
                 Ok(())
             }
-            sp::TableFactor::UNNEST { array_exprs, alias, .. } => {
-                for expr in array_exprs {
-                    self.expr(expr, scope, Clause::Row, env)?;
-                }
-                push(scope, None, alias.as_ref(), None);
-                Ok(())
-            }
+            sp::TableFactor::UNNEST { .. } => self.unnest(factor, scope, env),
             sp::TableFactor::Table { args: Some(_), .. }
             | sp::TableFactor::TableFunction { .. }
-            | sp::TableFactor::Function { .. } => self.table_function(factor, scope, env),
+            | sp::TableFactor::Function { .. } => match row_function::unnest(factor) {
+                Some(unnest) => {
+                    *factor = unnest;
+                    self.unnest(factor, scope, env)
+                }
+                None => self.table_function(factor, scope, env),
+            },
             other => Err(SqlError::unsupported(format!("this kind of table is not supported: {other}"))),
         }
     }
@@ -100,7 +103,7 @@ impl Resolver<'_> {
         let sp::TableFactor::Table { name, args: None, .. } = factor else { return None };
         let [schema, table] = name.0.as_slice() else { return None };
         let (schema, table) = (schema.as_ident()?, table.as_ident()?);
-        if self.catalog.relation(&table.value).is_ok() {
+        if self.catalog.find(&[&schema.value, &table.value]).is_ok() {
             return None;
         }
         self.catalog.files.get(&format!("{}.{}", schema.value.to_ascii_lowercase(), table.value.to_ascii_lowercase()))
@@ -156,23 +159,20 @@ impl Resolver<'_> {
         };
         let missing =
             || at(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")), ident.span);
-        if let Some(last) = schema.last()
-            && !SCHEMAS.iter().any(|known| known.eq_ignore_ascii_case(&last.value))
-        {
-            return Err(missing());
-        }
         let cte = |exact: bool| {
             env.ctes.iter().rev().find(|(name, _)| {
                 schema.is_empty() && if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
             })
         };
-        let exact = self.catalog.relations.contains_key(&ident.value);
+        let parts = namespace::parts(name);
+        let candidates = self.catalog.candidates(&parts).map_err(|_| missing())?;
+        let exact = candidates.iter().any(|candidate| self.catalog.relations.contains_key(candidate));
         if let Some((found, columns)) = cte(true).or_else(|| if exact { None } else { cte(false) }) {
             let spelled = sp::Ident { value: found.clone(), ..ident.clone() };
             *name = sp::ObjectName::from(vec![spelled]);
             return Ok((found.clone(), columns.clone()));
         }
-        match self.catalog.relation(&ident.value) {
+        match self.catalog.find(&parts) {
             Ok(relation) => {
                 let columns = relation.columns.iter();
                 let columns =
@@ -217,7 +217,7 @@ fn replace_by(relation: &Relation, name: sp::Ident, factor: &mut sp::TableFactor
     *factor = table;
 }
 
-fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAlias>, columns: Columns) {
+pub(super) fn push(scope: &mut Scope<'_>, name: Option<String>, alias: Option<&sp::TableAlias>, columns: Columns) {
     match alias {
         Some(alias) => scope.push(Some(alias.name.value.clone()), renamed(columns, &alias.columns)),
         None => scope.push(name, columns),

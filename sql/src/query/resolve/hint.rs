@@ -26,7 +26,7 @@ impl Resolver<'_> {
         let refuse = |message: String| at(SqlError::new(SqlState::SYNTAX_ERROR, message), ident.span);
         let pairs = options.map(pair).collect::<Option<Vec<Pair>>>();
         let pairs = pairs.ok_or_else(|| refuse("OPTIONS takes pairs 'key' = 'value'".to_owned()))?;
-        let Ok(relation) = self.catalog.relation(&ident.value) else {
+        let Ok(relation) = self.catalog.find(&crate::namespace::parts(name)) else {
             let message = format!("relation \"{name}\" does not exist");
             return Err(at(SqlError::new(SqlState::UNDEFINED_TABLE, message), ident.span));
         };

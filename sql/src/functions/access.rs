@@ -1,0 +1,38 @@
+//! `map[key]`, `variant['key']` and `variant[1]`, before DataFusion's planner takes them for arrays and rows.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
+
+use super::collection::MAP_VALUE;
+use super::registry;
+use super::variant::VARIANT_GET;
+use crate::types::is_variant;
+
+/// Plans what is accessed by a key.
+#[derive(Debug)]
+pub(super) struct KeyAccess;
+
+impl ExprPlanner for KeyAccess {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let function = match access.expr.get_type(schema) {
+            Ok(DataType::Map(..)) => MAP_VALUE,
+            Ok(of) if is_variant(&of) => VARIANT_GET,
+            _ => return Ok(PlannerResult::Original(access)),
+        };
+        let key = match &access.field_access {
+            GetFieldAccess::NamedStructField { name } => Expr::Literal(name.clone(), None),
+            GetFieldAccess::ListIndex { key } => key.as_ref().clone(),
+            GetFieldAccess::ListRange { .. } => return Ok(PlannerResult::Original(access)),
+        };
+        Ok(match registry().scalar.get(function) {
+            Some(function) => PlannerResult::Planned(function.call(vec![access.expr, key])),
+            None => PlannerResult::Original(access),
+        })
+    }
+}
