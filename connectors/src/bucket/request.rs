@@ -84,6 +84,16 @@ impl Answer {
         let text = String::from_utf8_lossy(&self.bytes);
         ["NoSuchBucket", "ContainerNotFound"].iter().any(|code| text.contains(code))
     }
+
+    /// Whether another attempt may succeed.
+    fn is_passing(&self) -> bool {
+        match self.status.as_u16() {
+            408 | 429 => true,
+            // Of two conditional writes at the same time; at Azure also where the object is there.
+            409 => !String::from_utf8_lossy(&self.bytes).contains("BlobAlreadyExists"),
+            _ => self.status.is_server_error(),
+        }
+    }
 }
 
 impl fmt::Debug for Answer {
@@ -100,7 +110,7 @@ impl Bucket {
         loop {
             let sent = self.send_once(call);
             let again = match &sent {
-                Ok(answer) => is_passing(answer.status, &answer.bytes),
+                Ok(answer) => answer.is_passing(),
                 Err(_) => true,
             };
             if !again || attempt == ATTEMPTS {
@@ -127,15 +137,5 @@ impl Bucket {
         let body = response.body_mut().with_config().limit(OBJECT_BYTES_MAX).read_to_vec();
         let bytes = body.map_err(|error| error.to_string())?;
         Ok(Answer { status: response.status(), headers: response.headers().clone(), bytes, repeated: false })
-    }
-}
-
-/// Whether another attempt may succeed.
-fn is_passing(status: StatusCode, bytes: &[u8]) -> bool {
-    match status.as_u16() {
-        408 | 429 => true,
-        // Of two conditional writes at the same time; at Azure also where the object is there.
-        409 => !String::from_utf8_lossy(bytes).contains("BlobAlreadyExists"),
-        _ => status.is_server_error(),
     }
 }

@@ -39,9 +39,9 @@ struct Words {
     end_of_scope: &'static str,
     date: &'static str,
     body_hash: &'static str,
+    copy_source: &'static str,
     /// The header of a put where nothing is.
     if_absent: (&'static str, &'static str),
-    copy_source: &'static str,
 }
 
 const AMAZON: Words = Words {
@@ -51,8 +51,8 @@ const AMAZON: Words = Words {
     end_of_scope: "aws4_request",
     date: "x-amz-date",
     body_hash: "x-amz-content-sha256",
-    if_absent: ("if-none-match", "*"),
     copy_source: "x-amz-copy-source",
+    if_absent: ("if-none-match", "*"),
 };
 
 const GOOGLE: Words = Words {
@@ -62,8 +62,8 @@ const GOOGLE: Words = Words {
     end_of_scope: "goog4_request",
     date: "x-goog-date",
     body_hash: "x-goog-content-sha256",
-    if_absent: ("x-goog-if-generation-match", "0"),
     copy_source: "x-goog-copy-source",
+    if_absent: ("x-goog-if-generation-match", "0"),
 };
 
 struct Keys {
@@ -111,8 +111,15 @@ impl S3 {
             }
         };
         let base = if path_style { format!("/{}", encoded(&url.bucket, b"")) } else { String::new() };
-        let (bucket, words) = (url.bucket.clone(), if google { &GOOGLE } else { &AMAZON });
-        Ok(Self { origin, host, base, bucket, region, keys, words })
+        Ok(Self {
+            origin,
+            host,
+            base,
+            bucket: url.bucket.clone(),
+            region,
+            keys,
+            words: if google { &GOOGLE } else { &AMAZON },
+        })
     }
 
     /// The header `Authorization` over these headers, which are sorted.
@@ -231,7 +238,7 @@ mod tests {
     fn a_request_to_google_has_headers_of_one_family() {
         let url = StoreUrl::parse("gs://bucket/state").unwrap();
         let s3 = S3::new(&url, &|name| Some(name.to_ascii_lowercase())).unwrap();
-        let call = Call { body: b"x", if_absent: true, ..Call::new("PUT", "state/a") };
+        let call = Call { method: "PUT", key: "state/a", query: Vec::new(), body: b"x", if_absent: true };
         let prepared = s3.request(&call, DateTime::parse_from_rfc3339("2026-01-02T03:04:05Z").unwrap().to_utc());
         let names: Vec<&str> = prepared.headers.iter().map(|(name, _)| name.as_str()).collect();
         let google = ["host", "x-goog-content-sha256", "x-goog-date", "x-goog-if-generation-match", "authorization"];
