@@ -47,6 +47,8 @@ def s3():
 
 
 GOOGLE_SECRET = "a secret of Google's"
+# When all objects were written, as far as anybody asks.
+MODIFIED = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
 
 
 class Google(http.server.BaseHTTPRequestHandler):
@@ -62,6 +64,9 @@ class Google(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer()
 
+    def do_HEAD(self):
+        self.answer()
+
     def do_PUT(self):
         self.answer()
 
@@ -71,10 +76,16 @@ class Google(http.server.BaseHTTPRequestHandler):
     def answer(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         status, out = self.refusal(body) or self.carried_out(body)
+        start, end = 0, len(out)
+        if self.headers.get("range") and status == 200:
+            first, last = self.headers["range"].removeprefix("bytes=").split("-")
+            status, start, end = 206, int(first), min(len(out), int(last) + 1)
         self.send_response(status)
-        self.send_header("content-length", str(len(out)))
+        self.send_header("content-length", str(end - start))
+        self.send_header("last-modified", email.utils.format_datetime(MODIFIED, usegmt=True))
         self.end_headers()
-        self.wfile.write(out)
+        if self.command != "HEAD":
+            self.wfile.write(out[start:end])
 
     def refusal(self, body: bytes):
         """Why the request is refused, as the reference has it."""
@@ -117,6 +128,11 @@ class Google(http.server.BaseHTTPRequestHandler):
             if self.command == "PUT":
                 if self.headers.get("x-goog-if-generation-match") == "0" and key in self.objects:
                     return 412, b"<Error><Code>PreconditionFailed</Code></Error>"
+                source = self.headers.get("x-goog-copy-source")
+                if source:
+                    body = self.objects.get(urllib.parse.unquote(source).removeprefix(f"/{BUCKET}/"))
+                    if body is None:
+                        return 404, b"<Error><Code>NoSuchKey</Code></Error>"
                 self.objects[key] = body
                 return 200, b""
             if self.command == "DELETE":
@@ -130,7 +146,8 @@ class Google(http.server.BaseHTTPRequestHandler):
         after = query.get("continuation-token", "")
         keys = sorted(key for key in self.objects if key.startswith(query.get("prefix", "")) and key > after)
         page = keys[:50]
-        out = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in page)
+        out = "".join(f"<Contents><Key>{escape(key)}</Key><LastModified>{MODIFIED.isoformat()}</LastModified>"
+                      f"<Size>{len(self.objects[key])}</Size></Contents>" for key in page)
         if len(keys) > len(page):
             out += f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
         return f"<ListBucketResult>{out}</ListBucketResult>".encode()

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 /// How long a run takes that nobody has asked more of.
 const SHORT: Duration = Duration::from_millis(400);
-/// How long one input may take, in a build that is not optimised, on a machine that does other things too.
+/// How long one input may take, in a build that is not optimised: at least, and for each megabyte. The machine may do other things
+/// too, so it is the time of the processor that counts.
 const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE_PER_MB: Duration = Duration::from_secs(6);
 /// Memory that the process may have held at any time, in kilobytes: two gigabytes for all tests that run beside one another.
 const MEMORY_KB_MAX: u64 = 2 << 20;
 /// The longest input, but for the few that are as long as a statement may be.
@@ -163,16 +165,26 @@ fn one(name: &str, seed: u64, bytes: &[u8], read: &mut impl FnMut(&[u8])) {
     if let Some(path) = &trace {
         std::fs::write(path.join(name), bytes).expect("the trace");
     }
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), processor_time());
     let outcome = catch_unwind(AssertUnwindSafe(|| read(bytes)));
-    let took = began.elapsed();
-    if outcome.is_ok() && took < PATIENCE {
+    let megabytes = u32::try_from(bytes.len() >> 20).unwrap_or(u32::MAX);
+    let patience = PATIENCE + PATIENCE_PER_MB * megabytes;
+    let took = began.elapsed().min(processor_time().saturating_sub(before));
+    if outcome.is_ok() && took < patience {
         return;
     }
     let path = std::env::temp_dir().join(format!("broken-{name}-{seed}"));
     std::fs::write(&path, bytes).expect("a file for what fails");
     let what = if outcome.is_err() { "a panic".to_owned() } else { format!("{took:?}") };
     panic!("{name}: seed {seed} gives {what}; its {} bytes are in {}", bytes.len(), path.display());
+}
+
+/// What the process has used of the processors; nothing where the system does not tell.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
 }
 
 /// The most memory that the process has held, in kilobytes; nothing where the system does not tell.

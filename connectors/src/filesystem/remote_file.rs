@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 
 use crate::bucket::Bucket;
 
-/// Bytes asked for at a time by who reads from front to back.
-const PIECE_BYTES: u64 = 8 << 20;
+/// Bytes asked for at a time by who reads from front to back: at first, as it may be only the beginning that is wanted, and
+/// at the most, when each piece has been twice the one before.
+const PIECE_BYTES_MIN: u64 = 256 << 10;
+const PIECE_BYTES_MAX: u64 = 8 << 20;
 /// Bytes of a block.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// Blocks kept of one file: 64 MB.
@@ -24,19 +26,22 @@ pub(super) struct RemoteRead {
     key: String,
     left: Range<u64>,
     piece: Bytes,
+    /// Of the next request.
+    piece_bytes: u64,
 }
 
 impl RemoteRead {
     /// Reads these bytes of an object.
     pub(super) fn new(bucket: Arc<Bucket>, key: String, range: Range<u64>) -> Self {
-        Self { bucket, key, left: range, piece: Bytes::new() }
+        Self { bucket, key, left: range, piece: Bytes::new(), piece_bytes: PIECE_BYTES_MIN }
     }
 }
 
 impl Read for RemoteRead {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.piece.is_empty() && !self.left.is_empty() {
-            let end = self.left.end.min(self.left.start + PIECE_BYTES);
+            let end = self.left.end.min(self.left.start.saturating_add(self.piece_bytes));
+            self.piece_bytes = PIECE_BYTES_MAX.min(self.piece_bytes * 2);
             self.piece = self.bucket.get_range(&self.key, self.left.start..end).map_err(io::Error::other)?;
             if self.piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -123,7 +123,8 @@ impl<W: Write> Printer<W> {
     fn width(&self, column: usize) -> usize {
         let cells = self.waiting.iter().filter_map(|row| row.get(column));
         let names = self.names.get(column);
-        cells.chain(names).map(|text| text.chars().count()).max().unwrap_or(0)
+        // No wider than what can be filled up: what is longer stands out.
+        cells.chain(names).map(|text| text.chars().count()).max().unwrap_or(0).min(usize::from(u16::MAX))
     }
 }
 

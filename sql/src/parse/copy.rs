@@ -198,7 +198,8 @@ impl Given {
         };
         let rows = matches!(format, CopyFormat::Text | CopyFormat::Csv);
         if *end == CopyEnd::Client {
-            if !rows && !(to && format == CopyFormat::Json) {
+            let is_text = rows || (to && format == CopyFormat::Json);
+            if !is_text {
                 let message = "COPY to and from the client is in text or csv format only";
                 return Err(SqlError::unsupported(message).with_hint("json goes to the client only"));
             }

@@ -141,11 +141,13 @@ impl<'t> Cursor<'t> {
 
     /// Whether a query comes next, with or without parentheses around it.
     pub(super) fn query_ahead(&self) -> bool {
+        // Each look ahead begins anew, and what is nested deeper is refused anyway.
         let mut ahead = 0;
-        while *self.peek(ahead) == Token::LParen {
+        while ahead <= DEPTH_MAX && *self.peek(ahead) == Token::LParen {
             ahead += 1;
         }
-        ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| words::spells(self.peek(ahead), word))
+        ahead > DEPTH_MAX
+            || ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| words::spells(self.peek(ahead), word))
     }
 
     /// A query; `TABLE t` is one.

@@ -64,7 +64,7 @@ fn sorted(output: &Output) -> Vec<Vec<String>> {
             rows.sort();
             rows
         }
-        // The enum is another crate's and may grow.
+        // A statement that gives no rows; the enum is not ours, and may grow.
         _ => Vec::new(),
     }
 }

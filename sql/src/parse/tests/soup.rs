@@ -245,3 +245,12 @@ fn the_deepest_trees_can_be_cloned_and_dropped() {
     // Twice what a thread of the server has: frames are that much larger without optimisation.
     std::thread::Builder::new().stack_size(4 << 20).spawn(run).unwrap().join().unwrap();
 }
+
+#[test]
+fn parentheses_are_looked_through_once() {
+    for before in ["", "EXPLAIN ", "CREATE VIEW v AS ", "INSERT INTO t "] {
+        let text = format!("{before}{}SELECT 1", "(".repeat(200_000));
+        let error = crate::parse(&text).unwrap_err();
+        assert!(error.to_string().contains("nested too deeply"), "{before}: {error}");
+    }
+}
