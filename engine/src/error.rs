@@ -41,6 +41,8 @@ pub enum EngineError {
         message: String,
         /// What the user can do about it.
         hint: String,
+        /// It would be so again.
+        hopeless: bool,
     },
     /// A name (job, view) that does not exist any more.
     #[error("{0}")]

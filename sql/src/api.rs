@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::ports::{Lookup, LookupRequest, ScanRequest, Sink, Source};
@@ -63,12 +64,12 @@ pub trait Opener {
     /// Where the connector refuses.
     fn lookup(&self, relation: &Relation, request: &LookupRequest) -> Result<Option<Arc<dyn Lookup>>>;
 
-    /// The rows of a view or internal table as they are now, all its stored columns, for a query that ends. `None`: it is
+    /// The rows of a view or internal table as they are now, all its stored columns in this schema, for a query that ends. `None`: it is
     /// followed as it changes.
     ///
     /// # Errors
     /// Where it has no rows yet.
-    fn rows_now(&self, _relation: &Relation) -> Result<Option<Arc<dyn Source>>> {
+    fn rows_now(&self, _relation: &Relation, _schema: &SchemaRef) -> Result<Option<Arc<dyn Source>>> {
         Ok(None)
     }
 }

@@ -1,6 +1,7 @@
 //! One query or job that goes wrong leaves the others alone: memory, time, a job that fails.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -186,21 +187,24 @@ async fn a_view_whose_job_is_started_again_or_was_cancelled_answers_with_a_warni
     assert!(notice.message.contains("when its job was cancelled"), "{notice:?}");
 }
 
-/// A table of 200,000 rows of one key: 40 billion pairs. And a view on the same shard that is to keep moving.
-const HOT: &str = "
-CREATE TABLE hot (k BIGINT, n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '200000',
-  'fields.k.min' = '1', 'fields.k.max' = '1', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1',
-  'fields.n.end' = '200000');
-CREATE TABLE steady (n INT); CREATE MATERIALIZED VIEW good AS SELECT SUM(n) AS n FROM steady;
-";
+/// A view of all pairs of rows of one key, of which none comes out; and one on the same shard that is to keep moving.
+async fn pairs(session: &mut Session, folder: &Path) {
+    let path = folder.display();
+    let script = format!(
+        "CREATE TABLE hot (k INT, n INT) WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'csv',
+           'source.monitor-interval' = '5 ms');
+         CREATE TABLE steady (n INT); CREATE MATERIALIZED VIEW good AS SELECT SUM(n) AS n FROM steady;
+         CREATE MATERIALIZED VIEW bad AS SELECT a.n FROM hot a JOIN hot b ON a.k = b.k AND a.n + b.n < 0"
+    );
+    run(session, &script).await.unwrap();
+}
 
-/// All pairs of rows of the hot key, of which none comes out.
-const PAIRS: &str = "CREATE MATERIALIZED VIEW bad AS SELECT a.n FROM hot a JOIN hot b ON a.k = b.k AND a.n + b.n < 0";
-
-/// Makes the pairs, and returns while they are computed.
-async fn begin_pairs(session: &mut Session) {
-    run(session, PAIRS).await.unwrap();
-    while run(session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND rows_in > 30000").await == Ok(0) {
+/// Lets 200,000 rows come, which are 40 billion pairs, and returns while they are computed.
+async fn begin(session: &mut Session, folder: &Path) {
+    let rows: String = (0..200_000).map(|n| format!("1,{n}\n")).collect();
+    fs::write(folder.join(".rows"), rows).unwrap();
+    fs::rename(folder.join(".rows"), folder.join("rows.csv")).unwrap();
+    while run(session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND rows_in > 0").await == Ok(0) {
         tokio::task::yield_now().await;
     }
 }
@@ -214,32 +218,39 @@ async fn end_of_bad(database: &Database) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_evaluates_too_long_fails_and_the_others_on_its_shard_go_on() {
+    let folder = tempfile::tempdir().unwrap();
     let database = Database::start(Config { shards: 1, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
     let mut session = database.session();
-    run(&mut session, HOT).await.unwrap();
-    run(&mut session, "SET 'execution.evaluation-timeout' = '50 ms'").await.unwrap();
-    run(&mut session, PAIRS).await.unwrap();
+    let script = "SET 'execution.evaluation-timeout' = '50 ms'; SET 'restart-strategy.type' = 'fixed-delay';
+      SET 'restart-strategy.fixed-delay.delay' = '1 h'";
+    run(&mut session, script).await.unwrap();
+    pairs(&mut session, folder.path()).await;
+    begin(&mut session, folder.path()).await;
     let error = end_of_bad(&database).await;
     assert_eq!(error, "an evaluation took longer than execution.evaluation-timeout allows, which is 50 ms");
     run(&mut session, "INSERT INTO steady VALUES (1)").await.unwrap();
     assert_eq!(run(&mut session, "SELECT * FROM good WHERE n = 1").await, Ok(1));
+    // It would take as long again.
+    assert_eq!(run(&mut session, "SELECT * FROM millstream.jobs WHERE name = 'bad' AND state = 'FAILED'").await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_dropped_while_it_evaluates() {
+    let folder = tempfile::tempdir().unwrap();
     let database = Database::start(Config { shards: 1, epoch_interval_ms: 5, ..Config::standard() }).unwrap();
     let mut session = database.session();
-    run(&mut session, HOT).await.unwrap();
     run(&mut session, "SET 'execution.evaluation-timeout' = '0'").await.unwrap();
-    begin_pairs(&mut session).await;
+    pairs(&mut session, folder.path()).await;
+    begin(&mut session, folder.path()).await;
     run(&mut session, "DROP MATERIALIZED VIEW bad").await.unwrap();
     let goes_on = run(&mut session, "INSERT INTO steady VALUES (1)");
-    tokio::time::timeout(std::time::Duration::from_secs(30), goes_on).await.unwrap().unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(20), goes_on).await.unwrap().unwrap();
     assert_eq!(run(&mut session, "SELECT * FROM good WHERE n = 1").await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_makes_more_rows_than_there_is_memory_for_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
     let (used, more) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
     let grows = Arc::clone(&more);
     // Each look sees more than the one before.
@@ -249,8 +260,8 @@ async fn a_job_that_makes_more_rows_than_there_is_memory_for_fails_alone() {
     let engine = EngineConfig { shards: 1, epoch_interval_ms: 5, memory, ..EngineConfig::default() };
     let database = Database::start_with(config, engine, millstream_connectors::registry()).unwrap();
     let mut session = database.session();
-    run(&mut session, HOT).await.unwrap();
-    begin_pairs(&mut session).await;
+    pairs(&mut session, folder.path()).await;
+    begin(&mut session, folder.path()).await;
     more.store(60 << 20, Ordering::SeqCst);
     let error = end_of_bad(&database).await;
     assert!(error.starts_with("an evaluation makes more rows than there is memory for"), "{error}");

@@ -238,7 +238,7 @@ mod tests {
     fn a_request_to_google_has_headers_of_one_family() {
         let url = StoreUrl::parse("gs://bucket/state").unwrap();
         let s3 = S3::new(&url, &|name| Some(name.to_ascii_lowercase())).unwrap();
-        let call = Call { method: "PUT", key: "state/a", query: Vec::new(), body: b"x", if_absent: true };
+        let call = Call { body: b"x", if_absent: true, ..Call::new("PUT", "state/a") };
         let prepared = s3.request(&call, DateTime::parse_from_rfc3339("2026-01-02T03:04:05Z").unwrap().to_utc());
         let names: Vec<&str> = prepared.headers.iter().map(|(name, _)| name.as_str()).collect();
         let google = ["host", "x-goog-content-sha256", "x-goog-date", "x-goog-if-generation-match", "authorization"];

@@ -191,16 +191,17 @@ impl Columns {
                 };
                 Arc::new(TimestampMillisecondArray::from(events.fill(kind, time)))
             }
-            _ => {
-                let mut text = Text::with_capacity(events.len(), events.of(kind).len());
-                for event in events.of(kind) {
-                    text.skip_to(event.row);
-                    self.string(kind, field, event.number, &mut text.bytes);
-                    text.close();
-                }
-                text.skip_to(events.len());
-                Arc::new(text.finish())
+            _ if field == Field::Extra => {
+                let (size, average) = match kind {
+                    Kind::Person => (70, self.config.person_bytes),
+                    Kind::Auction => (120, self.config.auction_bytes),
+                    Kind::Bid => (32, self.config.bid_bytes),
+                };
+                let missing = average.saturating_sub(size);
+                let filler = |event: u64| self.random.filler(event, draw::EXTRA, missing);
+                Arc::new(Text::of(kind, events, |event, out| out.extend_from_slice(filler(event))))
             }
+            _ => Arc::new(Text::of(kind, events, |event, out| self.string(field, event, out))),
         }
     }
 
@@ -255,7 +256,7 @@ impl Columns {
         event.time_ms.saturating_add(i64::try_from(length).unwrap_or(i64::MAX))
     }
 
-    fn string(&self, kind: Kind, field: Field, event: u64, out: &mut Vec<u8>) {
+    fn string(&self, field: Field, event: u64, out: &mut Vec<u8>) {
         let random = &self.random;
         let mut put = |text: &[u8]| out.extend_from_slice(text);
         match field {
@@ -291,14 +292,6 @@ impl Columns {
             Field::Description => put(random.word(event, draw::FIFTH, 100)),
             Field::Channel => put(self.channel(event).0.as_bytes()),
             Field::Url => put(self.channel(event).1.as_bytes()),
-            Field::Extra => {
-                let (size, average) = match kind {
-                    Kind::Person => (70, self.config.person_bytes),
-                    Kind::Auction => (120, self.config.auction_bytes),
-                    Kind::Bid => (32, self.config.bid_bytes),
-                };
-                put(random.filler(event, draw::EXTRA, size, average));
-            }
             _ => {}
         }
     }
@@ -320,16 +313,27 @@ struct Text {
 }
 
 impl Text {
-    fn with_capacity(rows: usize, strings: usize) -> Self {
-        let mut offsets = Vec::with_capacity(rows + 1);
+    /// A string for each event of the kind, which `write` appends; the other rows are empty.
+    #[inline(never)] // As `Events::fill`.
+    fn of(kind: Kind, events: &Events, write: impl Fn(u64, &mut Vec<u8>)) -> StringArray {
+        let mut offsets = Vec::with_capacity(events.len() + 1);
         offsets.push(0);
-        Self { bytes: Vec::with_capacity(strings * 72), offsets }
+        let mut text = Self { bytes: Vec::with_capacity(events.of(kind).len() * 72), offsets };
+        for event in events.of(kind) {
+            text.skip_to(event.row);
+            write(event.number, &mut text.bytes);
+            text.close();
+        }
+        text.skip_to(events.len());
+        text.finish()
     }
 
     /// The rows before `row` that were not written are empty.
     fn skip_to(&mut self, row: usize) {
-        let end = self.end();
-        self.offsets.resize(row + 1, end);
+        if self.offsets.len() <= row {
+            let end = self.end();
+            self.offsets.resize(row + 1, end);
+        }
     }
 
     /// The string that was written ends here.

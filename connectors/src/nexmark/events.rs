@@ -92,6 +92,7 @@ impl Events {
     }
 
     /// A value for each event of the kind; the other rows have 0.
+    #[inline(never)] // Each loop keeps what it needs in registers.
     pub(super) fn fill(&self, kind: Kind, value: impl Fn(&Event) -> i64) -> Vec<i64> {
         let mut values = vec![0; self.len()];
         for event in self.of(kind) {

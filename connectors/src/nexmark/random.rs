@@ -59,9 +59,8 @@ impl Random {
         self.letters(event, field + 1, length as usize)
     }
 
-    /// Letters that bring an event of `size` bytes near the average, give or take a fifth.
-    pub(super) fn filler(&self, event: u64, field: u64, size: u64, average: u64) -> &[u8] {
-        let missing = average.saturating_sub(size);
+    /// Letters that bring an event that misses so many bytes near the average, give or take a fifth.
+    pub(super) fn filler(&self, event: u64, field: u64, missing: u64) -> &[u8] {
         let spread = missing / 5;
         let length = missing - spread + self.below(event, field, 2 * spread);
         self.letters(event, field + 1, length as usize)

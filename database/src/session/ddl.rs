@@ -1,8 +1,10 @@
 //! Statements that change the catalog. Their callers hold the lock of the catalog.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_engine::plan::{ChangelogMode, Dataflow, OperatorSpec, RelationId};
+use millstream_engine::ports::Boundedness;
 use millstream_engine::runtime::{JobId, JobState};
 use millstream_sql::ast::ObjectKind;
 use millstream_sql::bound::BoundQuery;
@@ -14,6 +16,9 @@ use super::job::JobPlan;
 use super::{Database, Notice, Outcome, Session, Wording};
 use crate::catalog::{DdlGuard, JobKind, JobRecord};
 use crate::durable::format_catalog::{CatalogRecord, FunctionEntry, RelationEntry, StoredSettings};
+
+/// How long `CREATE MATERIALIZED VIEW` waits for a view over input that ends to be full.
+const FILLED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Session {
     pub(super) fn create_table(
@@ -82,12 +87,13 @@ impl Session {
         exists: bool,
         query: BoundQuery,
         wording: &Wording<'_>,
-    ) -> Result<Outcome, SqlError> {
+    ) -> Result<(Outcome, Option<JobId>), SqlError> {
         const TAG: &str = "CREATE MATERIALIZED VIEW";
         if exists {
-            return Ok(Outcome::done(TAG).with_notice(skipping(&relation.name)));
+            return Ok((Outcome::done(TAG).with_notice(skipping(&relation.name)), None));
         }
         relation.id = self.database.catalog().next_id();
+        let ends = query.boundedness == Boundedness::Bounded;
         let mut plan = JobPlan::of_view(&relation, query);
         plan.lasting = plan.lasting && !self.touches_temporary(&plan.record);
         let (job, dataflow) = self.database.start_job(plan.clone()).await?;
@@ -100,8 +106,15 @@ impl Session {
         fill_view_properties(&mut relation.kind, &dataflow);
         self.put(guard, relation, wording, Some(job.id()))?;
         undo.forget();
-        self.database.supervise(job.keep(), plan, self.settings.restart_strategy());
-        Ok(Outcome::done(TAG))
+        let job = job.keep();
+        self.database.supervise(job, plan, self.settings.restart_strategy());
+        Ok((Outcome::done(TAG), ends.then_some(job)))
+    }
+
+    /// Waits until a view whose input ends is full, but not for long: it fills on by itself.
+    pub(super) async fn filled(&self, job: JobId) {
+        // Who reads the view is told where its job has failed.
+        let _ = tokio::time::timeout(FILLED_WITHIN, self.database.engine().finished(job)).await;
     }
 
     pub(super) fn create_function(

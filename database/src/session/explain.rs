@@ -1,7 +1,7 @@
 //! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
 
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{StatisticsArgs, StatisticsContext};
 use millstream_engine::checkpoint::change::{Change, Fate};
 use millstream_engine::plan::{Dataflow, OperatorSpec};
 use millstream_engine::ports::Boundedness;
@@ -196,7 +196,7 @@ impl Session {
         let plan = self.scans().resolve(batch_plan(query)?)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
         let physical = self.database.batch().physical(&context, &plan).await?;
-        let cost = match physical.partition_statistics(None) {
+        let cost = match StatisticsContext::new().compute(physical.as_ref(), &StatisticsArgs::default()) {
             Ok(known) => format!("rows: {}, bytes: {}", known.num_rows, known.total_byte_size),
             Err(_) => "rows: not known".to_owned(),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::ports::{Connector, Lookup, LookupRequest, MemorySource, ScanRequest, Sink, Source, policy};
 use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStatus};
@@ -12,7 +13,7 @@ use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
 use super::query::inputs;
-use crate::batch::no_rows_yet;
+use crate::batch::{conform, no_rows_yet};
 use crate::catalog::{Catalog, JobKind, JobRecord};
 use crate::errors::from_failure;
 
@@ -44,11 +45,15 @@ impl Opener for SnapshotOpener<'_> {
         self.tables.lookup(relation, request)
     }
 
-    fn rows_now(&self, relation: &Relation) -> Result<Option<Arc<dyn Source>>, SqlError> {
+    fn rows_now(&self, relation: &Relation, schema: &SchemaRef) -> Result<Option<Arc<dyn Source>>, SqlError> {
         let view = self.snapshot.views.get(&relation.id).ok_or_else(|| no_rows_yet(relation))?;
-        let columns: Vec<usize> = (0..view.schema.fields().len()).collect();
-        let splits = view.shards.iter().map(|shard| shard.scan(&columns)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(Arc::new(MemorySource::new(Arc::clone(&view.schema), splits))))
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let mut splits = Vec::with_capacity(view.shards.len());
+        for shard in &view.shards {
+            let rows = shard.scan(&columns)?;
+            splits.push(rows.iter().map(|batch| conform(batch, schema)).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(Some(Arc::new(MemorySource::new(Arc::clone(schema), splits))))
     }
 }
 

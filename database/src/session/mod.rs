@@ -242,7 +242,13 @@ impl Session {
                 self.replace_view(Replacement { old, relation, query, tag }).await
             }
             BoundStatement::CreateMaterializedView { relation, exists, query, .. } => {
-                self.create_materialized_view(&guard, relation, exists, query, &wording).await
+                let (outcome, fills) = self.create_materialized_view(&guard, relation, exists, query, &wording).await?;
+                // Others may change the catalog while the view fills.
+                drop(guard);
+                if let Some(job) = fills {
+                    self.filled(job).await;
+                }
+                Ok(outcome)
             }
             BoundStatement::CreateFunction { function, exists } => {
                 self.create_function(&guard, function, exists, &wording)

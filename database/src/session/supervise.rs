@@ -116,7 +116,10 @@ impl Followed {
     async fn back_off(&mut self, why: String, state: &mut watch::Receiver<Supervision>) -> Option<()> {
         let now = self.engine.config().clock.now();
         self.history.failed(now);
-        let (at, attempt) = match self.history.decide(&self.strategy, chance(self.job, now)) {
+        let hopeless = self.engine.job(self.job).is_some_and(|status| status.hopeless);
+        let decision =
+            if hopeless { Decision::GiveUp } else { self.history.decide(&self.strategy, chance(self.job, now)) };
+        let (at, attempt) = match decision {
             Decision::Restart { at, attempt } => (at, attempt),
             Decision::GiveUp => {
                 let gave_up = Supervision::GaveUp { name: self.plan.name.clone(), why };

@@ -6,6 +6,7 @@
 
 mod asked;
 mod pg_catalog;
+mod psql;
 mod rejects;
 mod relations;
 mod running;
@@ -98,6 +99,7 @@ impl SystemCatalog {
         let version =
             move |_: &[ColumnarValue]| Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![version.clone()]))));
         self.context.register_udf(sleep::function());
+        psql::functions().into_iter().for_each(|function| self.context.register_udf(function));
         self.context.register_udf(create_udf("version", vec![], DataType::Utf8, Volatility::Stable, Arc::new(version)));
         Ok(())
     }
@@ -150,8 +152,10 @@ impl SystemCatalog {
     }
 
     async fn plan(&self, text: &str) -> Result<LogicalPlan, SqlError> {
-        let parsed =
-            self.parser.parse(text).map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
+        let parsed = self
+            .parser
+            .parse(&psql::plannable(text))
+            .map_err(|error| SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()))?;
         let Some(statement) = parsed.into_iter().next() else {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, "an empty statement"));
         };

@@ -13,6 +13,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
+use millstream_sql::namespace::split;
 
 use super::SCHEMA;
 
@@ -41,8 +42,8 @@ impl PgCatalog {
         };
         let schema = table.schema();
         let columns = schema.fields().iter().map(|field| match (field.name().as_str(), field.data_type()) {
-            ("schemaname", DataType::Utf8) => text(&|_| SCHEMA.to_owned()),
-            ("matviewname", DataType::Utf8) => text(&|view| view.name.clone()),
+            ("schemaname", DataType::Utf8) => text(&|view| split(&view.name).0.unwrap_or(SCHEMA).to_owned()),
+            ("matviewname", DataType::Utf8) => text(&|view| split(&view.name).1.to_owned()),
             ("matviewowner", DataType::Utf8) => text(&|_| OWNER.to_owned()),
             ("definition", DataType::Utf8) => text(&|view| view.definition.clone()),
             ("hasindexes", DataType::Boolean) => Arc::new(BooleanArray::from(vec![false; views.len()])),
@@ -128,8 +129,10 @@ fn with_kinds(batch: &RecordBatch, relations: &CatalogSnapshot) -> Result<Record
     };
     let kind = |row: usize| {
         let name = names.is_valid(row).then(|| names.value(row))?;
-        let ours = relations.relations.get(name).filter(|relation| is_materialized(relation));
-        if ours.is_some() { Some("m") } else { kinds.is_valid(row).then(|| kinds.value(row)) }
+        // A view of this name in another database has the same kind, or neither is told from a table.
+        let mut named = relations.relations.values().filter(|relation| split(&relation.name).1 == name).peekable();
+        let ours = named.peek().is_some() && named.all(|relation| is_materialized(relation));
+        if ours { Some("m") } else { kinds.is_valid(row).then(|| kinds.value(row)) }
     };
     let kinds: StringArray = (0..batch.num_rows()).map(kind).collect();
     let mut columns = batch.columns().to_vec();

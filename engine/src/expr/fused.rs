@@ -12,6 +12,7 @@ use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::Scalar;
+use super::product::exact_products;
 use super::scalar::{NOW_COLUMN, evaluate_error, now_field};
 use crate::error::Result;
 use crate::plan::Step;
@@ -167,7 +168,9 @@ impl Scalar {
             let fields = schema.fields().iter().cloned().chain([Arc::new(now_field())]);
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         });
-        Ok(Self { expr: replaced.map_err(evaluate_error)?.data, with_now, text: self.text.clone() })
+        let schema = with_now.as_ref().unwrap_or(schema);
+        let expr = replaced.and_then(|replaced| exact_products(replaced.data, schema)).map_err(evaluate_error)?;
+        Ok(Self { expr, with_now, text: self.text.clone() })
     }
 }
 

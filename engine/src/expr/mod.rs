@@ -5,6 +5,7 @@
 //! compile to a hidden column that the evaluation fills from the injected clock.
 
 mod fused;
+mod product;
 mod scalar;
 
 pub use fused::fused;

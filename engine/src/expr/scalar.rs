@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::product::exact_products;
 use crate::error::{EngineError, Result};
 use crate::time::ProcessingTime;
 
@@ -59,7 +60,9 @@ impl Scalar {
             .map_err(evaluate_error)?;
         let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         if !replaced.transformed {
-            let expr = create_physical_expr(&replaced.data, schema, &props, &planning).map_err(evaluate_error)?;
+            let expr = create_physical_expr(&replaced.data, schema, &props, &planning)
+                .and_then(|expr| exact_products(expr, schema.as_arrow()))
+                .map_err(evaluate_error)?;
             return Ok(Self { expr, with_now: None, text });
         }
         let now = now_field();

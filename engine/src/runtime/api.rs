@@ -149,6 +149,8 @@ pub struct JobStatus {
     pub error: Option<String>,
     /// What the user can do about the failure.
     pub hint: Option<String>,
+    /// It failed in a way that it would fail in again.
+    pub hopeless: bool,
     /// Its sources are not read now: the process holds more memory than it may.
     pub held_back: bool,
     /// When it was submitted.

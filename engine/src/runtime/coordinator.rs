@@ -329,6 +329,9 @@ impl Coordinator {
             | EngineError::Exhausted { .. }
             | EngineError::Internal(_) => {
                 tracing::warn!(job = id.0, %error, "job failed");
+                if let (Some(job), EngineError::Exhausted { hopeless, .. }) = (self.jobs.get_mut(&id), error) {
+                    job.hopeless = *hopeless;
+                }
                 self.end(id, JobState::Failed, Some((error.to_string(), error.hint().map(str::to_owned))));
             }
         }

@@ -78,6 +78,7 @@ impl Coordinator {
             phase: watch::channel(Phase { state: JobState::Running, published: false }).0,
             error: None,
             hint: None,
+            hopeless: false,
             stop_reason: StopReason::Asked,
             started: self.links.config.clock.now(),
             durable,

@@ -49,6 +49,7 @@ impl Evaluation {
             hint: "A join or a window function may make far more rows than it is meant to: see EXPLAIN. \
                    Otherwise set execution.evaluation-timeout to a longer time."
                 .into(),
+            hopeless: true,
         }
     }
 
@@ -64,6 +65,7 @@ impl Evaluation {
             hint: "A join may make far more rows than it is meant to: see EXPLAIN. Otherwise start the server with a larger \
                    memory-limit."
                 .into(),
+            hopeless: false,
         }
     }
 }

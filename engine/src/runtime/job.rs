@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) phase: watch::Sender<Phase>,
     pub(super) error: Option<String>,
     pub(super) hint: Option<String>,
+    /// It failed in a way that it would fail in again.
+    pub(super) hopeless: bool,
     /// Why it was stopped, where it was.
     pub(super) stop_reason: StopReason,
     pub(super) started: ProcessingTime,
@@ -65,6 +67,7 @@ impl Job {
             state: self.state(),
             error: self.error.clone(),
             hint: self.hint.clone(),
+            hopeless: self.hopeless,
             held_back: self.state() == JobState::Running && self.shared.is_held_back(),
             started: self.started,
             metrics: self.shared.metrics(),

@@ -194,6 +194,11 @@ impl JobPart {
         Ok(())
     }
 
+    /// Computes no more: the job is over, and its removal is on its way, behind what its sinks may still have to commit.
+    pub(super) fn rest(&mut self) {
+        (self.busy, self.deadline) = (false, None);
+    }
+
     /// The view's node, where this job keeps the view, and what wakes this part.
     pub(super) fn view(&mut self, relation: RelationId) -> Option<(&mut Materialize, Arc<Signal>)> {
         let signal = Arc::clone(self.shared.signals.get(self.shard)?);
@@ -210,7 +215,11 @@ impl JobPart {
     }
 
     /// Whether a step was asked for, or is due.
-    pub(super) fn is_due(&self, now: ProcessingTime) -> bool {
+    pub(super) fn is_due(&mut self, now: ProcessingTime) -> bool {
+        if self.shared.is_over() {
+            self.rest();
+            return false;
+        }
         let raised = self.shared.signals.get(self.shard).is_some_and(|signal| signal.take());
         raised || self.busy || self.deadline.is_some_and(|at| at <= now)
     }

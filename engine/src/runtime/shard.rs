@@ -58,6 +58,7 @@ impl Shard {
                         part.busy = stepped.progressed;
                         part.deadline = stepped.deadline;
                     }
+                    Err(EngineError::Gone(_)) if part.shared.is_over() => part.rest(),
                     Err(error) => {
                         self.fail(index, error);
                         turn.progressed = true;
@@ -103,8 +104,10 @@ impl Shard {
             let Some(index) = self.parts.iter().position(|part| part.id == *job) else { continue };
             let Some(part) = self.parts.get_mut(index) else { continue };
             part.busy = true;
-            if let Err(error) = guarded(part, now, &mut work) {
-                self.fail(index, error);
+            match guarded(part, now, &mut work) {
+                Ok(()) => {}
+                Err(EngineError::Gone(_)) if part.shared.is_over() => part.rest(),
+                Err(error) => self.fail(index, error),
             }
         }
     }

@@ -109,6 +109,7 @@ mod tests {
             name: "a\"b".into(),
             state: JobState::Running,
             error: None,
+            hopeless: false,
             held_back: false,
             hint: None,
             started: ProcessingTime(0),

@@ -49,7 +49,7 @@ impl Lowering<'_> {
             }
             RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
                 let mut rel = Rel::new(NodeId(0), Arc::clone(&source.schema));
-                let now = self.opener.rows_now(relation)?;
+                let now = self.opener.rows_now(relation, &source.schema)?;
                 if let RelationKind::MaterializedView { stream_key, append_only, time_column, .. } = &relation.kind {
                     rel.stream_key.clone_from(stream_key);
                     rel.time_column = *time_column;

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 
-use datafusion::sql::sqlparser::ast::{CastKind, Expr, Ident};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, CastKind, Expr, Ident};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -83,6 +83,9 @@ impl Dialect for StreamDialect {
         }
         if overlaps_ahead(parser) {
             return Some(overlaps(parser, expr, precedence));
+        }
+        if let Some(test) = between(parser, expr) {
+            return Some(test);
         }
         parser.consume_token(&Token::DoubleColon).then(|| {
             let data_type = types::parse(parser)?;
@@ -189,6 +192,34 @@ fn distinct_from(parser: &mut Parser, expr: &Expr, precedence: u8) -> Option<Res
     let test = if not { Expr::IsNotDistinctFrom } else { Expr::IsDistinctFrom };
     let left = Box::new(expr.clone());
     Some(parser.parse_subexpr(precedence).map(|right| test(left, Box::new(right))))
+}
+
+/// `[NOT] BETWEEN {SYMMETRIC | ASYMMETRIC} a AND b`; without the word it is `sqlparser`'s.
+fn between(parser: &mut Parser, expr: &Expr) -> Option<Result<Expr, ParserError>> {
+    let forms: [(bool, bool, &[&str]); 4] = [
+        (false, true, &["BETWEEN", "SYMMETRIC"]),
+        (false, false, &["BETWEEN", "ASYMMETRIC"]),
+        (true, true, &["NOT", "BETWEEN", "SYMMETRIC"]),
+        (true, false, &["NOT", "BETWEEN", "ASYMMETRIC"]),
+    ];
+    let (negated, symmetric, _) = forms.into_iter().find(|(.., form)| words::accept(parser, form))?;
+    let precedence = POSTGRES.prec_value(Precedence::Between);
+    let ends = parser.parse_subexpr(precedence).and_then(|low| {
+        words::expect(parser, "AND")?;
+        Ok((low, parser.parse_subexpr(precedence)?))
+    });
+    Some(ends.map(|(low, high)| {
+        let test = |low: &Expr, high: &Expr| {
+            let (low, high) = (Box::new(low.clone()), Box::new(high.clone()));
+            Expr::Nested(Box::new(Expr::Between { expr: Box::new(expr.clone()), negated, low, high }))
+        };
+        if !symmetric {
+            return test(&low, &high);
+        }
+        let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+        let (left, right) = (Box::new(test(&low, &high)), Box::new(test(&high, &low)));
+        Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
+    }))
 }
 
 /// Whether `OVERLAPS (` comes next.

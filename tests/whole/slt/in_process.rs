@@ -43,7 +43,7 @@ impl AsyncDB for InProcess {
 }
 
 /// The rows that a command tag tells of.
-fn count(tag: &str) -> u64 {
+pub(super) fn count(tag: &str) -> u64 {
     tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::harness::Times;
-use super::oracle::{sessions, windows};
+use super::oracle::{scalar, sessions, windows};
 use super::stateless::{expand, stateless, unnest};
 use crate::plan::{
     AggregateCall, AggregateFunction, GroupAggregateSpec, JoinKind, OperatorSpec, PairStatistic, SessionAggregateSpec,

@@ -50,7 +50,7 @@ fn tables() {
         &expect![[r#"
         3F000: schema "other" does not exist
         create table ▶other.t (x int)
-        hint: everything is in schema "public"
+        hint: SHOW DATABASES lists those that exist
     "#]],
     );
     world.check(

@@ -1,0 +1,47 @@
+//! What psql's commands ask that the copy of PostgreSQL's catalog cannot answer: parts of queries that are written
+//! otherwise, and functions about functions.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
+use datafusion::scalar::ScalarValue;
+
+/// Parts of psql's queries, and what is planned in their place: options of tables and members of roles, of which there are
+/// none.
+const PARTS: [(&str, &str); 2] = [
+    (
+        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
+        "''",
+    ),
+    (
+        "ARRAY(SELECT b.rolname
+        FROM pg_catalog.pg_auth_members m
+        JOIN pg_catalog.pg_roles b ON (m.roleid = b.oid)
+        WHERE m.member = r.oid)",
+        "'{}'",
+    ),
+];
+
+/// The text of a query that can be planned.
+pub(super) fn plannable(text: &str) -> Cow<'_, str> {
+    PARTS.iter().fold(Cow::Borrowed(text), |text, (part, instead)| {
+        if text.contains(part) { Cow::Owned(text.replace(part, instead)) } else { text }
+    })
+}
+
+/// Functions that ask about functions by number; the catalog has none of them that is not PostgreSQL's.
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    let constant = |name: &str, value: ScalarValue| {
+        let returns = value.data_type();
+        let give = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
+        create_udf(name, vec![DataType::Int64], returns, Volatility::Stable, Arc::new(give))
+    };
+    let empty = || ScalarValue::Utf8(Some(String::new()));
+    vec![
+        constant("pg_function_is_visible", ScalarValue::Boolean(Some(true))),
+        constant("pg_get_function_result", empty()),
+        constant("pg_get_function_arguments", empty()),
+    ]
+}
