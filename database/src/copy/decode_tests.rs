@@ -17,6 +17,7 @@ fn options(format: CopyFormat) -> CopyOptions {
         null: if csv { String::new() } else { "\\N".to_owned() },
         quote: b'"',
         escape: b'"',
+        compression: None,
     }
 }
 
