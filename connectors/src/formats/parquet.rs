@@ -98,7 +98,9 @@ pub(crate) fn open(
     wanted: &[WantedColumn],
     rows: Range<u64>,
 ) -> Result<ParquetFile> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(name, error))?;
+    let builder = catch_unwind(AssertUnwindSafe(|| ParquetRecordBatchReaderBuilder::try_new(file)))
+        .map_err(|_| refuse(name, "the file is damaged"))?
+        .map_err(|error| refuse(name, error))?;
     let stored = Arc::clone(builder.schema());
     let fields: Vec<Arc<Field>> = wanted.iter().filter_map(|(index, _)| columns.get(*index).cloned()).collect();
     let mut roots: Vec<usize> = fields.iter().filter_map(|field| find(&stored, field.name())).collect();
@@ -115,7 +117,9 @@ pub(crate) fn open(
     if rows.end != u64::MAX {
         builder = builder.with_limit(count(rows.end.saturating_sub(rows.start))?);
     }
-    let reader = builder.build().map_err(|error| refuse(name, error))?;
+    let reader = catch_unwind(AssertUnwindSafe(|| builder.build()))
+        .map_err(|_| refuse(name, "the file is damaged"))?
+        .map_err(|error| refuse(name, error))?;
     let (name, schema) = (name.to_owned(), Arc::new(Schema::new(fields)));
     Ok(ParquetFile { name, reader, sources, schema, rows: rows.start, left: None })
 }
