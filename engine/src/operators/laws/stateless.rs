@@ -68,9 +68,10 @@ pub(super) fn unnest() -> Case {
         inputs: vec![rows()],
         output,
         times: Times::NotBefore(1),
-        result: "SELECT k, ts, v, b, v FROM t WHERE v > 3 UNION ALL SELECT k, ts, v, b, v + 1 FROM t WHERE v > 3 \
-            UNION ALL SELECT k, ts, v, b, k FROM t WHERE v > 1 AND v <= 3"
-            .into(),
+        result:
+            "SELECT k, ts, v, b, v AS e FROM t WHERE v > 3 UNION ALL SELECT k, ts, v, b, v + 1 AS e FROM t WHERE v > 3 \
+            UNION ALL SELECT k, ts, v, b, k AS e FROM t WHERE v > 1 AND v <= 3"
+                .into(),
         late: None,
         retracts: true,
     }
