@@ -1,6 +1,7 @@
 //! Parquet files as a table of DataFusion: row groups pruned by their statistics, several partitions at once.
 
 use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,10 +10,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::prelude::SessionContext;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use millstream_connectors::FoundFiles;
 use millstream_engine::ports::OptionValues;
-use millstream_sql::SqlError;
+use millstream_sql::{SqlError, SqlState};
 
 use super::bucket_store::BucketStore;
 use super::views::{TwoWays, view_schema};
@@ -46,8 +47,13 @@ pub(super) async fn table(
         .with_file_extension(if named { ".parquet" } else { "" })
         .with_table_partition_cols(columns);
     let schema_of = |url| {
-        let read = options.infer_schema(&state, url);
-        read.map_err(move |error| in_file(url, from_datafusion(error))).boxed()
+        // A damaged schema makes the library assert.
+        let read = AssertUnwindSafe(options.infer_schema(&state, url)).catch_unwind();
+        let read = read.map(move |read| match read {
+            Ok(read) => read.map_err(|error| in_file(url, from_datafusion(error))),
+            Err(_) => Err(in_file(url, SqlError::new(SqlState::IO_ERROR, "the file's schema is damaged"))),
+        });
+        read.boxed()
     };
     let schemas: Vec<_> = urls.iter().map(schema_of).collect();
     let schemas: Vec<SchemaRef> = stream::iter(schemas).buffered(SCHEMAS_AT_A_TIME).try_collect().await?;
@@ -66,7 +72,7 @@ pub(super) async fn table(
 /// An error of a file, with its place.
 fn in_file(url: &ListingTableUrl, error: SqlError) -> SqlError {
     let message = format!("{}: {}", url.prefix(), error.parts().message);
-    SqlError::new(error.parts().state.clone(), message)
+    SqlError::new(error.parts().state, message)
 }
 
 /// How the connector reads the same files.

@@ -92,7 +92,7 @@ impl Unnest {
         names.map(|(index, name)| (field_name(index), self.table.clone(), name.as_str()))
     }
 
-    fn shape(&self) -> (&Arc<LogicalPlan>, &Vec<Expr>, bool, bool, &Option<TableReference>, &Vec<String>) {
+    fn shape(&self) -> impl PartialOrd + Hash {
         (&self.input, &self.of, self.ordinality, self.outer, &self.table, &self.names)
     }
 }
