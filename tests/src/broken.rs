@@ -155,7 +155,7 @@ pub(crate) fn run(name: &str, corpus: &[Vec<u8>], words: &[&[u8]], mut read: imp
         seed += 1;
     }
     let held = memory_kb();
-    println!("{name}: {} inputs in {:?}, at most {} MB held", seed - first, began.elapsed(), held >> 10);
+    eprintln!("{name}: {} inputs in {:?}, at most {} MB held", seed - first, began.elapsed(), held >> 10);
     assert!(held < MEMORY_KB_MAX, "{name}: {held} KB were held");
 }
 
