@@ -52,6 +52,8 @@ pub(super) enum Event<'a> {
 /// A message, destroyed when it is dropped.
 pub(super) struct Message<'a> {
     message: NonNull<native::rd_kafka_message_t>,
+    /// Where the message is part of an event, which is destroyed in its place.
+    event: Option<NonNull<native::rd_kafka_event_t>>,
     queue: PhantomData<&'a mut Queue>,
 }
 
@@ -76,12 +78,36 @@ impl Queue {
     /// What comes next, where something is here.
     pub(super) fn next(&mut self) -> Option<Event<'_>> {
         if self.taken.is_empty() {
-            self.take();
+            // The call for batches logs errors of a partition, and does not tell them: the first of what is here is asked for
+            // in the other way. One that stands behind messages is told again with the metadata.
+            return self.first();
         }
-        let message = Message { message: self.taken.pop_front()?, queue: PhantomData };
+        let message = Message { message: self.taken.pop_front()?, event: None, queue: PhantomData };
         let code = message.native().err;
         Some(match code {
             native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Event::Message(message),
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End,
+            code => Event::Error(code.into()),
+        })
+    }
+
+    /// What comes next, as an event; and the batch behind it is taken.
+    fn first(&mut self) -> Option<Event<'_>> {
+        // SAFETY: the queue is alive. It does not wait. The event that comes back is ours to destroy.
+        let event = NonNull::new(unsafe { native::rd_kafka_queue_poll(self.queue.as_ptr(), 0) })?;
+        // SAFETY: the event is alive. A message of it lives as long, and is not written to by anybody.
+        let message = NonNull::new(unsafe { native::rd_kafka_event_message_next(event.as_ptr()) }.cast_mut());
+        if let Some(message) = message {
+            self.take();
+            return Some(Event::Message(Message { message, event: Some(event), queue: PhantomData }));
+        }
+        // SAFETY: the event is alive, and not used behind its destruction.
+        let code = unsafe {
+            let code = native::rd_kafka_event_error(event.as_ptr());
+            native::rd_kafka_event_destroy(event.as_ptr());
+            code
+        };
+        Some(match code {
             native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End,
             code => Event::Error(code.into()),
         })
@@ -107,7 +133,7 @@ unsafe extern "C" fn woken(_client: *mut native::rd_kafka_t, handle: *mut c_void
 impl Drop for Queue {
     fn drop(&mut self) {
         for message in self.taken.drain(..) {
-            drop(Message { message, queue: PhantomData });
+            drop(Message { message, event: None, queue: PhantomData });
         }
         // SAFETY: the queue is alive and not used afterwards. librdkafka calls back under the lock that the first call
         // takes, so that nobody has the handle when it is freed. It came from a box.
@@ -207,8 +233,13 @@ impl Message<'_> {
 
 impl Drop for Message<'_> {
     fn drop(&mut self) {
-        // SAFETY: it is ours, and nothing that was lent out of it outlives it.
-        unsafe { native::rd_kafka_message_destroy(self.message.as_ptr()) };
+        // SAFETY: it is ours, or its event is, and nothing that was lent out of it outlives it.
+        unsafe {
+            match self.event {
+                Some(event) => native::rd_kafka_event_destroy(event.as_ptr()),
+                None => native::rd_kafka_message_destroy(self.message.as_ptr()),
+            }
+        }
     }
 }
 
