@@ -39,6 +39,14 @@ pub(crate) fn setup(folder: &Path) -> String {
     )
 }
 
+/// A database over a folder with the tables, views and jobs of [`setup`].
+pub(crate) async fn prepared(folder: &Path, shards: usize) -> (Database, Session) {
+    let database = open(folder, shards).await;
+    let mut session = database.session();
+    run(&mut session, &setup(folder)).await;
+    (database, session)
+}
+
 pub(crate) fn write(folder: &Path, name: &str, ids: std::ops::Range<u32>) {
     let lines: Vec<String> = ids.map(|id| format!("{{\"id\": {id}, \"account\": {}}}\n", id % 3)).collect();
     // There in one step.
@@ -85,9 +93,7 @@ pub(crate) async fn checkpoint(session: &mut Session, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_goes_on_where_it_was_with_any_number_of_shards() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
     becomes(&mut session, "SELECT * FROM most", &["10"]).await;
@@ -116,9 +122,7 @@ async fn everything_goes_on_where_it_was_with_any_number_of_shards() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_stopped_and_started_from_any_savepoint() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..3);
     becomes(&mut session, "SELECT SUM(n) FROM sums", &["3"]).await;
     let (sums, most) = (job(&mut session, "sums").await, job(&mut session, "most").await);
@@ -166,9 +170,7 @@ async fn a_job_is_stopped_and_started_from_any_savepoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_failed_goes_on_from_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (_database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..6);
     becomes(&mut session, "SELECT * FROM most", &["2"]).await;
     checkpoint(&mut session, "good").await;
@@ -190,9 +192,7 @@ async fn a_job_that_failed_goes_on_from_the_last_checkpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 1).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 1).await;
     for (round, name) in ["a.json", "b.json"].into_iter().enumerate() {
         write(folder.path(), name, round as u32 * 3..round as u32 * 3 + 3);
         becomes(&mut session, "SELECT SUM(n) FROM sums", &[&(round * 3 + 3).to_string()]).await;
@@ -216,9 +216,7 @@ async fn a_damaged_checkpoint_gives_way_to_the_one_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn state_is_copied_elsewhere_and_read_as_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (_database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT SUM(n) FROM sums", &["30"]).await;
     let sums = job(&mut session, "sums").await;

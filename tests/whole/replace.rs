@@ -5,7 +5,7 @@ use std::fs;
 
 use millstream_server::session::{Body, Session};
 
-use crate::checkpoints::{checkpoint, job, open, setup, write};
+use crate::checkpoints::{checkpoint, job, open, prepared, write};
 use crate::durable::{becomes, rows, run};
 
 /// What `EXPLAIN` says of a change, in alphabetical order.
@@ -26,9 +26,7 @@ const COUNTED: &str = "ALTER MATERIALIZED VIEW sums AS SELECT account, COUNT(*) 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_gets_another_query_and_keeps_its_state() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
     becomes(&mut session, "SELECT * FROM most", &["10"]).await;
@@ -84,9 +82,7 @@ async fn a_view_gets_another_query_and_keeps_its_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_whose_new_query_cannot_start_goes_on_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (_database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT * FROM most", &["10"]).await;
     run(
@@ -103,9 +99,7 @@ async fn a_view_whose_new_query_cannot_start_goes_on_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_whose_new_query_fails_at_once_goes_on_with_its_state() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (_database, mut session) = prepared(folder.path(), 2).await;
     write(folder.path(), "a.json", 0..30);
     becomes(&mut session, "SELECT * FROM sums", &["0 10 135", "1 10 145", "2 10 155"]).await;
     checkpoint(&mut session, "first").await;
@@ -125,9 +119,7 @@ async fn a_view_whose_new_query_fails_at_once_goes_on_with_its_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_see_the_old_rows_until_all_new_ones_are_there() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 2).await;
     for file in 0..20 {
         write(folder.path(), &format!("{file}.json"), file * 30..file * 30 + 30);
     }
@@ -152,9 +144,7 @@ async fn readers_see_the_old_rows_until_all_new_ones_are_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_to_a_replaced_view_ends_with_what_happened() {
     let folder = tempfile::tempdir().unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
-    run(&mut session, &setup(folder.path())).await;
+    let (database, mut session) = prepared(folder.path(), 2).await;
     let mut reader = database.session();
     let outcome = reader.execute_script("SUBSCRIBE sums").await.unwrap().unwrap();
     let Body::Subscription(rows) = outcome.body else { panic!("no subscription") };

@@ -261,7 +261,12 @@ fn without_leader(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
-        Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::ReplicaNotAvailable | Code::OffsetNotAvailable
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
     )
 }
 

@@ -1,8 +1,8 @@
 //! [`Queue`]: what librdkafka has fetched of one partition, taken many messages at a time.
 //!
-//! The crate `rdkafka` hands over one message for each call, with an event and a counted reference around it; at a million
-//! messages a second that costs more than decoding them. librdkafka's own call for batches has no safe form, so that this
-//! file, and no other of the project, has unsafe code. It keeps to these rules: a queue holds its consumer, so that the
+//! The crate `rdkafka` hands over one message for each call, with an event and a counted reference around it, which is too
+//! much at a million messages a second. librdkafka's own call for batches has no safe form, so that this file, and no other
+//! of the project, has unsafe code. It keeps to these rules: a queue holds its consumer, so that the
 //! client outlives queue and messages; a message belongs to whoever took it and is destroyed once, when it is dropped; what
 //! it lends out is borrowed from it; and librdkafka's own thread sees nothing of ours but the handle that it wakes, which is
 //! freed after librdkafka was told to forget it.
@@ -49,6 +49,15 @@ pub(super) enum Event<'a> {
     Error(RDKafkaErrorCode),
 }
 
+impl Event<'_> {
+    fn without_message(code: native::rd_kafka_resp_err_t) -> Self {
+        match code {
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Self::End,
+            code => Self::Error(code.into()),
+        }
+    }
+}
+
 /// A message, destroyed when it is dropped.
 pub(super) struct Message<'a> {
     message: NonNull<native::rd_kafka_message_t>,
@@ -83,11 +92,9 @@ impl Queue {
             return self.first();
         }
         let message = Message { message: self.taken.pop_front()?, event: None, queue: PhantomData };
-        let code = message.native().err;
-        Some(match code {
+        Some(match message.native().err {
             native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Event::Message(message),
-            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End,
-            code => Event::Error(code.into()),
+            code => Event::without_message(code),
         })
     }
 
@@ -107,10 +114,7 @@ impl Queue {
             native::rd_kafka_event_destroy(event.as_ptr());
             code
         };
-        Some(match code {
-            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End,
-            code => Event::Error(code.into()),
-        })
+        Some(Event::without_message(code))
     }
 
     fn take(&mut self) {

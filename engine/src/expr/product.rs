@@ -7,10 +7,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, RecordBatch};
-use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema,
-};
+use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Int64Type, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Operator};
@@ -83,22 +81,10 @@ impl ExactProduct {
         if digits > precision {
             return Ok(None);
         }
-        let whole: ArrayRef = cast.expr().evaluate(batch)?.into_array(batch.num_rows())?;
-        Ok(match whole.data_type() {
-            DataType::Int8 => {
-                Some(self.times(whole.as_primitive::<Int8Type>().values().iter().map(|&v| v.into()), &whole)?)
-            }
-            DataType::Int16 => {
-                Some(self.times(whole.as_primitive::<Int16Type>().values().iter().map(|&v| v.into()), &whole)?)
-            }
-            DataType::Int32 => {
-                Some(self.times(whole.as_primitive::<Int32Type>().values().iter().map(|&v| v.into()), &whole)?)
-            }
-            DataType::Int64 => {
-                Some(self.times(whole.as_primitive::<Int64Type>().values().iter().map(|&v| v.into()), &whole)?)
-            }
-            _ => None,
-        })
+        let whole =
+            arrow::compute::cast(&cast.expr().evaluate(batch)?.into_array(batch.num_rows())?, &DataType::Int64)?;
+        let values = whole.as_primitive::<Int64Type>().values().iter();
+        self.times(values.map(|&value| value.into()), &whole).map(Some)
     }
 }
 
@@ -179,7 +165,7 @@ impl PhysicalExpr for ExactProduct {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use arrow::array::{Int32Array, Int64Array};
+    use arrow::array::{ArrayRef, Int32Array, Int64Array};
     use arrow::datatypes::Field;
     use datafusion::common::DFSchema;
     use datafusion::logical_expr::execution_props::ExecutionProps;

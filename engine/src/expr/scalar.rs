@@ -59,17 +59,18 @@ impl Scalar {
             })
             .map_err(evaluate_error)?;
         let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
-        if !replaced.transformed {
-            let expr = create_physical_expr(&replaced.data, schema, &props, &planning)
+        let physical = |schema: &DFSchema| {
+            create_physical_expr(&replaced.data, schema, &props, &planning)
                 .and_then(|expr| exact_products(expr, schema.as_arrow()))
-                .map_err(evaluate_error)?;
-            return Ok(Self { expr, with_now: None, text });
+                .map_err(evaluate_error)
+        };
+        if !replaced.transformed {
+            return Ok(Self { expr: physical(schema)?, with_now: None, text });
         }
         let now = now_field();
         let extra = DFSchema::from_unqualified_fields(vec![now].into(), Default::default()).map_err(evaluate_error)?;
         let schema = schema.join(&extra).map_err(evaluate_error)?;
-        let expr = create_physical_expr(&replaced.data, &schema, &props, &planning).map_err(evaluate_error)?;
-        Ok(Self { expr, with_now: Some(Arc::clone(schema.inner())), text })
+        Ok(Self { expr: physical(&schema)?, with_now: Some(Arc::clone(schema.inner())), text })
     }
 
     /// The column `index` of `schema`.

@@ -2,12 +2,11 @@
 //! position.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use super::from_datafusion;
+use super::rewrite;
 use super::row_cast::{is_needed, row_cast};
 use crate::error::Result;
 use crate::functions::variant_text;
@@ -15,18 +14,7 @@ use crate::types::is_variant;
 
 /// A plan whose casts are the right ones.
 pub(super) fn right(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up_with_subqueries(|node| {
-        let mut input = DFSchema::empty();
-        node.inputs().iter().for_each(|child| input.merge(child.schema()));
-        let names = NamePreserver::new(&node);
-        let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| cast(expr, &input))?;
-            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
-        })?;
-        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
-    });
-    Ok(rewritten.map_err(from_datafusion)?.data)
+    rewrite::expressions(plan, cast)
 }
 
 fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {

@@ -17,6 +17,7 @@ pub(crate) mod position;
 mod provider;
 mod relation;
 mod resolve;
+mod rewrite;
 mod row_cast;
 mod semantics;
 mod single_row;

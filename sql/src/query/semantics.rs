@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
 };
 
-use super::from_datafusion;
+use super::{from_datafusion, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
 use crate::functions::{checked, in_flink, wrapping};
@@ -147,22 +147,13 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
     if semantics == Semantics::Postgres {
         return Ok(plan);
     }
-    let rewritten = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| match &expr {
-                Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
-                    Some(meant) => Ok(Transformed::yes(meant?)),
-                    None => Ok(Transformed::no(expr)),
-                },
-                _ => Ok(Transformed::no(expr)),
-            })?;
-            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
-        })?;
-        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
-    });
-    Ok(rewritten.map_err(from_datafusion)?.data)
+    rewrite::expressions(plan, |expr, _| match &expr {
+        Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
+            Some(meant) => Ok(Transformed::yes(meant?)),
+            None => Ok(Transformed::no(expr)),
+        },
+        _ => Ok(Transformed::no(expr)),
+    })
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. After the analyzer, when both
@@ -171,21 +162,7 @@ pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<Logi
     if semantics == Semantics::Flink {
         return Ok(plan);
     }
-    let rewritten = plan.transform_up_with_subqueries(|node| {
-        let mut input = DFSchema::empty();
-        match &node {
-            LogicalPlan::TableScan(scan) => input.merge(&scan.projected_schema),
-            other => other.inputs().iter().for_each(|child| input.merge(child.schema())),
-        }
-        let names = NamePreserver::new(&node);
-        let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| operator(expr, &input))?;
-            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
-        })?;
-        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
-    });
-    Ok(rewritten.map_err(from_datafusion)?.data)
+    rewrite::expressions(plan, operator)
 }
 
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {

@@ -9,36 +9,22 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::functions_aggregate::expr_fn::array_agg;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprFunctionExt, FetchType, Filter, LogicalPlan, LogicalPlanBuilder, Operator, SkipType,
     SortExpr, Subquery,
 };
 
-use super::from_datafusion;
+use super::rewrite;
 use crate::error::Result;
 use crate::functions::{first_row, single_row};
 
 /// A plan of the planner whose subqueries in the place of a value give one row. Before the analyzer, which refuses others.
 pub(super) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let checked = plan.transform_up_with_subqueries(|node| {
-        let mut input = DFSchema::empty();
-        node.inputs().iter().for_each(|child| input.merge(child.schema()));
-        let names = NamePreserver::new(&node);
-        let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let checked = expr.transform_up(|expr| match expr {
-                Expr::ScalarSubquery(subquery) if !gives_one_row(&subquery)? => {
-                    Ok(Transformed::yes(value(subquery, &input)?))
-                }
-                other => Ok(Transformed::no(other)),
-            })?;
-            Ok(if checked.transformed { Transformed::yes(name.restore(checked.data)) } else { checked })
-        })?;
-        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
-    });
-    Ok(checked.map_err(from_datafusion)?.data)
+    rewrite::expressions(plan, |expr, input| match expr {
+        Expr::ScalarSubquery(subquery) if !gives_one_row(&subquery)? => Ok(Transformed::yes(value(subquery, input)?)),
+        other => Ok(Transformed::no(other)),
+    })
 }
 
 /// The only value of a subquery. `input`: the columns of the outer rows.

@@ -2,12 +2,11 @@
 //! timestamps become text as SQL has it.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, try_cast};
 
-use super::from_datafusion;
+use super::rewrite;
 use crate::bound::BindContext;
 use crate::catalog::Semantics;
 use crate::error::Result;
@@ -18,21 +17,7 @@ const UTC: &str = "UTC";
 
 /// A plan whose casts of times are the right ones. After the analyzer, whose own casts are of the same kind.
 pub(super) fn applied(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up_with_subqueries(|node| {
-        let mut input = DFSchema::empty();
-        match &node {
-            LogicalPlan::TableScan(scan) => input.merge(&scan.projected_schema),
-            other => other.inputs().iter().for_each(|child| input.merge(child.schema())),
-        }
-        let names = NamePreserver::new(&node);
-        let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let rewritten = expr.transform_up(|expr| of_cast(expr, &input, context))?;
-            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
-        })?;
-        if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
-    });
-    Ok(rewritten.map_err(from_datafusion)?.data)
+    rewrite::expressions(plan, |expr, input| of_cast(expr, input, context))
 }
 
 fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Transformed<Expr>> {
