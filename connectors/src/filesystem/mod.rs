@@ -41,6 +41,7 @@ pub use compressed::{Compression, PackedWriter};
 pub(crate) use file_reader::FileReader;
 pub(crate) use format_offset::Position;
 pub use infer::{FoundFiles, find_files, infer_csv, infer_json, partitions, read_whole};
+pub use listing::list_of_paths;
 use scan::{FileScan, FileSource};
 use sink::{FileSink, SharedFileSink};
 use table::FileTable;

@@ -37,7 +37,7 @@ pub(crate) use text::parse_timestamp;
 pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
 
 use self::change_lines::{ChangeLines, ChangeLinesEncoder};
-use self::csv::{CsvDecoder, CsvEncoder, CsvFormat};
+use self::csv::{CsvDecoder, CsvEncoder, CsvFormat, is_csv_type};
 use self::fault::Fault;
 use self::message::{ChangeFormat, ChangeKind, change_options};
 use self::parquet::ParquetFormat;
@@ -237,7 +237,7 @@ impl Format {
         let carries: fn(&DataType) -> bool = match self {
             Self::Avro => return avro::check(columns),
             Self::Json(_) | Self::Change(_) => is_json_type,
-            Self::Csv(_) => is_text_scalar,
+            Self::Csv(_) => is_csv_type,
             Self::Parquet(_) => is_json_type,
             Self::Raw => return raw::check(columns),
         };

@@ -243,7 +243,8 @@ impl Given {
 }
 
 /// What the names of compressed files end in.
-const PACKED: [&str; 8] = [".gz", ".gzip", ".zst", ".zstd", ".deflate", ".zz", ".snappy", ".sz"];
+const PACKED: [&str; 10] =
+    [".gz", ".gzip", ".zst", ".zstd", ".deflate", ".zz", ".snappy", ".sz", ".bz2", ".xz"];
 
 /// What the name of a file says; text where it says nothing.
 fn format_of(path: &str) -> CopyFormat {
