@@ -17,8 +17,9 @@ use millstream_engine::rejects::Rejects;
 use super::compressed;
 use super::listing::{Listed, Location};
 use super::place::Place;
-use super::{partition, table};
+use super::{json_layout, partition, table};
 use crate::bucket::Bucket;
+use crate::formats::json::ANY_LAYOUT_OPTION;
 use crate::formats::{Format, Progress};
 
 /// Bytes of a file that are looked at.
@@ -193,26 +194,25 @@ pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, 
     Ok((columns.into(), options))
 }
 
-/// The columns of files of JSON objects.
+/// The columns of files of JSON objects, and the options to read them with: they say it where the objects stand otherwise than one
+/// a line.
 ///
 /// # Errors
 /// Where a file cannot be read or is no JSON.
-pub fn infer_json(files: &FoundFiles) -> Result<Fields> {
-    let mut columns: Vec<Field> = Vec::new();
+pub fn infer_json(files: &FoundFiles) -> Result<(Fields, OptionValues)> {
+    let (mut columns, mut options): (Vec<Field>, _) = (Vec::new(), OptionValues::default());
     for file in files.with_bytes().take(FILES_MAX) {
-        let sample = files.sample(file)?;
-        if sample.trim_ascii_start().first() == Some(&b'[') {
-            return Err(EngineError::Config {
-                message: format!("file \"{}\" is a JSON array", file.display()),
-                hint: Some("files of JSON are read with one object a line".to_owned()),
-            });
+        let mut sample = files.sample(file)?;
+        if json_layout::is_other(&sample) {
+            sample = json_layout::sample_lines(&sample);
+            options.0.insert(ANY_LAYOUT_OPTION.to_owned(), "any".to_owned());
         }
         let (schema, _) = infer_json_schema(sample.as_slice(), None).map_err(|error| refuse(file, &error))?;
         check_count(file, schema.fields().len())?;
         merge(&mut columns, schema.fields().iter().map(|field| ours(field)).collect());
     }
     some_columns(files, &columns)?;
-    Ok(columns.into())
+    Ok((columns.into(), options))
 }
 
 /// Refuses files in which nothing is.

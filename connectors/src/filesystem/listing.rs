@@ -148,8 +148,8 @@ fn in_directories(path: &Path, files: &mut Vec<Listed>) -> Result<bool> {
     if !text.contains(['*', '?', '[']) {
         return Ok(false);
     }
-    let matches = glob::glob(&text)
-        .map_err(|error| EngineError::config(format!("\"{text}\" is no glob pattern: {error}")))?;
+    let matches =
+        glob::glob(&text).map_err(|error| EngineError::config(format!("\"{text}\" is no glob pattern: {error}")))?;
     let mut any = false;
     for path in matches {
         let path = path.map_err(|error| EngineError::io(format_args!("cannot list \"{text}\""), error))?;

@@ -9,6 +9,7 @@ mod file_reader;
 mod format_offset;
 mod format_token;
 mod infer;
+mod json_layout;
 mod listing;
 mod part_file;
 mod partition;

@@ -28,7 +28,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Fields};
 use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
-use millstream_engine::ports::{OptionDescriptor, OptionValues};
+use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 use millstream_engine::rejects::Rejects;
 
 pub(crate) use columns::Column;
@@ -177,7 +177,14 @@ impl Format {
 
     /// The options of all formats.
     pub(crate) fn options() -> Vec<OptionDescriptor> {
-        [JsonFormat::options(), CsvFormat::options(), ParquetFormat::options(), change_options()].concat()
+        let layout = OptionDescriptor {
+            name: json::ANY_LAYOUT_OPTION,
+            kind: OptionType::Choice(&["lines", "any"]),
+            required: false,
+            default: Some("lines"),
+            doc: "How objects stand in files that are read: one a line, or in an array, or over several lines.",
+        };
+        [JsonFormat::options(), vec![layout], CsvFormat::options(), ParquetFormat::options(), change_options()].concat()
     }
 
     /// A decoder that reads the `wanted` ones of `columns`; `None` for formats that are no stream of records.
@@ -219,6 +226,11 @@ impl Format {
             Self::Raw => "raw",
             Self::Change(format) => format.kind.name(),
         }
+    }
+
+    /// Whether objects of a file may stand otherwise than one a line.
+    pub(crate) fn is_any_layout(&self) -> bool {
+        matches!(self, Self::Json(format) if format.any_layout)
     }
 
     /// Whether it tells of changes in its own way.

@@ -38,8 +38,16 @@ fn sealed_text(bytes: &[u8]) -> Vec<u8> {
 fn runs() {
     let mut bytes = Vec::new();
     encode(&sections(), &mut bytes).unwrap();
-    let words: [&[u8]; 8] =
-        [b"MSRUN001", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\"of\":", b"\"changes\"", b"\"whole\"", b"[[", b"\"parts\":[[0,9]],"];
+    let words: [&[u8]; 8] = [
+        b"MSRUN001",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\0",
+        b"\"of\":",
+        b"\"changes\"",
+        b"\"whole\"",
+        b"[[",
+        b"\"parts\":[[0,9]],",
+    ];
     broken::run("state-run", &[bytes], &words, |bytes| {
         let _ = decode("r", bytes);
         let _ = decode("r", &sealed_run(bytes));

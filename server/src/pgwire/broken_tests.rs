@@ -37,8 +37,7 @@ fn corpus() -> Vec<Vec<u8>> {
     let query = |text: &str| message(b'Q', &[text.as_bytes(), b"\0"]);
     let sync = message(b'S', &[]);
     let parse = message(b'P', &[b"s\0SELECT $1 + 1, $2 FROM t WHERE id < $1\0\0\x02\0\0\0\x17\0\0\0\x19"]);
-    let bind =
-        message(b'B', &[b"p\0s\0\0\x02\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x02xy\0\x02\0\x01\0\0"]);
+    let bind = message(b'B', &[b"p\0s\0\0\x02\0\x01\0\0\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x02xy\0\x02\0\x01\0\0"]);
     let describe = message(b'D', &[b"Ss\0"]);
     let execute = message(b'E', &[b"p\0\0\0\0\x02"]);
     let close = message(b'C', &[b"Pp\0"]);
@@ -49,7 +48,8 @@ fn corpus() -> Vec<Vec<u8>> {
         conversation(&[query("COPY t FROM STDIN"), copied]),
         conversation(&[query("COPY t TO STDOUT (FORMAT csv)"), message(b'f', &[b"no\0"])]),
         // A wish for encryption, then a start.
-        [b"\0\0\0\x08\x04\xd2\x16\x2f".as_slice(), &conversation(&[query("BEGIN"), query("x"), query("COMMIT")])].concat(),
+        [b"\0\0\0\x08\x04\xd2\x16\x2f".as_slice(), &conversation(&[query("BEGIN"), query("x"), query("COMMIT")])]
+            .concat(),
         b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02".to_vec(),
     ]
 }

@@ -25,8 +25,8 @@ use super::types::sql_name;
 use super::{Progress, RecordDecoder, WantedColumn};
 
 pub(crate) use encode::CsvEncoder;
-pub(crate) use nested::is_csv_type;
 use nested::Items;
+pub(crate) use nested::is_csv_type;
 use split::{Marks, Span, split, unescape};
 
 const HINT: &str = "'csv.ignore-parse-errors' = 'true' skips such lines and reads such fields as null";

@@ -44,8 +44,7 @@ pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> 
         Some(format) => format,
         None => files.paths().next().and_then(format_of).ok_or_else(|| unknown_format(scan))?,
     };
-    let partitions =
-        if scan.flag("hive_partitioning", true) { files.partition_columns() } else { Fields::empty() };
+    let partitions = if scan.flag("hive_partitioning", true) { files.partition_columns() } else { Fields::empty() };
     match format {
         FileFormat::Parquet if for_connector(scan, &files, &partitions) => {
             let table = parquet::table(context, &files, &Fields::empty()).await?;
@@ -65,8 +64,8 @@ pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> 
             Ok(by_connector(scan, id, &as_asked(scan, &columns)?, &partitions, options))
         }
         FileFormat::Json => {
-            let columns = blocking(move || Ok(millstream_connectors::infer_json(&files)?)).await?;
-            let mut options = OptionValues::default();
+            let inferred = blocking(move || Ok(millstream_connectors::infer_json(&files)?)).await?;
+            let (columns, mut options) = inferred;
             options.0.insert("format".to_owned(), "json".to_owned());
             if let Some((_, value)) = scan.options.iter().find(|(name, _)| name == "ignore_errors") {
                 options.0.insert("json.ignore-parse-errors".to_owned(), value.clone());

@@ -54,9 +54,8 @@ fn wider(left: &DataType, right: &DataType) -> Option<DataType> {
         (DataType::Timestamp(one, zone), DataType::Timestamp(other, same)) if zone == same => {
             Some(DataType::Timestamp(*one.max(other), zone.clone()))
         }
-        (DataType::Date32, stamp @ DataType::Timestamp(_, None)) | (stamp @ DataType::Timestamp(_, None), DataType::Date32) => {
-            Some(stamp.clone())
-        }
+        (DataType::Date32, stamp @ DataType::Timestamp(_, None))
+        | (stamp @ DataType::Timestamp(_, None), DataType::Date32) => Some(stamp.clone()),
         (left, right) => wider_number(left, right),
     }
 }
@@ -140,7 +139,9 @@ mod tests {
         assert_eq!(merge(stamp(TimeUnit::Millisecond), stamp(TimeUnit::Nanosecond)), Ok(stamp(TimeUnit::Nanosecond)));
         assert_eq!(merge(DataType::Date32, stamp(TimeUnit::Second)), Ok(stamp(TimeUnit::Second)));
         let row = |name: &str, data_type| DataType::Struct(vec![Field::new(name, data_type, true)].into());
-        let both = DataType::Struct(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)].into());
+        let both = DataType::Struct(
+            vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)].into(),
+        );
         assert_eq!(merge(row("a", DataType::Int64), row("b", DataType::Utf8)), Ok(both));
         assert!(merge(DataType::Utf8, DataType::Int32).is_err_and(|error| error.contains("column \"c\"")));
     }

@@ -147,7 +147,12 @@ impl Resolver<'_> {
             let message = format!("could not open file \"{}\"", file.path());
             return Err(SqlError::new(SqlState::UNDEFINED_FILE, message));
         };
-        replace_by(relation, sp::Ident::with_quote('"', files::stem(file.paths.first().map_or("", String::as_str))), factor, scope);
+        replace_by(
+            relation,
+            sp::Ident::with_quote('"', files::stem(file.paths.first().map_or("", String::as_str))),
+            factor,
+            scope,
+        );
         Ok(())
     }
 
