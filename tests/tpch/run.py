@@ -1,6 +1,7 @@
 """TPC-H over Parquet files: the 22 queries on Millstream and on DuckDB give the same rows.
 
-Usage: run.py PATH_OF_MILLSTREAM [SCALE]     (scale factor 0.1 where it is not given)
+Usage: run.py PATH_OF_MILLSTREAM [SCALE [MODE]]     (scale factor 0.1 where it is not given)
+MODE is a runtime mode, batch or streaming; a query that the streaming runtime cannot do is computed in batch, and told.
 Needs the Python packages duckdb, psycopg[binary] and tpchgen-cli.
 """
 
@@ -74,22 +75,28 @@ def main():
     """Runs all queries on both."""
     binary = str(pathlib.Path(sys.argv[1]).absolute())
     scale = sys.argv[2] if len(sys.argv) > 2 else "0.1"
+    mode = sys.argv[3] if len(sys.argv) > 3 else ""
     with tempfile.TemporaryDirectory() as directory:
         generate(directory, scale)
         truth = duckdb.connect()
         server, connection = start(binary, directory)
+        notices = []
+        connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
         try:
             for table in TABLES:
                 path = f"{directory}/{table}.parquet"
                 truth.execute(f"CREATE VIEW {table} AS SELECT * FROM '{path}'")
                 connection.execute(f"CREATE VIEW {table} AS SELECT * FROM '{path}'")
+            if mode:
+                connection.execute(f"SET 'execution.runtime-mode' = '{mode}'")
             for number, text in enumerate(queries(), 1):
+                notices.clear()
                 want = truth.execute(text).fetchall()
                 began = time.monotonic()
                 got = connection.execute(text).fetchall()
                 took = time.monotonic() - began
                 compare(number, got, want)
-                print(f"query {number:2}: {len(got):5} rows, {took:6.2f} s", flush=True)
+                print(f"query {number:2}: {len(got):5} rows, {took:6.2f} s", *notices, flush=True)
         finally:
             connection.close()
             server.terminate()
