@@ -78,6 +78,8 @@ impl Lines {
                 }
                 b',' if self.depth == 0 && self.in_array => self.end_value(into),
                 b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 => self.end_value(into),
+                // A byte order mark.
+                0xef | 0xbb | 0xbf if self.depth == 0 && !self.begun => (),
                 // Two tokens must not become one.
                 b'\r' | b'\n' => into.push(b' '),
                 _ => self.of_value(byte, into),
@@ -155,6 +157,7 @@ mod tests {
             ("{\n\"a\": 1\n}{\"b\":\"\\\\\"}", "{ \"a\": 1 }\n{\"b\":\"\\\\\"}\n"),
             ("[]", ""),
             ("[1, 2]", "1\n2\n"),
+            ("\u{feff}[{\"a\":\"\u{feff}\"}]", "{\"a\":\"\u{feff}\"}\n"),
             ("", ""),
         ] {
             assert_eq!(lines(text).unwrap(), wanted);
