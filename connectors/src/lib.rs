@@ -20,7 +20,7 @@ use std::sync::Arc;
 use millstream_engine::ports::Connector;
 
 pub use filesystem::{
-    Compression, FoundFiles, PackedWriter, find_files, infer_csv, infer_json, partitions, read_whole,
+    Compression, FoundFiles, PackedWriter, find_files, infer_csv, infer_json, list_of_paths, partitions, read_whole,
 };
 
 pub use kafka::topics as kafka_topics;

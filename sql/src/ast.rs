@@ -11,7 +11,7 @@ mod namespace;
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
-pub use copy::{Copy, CopyCompression, CopyEnd, CopyFormat, CopyOptions, CopyWhat};
+pub use copy::{Copy, CopyCompression, CopyEnd, CopyExisting, CopyFormat, CopyOptions, CopyWhat};
 pub use job::JobControl;
 pub use namespace::{Comment, CommentOn, NamespaceStatement};
 

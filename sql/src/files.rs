@@ -31,23 +31,47 @@ pub enum FileFormat {
 pub struct FileScan {
     /// The name under which [`CatalogSnapshot::files`] has its relation: the call as written.
     pub key: String,
-    /// A file, a directory or a pattern, as written.
-    pub path: String,
+    /// Files, directories or patterns, as written: one, or those of a list.
+    pub paths: Vec<String>,
     /// What the files are; `None`: what their names end in tells.
     pub format: Option<FileFormat>,
     /// The named arguments in lower case, with their values as text.
     pub options: Vec<(String, String)>,
+    /// What the columns are called, where the query says it.
+    pub names: Vec<String>,
     /// Where the path stands: characters from the start of the statement's text, from 1.
     pub position: Option<usize>,
 }
 
-/// The functions that read files, and the names of their arguments besides the path.
-const FUNCTIONS: [(&str, FileFormat, &[&str]); 4] = [
+impl FileScan {
+    /// The paths for people.
+    pub fn path(&self) -> String {
+        self.paths.join(", ")
+    }
+
+    /// Whether an argument that is true or false is so; `default` where it was not given.
+    pub fn flag(&self, name: &str, default: bool) -> bool {
+        let given = self.options.iter().find(|(known, _)| known == name);
+        given.map_or(default, |(_, value)| value.eq_ignore_ascii_case("true"))
+    }
+}
+
+/// The functions that read files, under their names and DuckDB's other ones, and their arguments besides the path and
+/// [`COMMON`].
+const FUNCTIONS: [(&str, FileFormat, &[&str]); 7] = [
     ("read_parquet", FileFormat::Parquet, &[]),
-    ("read_csv", FileFormat::Csv, &["header", "delimiter", "quote", "escape", "null", "comments", "ignore_errors"]),
+    ("parquet_scan", FileFormat::Parquet, &[]),
+    ("read_csv", FileFormat::Csv, CSV),
+    ("read_csv_auto", FileFormat::Csv, CSV),
     ("read_json", FileFormat::Json, &["ignore_errors"]),
+    ("read_json_auto", FileFormat::Json, &["ignore_errors"]),
     ("read_ndjson", FileFormat::Json, &["ignore_errors"]),
 ];
+const CSV: &[&str] =
+    &["header", "delimiter", "quote", "escape", "null", "comments", "ignore_errors", "all_varchar", "names"];
+
+/// Arguments of all of them, true or false.
+const COMMON: [&str; 3] = ["filename", "hive_partitioning", "union_by_name"];
 
 /// The files that a statement and the views it reads name, each once.
 ///
@@ -71,9 +95,10 @@ pub(crate) fn of_factor(factor: &sp::TableFactor) -> Result<Option<FileScan>> {
     match factor {
         sp::TableFactor::Table { name, args: None, .. } => Ok(literal(name).map(|path| FileScan {
             key: crate::statement_text::string(path),
-            path: path.to_owned(),
+            paths: vec![path.to_owned()],
             format: None,
             options: Vec::new(),
+            names: Vec::new(),
             position: None,
         })),
         sp::TableFactor::Table { name, args: Some(args), .. } => of_call(name, &args.args),
@@ -112,33 +137,74 @@ fn of_call(name: &sp::ObjectName, args: &[sp::FunctionArg]) -> Result<Option<Fil
     let function = FUNCTIONS.iter().find(|(known, ..)| known.eq_ignore_ascii_case(&ident.value));
     let Some((function, format, known)) = function else { return Ok(None) };
     let wrong = |message: String| at(SqlError::new(SqlState::SYNTAX_ERROR, message), ident.span);
-    let mut path = None;
-    let mut options = Vec::new();
+    let mut scan = FileScan {
+        key: String::new(),
+        paths: Vec::new(),
+        format: Some(*format),
+        options: Vec::new(),
+        names: Vec::new(),
+        position: None,
+    };
     for arg in args {
         match argument(arg).ok_or_else(|| wrong(format!("{arg} cannot be an argument of {function}")))? {
-            (None, value) if path.is_none() => path = Some(value),
-            (None, _) => return Err(wrong(format!("{function} takes one path"))),
+            (None, value) if scan.paths.is_empty() => scan.paths = value.into_texts(),
+            (None, _) => return Err(wrong(format!("{function} takes one path, or a list of paths"))),
             (Some(name), value) => {
                 let name = canonical(name.to_lowercase());
-                if !known.contains(&name.as_str()) {
+                if !known.contains(&name.as_str()) && !COMMON.contains(&name.as_str()) {
                     let error = wrong(format!("{function} has no argument \"{name}\""));
-                    return Err(match nearest(&name, known.iter().copied()) {
+                    let all: Vec<&str> = known.iter().chain(&COMMON).copied().collect();
+                    return Err(match nearest(&name, all.iter().copied()) {
                         Some(near) => error.with_hint(format!("did you mean \"{near}\"?")),
-                        None if known.is_empty() => error,
-                        None => error.with_hint(format!("its arguments are {}", known.join(", "))),
+                        None => error.with_hint(format!("its arguments are {}", all.join(", "))),
                     });
                 }
-                options.push((name, value));
+                match value {
+                    Value::List(names) if name == "names" => scan.names = names,
+                    Value::Text(text) if name != "names" => scan.options.push((name, text)),
+                    Value::List(_) | Value::Text(_) => {
+                        return Err(wrong(format!("{arg} cannot be an argument of {function}")));
+                    }
+                }
             }
         }
     }
-    let path = path.ok_or_else(|| wrong(format!("{function} needs a path")))?;
-    let mut key = format!("{function}({}", crate::statement_text::string(&path));
-    for (name, value) in &options {
+    if scan.paths.is_empty() {
+        return Err(wrong(format!("{function} needs a path")));
+    }
+    check(&scan).map_err(wrong)?;
+    scan.key = key(function, &scan);
+    Ok(Some(scan))
+}
+
+/// Refuses what is asked for and not done.
+fn check(scan: &FileScan) -> std::result::Result<(), String> {
+    if !scan.flag("union_by_name", true) {
+        return Err("union_by_name is always true: columns of several files are found by name".to_owned());
+    }
+    if !scan.names.is_empty() && scan.flag("header", true) {
+        return Err("names goes with header => false: else the first line names the columns".to_owned());
+    }
+    Ok(())
+}
+
+/// The call as it is known in the catalog of the statement.
+fn key(function: &str, scan: &FileScan) -> String {
+    let list = |texts: &[String]| {
+        let quoted: Vec<String> = texts.iter().map(|text| crate::statement_text::string(text)).collect();
+        format!("[{}]", quoted.join(", "))
+    };
+    let mut key = match scan.paths.as_slice() {
+        [path] => format!("{function}({}", crate::statement_text::string(path)),
+        paths => format!("{function}({}", list(paths)),
+    };
+    for (name, value) in &scan.options {
         key += &format!(", {name} => {}", crate::statement_text::string(value));
     }
-    key.push(')');
-    Ok(Some(FileScan { key, path, format: Some(*format), options, position: None }))
+    if !scan.names.is_empty() {
+        key += &format!(", names => {}", list(&scan.names));
+    }
+    key + ")"
 }
 
 /// Other words for the same argument.
@@ -150,22 +216,65 @@ fn canonical(name: String) -> String {
     }
 }
 
-/// Name and value of an argument that is a constant.
-fn argument(arg: &sp::FunctionArg) -> Option<(Option<&str>, String)> {
+/// The value of an argument.
+enum Value {
+    /// A text, number, or true or false.
+    Text(String),
+    /// `['a', 'b']` or `ARRAY['a', 'b']`
+    List(Vec<String>),
+}
+
+impl Value {
+    fn into_texts(self) -> Vec<String> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::List(texts) => texts,
+        }
+    }
+}
+
+/// Name and value of an argument that is a constant: `name => value`, or with `=` or `:=` as DuckDB writes it.
+fn argument(arg: &sp::FunctionArg) -> Option<(Option<&str>, Value)> {
     let (name, value) = match arg {
-        sp::FunctionArg::Unnamed(value) => (None, value),
-        sp::FunctionArg::Named { name, arg, .. } => (Some(name.value.as_str()), arg),
-        sp::FunctionArg::ExprNamed { name: sp::Expr::Identifier(name), arg, .. } => (Some(name.value.as_str()), arg),
-        sp::FunctionArg::ExprNamed { .. } => return None,
-    };
-    let sp::FunctionArgExpr::Expr(sp::Expr::Value(value)) = value else { return None };
-    let text = match &value.value {
-        sp::Value::SingleQuotedString(text) | sp::Value::EscapedStringLiteral(text) => text.clone(),
-        sp::Value::Boolean(flag) => flag.to_string(),
-        sp::Value::Number(number, _) => number.clone(),
+        sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(sp::Expr::BinaryOp {
+            left,
+            op: sp::BinaryOperator::Eq | sp::BinaryOperator::Assignment,
+            right,
+        })) => match left.as_ref() {
+            sp::Expr::Identifier(name) => (Some(name.value.as_str()), right.as_ref()),
+            _ => return None,
+        },
+        sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(value)) => (None, value),
+        sp::FunctionArg::Named { name, arg: sp::FunctionArgExpr::Expr(value), .. }
+        | sp::FunctionArg::ExprNamed {
+            name: sp::Expr::Identifier(name), arg: sp::FunctionArgExpr::Expr(value), ..
+        } => (Some(name.value.as_str()), value),
         _ => return None,
     };
-    Some((name, text))
+    Some((name, constant(value)?))
+}
+
+fn constant(value: &sp::Expr) -> Option<Value> {
+    match value {
+        sp::Expr::Value(value) => text(value).map(Value::Text),
+        sp::Expr::Array(array) => {
+            let texts = array.elem.iter().map(|item| match item {
+                sp::Expr::Value(value) => text(value),
+                _ => None,
+            });
+            texts.collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty()).map(Value::List)
+        }
+        _ => None,
+    }
+}
+
+fn text(value: &sp::ValueWithSpan) -> Option<String> {
+    match &value.value {
+        sp::Value::SingleQuotedString(text) | sp::Value::EscapedStringLiteral(text) => Some(text.clone()),
+        sp::Value::Boolean(flag) => Some(flag.to_string()),
+        sp::Value::Number(number, _) => Some(number.clone()),
+        _ => None,
+    }
 }
 
 /// Walks over the queries of a statement and of the views that they read.
@@ -234,7 +343,7 @@ impl Finder<'_> {
     /// Where a path stands: the parser forgets where a string stood that it takes for a name.
     fn position(&self, scan: &FileScan) -> Option<usize> {
         let text = self.text?;
-        let byte = text.find(&crate::statement_text::string(&scan.path))?;
+        let byte = text.find(&crate::statement_text::string(scan.paths.first()?))?;
         Some(text.get(..byte)?.chars().count() + 1)
     }
 }

@@ -6,9 +6,12 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::compressed;
+use super::json_layout::OneALine;
 use super::place::Place;
 
-/// Bytes read at a time.
+/// Bytes read at a time: at first, as there may be thousands of small files, and at the most, when each piece has been twice
+/// the one before.
+const CHUNK_BYTES_MIN: usize = 32 << 10;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes that one record may have.
@@ -23,6 +26,8 @@ pub(super) struct Chunks {
     /// Place in the file of the byte at `start`.
     position: u64,
     at_end: bool,
+    /// Of the next piece.
+    piece_bytes: usize,
 }
 
 impl fmt::Debug for Chunks {
@@ -33,18 +38,26 @@ impl fmt::Debug for Chunks {
 
 impl Chunks {
     /// Opens a file at the first byte of a range of what it unpacks to, to read as far as that. A byte order mark at its
-    /// start is passed over.
+    /// start is passed over. `one_a_line`: its JSON is of any layout, and is given with one value a line, which is what the
+    /// range counts.
     ///
     /// # Errors
     /// Where it cannot be opened or read.
-    pub(super) fn open(place: &Place, path: &Path, range: Range<u64>) -> io::Result<Self> {
+    pub(super) fn open(place: &Place, path: &Path, range: Range<u64>, one_a_line: bool) -> io::Result<Self> {
         let position = range.start;
-        let file = compressed::open(place, path, position)?;
+        let file: Box<dyn Read + Send> = if one_a_line {
+            let mut lines = OneALine::new(compressed::open(place, path, 0)?);
+            io::copy(&mut lines.by_ref().take(position), &mut io::sink())?;
+            Box::new(lines)
+        } else {
+            compressed::open(place, path, position)?
+        };
         let file: Box<dyn Read + Send> = match range.end {
             u64::MAX => file,
             end => Box::new(file.take(end.saturating_sub(position))),
         };
-        let mut chunks = Self { file, buffer: Vec::new(), start: 0, end: 0, position, at_end: false };
+        let piece_bytes = CHUNK_BYTES_MIN;
+        let mut chunks = Self { file, buffer: Vec::new(), start: 0, end: 0, position, at_end: false, piece_bytes };
         if position == 0 {
             chunks.fill()?;
             if chunks.bytes().starts_with(b"\xef\xbb\xbf") {
@@ -91,8 +104,10 @@ impl Chunks {
         self.buffer.copy_within(self.start..self.end, 0);
         self.start = 0;
         self.end = kept;
-        if self.buffer.len() < kept + CHUNK_BYTES {
-            self.buffer.resize((kept + CHUNK_BYTES).max(self.buffer.len() * 2).min(kept + RECORD_BYTES_MAX), 0);
+        let piece = self.piece_bytes;
+        self.piece_bytes = CHUNK_BYTES.min(piece * 2);
+        if self.buffer.len() < kept + piece {
+            self.buffer.resize((kept + piece).max(self.buffer.len() * 2).min(kept + RECORD_BYTES_MAX), 0);
         }
         while let Some(room) = self.buffer.get_mut(self.end..).filter(|room| !room.is_empty()) {
             match self.file.read(room) {
@@ -102,7 +117,7 @@ impl Chunks {
                 }
                 Ok(count) => {
                     self.end += count;
-                    if self.end - kept >= CHUNK_BYTES / 2 {
+                    if self.end - kept >= piece / 2 {
                         break;
                     }
                 }

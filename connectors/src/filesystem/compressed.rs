@@ -1,4 +1,4 @@
-//! Compressed files of text formats: gzip, zstd, deflate and snappy, told by the ending of their names. Parquet and Avro
+//! Compressed files of text formats: gzip, zstd, deflate, snappy, bzip2 and xz, told by the ending of their names. Parquet and Avro
 //! compress inside.
 
 use std::io::{self, Read, Write};
@@ -19,10 +19,17 @@ pub enum Compression {
     Deflate,
     /// `.snappy`, `.sz`: Snappy's framing format.
     Snappy,
+    /// `.bz2`
+    Bzip2,
+    /// `.xz`
+    Xz,
 }
 
+/// How hard `xz` tries, of 0 to 9: its own default takes 90 MB of memory for a writer.
+const XZ_LEVEL: u32 = 4;
+
 /// What the names of compressed files end in.
-const ENDINGS: [(&str, Compression); 8] = [
+const ENDINGS: [(&str, Compression); 10] = [
     ("gz", Compression::Gzip),
     ("gzip", Compression::Gzip),
     ("zst", Compression::Zstd),
@@ -31,6 +38,8 @@ const ENDINGS: [(&str, Compression); 8] = [
     ("zz", Compression::Deflate),
     ("snappy", Compression::Snappy),
     ("sz", Compression::Snappy),
+    ("bz2", Compression::Bzip2),
+    ("xz", Compression::Xz),
 ];
 
 impl Compression {
@@ -58,6 +67,8 @@ pub(super) fn open(place: &Place, path: &Path, position: u64) -> io::Result<Box<
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
         Compression::Deflate => Box::new(flate2::read::ZlibDecoder::new(file)),
         Compression::Snappy => Box::new(snap::read::FrameDecoder::new(file)),
+        Compression::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(file)),
+        Compression::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
     };
     io::copy(&mut unpacked.by_ref().take(position), &mut io::sink())?;
     Ok(unpacked)
@@ -75,6 +86,10 @@ pub enum PackedWriter<W: Write> {
     Deflate(flate2::write::ZlibEncoder<W>),
     /// Snappy's frames.
     Snappy(Box<snap::write::FrameEncoder<W>>),
+    /// bzip2.
+    Bzip2(bzip2::write::BzEncoder<W>),
+    /// xz.
+    Xz(liblzma::write::XzEncoder<W>),
 }
 
 impl<W: Write> PackedWriter<W> {
@@ -91,6 +106,8 @@ impl<W: Write> PackedWriter<W> {
                 Self::Deflate(flate2::write::ZlibEncoder::new(into, flate2::Compression::default()))
             }
             Compression::Snappy => Self::Snappy(Box::new(snap::write::FrameEncoder::new(into))),
+            Compression::Bzip2 => Self::Bzip2(bzip2::write::BzEncoder::new(into, bzip2::Compression::default())),
+            Compression::Xz => Self::Xz(liblzma::write::XzEncoder::new(into, XZ_LEVEL)),
         })
     }
 
@@ -117,6 +134,14 @@ impl<W: Write> PackedWriter<W> {
                 encoder.flush()?;
                 Ok(encoder.get_mut())
             }
+            Self::Bzip2(encoder) => {
+                encoder.try_finish()?;
+                Ok(encoder.get_mut())
+            }
+            Self::Xz(encoder) => {
+                encoder.try_finish()?;
+                Ok(encoder.get_mut())
+            }
         }
     }
 }
@@ -129,6 +154,8 @@ impl<W: Write> Write for PackedWriter<W> {
             Self::Zstd(into) => into.write(bytes),
             Self::Deflate(into) => into.write(bytes),
             Self::Snappy(into) => into.write(bytes),
+            Self::Bzip2(into) => into.write(bytes),
+            Self::Xz(into) => into.write(bytes),
         }
     }
 
@@ -139,6 +166,8 @@ impl<W: Write> Write for PackedWriter<W> {
             Self::Zstd(into) => into.flush(),
             Self::Deflate(into) => into.flush(),
             Self::Snappy(into) => into.flush(),
+            Self::Bzip2(into) => into.flush(),
+            Self::Xz(into) => into.flush(),
         }
     }
 }
@@ -153,7 +182,7 @@ mod tests {
     #[test]
     fn files_are_unpacked_from_any_position() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a.csv", "a.csv.gz", "a.csv.zst", "a.csv.deflate", "a.csv.snappy"] {
+        for name in ["a.csv", "a.csv.gz", "a.csv.zst", "a.csv.deflate", "a.csv.snappy", "a.csv.bz2", "a.csv.xz"] {
             let path = dir.path().join(name);
             let mut writer = PackedWriter::new(File::create(&path).unwrap(), Compression::of(&path)).unwrap();
             writer.write_all(b"0123456789").unwrap();

@@ -74,6 +74,7 @@ pub(super) fn cut(place: &Place, format: &Format, file: &Listed, bytes_max: u64)
     let refuse = |error| EngineError::io(format_args!("cannot read file \"{name}\""), error);
     let ranges = match format {
         Format::Parquet(_) => parquet::cut(place.pieces(&file.path).map_err(refuse)?, &name, bytes_max)?,
+        Format::Json(_) if format.is_any_layout() => return whole(),
         Format::Json(_) | Format::Raw => lines(place, file, bytes_max).map_err(refuse)?,
         Format::Csv(format) if format.lines_are_records() => lines(place, file, bytes_max).map_err(refuse)?,
         // The order of changes is that of their lines.

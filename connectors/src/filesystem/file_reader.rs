@@ -52,13 +52,14 @@ pub(super) fn open(reading: Reading<'_>, part: &Part, position: Position) -> Res
         let rows = range.start.max(position.at)..range.end;
         return Ok(Box::new(crate::formats::parquet::open(pieces, &name, columns, wanted, rows)?));
     };
-    let mut chunks = Chunks::open(place, path, 0..u64::MAX).map_err(|error| refuse(&name, error))?;
+    let one_a_line = format.is_any_layout();
+    let mut chunks = Chunks::open(place, path, 0..u64::MAX, one_a_line).map_err(|error| refuse(&name, error))?;
     let mut line = read_header(decoder.as_mut(), &mut chunks, &name)?;
     let start = range.start.max(position.at);
     if start > 0 || range.end != u64::MAX {
         // A header is not in the range of a later part, but it is in that of the first one.
         let start = start.max(chunks.position());
-        chunks = Chunks::open(place, path, start..range.end).map_err(|error| refuse(&name, error))?;
+        chunks = Chunks::open(place, path, start..range.end, one_a_line).map_err(|error| refuse(&name, error))?;
         line = if position.at > 0 {
             position.line
         } else if range.start > 0 {

@@ -2,7 +2,7 @@
 //!
 //! Only CSV and JSON; a Parquet file tells its own schema. Which files there are is [`super::listing`]'s to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use millstream_engine::rejects::Rejects;
 use super::compressed;
 use super::listing::{Listed, Location};
 use super::place::Place;
-use super::{partition, table};
+use super::{json_layout, partition, table};
 use crate::bucket::Bucket;
+use crate::formats::json::ANY_LAYOUT_OPTION;
 use crate::formats::{Format, Progress};
 
 /// Bytes of a file that are looked at.
@@ -39,7 +40,8 @@ pub struct FoundFiles {
     files: Vec<Listed>,
 }
 
-/// The files that a path or URL stands for: a file, a directory with all below it, or a pattern. `None`: nothing is there.
+/// The files that a path or URL stands for: a file, a directory with all below it, or a pattern; or those of a list of them
+/// ([`super::list_of_paths`]). `None`: nothing is there.
 ///
 /// # Errors
 /// Where something cannot be read, or the URL is of an unknown kind.
@@ -55,6 +57,11 @@ impl FoundFiles {
         self.files.iter().map(|file| file.path.as_path())
     }
 
+    /// The paths of those that are not empty.
+    fn with_bytes(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().filter(|file| file.size > 0).map(|file| file.path.as_path())
+    }
+
     /// Where they are, if not on this machine.
     pub fn bucket(&self) -> Option<&Arc<Bucket>> {
         match &self.place {
@@ -66,6 +73,15 @@ impl FoundFiles {
     /// What was looked for; in a bucket its URL without settings.
     pub fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// Whether a directory `name=value` stands for null.
+    pub fn has_null_partition(&self) -> bool {
+        let is_null = |part: std::path::Component<'_>| {
+            let text = part.as_os_str().to_str().and_then(|part| part.split_once('='));
+            text.is_some_and(|(_, value)| [partition::HIVE_DEFAULT_NAME, partition::DEFAULT_NAME].contains(&value))
+        };
+        self.paths().any(|file| file.components().any(is_null))
     }
 
     /// The columns that the directories `name=value` between what was looked for and the files stand for, with types that fit
@@ -81,7 +97,7 @@ impl FoundFiles {
                 let Some((name, _)) = component.as_os_str().to_str().and_then(|part| part.split_once('=')) else {
                     continue;
                 };
-                if let Some(value) = partition::value(file, name, partition::HIVE_DEFAULT_NAME) {
+                if let Some(value) = partition::value(file, name, partition::DEFAULT_NAME) {
                     values.entry((place, name.to_owned())).or_default().push(value);
                 }
             }
@@ -139,7 +155,7 @@ pub fn partitions(spec: &TableSpec) -> Result<Vec<String>> {
         let named = parts.filter(|part| part.split_once('=').is_some_and(|(name, _)| names.contains(&name)));
         named.collect::<Vec<_>>().join("/")
     };
-    let found: std::collections::BTreeSet<String> = files.iter().map(|file| of_file(&file.path)).collect();
+    let found: BTreeSet<String> = files.iter().map(|file| of_file(&file.path)).collect();
     Ok(found.into_iter().filter(|partition| !partition.is_empty()).collect())
 }
 
@@ -166,7 +182,7 @@ pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, 
     options.0.entry("csv.header".to_owned()).or_insert_with(|| "true".to_owned());
     let header = options.boolean("csv.header", true)?;
     let mut columns: Vec<Field> = Vec::new();
-    for file in files.paths().take(if header { FILES_MAX } else { 1 }) {
+    for file in files.with_bytes().take(if header { FILES_MAX } else { 1 }) {
         let sample = files.sample(file)?;
         if !options.0.contains_key("csv.field-delimiter") {
             options.0.insert("csv.field-delimiter".to_owned(), delimiter(&sample).to_string());
@@ -174,28 +190,38 @@ pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, 
         let fields = csv_columns(file, &sample, header, &options)?;
         merge(&mut columns, fields);
     }
+    some_columns(files, &columns)?;
     Ok((columns.into(), options))
 }
 
-/// The columns of files of JSON objects.
+/// The columns of files of JSON objects, and the options to read them with: they say it where the objects stand otherwise than one
+/// a line.
 ///
 /// # Errors
 /// Where a file cannot be read or is no JSON.
-pub fn infer_json(files: &FoundFiles) -> Result<Fields> {
-    let mut columns: Vec<Field> = Vec::new();
-    for file in files.paths().take(FILES_MAX) {
-        let sample = files.sample(file)?;
-        if sample.trim_ascii_start().first() == Some(&b'[') {
-            return Err(EngineError::Config {
-                message: format!("file \"{}\" is a JSON array", file.display()),
-                hint: Some("files of JSON are read with one object a line".to_owned()),
-            });
+pub fn infer_json(files: &FoundFiles) -> Result<(Fields, OptionValues)> {
+    let (mut columns, mut options): (Vec<Field>, _) = (Vec::new(), OptionValues::default());
+    for file in files.with_bytes().take(FILES_MAX) {
+        let mut sample = files.sample(file)?;
+        if json_layout::is_other(&sample) {
+            sample = json_layout::sample_lines(&sample);
+            options.0.insert(ANY_LAYOUT_OPTION.to_owned(), "any".to_owned());
         }
         let (schema, _) = infer_json_schema(sample.as_slice(), None).map_err(|error| refuse(file, &error))?;
         check_count(file, schema.fields().len())?;
         merge(&mut columns, schema.fields().iter().map(|field| ours(field)).collect());
     }
-    Ok(columns.into())
+    some_columns(files, &columns)?;
+    Ok((columns.into(), options))
+}
+
+/// Refuses files in which nothing is.
+fn some_columns(files: &FoundFiles, columns: &[Field]) -> Result<()> {
+    if !columns.is_empty() {
+        return Ok(());
+    }
+    let message = format!("\"{}\" has no columns: nothing is in its files", files.base().display());
+    Err(EngineError::BadRow { message, hint: None })
 }
 
 /// The delimiter that the first line has most of.
@@ -234,6 +260,9 @@ fn csv_columns(file: &Path, sample: &[u8], header: bool, options: &OptionValues)
     let (schema, _) = shape.infer_schema(sample, None).map_err(|error| refuse(file, &error))?;
     check_count(file, schema.fields().len())?;
     let mut columns: Vec<Field> = schema.fields().iter().map(|field| ours(field)).collect();
+    if header {
+        no_name_twice(file, &columns)?;
+    }
     if !header {
         for (index, column) in columns.iter_mut().enumerate() {
             column.set_name(format!("column{}", index + 1));
@@ -248,6 +277,18 @@ fn csv_columns(file: &Path, sample: &[u8], header: bool, options: &OptionValues)
         }
     }
     Ok(columns)
+}
+
+/// Refuses a first line that gives two columns one name: they would be read as one.
+fn no_name_twice(file: &Path, columns: &[Field]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match columns.iter().find(|column| !seen.insert(column.name().to_lowercase())) {
+        None => Ok(()),
+        Some(column) => Err(EngineError::BadRow {
+            message: format!("the first line of file \"{}\" names column \"{}\" twice", file.display(), column.name()),
+            hint: Some("header => false reads it as rows, and names => [...] names the columns".to_owned()),
+        }),
+    }
 }
 
 /// Whether our decoder reads the sample.

@@ -29,25 +29,57 @@ pub(super) struct Listed {
 pub(super) struct Location {
     /// Where.
     pub(super) place: Place,
-    /// A file, a directory or a glob pattern; in a bucket its URL without settings.
+    /// A file, a directory or a glob pattern; in a bucket its URL without settings. Of several, the directory that is above all.
     pub(super) path: PathBuf,
+    /// The paths of a list, all in one place; empty where there is one.
+    named: Vec<PathBuf>,
     /// Must match the whole path of a file.
-    pub(super) pattern: Option<Regex>,
+    pattern: Option<Regex>,
+}
+
+/// What stands between the paths of a list: no path has it.
+const LIST_SEPARATOR: char = '\0';
+
+/// Several paths as one text, as the option `path` takes it.
+pub fn list_of_paths(paths: &[String]) -> String {
+    paths.join(&LIST_SEPARATOR.to_string())
 }
 
 impl Location {
-    /// What a path or URL stands for. Nothing is looked at yet.
+    /// What a path or URL stands for, or a list of them. Nothing is looked at yet.
     ///
     /// # Errors
-    /// Where the URL is of an unknown kind, or settings of its object store are missing.
+    /// Where the URL is of an unknown kind, settings of its object store are missing, or paths of a list are in several places.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        let Some((first, rest)) = text.split_once(LIST_SEPARATOR) else { return Self::parse_one(text) };
+        let mut location = Self::parse_one(first)?;
+        let mut named = vec![location.path.clone()];
+        for text in rest.split(LIST_SEPARATOR) {
+            let other = Self::parse_one(text)?;
+            if !location.place.is_same(&other.place) {
+                return Err(EngineError::config("the paths of a list must lead to one place"));
+            }
+            location.path = common_directory(&location.path, &other.path);
+            named.push(other.path);
+        }
+        Ok(Self { named, ..location })
+    }
+
+    /// Only files whose whole path matches.
+    pub(super) fn with_pattern(self, pattern: Option<Regex>) -> Self {
+        Self { pattern, ..self }
+    }
+
+    fn parse_one(text: &str) -> Result<Self> {
+        let (named, pattern) = (Vec::new(), None);
         if !StoreUrl::is_one(text) {
-            return Ok(Self { place: Place::Local, path: local_path(text)?, pattern: None });
+            return Ok(Self { place: Place::Local, path: local_path(text)?, named, pattern });
         }
         let url = StoreUrl::parse(text)?;
         let path = PathBuf::from(format!("{}/{}", url.bucket_name(), url.path()));
-        Ok(Self { place: Place::Bucket(Bucket::open(&url)?), path, pattern: None })
+        Ok(Self { place: Place::Bucket(Bucket::open(&url)?), path, named, pattern })
     }
+
     /// All files, by path. Empty where a directory is empty.
     ///
     /// # Errors
@@ -71,36 +103,24 @@ impl Location {
         Ok(self.find()?.unwrap_or_default())
     }
 
-    /// As [`Self::list`]; `None` where nothing is there.
+    /// As [`Self::list`]; `None` where nothing is there, in a list where anything is not.
     ///
     /// # Errors
     /// Where something cannot be read.
     pub(super) fn find(&self) -> Result<Option<Vec<Listed>>> {
         let mut files = Vec::new();
-        if let Place::Bucket(bucket) = &self.place {
-            match in_bucket(bucket, &self.path)? {
-                Some(found) => files = found,
-                None => return Ok(None),
-            }
-        } else if self.path.exists() {
-            walk(&self.path, &mut files)?;
-        } else {
-            let text = self.path.to_string_lossy();
-            if !text.contains(['*', '?', '[']) {
-                return Ok(None);
-            }
-            let matches = glob::glob(&text)
-                .map_err(|error| EngineError::config(format!("\"{text}\" is no glob pattern: {error}")))?;
-            let mut any = false;
-            for path in matches {
-                let path = path.map_err(|error| EngineError::io(format_args!("cannot list \"{text}\""), error))?;
-                any = true;
-                if !is_hidden(&path) {
-                    walk(&path, &mut files)?;
+        let paths = if self.named.is_empty() { std::slice::from_ref(&self.path) } else { self.named.as_slice() };
+        for path in paths {
+            match &self.place {
+                Place::Bucket(bucket) => match in_bucket(bucket, path)? {
+                    Some(found) => files.extend(found),
+                    None => return Ok(None),
+                },
+                Place::Local => {
+                    if !in_directories(path, &mut files)? {
+                        return Ok(None);
+                    }
                 }
-            }
-            if !any {
-                return Ok(None);
             }
         }
         if let Some(pattern) = &self.pattern {
@@ -110,6 +130,35 @@ impl Location {
         files.dedup_by(|left, right| left.path == right.path);
         Ok(Some(files))
     }
+}
+
+/// The directory that is above two files, directories or patterns.
+fn common_directory(left: &Path, right: &Path) -> PathBuf {
+    let pairs = left.components().zip(right.components());
+    pairs.take_while(|(left, right)| left == right).map(|(same, _)| same).collect()
+}
+
+/// Takes in what a path of this machine stands for; false where nothing is there.
+fn in_directories(path: &Path, files: &mut Vec<Listed>) -> Result<bool> {
+    if path.exists() {
+        walk(path, files)?;
+        return Ok(true);
+    }
+    let text = path.to_string_lossy();
+    if !text.contains(['*', '?', '[']) {
+        return Ok(false);
+    }
+    let matches =
+        glob::glob(&text).map_err(|error| EngineError::config(format!("\"{text}\" is no glob pattern: {error}")))?;
+    let mut any = false;
+    for path in matches {
+        let path = path.map_err(|error| EngineError::io(format_args!("cannot list \"{text}\""), error))?;
+        any = true;
+        if !is_hidden(&path) {
+            walk(&path, files)?;
+        }
+    }
+    Ok(any)
 }
 
 /// The objects that a URL stands for; `None` where there are none.
@@ -232,6 +281,22 @@ mod tests {
         assert!(local_path("ftp://host/a").unwrap_err().to_string().contains("ftp"));
         assert!(local_path(" ").is_err());
         assert!(Location::parse("s3://").is_err());
+    }
+
+    #[test]
+    fn lists_of_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+        for name in ["a.csv", "b.csv", "c.csv"] {
+            fs::write(path(name), "").unwrap();
+        }
+        let location = Location::parse(&list_of_paths(&[path("b.csv"), path("[ab].csv")])).unwrap();
+        assert_eq!(location.path, dir.path());
+        let found: Vec<PathBuf> = location.list().unwrap().into_iter().map(|file| file.path).collect();
+        assert_eq!(found, [dir.path().join("a.csv"), dir.path().join("b.csv")], "each once");
+        let missing = Location::parse(&list_of_paths(&[path("a.csv"), path("d.csv")])).unwrap();
+        assert!(missing.find().unwrap().is_none());
+        assert!(Location::parse(&list_of_paths(&[path("a.csv"), "ftp://x/y".to_owned()])).is_err());
     }
 
     #[test]

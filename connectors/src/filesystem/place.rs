@@ -37,6 +37,15 @@ impl Place {
         matches!(self, Self::Bucket(_))
     }
 
+    /// Whether files of both are reached in the same way.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local, Self::Local) => true,
+            (Self::Bucket(left), Self::Bucket(right)) => left.identity() == right.identity(),
+            (Self::Local, Self::Bucket(_)) | (Self::Bucket(_), Self::Local) => false,
+        }
+    }
+
     /// Opens a file behind its first `position` bytes.
     ///
     /// # Errors

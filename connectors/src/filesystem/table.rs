@@ -51,7 +51,7 @@ impl FileTable {
             })?),
         };
         let table = Self {
-            location: Location { pattern, ..Location::parse(path)? },
+            location: Location::parse(path)?.with_pattern(pattern),
             format: Format::from_options(&spec.name, options)?,
             monitor_interval_us: match options.get("source.monitor-interval") {
                 Some(_) => Some(options.duration_us("source.monitor-interval", 0)?),
@@ -128,7 +128,7 @@ pub(super) fn options() -> Vec<OptionDescriptor> {
             kind: OptionType::String,
             required: true,
             default: None,
-            doc: "A file, a directory (read with all below it) or a glob pattern; a local path or a URL with file://, s3://, gs:// or az://. Files of text formats may be packed: .gz, .zst, .deflate, .snappy.",
+            doc: "A file, a directory (read with all below it) or a glob pattern; a local path or a URL with file://, s3://, gs:// or az://. Files of text formats may be packed: .gz, .zst, .bz2, .xz, .deflate, .snappy.",
         },
         OptionDescriptor {
             name: "format",

@@ -147,6 +147,14 @@ fn csv() {
     files("csv-escaped", &escaped, &scalars(), &corpus, &words);
     let header = format!("name,id,AT,other\nx,1,2024-01-01 10:00:00,y\n{line}").into_bytes();
     files("csv-header", &[("format", "csv"), ("csv.header", "true")], &scalars(), &[header], &words);
+    let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+    let row = vec![Field::new("a", DataType::Int64, false), Field::new("b", DataType::Decimal128(5, 2), true)];
+    let nested: Fields =
+        vec![Field::new("list", list, true), Field::new("row", DataType::Struct(row.into()), true)].into();
+    let corpus = vec![b"a;b;,1;2.5\n\"\",;1\n\"x;\"\"y\",\n".to_vec()];
+    let null = [("format", "csv"), ("csv.null-literal", "a"), ("csv.ignore-parse-errors", "true")];
+    files("csv-nested", &[("format", "csv")], &nested, &corpus, &words);
+    files("csv-nested-null", &null, &nested, &corpus, &words);
 }
 
 #[test]

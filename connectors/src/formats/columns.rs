@@ -121,7 +121,7 @@ pub(crate) struct RowColumn {
     /// Names that matched but for their case: field and place in the record. Empty between records.
     pub(crate) loose: Vec<(usize, usize)>,
     /// For each declared field its index in `fields`; `None`: not asked for, filled with nulls.
-    declared: Vec<Option<usize>>,
+    pub(crate) declared: Vec<Option<usize>>,
     /// Rows that the fields hold. Null rows behind these are not in the fields yet.
     filled: usize,
 }

@@ -28,7 +28,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Fields};
 use memchr::memchr;
 use millstream_engine::error::{EngineError, Result};
-use millstream_engine::ports::{OptionDescriptor, OptionValues};
+use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 use millstream_engine::rejects::Rejects;
 
 pub(crate) use columns::Column;
@@ -37,7 +37,7 @@ pub(crate) use text::parse_timestamp;
 pub(crate) use types::{check_types, is_json_type, is_text_scalar, sql_name};
 
 use self::change_lines::{ChangeLines, ChangeLinesEncoder};
-use self::csv::{CsvDecoder, CsvEncoder, CsvFormat};
+use self::csv::{CsvDecoder, CsvEncoder, CsvFormat, is_csv_type};
 use self::fault::Fault;
 use self::message::{ChangeFormat, ChangeKind, change_options};
 use self::parquet::ParquetFormat;
@@ -177,7 +177,14 @@ impl Format {
 
     /// The options of all formats.
     pub(crate) fn options() -> Vec<OptionDescriptor> {
-        [JsonFormat::options(), CsvFormat::options(), ParquetFormat::options(), change_options()].concat()
+        let layout = OptionDescriptor {
+            name: json::ANY_LAYOUT_OPTION,
+            kind: OptionType::Choice(&["lines", "any"]),
+            required: false,
+            default: Some("lines"),
+            doc: "How objects stand in files that are read: one a line, or in an array, or over several lines.",
+        };
+        [JsonFormat::options(), vec![layout], CsvFormat::options(), ParquetFormat::options(), change_options()].concat()
     }
 
     /// A decoder that reads the `wanted` ones of `columns`; `None` for formats that are no stream of records.
@@ -221,6 +228,11 @@ impl Format {
         }
     }
 
+    /// Whether objects of a file may stand otherwise than one a line.
+    pub(crate) fn is_any_layout(&self) -> bool {
+        matches!(self, Self::Json(format) if format.any_layout)
+    }
+
     /// Whether it tells of changes in its own way.
     pub(crate) fn tells_changes(&self) -> bool {
         match self {
@@ -237,7 +249,7 @@ impl Format {
         let carries: fn(&DataType) -> bool = match self {
             Self::Avro => return avro::check(columns),
             Self::Json(_) | Self::Change(_) => is_json_type,
-            Self::Csv(_) => is_text_scalar,
+            Self::Csv(_) => is_csv_type,
             Self::Parquet(_) => is_json_type,
             Self::Raw => return raw::check(columns),
         };

@@ -38,7 +38,7 @@ pub struct Flags {
     /// Memory that the server may use: above it no source is read [default: 80 % of the machine's]
     #[arg(long, global = true)]
     pub memory_limit: Option<String>,
-    /// Memory of it that batch queries may use before they spill to disk [default: 1 GB]
+    /// Memory of it that batch queries may use before they spill to disk [default: half of it]
     #[arg(long, global = true)]
     pub query_memory: Option<String>,
     /// Late, bad and refused rows that are kept of each job and kind; ten times as many in all [default: 1000]
@@ -154,7 +154,7 @@ const SOURCES: [SettingSource; 14] = [
     SettingSource {
         name: "query-memory",
         environment: "MILLSTREAM_QUERY_MEMORY",
-        default: || "1 GB".to_owned(),
+        default: || format!("{} MB", query_share(memory::default_limit_bytes()) >> 20),
         flag: |flags| flags.query_memory.as_ref(),
         description: "Memory that the batch queries of all sessions may use before they spill.",
     },
@@ -192,7 +192,7 @@ pub(super) fn standard() -> Config {
             retained: 2,
         },
         memory_limit_bytes: memory::default_limit_bytes(),
-        query_memory_bytes: 1 << 30,
+        query_memory_bytes: query_share(memory::default_limit_bytes()),
         rejected_rows: 1_000,
         log_level: "warn".to_owned(),
         settings,
@@ -212,7 +212,8 @@ pub(super) fn resolve(
             return Err(ConfigError(format!("unknown setting \"{key}\"{hint}")));
         }
     }
-    let settings: Vec<Setting> = SOURCES.iter().map(|source| source.resolve(flags, environment, file)).collect();
+    let mut settings: Vec<Setting> = SOURCES.iter().map(|source| source.resolve(flags, environment, file)).collect();
+    share_memory(&mut settings);
     let text = |name: &str| settings.iter().find(|setting| setting.name == name).map_or("", |setting| &setting.value);
     let mut config = standard();
     config.listen = parsed("listen", text("listen"), "an address such as 127.0.0.1:4510", |text| text.parse().ok())?;
@@ -235,6 +236,22 @@ pub(super) fn resolve(
     config.log_level = text("log-level").to_owned();
     config.settings = settings;
     Ok(config)
+}
+
+/// What batch queries may use of the server's memory where nobody says otherwise: half of it. What is used beside it counts too:
+/// above the limit of the server nobody is given more.
+fn query_share(memory_limit_bytes: u64) -> usize {
+    usize::try_from(memory_limit_bytes / 2).unwrap_or(usize::MAX)
+}
+
+/// Where a limit of the memory was set and no memory for queries, these have their share of that limit.
+fn share_memory(settings: &mut [Setting]) {
+    let limit = settings.iter().find(|setting| setting.name == "memory-limit");
+    let limit = limit.and_then(|setting| parse_size_bytes(&setting.value)).unwrap_or(usize::MAX) as u64;
+    let share = settings.iter_mut().find(|setting| setting.name == "query-memory");
+    if let Some(share) = share.filter(|setting| setting.origin == Origin::Default) {
+        share.value = format!("{} kB", query_share(limit) >> 10);
+    }
 }
 
 fn checkpoints<'a>(text: &impl Fn(&str) -> &'a str) -> Result<CheckpointSettings, ConfigError> {
@@ -301,9 +318,18 @@ mod tests {
         ]);
         let config = resolve(&flags, &environment, &file).unwrap();
         assert_eq!((config.shards, config.memory_limit_bytes, config.epoch_interval_ms), (3, 2 << 20, 1_000));
+        assert_eq!(config.query_memory_bytes, 1 << 20, "half of the limit");
         let origins: Vec<Origin> = config.settings.iter().map(|setting| setting.origin).collect();
         assert_eq!(origins.iter().filter(|origin| **origin == Origin::Default).count(), 11);
         assert!(origins.contains(&Origin::Flag) && origins.contains(&Origin::Environment));
+    }
+
+    #[test]
+    fn the_memory_of_queries_that_is_set_counts() {
+        let flags = Flags { memory_limit: Some("8 GB".into()), query_memory: Some("3 MB".into()), ..Flags::default() };
+        assert_eq!(resolve(&flags, &|_| None, &BTreeMap::new()).unwrap().query_memory_bytes, 3 << 20);
+        let flags = Flags { query_memory: None, ..flags };
+        assert_eq!(resolve(&flags, &|_| None, &BTreeMap::new()).unwrap().query_memory_bytes, 4 << 30);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use arrow::array::Array;
-use millstream_sql::ast::{CopyFormat, CopyOptions};
+use millstream_sql::ast::{CopyExisting, CopyFormat, CopyOptions};
 
 use super::decode;
 use crate::copy::CopyEncoder;
@@ -18,6 +18,8 @@ fn options(format: CopyFormat) -> CopyOptions {
         quote: b'"',
         escape: b'"',
         compression: None,
+        partition_by: Vec::new(),
+        existing: CopyExisting::Refuse,
     }
 }
 

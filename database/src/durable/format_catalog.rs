@@ -213,7 +213,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<CatalogRecord, serde_json::Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
 
     use super::{CatalogRecord, CatalogState, FunctionEntry, JobEntry, NamespaceEntry, RelationEntry, decode, encode};
@@ -227,7 +227,7 @@ mod tests {
         CatalogRecord::Namespace(NamespaceEntry { name: name.to_owned(), comment: Some("x".to_owned()) })
     }
 
-    fn history() -> Vec<CatalogRecord> {
+    pub(crate) fn history() -> Vec<CatalogRecord> {
         let settings: super::StoredSettings = [("sql.semantics".to_owned(), "flink".to_owned())].into();
         let function = |text: &str| {
             let (name, statement) = ("f".to_owned(), text.to_owned());

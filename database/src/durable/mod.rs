@@ -8,6 +8,8 @@
 //! All logs are framed alike ([`format_log`], [`log`]): a torn end is cut off, damage is an error that names the file.
 //! [`catalog_log`] and [`table_log`] write before a statement answers; [`crate::session`] plays them back at the start.
 
+#[cfg(test)]
+mod broken_tests;
 pub(crate) mod catalog_log;
 mod directory;
 pub(crate) mod format_catalog;

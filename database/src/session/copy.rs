@@ -12,6 +12,7 @@ use millstream_sql::bound::{BoundQuery, BoundStatement, StreamingOptions};
 use millstream_sql::catalog::{Column, Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
+use super::copy_folder;
 use super::job::open_sink;
 use super::{Body, Outcome, Rows, Session, Wording};
 use crate::copy::{CopyEncoder, decode, read_file, typed, write_file};
@@ -53,6 +54,11 @@ impl Session {
         end: &CopyEnd,
         options: CopyOptions,
     ) -> Result<Outcome, SqlError> {
+        if let CopyEnd::File(path) = end
+            && copy_folder::is_folder(path, &options)
+        {
+            return copied(self.copy_to_folder(query, path, &options).await?);
+        }
         let Outcome { notices, body } = self.query(query).await?;
         let Body::Rows(rows) = body else {
             return Err(SqlError::new(SqlState::INTERNAL_ERROR, "COPY of a query that gives no rows"));

@@ -7,6 +7,7 @@
 mod alter;
 mod checkpoint_list;
 mod copy;
+mod copy_folder;
 mod database;
 mod ddl;
 mod deploy;

@@ -33,4 +33,6 @@ pub mod spread;
 pub mod table;
 
 #[cfg(test)]
+mod broken_tests;
+#[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::format_run::{Batch, Extent, Section, decode};
 use super::format_run_writer::encode;
 use crate::pieces::live_batch;
 
-fn sections() -> Vec<Section> {
+pub(super) fn sections() -> Vec<Section> {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
     let options = RecordBatchOptions::new().with_row_count(Some(2));
     let bare = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();

@@ -7,6 +7,8 @@
 //! ([`simple`], [`extended`]), its rows ([`rows`]).
 
 mod binary;
+#[cfg(test)]
+mod broken_tests;
 mod cancel;
 mod connection;
 mod copy;

@@ -52,6 +52,22 @@ pub struct CopyOptions {
     pub escape: u8,
     /// How a written file is packed; `None`: as its name tells, and Parquet with Snappy.
     pub compression: Option<CopyCompression>,
+    /// The columns whose values name the directories that files are written to; none: a file is written.
+    pub partition_by: Vec<String>,
+    /// What becomes of the files that are in the directory already.
+    pub existing: CopyExisting,
+}
+
+/// What `COPY … TO` a directory does about files that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CopyExisting {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// They stay.
+    Append,
+    /// They are removed when the new ones are whole.
+    Overwrite,
 }
 
 /// How `COPY … TO` packs a file.

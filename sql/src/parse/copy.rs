@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::ast::{Copy, CopyCompression, CopyEnd, CopyFormat, CopyOptions, CopyWhat, Statement};
+use crate::ast::{Copy, CopyCompression, CopyEnd, CopyExisting, CopyFormat, CopyOptions, CopyWhat, Statement};
 use crate::error::{SqlError, SqlState};
 use crate::files::without_settings;
 
@@ -54,6 +54,8 @@ struct Given {
     quote: Option<u8>,
     escape: Option<u8>,
     compression: Option<CopyCompression>,
+    partition_by: Vec<String>,
+    existing: CopyExisting,
 }
 
 /// Options in parentheses, or in PostgreSQL's older form as words one behind the other.
@@ -91,6 +93,14 @@ fn option(cursor: &mut Cursor<'_>, given: &mut Given) -> Result<()> {
         given.escape = Some(character(cursor, "escape")?);
     } else if cursor.accept(&["COMPRESSION"]) {
         given.compression = Some(compression(cursor)?);
+    } else if cursor.accept(&["PARTITION_BY"]) {
+        let columns =
+            if *cursor.peek(0) == Token::LParen { cursor.list(Cursor::ident)? } else { vec![cursor.ident()?] };
+        given.partition_by = columns.into_iter().map(|column| column.value).collect();
+    } else if cursor.accept(&["OVERWRITE"]) {
+        given.existing = if header(cursor)? { CopyExisting::Overwrite } else { CopyExisting::Refuse };
+    } else if cursor.accept(&["APPEND"]) || cursor.accept(&["OVERWRITE_OR_IGNORE"]) {
+        given.existing = if header(cursor)? { CopyExisting::Append } else { CopyExisting::Refuse };
     } else if cursor.ahead(&["ENCODING"]) {
         encoding(cursor)?;
     } else if cursor.ahead(&["BINARY"]) {
@@ -146,7 +156,7 @@ fn compression(cursor: &mut Cursor<'_>) -> Result<CopyCompression> {
     }
 }
 
-/// `HEADER [true|false|on|off|1|0|match]`; the names of the header are always looked at where there are any.
+/// `[true|false|on|off|1|0|match]`, true where nothing stands; the names of a header are always looked at where there are any.
 fn header(cursor: &mut Cursor<'_>) -> Result<bool> {
     for (word, on) in [("TRUE", true), ("ON", true), ("MATCH", true), ("FALSE", false), ("OFF", false)] {
         if cursor.accept(&[word]) {
@@ -207,6 +217,11 @@ impl Given {
                 return Err(SqlError::unsupported("COPY to and from the client is not compressed"));
             }
         }
+        let folder = !self.partition_by.is_empty() || self.existing != CopyExisting::Refuse;
+        if folder && (!to || *end == CopyEnd::Client) {
+            let message = "PARTITION_BY, OVERWRITE and APPEND go with COPY … TO a directory only";
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        }
         if self.compression == Some(CopyCompression::Gzip) && format == CopyFormat::Parquet {
             let error = SqlError::unsupported("COPY writes no Parquet files with gzip");
             return Err(error.with_hint("the compressions of Parquet are none, snappy and zstd"));
@@ -233,6 +248,8 @@ impl Given {
             quote,
             escape: self.escape.unwrap_or(quote),
             compression: self.compression,
+            partition_by: self.partition_by,
+            existing: self.existing,
         };
         if csv && options.delimiter == options.quote {
             let message = "COPY delimiter and quote must be different";
@@ -243,7 +260,7 @@ impl Given {
 }
 
 /// What the names of compressed files end in.
-const PACKED: [&str; 8] = [".gz", ".gzip", ".zst", ".zstd", ".deflate", ".zz", ".snappy", ".sz"];
+const PACKED: [&str; 10] = [".gz", ".gzip", ".zst", ".zstd", ".deflate", ".zz", ".snappy", ".sz", ".bz2", ".xz"];
 
 /// What the name of a file says; text where it says nothing.
 fn format_of(path: &str) -> CopyFormat {

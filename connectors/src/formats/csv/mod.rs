@@ -2,9 +2,11 @@
 //!
 //! Columns are taken by position; with a header, by name. An empty field is null, but in a STRING column the empty text
 //! (as in Flink) unless `csv.null-literal` is the empty text. Deviation from Flink: an empty field of a number is null
-//! rather than an error.
+//! rather than an error; so is one of an ARRAY or ROW, but in quotes it is an empty array. DECIMALs are written plainly unless
+//! `csv.write-bigdecimal-in-scientific-notation` says else, which is Flink's default.
 
 mod encode;
+mod nested;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -16,13 +18,15 @@ use arrow::datatypes::{Fields, Schema, SchemaRef};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
 
-use super::columns::{RowColumn, Values};
+use super::columns::{Column, RowColumn, Values};
 use super::fault::{Fault, shown};
 use super::names::Target;
 use super::types::sql_name;
 use super::{Progress, RecordDecoder, WantedColumn};
 
 pub(crate) use encode::CsvEncoder;
+use nested::Items;
+pub(crate) use nested::is_csv_type;
 use split::{Marks, Span, split, unescape};
 
 const HINT: &str = "'csv.ignore-parse-errors' = 'true' skips such lines and reads such fields as null";
@@ -35,6 +39,10 @@ pub(crate) struct CsvFormat {
     comments: bool,
     ignore_parse_errors: bool,
     null_literal: Option<String>,
+    /// How ARRAY and ROW stand in a field.
+    items: Items,
+    /// DECIMALs are written without zeros at their end, with an exponent where that is shorter.
+    scientific: bool,
     /// The first record names the columns.
     header: bool,
 }
@@ -43,12 +51,21 @@ impl CsvFormat {
     /// Reads the options.
     ///
     /// # Errors
-    /// Where one is not the single character it must be.
+    /// Where one is not the single character it must be, or contradicts another.
     pub(crate) fn from_options(options: &OptionValues) -> Result<Self> {
         let quote = match options.boolean("csv.disable-quote-character", false)? {
+            true if options.get("csv.quote-character").is_some() => {
+                let message = "\"csv.quote-character\" and \"csv.disable-quote-character\" contradict each other";
+                return Err(EngineError::config(message));
+            }
             true => None,
             false => Some(character(options, "csv.quote-character")?.unwrap_or(b'"')),
         };
+        let null_literal = options.get("csv.null-literal").map(str::to_owned);
+        let delimiter = options.get("csv.array-element-delimiter").unwrap_or(";").to_owned();
+        if delimiter.is_empty() {
+            return Err(EngineError::config("option \"csv.array-element-delimiter\" is empty"));
+        }
         Ok(Self {
             marks: Marks {
                 delimiter: character(options, "csv.field-delimiter")?.unwrap_or(b','),
@@ -57,7 +74,9 @@ impl CsvFormat {
             },
             comments: options.boolean("csv.allow-comments", false)?,
             ignore_parse_errors: options.boolean("csv.ignore-parse-errors", false)?,
-            null_literal: options.get("csv.null-literal").map(str::to_owned),
+            items: Items { delimiter, null: null_literal.clone() },
+            null_literal,
+            scientific: options.boolean("csv.write-bigdecimal-in-scientific-notation", false)?,
             header: options.boolean("csv.header", false)?,
         })
     }
@@ -83,6 +102,15 @@ impl CsvFormat {
             ),
             text("csv.escape-character", None, "The character that takes the meaning from the one behind it."),
             text("csv.null-literal", None, "The text that stands for null; without it null is written as nothing."),
+            text(
+                "csv.array-element-delimiter",
+                Some(";"),
+                "What stands between the items of an ARRAY or ROW, which are in one field.",
+            ),
+            flag(
+                "csv.write-bigdecimal-in-scientific-notation",
+                "DECIMALs are written as Java does: 100000 as 1E+5, 12.50 as 12.5.",
+            ),
             flag("csv.header", "The first line names the columns, which are then taken by name."),
         ]
     }
@@ -98,6 +126,14 @@ fn character(options: &OptionValues, name: &str) -> Result<Option<u8>> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Some(*byte)),
         _ => Err(EngineError::config(format!("option \"{name}\" must be one ASCII character, not \"{text}\""))),
+    }
+}
+
+/// Appends the value that a field stands for. False, and nothing appended, where it is none of the column's type.
+fn push(items: &Items, column: &mut Column, text: &[u8]) -> bool {
+    match column.values {
+        Values::List(_, _) | Values::Row(_) => items.push(column, text),
+        _ => column.push_text(text),
     }
 }
 
@@ -165,7 +201,7 @@ impl CsvDecoder {
                 };
             if absent {
                 field.column.push_null();
-            } else if !field.column.push_text(text) {
+            } else if !push(&self.format.items, &mut field.column, text) {
                 if !lenient {
                     let what = format!("expected {}, found \"{}\"", sql_name(field.column.data_type()), shown(text));
                     return Err(Fault::value(span.start, what).inside(&field.name));

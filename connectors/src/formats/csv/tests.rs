@@ -109,6 +109,77 @@ fn headers_name_the_columns() {
     );
 }
 
+fn nested() -> Fields {
+    let item = |data_type| Arc::new(Field::new("item", data_type, true));
+    let row = vec![Field::new("x", DataType::Float64, true), Field::new("y", DataType::Utf8, true)];
+    Fields::from(vec![
+        Field::new("names", DataType::List(item(DataType::Utf8)), true),
+        Field::new("sizes", DataType::List(item(DataType::Int32)), true),
+        Field::new("row", DataType::Struct(row.into()), true),
+    ])
+}
+
+#[test]
+fn arrays_and_rows_stand_in_one_field() {
+    let shown = |options: &[(&str, &str)], text: &str| match read(format(options), &nested(), text.as_bytes()) {
+        Ok((batch, bad)) => {
+            let batches = [batch.clone()];
+            let mut written = vec![];
+            CsvEncoder::new(format(options), &nested()).encode(&batch, &mut written).unwrap();
+            let table = pretty_format_batches(&batches).unwrap();
+            format!("{table}\nbad {bad}\n{}", String::from_utf8_lossy(&written))
+        }
+        Err(error) => error.to_string(),
+    };
+    let lenient = [("csv.ignore-parse-errors", "true")];
+    expect![[r#"
+        +--------+-----------+----------------+
+        | names  | sizes     | row            |
+        +--------+-----------+----------------+
+        | [a, b] | [1, 2, 3] | {x: 1.5, y: q} |
+        |        |           |                |
+        | []     | []        |                |
+        | [, ]   | [1, , 3]  | {x: , y: }     |
+        +--------+-----------+----------------+
+        bad 1
+        a;b,1;2;3,1.5;q
+        ,,
+        "","",
+        ;,1;;3,;
+    "#]]
+    .assert_eq(&shown(&lenient, "a;b,1;2;3,1.5;q\n,,\n\n\"\",\"\",1;2;3\n;,1;;3,;\n"));
+    expect!["f.csv line 1: column \"sizes\": expected ARRAY<INT>, found \"1;x\", in: a,1;x,1;2"]
+        .assert_eq(&shown(&[], "a,1;x,1;2\n"));
+    expect!["f.csv line 1: column \"row\": expected ROW<x DOUBLE, y STRING>, found \"1\", in: a,1,1"]
+        .assert_eq(&shown(&[], "a,1,1\n"));
+    let other = [("csv.array-element-delimiter", "||"), ("csv.null-literal", "-")];
+    expect![[r#"
+        +------------+-------+----------------+
+        | names      | sizes | row            |
+        +------------+-------+----------------+
+        | [a|b, , c] | [1, ] | {x: 2.0, y: e} |
+        |            | []    |                |
+        +------------+-------+----------------+
+        bad 0
+        a|b||-||c,1||-,2.0||e
+        -,"",-
+    "#]]
+    .assert_eq(&shown(&other, "\"a|b||-||c\",1||-,2||e\n-,\"\",-\n"));
+}
+
+#[test]
+fn what_csv_does_not_take() {
+    let deep = DataType::List(Arc::new(Field::new("item", nested()[0].data_type().clone(), true)));
+    assert!(!is_csv_type(&deep) && nested().iter().all(|field| is_csv_type(field.data_type())));
+    for options in [
+        vec![("csv.array-element-delimiter", "")],
+        vec![("csv.disable-quote-character", "true"), ("csv.quote-character", "'")],
+    ] {
+        let options = options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        assert!(CsvFormat::from_options(&OptionValues(options)).is_err());
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_back(rows in proptest::collection::vec(

@@ -28,6 +28,9 @@ use cursor::Cursor;
 use decode::Policy;
 pub(crate) use encode::JsonEncoder;
 
+/// The option of files that says how objects stand in them.
+pub(crate) const ANY_LAYOUT_OPTION: &str = "json.layout";
+
 const HINT: &str = "'json.ignore-parse-errors' = 'true' skips such lines and reads such fields as null";
 
 /// The options of the format.
@@ -41,6 +44,8 @@ pub(crate) struct JsonFormat {
     pub(crate) timestamps: TimestampStyle,
     /// Null fields are not written.
     pub(crate) ignore_null_fields: bool,
+    /// In files: objects may stand in an array, and over several lines.
+    pub(crate) any_layout: bool,
 }
 
 impl JsonFormat {
@@ -57,6 +62,7 @@ impl JsonFormat {
                 Some(_) | None => TimestampStyle::Sql,
             },
             ignore_null_fields: options.boolean("json.encode.ignore-null-fields", false)?,
+            any_layout: options.get(ANY_LAYOUT_OPTION).is_some_and(|layout| layout.eq_ignore_ascii_case("any")),
         };
         if format.ignore_parse_errors && format.fail_on_missing_field {
             return Err(EngineError::Config {

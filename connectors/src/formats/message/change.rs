@@ -87,6 +87,7 @@ impl ChangeFormat {
                 Some(_) | None => TimestampStyle::Sql,
             },
             ignore_null_fields: options.boolean(&format!("{name}.encode.ignore-null-fields"), false)?,
+            any_layout: false,
         };
         Ok(Self {
             kind,

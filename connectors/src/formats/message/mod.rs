@@ -22,10 +22,10 @@ use self::csv::{CsvMessageEncoder, CsvMessages};
 use self::json::{JsonMessageEncoder, JsonMessages};
 use self::raw::{RawMessageEncoder, RawMessages};
 use super::avro::{AvroFormat, AvroKind};
-use super::csv::CsvFormat;
+use super::csv::{CsvFormat, is_csv_type};
 use super::json::JsonFormat;
 use super::protobuf::{ProtobufFormat, ProtobufMessageEncoder, ProtobufMessages};
-use super::{WantedColumn, check_types, is_json_type, is_text_scalar, raw as raw_format};
+use super::{WantedColumn, check_types, is_json_type, raw as raw_format};
 
 pub(crate) use change::{ChangeFormat, ChangeKind, options as change_options};
 pub(crate) use options::{Role, options};
@@ -213,7 +213,7 @@ impl MessageFormat {
     pub(crate) fn check(&self, columns: &Fields) -> Result<()> {
         let carries: fn(&DataType) -> bool = match self {
             Self::Json(_) | Self::Change(_) | Self::Avro(_) => is_json_type,
-            Self::Csv(_) => is_text_scalar,
+            Self::Csv(_) => is_csv_type,
             Self::Raw => return raw_format::check(columns),
             Self::Protobuf(format) => return format.check(columns),
         };

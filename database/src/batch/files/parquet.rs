@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::datatypes::{Fields, Schema, SchemaRef};
+use arrow::datatypes::{Fields, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -30,13 +30,14 @@ pub(super) async fn table(
     partitions: &Fields,
 ) -> Result<Arc<dyn TableProvider>, SqlError> {
     let state = context.state();
+    let each = files.paths().map(|file| url(files, file, "")).collect::<Result<Vec<_>, _>>();
+    let each = each.map_err(from_datafusion)?;
     // Partition columns are told by the part of a path below the table's, so then the path stays whole.
     let urls = if partitions.is_empty() {
-        files.paths().map(|file| url(files, file, "")).collect::<Result<Vec<_>, _>>()
+        each.clone()
     } else {
-        url(files, files.base(), "/").map(|url| vec![url])
+        vec![url(files, files.base(), "/").map_err(from_datafusion)?]
     };
-    let urls = urls.map_err(from_datafusion)?;
     if let (Some(bucket), Some(url)) = (files.bucket(), urls.first()) {
         context.register_object_store(url.object_store().as_ref(), Arc::new(BucketStore(Arc::clone(bucket))));
     }
@@ -55,10 +56,9 @@ pub(super) async fn table(
         });
         read.boxed()
     };
-    let schemas: Vec<_> = urls.iter().map(schema_of).collect();
+    let schemas: Vec<_> = each.iter().map(schema_of).collect();
     let schemas: Vec<SchemaRef> = stream::iter(schemas).buffered(SCHEMAS_AT_A_TIME).try_collect().await?;
-    let schemas = schemas.iter().map(|schema| types::readable(schema).as_ref().clone());
-    let merged = Schema::try_merge(schemas).map_err(crate::errors::from_arrow)?;
+    let merged = types::merged(&schemas).map_err(|error| SqlError::new(SqlState::DATATYPE_MISMATCH, error))?;
     let cache = context.runtime_env().cache_manager.get_file_statistic_cache();
     let table = |schema| -> Result<Arc<dyn TableProvider>, SqlError> {
         let config = ListingTableConfig::new_with_multi_paths(urls.clone()).with_listing_options(options.clone());

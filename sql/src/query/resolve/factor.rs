@@ -144,10 +144,15 @@ impl Resolver<'_> {
     /// A file: the table that the server made of it, under its own name where the query gives none.
     fn file(&self, file: &FileScan, factor: &mut sp::TableFactor, scope: &mut Scope<'_>) -> Result<()> {
         let Some(relation) = self.catalog.files.get(&file.key) else {
-            let message = format!("could not open file \"{}\"", file.path);
+            let message = format!("could not open file \"{}\"", file.path());
             return Err(SqlError::new(SqlState::UNDEFINED_FILE, message));
         };
-        replace_by(relation, sp::Ident::with_quote('"', files::stem(&file.path)), factor, scope);
+        replace_by(
+            relation,
+            sp::Ident::with_quote('"', files::stem(file.paths.first().map_or("", String::as_str))),
+            factor,
+            scope,
+        );
         Ok(())
     }
 
