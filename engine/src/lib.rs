@@ -17,6 +17,7 @@ pub mod plan;
 pub mod ports;
 pub mod rejects;
 pub mod runtime;
+mod spread_table;
 pub mod time;
 pub mod view;
 

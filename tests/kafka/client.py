@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 
 import psycopg
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
@@ -39,11 +40,23 @@ class Kafka:
 
     def send(self, topic, messages):
         """Sends (partition, key, value) or (partition, key, value, extra arguments)."""
-        producer = Producer({**self.config, "linger.ms": 0})
+        producer, pause = Producer({**self.config, "linger.ms": 0}), threading.Event()
         for partition, key, value, *extra in messages:
             value = json.dumps(value) if isinstance(value, (dict, list)) else value
-            producer.produce(topic, value=value, key=key, partition=partition, **(extra[0] if extra else {}))
-            producer.flush(30)
+            # A broker may hear of a new partition later than whoever has made it.
+            for _ in range(100):
+                errors = []
+                producer.produce(topic, value=value, key=key, partition=partition,
+                                 on_delivery=lambda error, _, errors=errors: errors.append(error),
+                                 **(extra[0] if extra else {}))
+                producer.flush(30)
+                if errors == [None]:
+                    break
+                if errors and errors[0].code() not in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                    break
+                pause.wait(0.1)
+            if errors != [None]:
+                sys.exit(f"a message to {topic}/{partition} did not arrive: {errors}")
 
     def read(self, topic, partitions=1):
         """All messages of a topic: partition, key, value; in the order of partitions and offsets."""

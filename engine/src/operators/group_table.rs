@@ -13,15 +13,16 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::row::{RowConverter, RowParser, SortField};
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::key_group::mix;
 use crate::error::{EngineError, Result};
+use crate::spread_table::SpreadTable;
 
 /// Maps keys to slots.
 pub struct GroupTable {
     types: Vec<DataType>,
-    index: HashTable<Entry>,
+    index: SpreadTable<Entry>,
     keys: Keys,
     free: Vec<u32>,
     live: Vec<bool>,
@@ -67,7 +68,7 @@ impl GroupTable {
         };
         Ok(Self {
             types: types.to_vec(),
-            index: HashTable::new(),
+            index: SpreadTable::default(),
             keys,
             free: Vec::new(),
             live: Vec::new(),
@@ -303,15 +304,6 @@ fn place<T>(values: &mut Vec<T>, slot: u32, value: T) {
         Some(old) => *old = value,
         None => values.push(value),
     }
-}
-
-/// Spreads the bits of an integer key (the finaliser of MurmurHash3).
-fn mix(mut value: u64) -> u64 {
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    value ^= value >> 33;
-    value = value.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    value ^ (value >> 33)
 }
 
 fn is_small(data_type: &DataType) -> bool {

@@ -181,7 +181,7 @@ fn float_bits(value: f64) -> u64 {
 }
 
 /// The finaliser of MurmurHash3. Frozen.
-fn mix(mut value: u64) -> u64 {
+pub(super) fn mix(mut value: u64) -> u64 {
     value ^= value >> 33;
     value = value.wrapping_mul(0xff51_afd7_ed55_8ccd);
     value ^= value >> 33;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::store::Chunk;
 use crate::error::{EngineError, Result};
+use crate::spread_table::SpreadTable;
 
 /// Spreads ordinals over the hashes.
 const ORDINAL_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -44,7 +44,7 @@ struct Entry {
 pub(super) struct Index {
     columns: Vec<usize>,
     converter: RowConverter,
-    entries: HashTable<Entry>,
+    entries: SpreadTable<Entry>,
 }
 
 impl Place {
@@ -74,7 +74,7 @@ impl Index {
             |column: &usize| schema.fields().get(*column).map(|field| SortField::new(field.data_type().clone()));
         let fields = columns.iter().map(field).collect::<Option<Vec<_>>>();
         let fields = fields.ok_or_else(|| EngineError::Internal("a key column that is not there".into()))?;
-        Ok(Self { columns: columns.to_vec(), converter: RowConverter::new(fields)?, entries: HashTable::new() })
+        Ok(Self { columns: columns.to_vec(), converter: RowConverter::new(fields)?, entries: SpreadTable::default() })
     }
 
     /// The keys of all rows, each with ordinal 0.

@@ -206,8 +206,21 @@ impl Open {
             && let Err(error) = self.producer.abort_transaction(ABORT_TIMEOUT)
         {
             tracing::debug!(lane = staged.lane, %error, "a transaction could not be aborted");
+            // A producer that was shut out may learn it no sooner. It must not take the lane back.
+            if self.is_shut_out(code_of(&error)) {
+                return Err(shut_out(staged));
+            }
         }
         done
+    }
+
+    /// Whether another producer has the lane, or the brokers have taken it from this one.
+    fn is_shut_out(&self, code: Option<RDKafkaErrorCode>) -> bool {
+        use RDKafkaErrorCode as Code;
+        let failed = self.producer.context().failed.lock().as_ref().map(|(code, _)| *code);
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        let codes = [code, failed, fatal];
+        codes.iter().any(|code| matches!(code, Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch)))
     }
 
     fn send_all(
@@ -264,8 +277,11 @@ impl Open {
 
     fn trouble(&self, staged: &Staged, error: &KafkaError) -> Trouble {
         use RDKafkaErrorCode as Code;
+        if self.is_shut_out(code_of(error)) {
+            return shut_out(staged);
+        }
         let context = self.producer.context();
-        let what = format!("a transaction on topic \"{}\" cannot be committed", staged.topic);
+        let what = uncommitted(staged);
         if let Some((code, reason)) = context.failed.lock().as_ref() {
             let failed = EngineError::io(what, reason);
             return match code {
@@ -275,19 +291,20 @@ impl Open {
                 _ => Trouble::Again(failed),
             };
         }
-        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        match fatal.or_else(|| code_of(error)) {
-            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
-                let why = format!(
-                    "another writer has taken over transactional id \"{}\", or the transaction took longer than \
-                     transaction.timeout.ms",
-                    staged.lane
-                );
-                Trouble::Final(EngineError::io(what, why))
-            }
-            _ => Trouble::Again(context.reports.explain(&what, error)),
-        }
+        Trouble::Again(context.reports.explain(&what, error))
     }
+}
+
+fn uncommitted(staged: &Staged) -> String {
+    format!("a transaction on topic \"{}\" cannot be committed", staged.topic)
+}
+
+fn shut_out(staged: &Staged) -> Trouble {
+    let why = format!(
+        "another writer has taken over transactional id \"{}\", or the transaction took longer than transaction.timeout.ms",
+        staged.lane
+    );
+    Trouble::Final(EngineError::io(uncommitted(staged), why))
 }
 
 fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, DynComparator, RecordBatch, make_comparator};
 use arrow::compute::SortOptions;
-use hashbrown::HashTable;
 
 use super::chunks::Chunks;
 use super::store::keep;
 use crate::error::Result;
+use crate::spread_table::SpreadTable;
 
 /// Rows by the hash of all their columns.
 #[derive(Default)]
 pub(super) struct Identity {
-    index: HashTable<u32>,
+    index: SpreadTable<u32>,
     /// By row.
     hashes: Vec<u64>,
 }
@@ -46,7 +46,7 @@ impl Identity {
     pub(super) fn keep(&mut self, kept: &[u32]) {
         keep(&mut self.hashes, kept);
         let hashes = &self.hashes;
-        self.index = HashTable::with_capacity(hashes.len());
+        self.index = SpreadTable::default();
         for (row, &hash) in (0..).zip(hashes) {
             self.index.insert_unique(hash, row, |row| hashes[*row as usize]);
         }
