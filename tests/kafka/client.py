@@ -2,9 +2,10 @@
 
 import json
 import sys
+import threading
 
 import psycopg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 
@@ -39,11 +40,29 @@ class Kafka:
 
     def send(self, topic, messages):
         """Sends (partition, key, value) or (partition, key, value, extra arguments)."""
-        producer = Producer({**self.config, "linger.ms": 0})
+        producer, pause = Producer({**self.config, "linger.ms": 0}), threading.Event()
         for partition, key, value, *extra in messages:
             value = json.dumps(value) if isinstance(value, (dict, list)) else value
-            producer.produce(topic, value=value, key=key, partition=partition, **(extra[0] if extra else {}))
-            producer.flush(30)
+            more = extra[0] if extra else {}
+            for _ in range(100):
+                error = self.send_one(producer, topic, value=value, key=key, partition=partition, **more)
+                if error is None or error.code() not in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                    break
+                # A broker may hear of a new partition later than whoever has made it, and a producer does not ask again soon.
+                pause.wait(0.1)
+                producer = Producer({**self.config, "linger.ms": 0})
+            if error is not None:
+                sys.exit(f"a message to {topic}/{partition} did not arrive: {error}")
+
+    def send_one(self, producer, topic, **message):
+        """Sends a message and waits for it. Its error, where it has one."""
+        answers = []
+        try:
+            producer.produce(topic, on_delivery=lambda error, _: answers.append(error), **message)
+        except KafkaException as refused:
+            return refused.args[0]
+        producer.flush(30)
+        return answers[0] if answers else KafkaError(KafkaError._TIMED_OUT)
 
     def read(self, topic, partitions=1):
         """All messages of a topic: partition, key, value; in the order of partitions and offsets."""

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -43,11 +44,14 @@ class Stage:
 
     def send(self, topic, count):
         """More rows, numbered."""
-        producer = Producer({"bootstrap.servers": self.kafka.address})
+        producer, errors = Producer({"bootstrap.servers": self.kafka.address}), []
         for number in range(self.sent, self.sent + count):
-            producer.produce(topic, value=json.dumps({"a": number, "t": "x"}), partition=number % 2)
+            producer.produce(topic, value=json.dumps({"a": number, "t": "x"}), partition=number % 2,
+                             on_delivery=lambda error, _: error and errors.append(error))
             producer.poll(0)
-        producer.flush(60)
+        left = producer.flush(60)
+        if left or errors:
+            sys.exit(f"{left} messages to {topic} are not sent: {errors[:1]}")
         self.sent += count
 
     def numbers(self, topic):

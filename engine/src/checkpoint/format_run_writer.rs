@@ -1,7 +1,8 @@
 //! [`encode`]: a run, written as it is encoded. [`format_run`](super::format_run) tells what it looks like.
 //!
 //! Rows of which only some count are copied when it is their turn. A batch that has been written for another table of the run,
-//! with the same columns in the same memory and the same rows of it, is not written again: the stream points to it.
+//! with the same columns in the same memory and the same rows of it, is not written again: the stream points to it. So do tables
+//! that have changed in the same places to the edits that tell these.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::edits::Edit;
 use super::format_run::{
     Batch, Entry, Extent, Index, Kind, MARK, Section, VERSION, VERSION_WHOLE, edit_rows, edit_schema,
 };
@@ -47,7 +49,7 @@ pub fn put(store: &dyn StateStore, path: &str, sections: &[Section]) -> Result<E
 /// # Errors
 /// Where Arrow cannot write a column, or `out` takes no more.
 pub fn encode(sections: &[Section], out: &mut dyn Write) -> Result<Encoded> {
-    let mut run = Run { out: Summed { out, sum: Xxh3::new(), bytes: 0 }, written: HashMap::new() };
+    let mut run = Run { out: Summed { out, sum: Xxh3::new(), bytes: 0 }, written: HashMap::new(), edits: None };
     run.out.write_all(MARK).map_err(not_written)?;
     let mut entries = Vec::with_capacity(sections.len());
     let mut sizes = Vec::with_capacity(sections.len());
@@ -65,6 +67,8 @@ struct Run<'a> {
     out: Summed<'a>,
     /// Where batches are that were written: by the places of their columns in memory, and by which rows count.
     written: HashMap<Vec<usize>, Vec<(Option<BooleanBuffer>, Part)>>,
+    /// The edits that were written last, and where they are: tables that stand beside one another have the same.
+    edits: Option<(Vec<Edit>, Part)>,
 }
 
 /// Offset and bytes of a part of the file.
@@ -75,10 +79,7 @@ impl Run<'_> {
         let (kind, of, edits) = match &section.extent {
             Extent::Whole => (Kind::Whole, None, None),
             Extent::Same { of } => (Kind::Same, Some(of.clone()), None),
-            Extent::Changes { of, edits } => {
-                let edits = self.stream(&edit_schema(), &[edit_rows(edits)?.into()])?;
-                (Kind::Changes, Some(of.clone()), edits.first().copied())
-            }
+            Extent::Changes { of, edits } => (Kind::Changes, Some(of.clone()), self.edits(edits)?),
         };
         let mut parts = match kind {
             Kind::Same => Vec::new(),
@@ -103,6 +104,16 @@ impl Run<'_> {
             of,
             edits,
         })
+    }
+
+    /// Writes edits, unless they are those that were written last; gives where they are.
+    fn edits(&mut self, edits: &[Edit]) -> Result<Option<Part>> {
+        if let Some((_, part)) = self.edits.as_ref().filter(|(last, _)| last == edits) {
+            return Ok(Some(*part));
+        }
+        let part = self.stream(&edit_schema(), &[edit_rows(edits)?.into()])?.first().copied();
+        self.edits = part.map(|part| (edits.to_vec(), part));
+        Ok(part)
     }
 
     /// Writes a stream but for what is there already; gives where its parts are.

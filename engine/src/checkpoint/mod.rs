@@ -5,7 +5,7 @@
 //! operators are called over restarts (`identity`, by way of `canonical`), and what a job keeps that computes something else
 //! (`change`); the persisted forms (`format_run`: the rows of one shard,
 //! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); how a node tells its state
-//! (`table`), what a checkpoint writes of one of which an earlier one has most (`fingerprint`, `edits`, `known`, `chain`), and
+//! (`table`), and names rows that others belong to (`numbers`), what a checkpoint writes of one of which an earlier one has most (`fingerprint`, `edits`, `known`, `chain`), and
 //! how it is put together again (`gathered`, `load`); which
 //! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
 //! (`savepoint`) and for people (`readable`). When checkpoints are made is the runtime's matter.
@@ -26,6 +26,7 @@ pub mod gathered;
 pub mod identity;
 pub mod known;
 pub mod load;
+pub(crate) mod numbers;
 pub mod readable;
 pub mod redistribute;
 pub mod savepoint;

@@ -10,6 +10,7 @@ use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::belongs::{Belongs, belongs, split_prefix};
+use super::numbers::placed;
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
 use crate::plan::OperatorSpec;
@@ -37,6 +38,7 @@ pub fn readable(
 ) -> Result<Vec<StateTable>> {
     let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
     for (shard, state) in shards {
+        let state = &placed(state.clone())?;
         for (name, rows) in &state.tables {
             if matches!(belongs(spec, name), Some(Belongs::Beside(_))) {
                 continue;

@@ -9,6 +9,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 
 use super::belongs::{Belongs, belongs};
+use super::numbers::placed;
 use super::spread::Spread;
 use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
@@ -29,6 +30,7 @@ pub struct Placement<'a> {
 /// # Errors
 /// Where the state is not this operator's, or its rows do not tell their shard.
 pub fn part_of(state: &OperatorState, placement: Placement<'_>, shard: usize, shards: usize) -> Result<OperatorState> {
+    let state = &placed(state.clone())?;
     let mut cut = Cut { state, placement, shard, shards, kept: BTreeMap::new() };
     let mut tables: Vec<(String, RecordBatch)> = Vec::with_capacity(state.tables.len());
     for (name, rows) in &state.tables {

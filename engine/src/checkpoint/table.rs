@@ -3,14 +3,18 @@
 //! A node that can say nothing better gives all rows, and the writer of checkpoints finds what has changed. One whose rows lie
 //! in pieces gives the pieces. One whose state is changed in place keeps note of what it has changed, and gives that.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use super::edits::Edit;
 use super::format_run::Batch;
+use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::operators::OperatorState;
-use crate::pieces::Piece;
+use crate::pieces::{Piece, live_batch};
 
 /// A table of state.
 #[derive(Debug)]
@@ -51,9 +55,32 @@ impl Table {
         Self { name: name.to_owned(), schema: rows.schema(), rows: Rows::Whole(vec![rows]) }
     }
 
+    /// A table whose rows are told in pieces.
+    pub fn in_pieces(name: &str, schema: &SchemaRef, pieces: Vec<Piece>) -> Self {
+        Self { name: name.to_owned(), schema: Arc::clone(schema), rows: Rows::Pieces(pieces) }
+    }
+
     /// The tables of a whole state.
     pub fn all(state: OperatorState) -> Vec<Self> {
         state.tables.into_iter().map(|(name, rows)| Self::whole(&name, rows)).collect()
+    }
+
+    /// The state out of tables whose rows are all told.
+    ///
+    /// # Errors
+    /// Where only changes are told; where Arrow cannot join batches.
+    pub fn state(tables: Vec<Self>) -> Result<OperatorState> {
+        let whole = |table: Self| {
+            let batches = table.batches().ok_or_else(|| EngineError::Internal("a state of changes alone".into()))?;
+            let live = batches.iter().map(|batch| live_batch(&batch.rows, batch.live.as_ref()));
+            let live = live.collect::<Result<Vec<_>>>()?;
+            let rows = match &live[..] {
+                [only] => only.clone(),
+                parts => concat_batches(&table.schema, parts)?,
+            };
+            Ok((table.name, rows))
+        };
+        Ok(OperatorState { tables: tables.into_iter().map(whole).collect::<Result<_>>()? })
     }
 
     /// How many rows it has.

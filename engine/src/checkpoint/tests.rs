@@ -83,6 +83,22 @@ fn rows_that_tables_share_are_written_once() {
 }
 
 #[test]
+fn edits_of_tables_beside_one_another_are_written_once() {
+    let rows = RecordBatch::try_from_iter([("c0", Arc::new(Int64Array::from(vec![7])) as ArrayRef)]).unwrap();
+    let section = |table: &str, edits: &[Edit]| {
+        let extent = Extent::Changes { of: table.into(), edits: edits.to_vec() };
+        Section { extent, ..Section::whole("job", "op-1", table, rows.clone()) }
+    };
+    let edits: Vec<Edit> = (0..1_000).map(|row| Edit { from: row * 2, rows: 1, fresh: u32::from(row == 0) }).collect();
+    let sections = [section("calls", &edits), section("keys", &edits), section("distinct0", &edits[..999])];
+    let mut bytes = Vec::new();
+    let sizes = encode(&sections, &mut bytes).unwrap().sections;
+    assert!(sizes[0] > 12_000 && sizes[1] < 1_000 && sizes[2] > 11_000, "{sizes:?}");
+    let back = decode("runs/1", &bytes).unwrap();
+    assert!(back.iter().zip(&sections).all(|(back, section)| back.extent == section.extent));
+}
+
+#[test]
 fn a_manifest_is_read_back_and_every_damage_is_seen() {
     let mut manifest = Manifest::new(3, 17, 5, 2);
     let split = SplitRecord { id: "0".into(), offset: Some("4:2".into()), ended: false, watermark_us: -1, idle: true };

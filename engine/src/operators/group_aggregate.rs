@@ -15,6 +15,7 @@ use super::held_watermark::HeldWatermark;
 use super::idle_keys::IdleKeys;
 use super::told::Told;
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::numbers::{NUMBERS, numbers_table, placed};
 use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
@@ -148,6 +149,9 @@ impl GroupAggregate {
         if let Some(rows) = &self.rows {
             tables.push(("rows".into(), table_of_numbers(slots, |slot| rows[slot])?));
         }
+        if self.set.has_distinct() {
+            tables.push((NUMBERS.into(), numbers_table(slots)?));
+        }
         if let Some(idle) = &self.idle {
             tables.push(("touched".into(), table_of_numbers(slots, |slot| idle.touched(slot))?));
         }
@@ -216,26 +220,16 @@ impl Operator for GroupAggregate {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let slots = self.table.live_slots();
-        let mut tables = self.beside(&slots)?;
-        tables.extend(self.set.distinct_tables("", &slots)?);
-        Ok(OperatorState { tables })
-    }
-
     fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
         let telling = self.told.tell(epoch, base, self.table.live());
         let beside = self.beside(&telling.slots)?;
         let mut tables: Vec<Table> = beside.into_iter().map(|(name, told)| telling.table(name, told)).collect();
-        // They have several rows a slot.
-        if self.set.has_distinct() {
-            let distinct = self.set.distinct_tables("", &self.table.live_slots())?;
-            tables.extend(distinct.into_iter().map(|(name, rows)| Table::whole(&name, rows)));
-        }
+        tables.extend(self.set.capture_distinct("", epoch, base)?);
         Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         let keys = find_table(&state, "keys")?;
         let width = self.keys.len();
         let Some(emitted) = keys.columns().get(width).and_then(|column| column.as_boolean_opt()) else {

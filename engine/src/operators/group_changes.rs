@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{concat, take};
@@ -13,6 +13,8 @@ use arrow::datatypes::UInt32Type;
 
 use super::OperatorState;
 use super::aggregate::{AggregateSet, find_table, table_of};
+use super::told::Telling;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 
 /// See the module. Groups are known by the slots of an [`AggregateSet`].
@@ -113,29 +115,36 @@ impl GroupChanges {
         Ok(Some(Changed { touched: dirty, ..changed }))
     }
 
-    /// The state as tables named with `prefix`; groups are known by their places in `slots`.
+    /// The state of the groups of which a checkpoint is told this, as tables named with `prefix`. Those that have been touched
+    /// are known by their slots.
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(crate) fn snapshot(&self, prefix: &str, slots: &[u32]) -> Result<OperatorState> {
+    pub(crate) fn capture(&self, prefix: &str, telling: &Telling) -> Result<Vec<Table>> {
+        let mut tables = vec![telling.table(format!("{prefix}emitted"), self.emitted_table(&telling.slots)?)];
+        tables.extend(self.dirty_tables(prefix)?);
+        Ok(tables)
+    }
+
+    fn emitted_table(&self, slots: &[u32]) -> Result<RecordBatch> {
         let emitted: BooleanArray = slots.iter().map(|&slot| Some(self.emitted[slot as usize])).collect();
-        let mut places = vec![u32::MAX; self.emitted.len()];
-        (0_u32..).zip(slots).for_each(|(place, &slot)| places[slot as usize] = place);
-        let dirty: UInt32Array = self.dirty.iter().map(|&slot| places[slot as usize]).collect();
+        table_of(vec![Arc::new(emitted)], slots.len())
+    }
+
+    /// The groups that have been touched, and their results before, by their slots.
+    fn dirty_tables(&self, prefix: &str) -> Result<[Table; 2]> {
+        let dirty = UInt32Array::from(self.dirty.clone());
         let known = self.dirty.iter().filter(|slot| self.emitted[**slot as usize]);
-        let known: UInt32Array = known.map(|&slot| places[slot as usize]).collect();
+        let known: UInt32Array = known.copied().collect();
         let rows = known.len();
         let mut before: Vec<ArrayRef> = vec![Arc::new(known)];
         before.extend(join(&self.before)?);
-        let tables = vec![
-            (format!("{prefix}emitted"), table_of(vec![Arc::new(emitted)], slots.len())?),
-            (format!("{prefix}dirty"), table_of(vec![Arc::new(dirty)], self.dirty.len())?),
-            (format!("{prefix}results"), table_of(before, rows)?),
-        ];
-        Ok(OperatorState { tables })
+        let dirty = table_of(vec![Arc::new(dirty)], self.dirty.len())?;
+        let results = table_of(before, rows)?;
+        Ok([Table::whole(&format!("{prefix}dirty"), dirty), Table::whole(&format!("{prefix}results"), results)])
     }
 
-    /// Adds what [`Self::snapshot`] told of the groups that are in `slots` now.
+    /// Adds what [`Self::capture`] told, with places instead of slots, of the groups that are in `slots` now.
     ///
     /// # Errors
     /// Where the state has another form.

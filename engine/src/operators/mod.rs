@@ -95,19 +95,19 @@ pub trait Operator: Send {
     /// As [`Self::on_delta`].
     fn on_end(&mut self, context: &mut Context<'_>) -> Result<()>;
 
-    /// All state, between two epochs.
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a column.
-    fn snapshot(&self) -> Result<OperatorState>;
-
     /// What a checkpoint at `epoch` is told of the state, between two epochs. Where the capture of `base` is the last that
     /// became a complete checkpoint, what has changed since is enough; all is told where there is none.
     ///
     /// # Errors
-    /// As [`Self::snapshot`].
-    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
-        Ok(Table::all(self.snapshot()?))
+    /// Where Arrow cannot build a column.
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>>;
+
+    /// All state, between two epochs: what a checkpoint that follows none is told.
+    ///
+    /// # Errors
+    /// As [`Self::capture`].
+    fn snapshot(&mut self) -> Result<OperatorState> {
+        Table::state(self.capture(Epoch(0), None)?)
     }
 
     /// Takes over the state that [`Self::snapshot`] gave. The operator is new.

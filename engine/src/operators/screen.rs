@@ -103,10 +103,6 @@ impl Operator for Screen {
         self.inner.on_end(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        self.inner.snapshot()
-    }
-
     fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
         self.inner.capture(epoch, base)
     }

@@ -12,6 +12,7 @@ use super::event_time::event_times;
 use super::unnest::unnested;
 use super::windows::{windows_most, windows_of};
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::table::Table;
 use crate::error::Result;
 use crate::expr::{EvalContext, fused};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
@@ -222,8 +223,8 @@ impl Operator for Stateless {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        Ok(OperatorState::default())
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(Vec::new())
     }
 
     fn restore(&mut self, _state: OperatorState) -> Result<()> {

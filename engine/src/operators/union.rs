@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::table::Table;
 use crate::error::Result;
 use crate::message::{Delta, Epoch};
 use crate::time::EventTime;
@@ -42,8 +43,8 @@ impl Operator for Union {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        Ok(OperatorState::default())
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(Vec::new())
     }
 
     fn restore(&mut self, _state: OperatorState) -> Result<()> {

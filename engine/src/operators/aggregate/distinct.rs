@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::super::group_table::GroupTable;
+use super::super::told::{Telling, Told};
 use super::codec::form;
 use crate::error::Result;
+use crate::message::Epoch;
 
 /// See the module.
 pub(super) struct DistinctTable {
@@ -25,6 +27,7 @@ pub(super) struct DistinctTable {
     counts: Option<Vec<i64>>,
     chains: Chains,
     bits: u32,
+    told: Told,
 }
 
 /// The entries of each slot in a list, so that a slot is read and cleared without a look at the others.
@@ -51,7 +54,7 @@ pub(super) struct Fresh {
 
 /// Entries of some slots, as columns.
 pub(super) struct Entries {
-    /// For each entry the position of its slot in the list that was asked for.
+    /// For each entry its slot, or the position of that in the list that was asked for.
     pub(super) slots: Vec<u32>,
     pub(super) values: Vec<ArrayRef>,
     pub(super) masks: Vec<u32>,
@@ -64,7 +67,15 @@ impl DistinctTable {
         let types: Vec<DataType> = std::iter::once(DataType::Int64).chain(types.iter().cloned()).collect();
         let (columns, table) = (columns.to_vec(), GroupTable::new(&types)?);
         let counts = retracts.then(Vec::new);
-        Ok(Self { columns, table, masks: Vec::new(), counts, chains: Chains::default(), bits: 0 })
+        Ok(Self {
+            columns,
+            table,
+            masks: Vec::new(),
+            counts,
+            chains: Chains::default(),
+            bits: 0,
+            told: Told::default(),
+        })
     }
 
     /// The columns of the values.
@@ -84,8 +95,13 @@ impl DistinctTable {
     }
 
     /// How many aggregates there are.
-    pub(super) fn bits(&self) -> usize {
+    fn bits(&self) -> usize {
         self.bits as usize
+    }
+
+    /// For how many of them it is counted how often a value is there.
+    pub(super) fn counted_bits(&self) -> usize {
+        if self.counts.is_some() { self.bits() } else { 0 }
     }
 
     /// Adds rows and takes rows back; gives what is new to each aggregate. `bits`: an aggregate's bit and the rows that
@@ -136,6 +152,9 @@ impl DistinctTable {
                 self.chains.link(slots[row as usize], entry);
             }
             let mut new = mask & !*seen;
+            if new != 0 {
+                self.told.touch([entry]);
+            }
             *seen |= mask;
             while new != 0 {
                 fresh[new.trailing_zeros() as usize].rows.push(row);
@@ -219,6 +238,9 @@ impl DistinctTable {
         let count = columns[0].len();
         let mut entries = Vec::with_capacity(count);
         self.table.intern(&columns, count, &mut entries)?;
+        if self.counts.is_some() {
+            self.told.touch(entries.iter().copied());
+        }
         self.masks.resize(self.table.capacity_slots(), 0);
         self.chains.resize(self.table.capacity_slots());
         Ok(Some(Counted { rows, entries }))
@@ -231,13 +253,29 @@ impl DistinctTable {
             entries.extend(self.chains.of(slot));
             at.resize(entries.len(), position);
         }
-        let values = self.table.keys(&entries)?.split_off(1);
+        self.columns_of(&entries, at)
+    }
+
+    /// What a capture at `epoch` tells of the entries to whoever has that of `base`, and those it tells, each with its slot.
+    pub(super) fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<(Telling, Entries)> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let slots = self.table.keys(&telling.slots)?;
+        let slots = slots.first().and_then(|column| column.as_primitive_opt::<Int64Type>()).ok_or_else(form)?;
+        // They were 32 bits wide when they came in.
+        let slots = slots.values().iter().map(|&slot| slot as u32).collect();
+        let told = self.columns_of(&telling.slots, slots)?;
+        Ok((telling, told))
+    }
+
+    /// Entries as columns, beside numbers of their slots.
+    fn columns_of(&self, entries: &[u32], slots: Vec<u32>) -> Result<Entries> {
+        let values = self.table.keys(entries)?.split_off(1);
         let masks = entries.iter().map(|&entry| self.masks[entry as usize]).collect();
         let bits = self.bits();
         let counts = self.counts.as_ref().map_or_else(Vec::new, |counts| {
             entries.iter().flat_map(|&entry| &counts[entry as usize * bits..][..bits]).copied().collect()
         });
-        Ok(Entries { slots: at, values, masks, counts })
+        Ok(Entries { slots, values, masks, counts })
     }
 
     /// Forgets the entries of these slots.

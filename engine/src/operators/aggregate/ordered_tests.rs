@@ -6,11 +6,21 @@ use arrow::datatypes::Field;
 use arrow::util::display::array_value_to_string;
 
 use super::*;
+use crate::checkpoint::table::Table;
+use crate::message::Epoch;
+use crate::operators::OperatorState;
 use crate::plan::Percentile;
 
 fn call(function: AggregateFunction, output: DataType) -> AggregateCall {
     let output = Arc::new(Field::new("c", output, true));
     AggregateCall { function, args: vec![0], order_by: Vec::new(), distinct: false, filter: None, output }
+}
+
+/// The state of slots `0 ..`, which are the places of their rows.
+pub(super) fn snapshot(set: &mut AggregateSet, prefix: &str, slots: &[u32]) -> OperatorState {
+    let mut tables = vec![Table::whole(&format!("{prefix}calls"), set.calls_table(slots).unwrap())];
+    tables.extend(set.capture_distinct(prefix, Epoch(1), None).unwrap());
+    Table::state(tables).unwrap()
 }
 
 /// A set of one slot over one column.
@@ -103,7 +113,7 @@ fn rows_in_the_order_of_arrival() {
     update(&mut changing, &texts(&[Some("d"), Some("e")]), false);
     assert_eq!(read(&changing), ["a", "e", "[a, b, c, , e]", "a, b, c, e"]);
     let mut restored = set(&calls, &column, true);
-    restored.restore("", &changing.snapshot("", &[0]).unwrap(), &[0]).unwrap();
+    restored.restore("", &snapshot(&mut changing, "", &[0]), &[0]).unwrap();
     update(&mut restored, &texts(&[Some("f")]), false);
     update(&mut restored, &texts(&[Some("a"), Some("e")]), true);
     assert_eq!(read(&restored), ["b", "f", "[b, c, , f]", "b, c, f"]);

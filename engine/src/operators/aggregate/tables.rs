@@ -8,24 +8,16 @@ use arrow::datatypes::{Field, Int64Type, Schema, UInt32Type};
 use super::codec::form;
 use super::distinct::{DistinctTable, Entries};
 use super::{AggregateSet, add_fresh};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 use crate::operators::OperatorState;
 
 impl AggregateSet {
-    /// The state of these slots as tables, named with `prefix`; row `i` of table `calls` is of `slots[i]`.
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a table.
-    pub fn snapshot(&self, prefix: &str, slots: &[u32]) -> Result<OperatorState> {
-        let mut tables = vec![(format!("{prefix}calls"), self.calls_table(slots)?)];
-        tables.extend(self.distinct_tables(prefix, slots)?);
-        Ok(OperatorState { tables })
-    }
-
     /// What the calls without DISTINCT hold: a row for each of these slots.
     ///
     /// # Errors
-    /// As [`Self::snapshot`].
+    /// Where Arrow cannot build a table.
     pub(crate) fn calls_table(&self, slots: &[u32]) -> Result<RecordBatch> {
         let mut columns = Vec::new();
         for call in self.calls.iter().filter(|call| call.distinct.is_none()) {
@@ -39,19 +31,20 @@ impl AggregateSet {
         !self.distinct.is_empty()
     }
 
-    /// The values of DISTINCT of these slots, each with the place of its slot.
+    /// The values of DISTINCT, each with its slot, as tables named with `prefix`: for a checkpoint at `epoch` after that of `base`.
     ///
     /// # Errors
-    /// As [`Self::snapshot`].
-    pub(crate) fn distinct_tables(&self, prefix: &str, slots: &[u32]) -> Result<Vec<(String, RecordBatch)>> {
-        let table = |(index, table): (usize, &DistinctTable)| {
-            let entries = table.entries(slots)?;
-            Ok((format!("{prefix}distinct{index}"), distinct_table(entries, table.bits())?))
+    /// Where Arrow cannot build a table.
+    pub(crate) fn capture_distinct(&mut self, prefix: &str, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let table = |(index, table): (usize, &mut DistinctTable)| {
+            let (telling, told) = table.capture(epoch, base)?;
+            Ok(telling.table(format!("{prefix}distinct{index}"), distinct_table(told, table.counted_bits())?))
         };
-        self.distinct.iter().enumerate().map(table).collect()
+        self.distinct.iter_mut().enumerate().map(table).collect()
     }
 
-    /// Adds what [`Self::snapshot`] told, row `i` to `slots[i]`.
+    /// Adds what [`Self::calls_table`] told, row `i` to `slots[i]`, and the values of DISTINCT. These name the slots by the places of
+    /// their rows: see [`placed`](crate::checkpoint::numbers::placed).
     ///
     /// # Errors
     /// Where the state is not of these calls.
@@ -79,17 +72,15 @@ impl AggregateSet {
     }
 }
 
-/// Entries as a table: slot, mask, the values, and a column of counts for each bit where there are counts.
-fn distinct_table(entries: Entries, bits: usize) -> Result<RecordBatch> {
+/// Entries as a table: slot, mask, the values, and a column of counts for each bit that is counted.
+fn distinct_table(entries: Entries, counted_bits: usize) -> Result<RecordBatch> {
     let rows = entries.masks.len();
     let uints = |values: Vec<u32>| -> ArrayRef { Arc::new(UInt32Array::from(values)) };
     let mut columns = vec![uints(entries.slots), uints(entries.masks)];
     columns.extend(entries.values);
-    if !entries.counts.is_empty() {
-        for bit in 0..bits {
-            let counts = entries.counts.iter().skip(bit).step_by(bits).copied();
-            columns.push(Arc::new(Int64Array::from_iter_values(counts)));
-        }
+    for bit in 0..counted_bits {
+        let counts = entries.counts.iter().skip(bit).step_by(counted_bits).copied();
+        columns.push(Arc::new(Int64Array::from_iter_values(counts)));
     }
     table_of(columns, rows)
 }

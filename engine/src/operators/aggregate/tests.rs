@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, SchemaRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use super::ordered_tests::snapshot;
 use super::*;
 use crate::plan::{PairStatistic, Percentile, SortKey};
 
@@ -255,7 +256,7 @@ impl Check {
         self.same("merged", &merged);
 
         let mut restored = self.set(false);
-        restored.restore("p/", &first.snapshot("p/", &SLOTS).unwrap(), &SLOTS).unwrap();
+        restored.restore("p/", &snapshot(&mut first, "p/", &SLOTS), &SLOTS).unwrap();
         for (batch, slots) in self.parts.iter().skip(1).step_by(2) {
             restored.update(batch, slots).unwrap();
         }
@@ -287,7 +288,7 @@ impl Check {
         }
         if !early {
             let mut restored = self.set(true);
-            restored.restore("", &set.snapshot("", &SLOTS).unwrap(), &SLOTS).unwrap();
+            restored.restore("", &snapshot(&mut set, "", &SLOTS), &SLOTS).unwrap();
             set = restored;
         }
         noise(&mut set, !early);
@@ -384,7 +385,7 @@ fn first_and_last_go_by_arrival_across_sets() {
     both.merge(&early, &[0], &[0]).unwrap();
     assert_eq!(text(&both.read(&[0]).unwrap()), [["a"], ["c"]]);
     let mut restored = new();
-    restored.restore("", &both.snapshot("", &[0]).unwrap(), &[0]).unwrap();
+    restored.restore("", &snapshot(&mut both, "", &[0]), &[0]).unwrap();
     restored.update(&rows(&[Some("d")]), &[0]).unwrap();
     assert_eq!(text(&restored.read(&[0]).unwrap()), [["a"], ["d"]]);
 }

@@ -13,7 +13,7 @@ use crate::message::BATCH_ROWS;
 use crate::pieces::{Piece, next_id};
 
 /// Rows in the order they were pushed. Small batches are merged, so that their number stays near rows / [`BATCH_ROWS`].
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     /// The numbers that the batches have as pieces.
@@ -24,11 +24,11 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(schema: SchemaRef) -> Self {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
         Self { schema, batches: Vec::new(), ids: Vec::new(), starts: Vec::new(), rows: 0 }
     }
 
-    pub(super) fn schema(&self) -> &SchemaRef {
+    pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
@@ -36,12 +36,12 @@ impl Chunks {
     ///
     /// # Errors
     /// Where there are over 2^32 rows, or Arrow cannot merge batches.
-    pub(super) fn push(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         if self.rows + batch.num_rows() >= NONE as usize {
-            return Err(EngineError::Unsupported("over 2^32 rows in a join on one shard".into()));
+            return Err(EngineError::Unsupported("over 2^32 kept rows on one shard".into()));
         }
         self.starts.push(self.rows);
         self.rows += batch.num_rows();
@@ -63,13 +63,23 @@ impl Chunks {
         Ok(())
     }
 
+    /// Whether there is no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// All rows, in batches.
+    pub(crate) fn into_batches(self) -> Vec<RecordBatch> {
+        self.batches
+    }
+
     /// The batches, with the number of their first row.
-    pub(super) fn batch(&self, number: usize) -> Option<(&RecordBatch, usize)> {
+    pub(crate) fn batch(&self, number: usize) -> Option<(&RecordBatch, usize)> {
         Some((self.batches.get(number)?, *self.starts.get(number)?))
     }
 
     /// The rows in pieces, given which are live; `None`: all.
-    pub(super) fn pieces(&self, live: Option<&[bool]>) -> Vec<Piece> {
+    pub(crate) fn pieces(&self, live: Option<&[bool]>) -> Vec<Piece> {
         let piece = |((rows, id), start): ((&RecordBatch, &u64), &usize)| {
             let live = live.and_then(|live| live.get(*start..start + rows.num_rows()));
             let live = live.filter(|live| live.contains(&false)).map(BooleanBuffer::from);
@@ -79,7 +89,7 @@ impl Chunks {
     }
 
     /// The number of the batch that holds a row. `guess`: a batch that may hold it.
-    pub(super) fn batch_of(&self, row: usize, guess: usize) -> usize {
+    pub(crate) fn batch_of(&self, row: usize, guess: usize) -> usize {
         let end = |batch: usize| self.starts.get(batch + 1).copied().unwrap_or(self.rows);
         if self.starts.get(guess).is_some_and(|start| *start <= row) && row < end(guess) {
             return guess;
@@ -91,7 +101,7 @@ impl Chunks {
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn gather(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn gather(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
         if rows.is_empty() {
             return Ok(self.schema.fields().iter().map(|field| new_empty_array(field.data_type())).collect());
         }
@@ -124,7 +134,7 @@ impl Chunks {
     ///
     /// # Errors
     /// As [`Self::gather`].
-    pub(super) fn take(&self, rows: &[u32]) -> Result<RecordBatch> {
+    pub(crate) fn take(&self, rows: &[u32]) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), self.gather(rows)?, &options)?)
     }
@@ -133,7 +143,7 @@ impl Chunks {
     ///
     /// # Errors
     /// As [`Self::gather`].
-    pub(super) fn retained(&self, rows: &[u32]) -> Result<Self> {
+    pub(crate) fn retained(&self, rows: &[u32]) -> Result<Self> {
         let mut kept = Self::new(Arc::clone(&self.schema));
         for part in rows.chunks(BATCH_ROWS) {
             kept.push(self.take(part)?)?;

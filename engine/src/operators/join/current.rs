@@ -9,7 +9,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use super::NONE;
@@ -37,7 +36,7 @@ pub struct CurrentJoin {
     residual: Residual,
     output: Output,
     /// Left rows that are not joined yet.
-    waiting: Vec<RecordBatch>,
+    waiting: Chunks,
     /// The watermark behind the rows that wait.
     held: Option<EventTime>,
     /// The table is read to its end before anything is joined.
@@ -58,7 +57,7 @@ impl CurrentJoin {
             table: Side::new(Arc::clone(right), spec.right_retracts, None, false),
             residual: Residual::new(spec.residual.clone(), [left, right]),
             output: Output::new(spec.kind, output),
-            waiting: Vec::new(),
+            waiting: Chunks::new(Arc::clone(left)),
             held: None,
             until_end: spec.right_ends,
             ended: false,
@@ -77,7 +76,8 @@ impl CurrentJoin {
 
     /// Joins the rows that wait.
     fn release(&mut self, context: &mut Context<'_>) -> Result<()> {
-        for batch in std::mem::take(&mut self.waiting) {
+        let none = Chunks::new(Arc::clone(&self.left));
+        for batch in std::mem::replace(&mut self.waiting, none).into_batches() {
             self.join(batch, context)?;
         }
         if let Some(watermark) = self.held.take() {
@@ -122,13 +122,6 @@ impl CurrentJoin {
         Ok(())
     }
 
-    /// The rows that wait, and whether they do.
-    fn waiting_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
-        let ended: ArrayRef = Arc::new(BooleanArray::from(vec![self.ended]));
-        let waiting = concat_batches(&self.left, &self.waiting)?;
-        Ok(vec![("left".into(), waiting), ("ended".into(), table_of(vec![ended], 1)?)])
-    }
-
     /// Makes deltas of each pair as often as its row is in the table.
     fn put_repeated(
         &self,
@@ -163,8 +156,7 @@ impl Operator for CurrentJoin {
         if self.ended {
             return self.join(delta.batch, context);
         }
-        self.waiting.push(delta.batch);
-        Ok(())
+        self.waiting.push(delta.batch)
     }
 
     fn on_watermark(&mut self, watermark: EventTime, context: &mut Context<'_>) -> Result<()> {
@@ -195,16 +187,10 @@ impl Operator for CurrentJoin {
         self.release(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut tables = self.waiting_tables()?;
-        let (rows, weights) = self.table.snapshot()?;
-        tables.push(("right".into(), rows));
-        tables.extend(weights.map(|weights| ("right_state".to_owned(), weights)));
-        Ok(OperatorState { tables })
-    }
-
     fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
-        let mut tables = Table::all(OperatorState { tables: self.waiting_tables()? });
+        let ended: ArrayRef = Arc::new(BooleanArray::from(vec![self.ended]));
+        let ended = Table::whole("ended", table_of(vec![ended], 1)?);
+        let mut tables = vec![Table::in_pieces("left", &self.left, self.waiting.pieces(None)), ended];
         tables.extend(self.table.capture(("right", "right_state"), epoch, base)?);
         Ok(tables)
     }
@@ -215,8 +201,6 @@ impl Operator for CurrentJoin {
         let rows = find_table(&state, "right")?.clone();
         let slots = self.keys.slots(1, &rows)?;
         self.table.restore(rows, table_if_any(&state, "right_state")?, &slots)?;
-        let waiting = find_table(&state, "left")?.clone();
-        self.waiting = if waiting.num_rows() > 0 { vec![waiting] } else { Vec::new() };
-        Ok(())
+        self.waiting.push(find_table(&state, "left")?.clone())
     }
 }

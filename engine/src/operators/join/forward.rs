@@ -16,6 +16,7 @@ use super::keys::Keys;
 use super::pairs::{Output, Pairs, Residual, Rows};
 use super::store::Store;
 use super::timed::TimedStore;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -229,15 +230,10 @@ impl Operator for ForwardJoin {
         self.finish(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        let waiting = self.left.store.live_rows();
-        state.tables.push(("left".into(), self.left.store.rows.take(&waiting)?));
-        let partners: Vec<u32> = self.partners.values().copied().collect();
-        state.tables.push(("right".into(), self.right.rows.take(&partners)?));
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        state.tables.push(("times".into(), table_of(vec![watermark], 1)?));
-        Ok(state)
+        let times = Table::whole("times", table_of(vec![watermark], 1)?);
+        Ok(vec![self.left.store.table("left"), self.right.table("right"), times])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

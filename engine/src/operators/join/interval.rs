@@ -21,9 +21,11 @@ use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs, show
 use super::store::keep;
 use super::timed::TimedStore;
 use super::walk::Walk;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::told::Told;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{IntervalJoinSpec, JoinKind};
 use crate::time::EventTime;
@@ -38,6 +40,8 @@ pub struct IntervalJoin {
     sides: [TimedStore; 2],
     /// By side and row: whether it has had a partner.
     matched: [Vec<bool>; 2],
+    /// What checkpoints know of that.
+    told: [Told; 2],
     lower_us: i64,
     upper_us: i64,
     residual: Residual,
@@ -56,6 +60,7 @@ impl IntervalJoin {
             keys: Keys::new(&spec.keys, [left, right], false)?,
             sides: [TimedStore::new(left, spec.left_time), TimedStore::new(right, spec.right_time)],
             matched: Default::default(),
+            told: Default::default(),
             lower_us: spec.lower_us,
             upper_us: spec.upper_us,
             residual: Residual::new(spec.residual.clone(), [left, right]),
@@ -115,8 +120,11 @@ impl IntervalJoin {
     fn put_out(&mut self, pairs: &Pairs, done: &mut Vec<u32>, context: &mut Context<'_>) -> Result<()> {
         let mut found = Vec::new();
         for (&left, &right) in pairs.0.iter().zip(&pairs.1) {
-            self.matched[1][right as usize] = true;
+            if !std::mem::replace(&mut self.matched[1][right as usize], true) {
+                self.told[1].touch([right]);
+            }
             if !std::mem::replace(&mut self.matched[0][left as usize], true) {
+                self.told[0].touch([left]);
                 found.push(left);
             }
         }
@@ -150,9 +158,10 @@ impl IntervalJoin {
             }
         }
         self.forget_keys(emptied);
-        for (side, matched) in self.sides.iter_mut().zip(&mut self.matched) {
+        for ((side, matched), told) in self.sides.iter_mut().zip(&mut self.matched).zip(&mut self.told) {
             if let Some(kept) = side.compact()? {
                 keep(matched, &kept);
+                told.forget();
             }
         }
         Ok(())
@@ -203,17 +212,18 @@ impl Operator for IntervalJoin {
         self.expire(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        for ((side, matched), (rows_name, matched_name)) in self.sides.iter().zip(&self.matched).zip(TABLES) {
-            let live = side.store.live_rows();
-            let matched: BooleanArray = live.iter().map(|&row| Some(matched[row as usize])).collect();
-            state.tables.push((rows_name.into(), side.store.rows.take(&live)?));
-            state.tables.push((matched_name.into(), table_of(vec![Arc::new(matched)], live.len())?));
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let mut tables = Vec::with_capacity(5);
+        let sides = self.sides.iter().zip(&self.matched).zip(&mut self.told);
+        for (((side, matched), told), (rows_name, matched_name)) in sides.zip(TABLES) {
+            let telling = told.tell(epoch, base, side.store.live());
+            let matched: BooleanArray = telling.slots.iter().map(|&row| Some(matched[row as usize])).collect();
+            tables.push(side.store.table(rows_name));
+            tables.push(telling.table(matched_name, table_of(vec![Arc::new(matched)], telling.slots.len())?));
         }
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        state.tables.push(("times".into(), table_of(vec![watermark], 1)?));
-        Ok(state)
+        tables.push(Table::whole("times", table_of(vec![watermark], 1)?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

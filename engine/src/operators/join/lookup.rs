@@ -20,6 +20,7 @@ use super::pairs::{Output, Pairs, Residual, Rows};
 use super::store::Store;
 use super::temporal::is_outer;
 use super::walk::Walk;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::{Context, Operator, OperatorState};
@@ -269,8 +270,8 @@ impl Operator for LookupJoin {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        Ok(OperatorState::default())
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(Vec::new())
     }
 
     fn restore(&mut self, _state: OperatorState) -> Result<()> {

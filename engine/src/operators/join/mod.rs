@@ -18,7 +18,7 @@ mod lookup_cache;
 mod lookup_tests;
 mod pairs;
 mod regular;
-mod store;
+pub(crate) mod store;
 mod temporal;
 mod timed;
 mod versions;
@@ -38,4 +38,4 @@ pub use self::temporal::TemporalJoin;
 pub use self::window::WindowJoin;
 
 /// Stands for no row, and for the slot of a key that equals none.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;

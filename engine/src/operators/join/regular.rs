@@ -266,16 +266,6 @@ impl Operator for Join {
         self.flush(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        for (side, (rows_name, state_name)) in self.sides.iter().zip(TABLES) {
-            let (rows, of_rows) = side.snapshot()?;
-            state.tables.push((rows_name.into(), rows));
-            state.tables.extend(of_rows.map(|of_rows| (state_name.to_owned(), of_rows)));
-        }
-        Ok(state)
-    }
-
     fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
         let mut tables = Vec::new();
         for (side, names) in self.sides.iter_mut().zip(TABLES) {

@@ -9,7 +9,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use super::NONE;
 use super::identity::{Identity, RowComparison, are_equal, comparators};
 use super::store::{Store, keep};
-use crate::checkpoint::table::{Rows, Table};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::table_of;
@@ -240,23 +240,12 @@ impl Side {
     }
 
     /// The live rows; and for each its multiplicity, its partners and when it was touched, where these are not the same for
-    /// all. Nothing is pending.
+    /// all: for a checkpoint at `epoch` after that of `base`, under these names. Nothing is pending.
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn snapshot(&self) -> Result<(RecordBatch, Option<RecordBatch>)> {
-        let live = self.store.live_rows();
-        let numbers = self.has_numbers().then(|| self.numbers(&live)).transpose()?;
-        Ok((self.store.rows.take(&live)?, numbers))
-    }
-
-    /// As [`Self::snapshot`], for a checkpoint at `epoch` after that of `base`, under these names.
-    ///
-    /// # Errors
-    /// As [`Self::snapshot`].
     pub(super) fn capture(&mut self, names: (&str, &str), epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
-        let rows = Rows::Pieces(self.store.pieces());
-        let mut tables = vec![Table { name: names.0.into(), schema: self.store.rows.schema().clone(), rows }];
+        let mut tables = vec![self.store.table(names.0)];
         if self.has_numbers() {
             let telling = self.told.tell(epoch, base, self.store.live());
             tables.push(telling.table(names.1, self.numbers(&telling.slots)?));
@@ -283,7 +272,7 @@ impl Side {
         table_of(columns, rows.len())
     }
 
-    /// Takes over what [`Self::snapshot`] gave, or a part of it. The side is new, or has the parts before.
+    /// Takes over what [`Self::capture`] told, or a part of it. The side is new, or has the parts before.
     ///
     /// # Errors
     /// Where the tables do not fit one another.

@@ -5,15 +5,15 @@ use arrow::datatypes::SchemaRef;
 
 use super::NONE;
 use super::chunks::Chunks;
+use crate::checkpoint::table::Table;
 use crate::error::Result;
-use crate::pieces::Piece;
 
 /// Dead rows below which a store is not compacted.
 const DEAD_ROWS_MIN: usize = 1_024;
 
 /// Rows by number. Those of one slot form a doubly linked chain, the newest first. Rows of slot [`NONE`] are in none.
-pub(super) struct Store {
-    pub(super) rows: Chunks,
+pub(crate) struct Store {
+    pub(crate) rows: Chunks,
     slots: Vec<u32>,
     live: Vec<bool>,
     dead: usize,
@@ -24,7 +24,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(schema: SchemaRef) -> Self {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
         Self {
             rows: Chunks::new(schema),
             slots: Vec::new(),
@@ -37,7 +37,7 @@ impl Store {
     }
 
     /// Rows ever added, dead ones included: the least number that no row has.
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         // `Chunks` holds fewer than 2^32 rows.
         self.slots.len() as u32
     }
@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Chunks::push`].
-    pub(super) fn add(&mut self, batch: RecordBatch, slots: &[u32]) -> Result<()> {
+    pub(crate) fn add(&mut self, batch: RecordBatch, slots: &[u32]) -> Result<()> {
         self.rows.push(batch)?;
         for &slot in slots {
             self.link(slot);
@@ -74,7 +74,7 @@ impl Store {
     }
 
     /// Forgets a row. Gives its slot, where that was the last row of it.
-    pub(super) fn remove(&mut self, row: u32) -> Option<u32> {
+    pub(crate) fn remove(&mut self, row: u32) -> Option<u32> {
         let at = row as usize;
         if !std::mem::replace(&mut self.live[at], false) {
             return None;
@@ -96,37 +96,60 @@ impl Store {
         (after == NONE).then_some(slot)
     }
 
-    pub(super) fn is_live(&self, row: u32) -> bool {
+    pub(crate) fn is_live(&self, row: u32) -> bool {
         self.live.get(row as usize).copied().unwrap_or(false)
     }
 
     /// Whether each row is live.
-    pub(super) fn live(&self) -> &[bool] {
+    pub(crate) fn live(&self) -> &[bool] {
         &self.live
     }
 
-    /// The live rows, in pieces.
-    pub(super) fn pieces(&self) -> Vec<Piece> {
-        self.rows.pieces((self.dead > 0).then_some(&self.live[..]))
+    /// The live rows as a table of a state.
+    pub(crate) fn table(&self, name: &str) -> Table {
+        let pieces = self.rows.pieces((self.dead > 0).then_some(&self.live[..]));
+        Table::in_pieces(name, self.rows.schema(), pieces)
+    }
+
+    /// Lets all rows of one slot be rows of another one; gives them.
+    pub(crate) fn move_rows(&mut self, from: u32, into: u32) -> Vec<u32> {
+        let mut moved = Vec::new();
+        let mut row = self.first(from);
+        while row != NONE {
+            moved.push(row);
+            row = self.after(row);
+        }
+        let (Some(&newest), Some(&oldest)) = (moved.first(), moved.last()) else { return moved };
+        self.heads[from as usize] = NONE;
+        if self.heads.len() <= into as usize {
+            self.heads.resize(into as usize + 1, NONE);
+        }
+        let before = std::mem::replace(&mut self.heads[into as usize], newest);
+        self.next[oldest as usize] = before;
+        if before != NONE {
+            self.previous[before as usize] = oldest;
+        }
+        moved.iter().for_each(|&row| self.slots[row as usize] = into);
+        moved
     }
 
     /// The slot of a row's key.
-    pub(super) fn slot(&self, row: u32) -> u32 {
+    pub(crate) fn slot(&self, row: u32) -> u32 {
         self.slots[row as usize]
     }
 
     /// The newest row of a slot, or [`NONE`].
-    pub(super) fn first(&self, slot: u32) -> u32 {
+    pub(crate) fn first(&self, slot: u32) -> u32 {
         self.heads.get(slot as usize).copied().unwrap_or(NONE)
     }
 
     /// The row before this one in its slot's chain, or [`NONE`].
-    pub(super) fn after(&self, row: u32) -> u32 {
+    pub(crate) fn after(&self, row: u32) -> u32 {
         self.next[row as usize]
     }
 
     /// The live rows, ascending.
-    pub(super) fn live_rows(&self) -> Vec<u32> {
+    pub(crate) fn live_rows(&self) -> Vec<u32> {
         (0..).zip(&self.live).filter(|(_, live)| **live).map(|(row, _)| row).collect()
     }
 
@@ -135,7 +158,7 @@ impl Store {
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn compact(&mut self) -> Result<Option<Vec<u32>>> {
+    pub(crate) fn compact(&mut self) -> Result<Option<Vec<u32>>> {
         if self.dead < DEAD_ROWS_MIN || self.dead * 2 < self.live.len() {
             return Ok(None);
         }
@@ -154,6 +177,6 @@ impl Store {
 }
 
 /// Renumbers values by row.
-pub(super) fn keep<T: Copy>(values: &mut Vec<T>, kept: &[u32]) {
+pub(crate) fn keep<T: Copy>(values: &mut Vec<T>, kept: &[u32]) {
     *values = kept.iter().filter_map(|&row| values.get(row as usize).copied()).collect();
 }

@@ -18,6 +18,7 @@ use super::keys::Keys;
 use super::pairs::{Output, Pairs, Residual, Rows};
 use super::timed::TimedStore;
 use super::versions::Versions;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -164,16 +165,11 @@ impl Operator for TemporalJoin {
         self.pass(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        let waiting = self.waiting.store.live_rows();
-        state.tables.push(("left".into(), self.waiting.store.rows.take(&waiting)?));
-        let (versions, deleted) = self.versions.snapshot()?;
-        state.tables.push(("right".into(), versions));
-        state.tables.push(("right_deleted".into(), deleted));
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        state.tables.push(("times".into(), table_of(vec![watermark], 1)?));
-        Ok(state)
+        let times = Table::whole("times", table_of(vec![watermark], 1)?);
+        let [versions, deleted] = self.versions.capture(epoch, base)?;
+        Ok(vec![self.waiting.store.table("left"), versions, deleted, times])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -4,16 +4,18 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use super::NONE;
 use super::identity::RowComparison;
-use super::store::Store;
+use super::store::{Store, keep};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Sign};
+use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::table_of;
 use crate::operators::event_time::event_times;
+use crate::operators::told::Told;
 
 /// The versions of each key.
 ///
@@ -27,6 +29,10 @@ pub(super) struct Versions {
     expiry: BinaryHeap<Reverse<(i64, u32)>>,
     /// Versions that were retracted in this epoch.
     retracted: Vec<(u32, i64)>,
+    /// By row: whether it is a deletion.
+    deleted: Vec<bool>,
+    /// What checkpoints know of that.
+    told: Told,
     watermark: i64,
 }
 
@@ -53,6 +59,8 @@ impl Versions {
             by_time: BTreeMap::new(),
             expiry: BinaryHeap::new(),
             retracted: Vec::new(),
+            deleted: Vec::new(),
+            told: Told::default(),
             watermark: i64::MIN,
         }
     }
@@ -73,6 +81,7 @@ impl Versions {
             }
         }
         let mut inserted = first..self.store.len();
+        self.deleted.resize(inserted.end as usize, false);
         // The rows do not change while the versions do, but the store as a whole does.
         let mut gone = Vec::new();
         let mut stored = RowComparison::new(&delta.batch, &self.store.rows);
@@ -123,6 +132,8 @@ impl Versions {
                 && version.validity == Validity::Retracted
             {
                 version.validity = Validity::Deleted;
+                self.deleted[version.row as usize] = true;
+                self.told.touch([version.row]);
                 if at.1 < self.watermark {
                     self.forget_deleted(at, emptied);
                 }
@@ -169,6 +180,8 @@ impl Versions {
     pub(super) fn compact(&mut self) -> Result<()> {
         let rows = self.store.len();
         let Some(kept) = self.store.compact()? else { return Ok(()) };
+        keep(&mut self.deleted, &kept);
+        self.told.forget();
         let mut renumbered = vec![NONE; rows as usize];
         for (new, &old) in (0..).zip(&kept) {
             renumbered[old as usize] = new;
@@ -177,18 +190,19 @@ impl Versions {
         Ok(())
     }
 
-    /// The rows of all versions, and whether each is a deletion. No epoch is open.
+    /// The rows of all versions, and whether each is a deletion, for a checkpoint at `epoch` after that of `base`. No epoch is
+    /// open.
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(super) fn snapshot(&self) -> Result<(RecordBatch, RecordBatch)> {
-        let rows: Vec<u32> = self.by_time.values().map(|version| version.row).collect();
-        let deleted = self.by_time.values().map(|version| Some(version.validity == Validity::Deleted));
-        let deleted: ArrayRef = Arc::new(deleted.collect::<BooleanArray>());
-        Ok((self.store.rows.take(&rows)?, table_of(vec![deleted], rows.len())?))
+    pub(super) fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<[Table; 2]> {
+        let telling = self.told.tell(epoch, base, self.store.live());
+        let deleted: BooleanArray = telling.slots.iter().map(|&row| Some(self.deleted[row as usize])).collect();
+        let deleted = table_of(vec![Arc::new(deleted)], telling.slots.len())?;
+        Ok([self.store.table("right"), telling.table("right_deleted", deleted)])
     }
 
-    /// Takes over what [`Self::snapshot`] gave.
+    /// Takes over what [`Self::capture`] told.
     ///
     /// # Errors
     /// Where the tables do not fit one another.
@@ -208,7 +222,10 @@ impl Versions {
         for ((&slot, &time), _) in
             slots.iter().zip(times.iter()).zip(deleted.values().iter()).filter(|(_, deleted)| *deleted)
         {
-            self.by_time.entry((slot, time)).and_modify(|version| version.validity = Validity::Deleted);
+            if let Some(version) = self.by_time.get_mut(&(slot, time)) {
+                version.validity = Validity::Deleted;
+                self.deleted[version.row as usize] = true;
+            }
         }
         self.watermark = watermark;
         Ok(())

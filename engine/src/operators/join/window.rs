@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 
+use super::chunks::Chunks;
 use super::keys::Keys;
 use super::pairs::{Output, Pairs, Residual, Rows, comes_alone, gives_pairs, shows};
 use super::store::Store;
 use super::walk::Walk;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -31,7 +33,7 @@ pub struct WindowJoin {
     residual: Residual,
     output: Output,
     /// Rows of both sides by (end, start).
-    open: BTreeMap<(i64, i64), [Vec<RecordBatch>; 2]>,
+    open: BTreeMap<(i64, i64), [Chunks; 2]>,
     watermark: i64,
 }
 
@@ -66,11 +68,11 @@ impl WindowJoin {
     }
 
     /// Joins the rows of a window.
-    fn join(&mut self, sides: [Vec<RecordBatch>; 2], context: &mut Context<'_>) -> Result<()> {
+    fn join(&mut self, sides: [Chunks; 2], context: &mut Context<'_>) -> Result<()> {
         let mut stores = [0, 1].map(|port| Store::new(Arc::clone(&self.schemas[port])));
         let mut used = Vec::new();
-        for (port, batches) in sides.into_iter().enumerate() {
-            for batch in batches {
+        for (port, rows) in sides.into_iter().enumerate() {
+            for batch in rows.into_batches() {
                 let slots = self.keys.slots(port, &batch)?;
                 stores[port].add(batch, &slots)?;
                 used.extend(slots);
@@ -131,8 +133,9 @@ impl Operator for WindowJoin {
                 continue;
             }
             let rows = take_record_batch(&delta.batch, &UInt32Array::from(rows))?;
-            if let Some(side) = self.open.entry(window).or_default().get_mut(port) {
-                side.push(rows);
+            let none = || [0, 1].map(|port| Chunks::new(Arc::clone(&self.schemas[port])));
+            if let Some(side) = self.open.entry(window).or_insert_with(none).get_mut(port) {
+                side.push(rows)?;
             }
         }
         Ok(())
@@ -152,15 +155,15 @@ impl Operator for WindowJoin {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        for (port, name) in ["left", "right"].into_iter().enumerate() {
-            let rows = self.open.values().flat_map(|sides| &sides[port]);
-            state.tables.push((name.into(), concat_batches(&self.schemas[port], rows)?));
-        }
+    fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
+        let rows = |(port, name): (usize, &str)| {
+            let pieces = self.open.values().flat_map(|sides| sides[port].pieces(None)).collect();
+            Table::in_pieces(name, &self.schemas[port], pieces)
+        };
+        let mut tables: Vec<Table> = ["left", "right"].into_iter().enumerate().map(rows).collect();
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        state.tables.push(("times".into(), table_of(vec![watermark], 1)?));
-        Ok(state)
+        tables.push(Table::whole("times", table_of(vec![watermark], 1)?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -126,7 +126,7 @@ fn a_late_row_replaces_the_result_until_the_lateness_is_over() {
             0: 1 104 1 0
               late 1
             state
-              0/calls 1, 0/distinct0 1, 0/keys 1, 0/emitted 1, 0/dirty 1, 0/results 0, windows 1, times 2
+              0/calls 1, 0/keys 1, 0/numbers 1, 0/distinct0 1, 0/emitted 1, 0/dirty 1, 0/results 0, windows 1, times 2
             = 1 4 8 1 4 3 _ 100 110 109
         "#]],
     );

@@ -10,7 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 
 use super::rescale::dealt_and_gathered;
-use super::saved::Saved;
+use super::saved::{Costs, Saved};
 use crate::checkpoint::change::reissues;
 use crate::error::Result;
 use crate::message::{BATCH_ROWS, Delta, Epoch};
@@ -103,10 +103,20 @@ impl Harness {
         self.call(|operator, context| operator.on_watermark(watermark, context))
     }
 
-    pub(super) fn barrier(&mut self) -> Result<()> {
+    fn close_epoch(&mut self) -> Result<()> {
         self.epoch += 1;
         let epoch = Epoch(self.epoch);
-        self.call(|operator, context| operator.on_barrier(epoch, context))?;
+        self.call(|operator, context| operator.on_barrier(epoch, context))
+    }
+
+    /// Closes the epoch with a checkpoint, and gives what that costs.
+    pub(super) fn checkpoint(&mut self) -> Result<Costs> {
+        self.close_epoch()?;
+        self.saved.costs(self.operator.as_mut())
+    }
+
+    pub(super) fn barrier(&mut self) -> Result<()> {
+        self.close_epoch()?;
         if self.epoch.is_multiple_of(2) { self.saved.checkpoint(self.operator.as_mut()) } else { Ok(()) }
     }
 

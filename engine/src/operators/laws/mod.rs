@@ -10,6 +10,7 @@ mod chains;
 mod emit;
 mod emit_scripts;
 mod harness;
+mod increments;
 mod join_scripts;
 mod joins;
 mod oracle;

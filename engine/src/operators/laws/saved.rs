@@ -13,6 +13,17 @@ use crate::message::Epoch;
 use crate::operators::{Operator, OperatorState};
 use crate::ports::MemoryStateStore;
 
+/// What a checkpoint costs.
+#[derive(Debug)]
+pub(super) struct Costs {
+    /// Rows of the state.
+    pub(super) rows: usize,
+    /// Rows that were copied for it, or are compared.
+    pub(super) told: usize,
+    /// Bytes that were written.
+    pub(super) bytes: u64,
+}
+
 /// The checkpoints of one operator.
 pub(super) struct Saved {
     archive: Archive,
@@ -27,7 +38,7 @@ impl Saved {
     /// A checkpoint of the operator; every third one fails.
     pub(super) fn checkpoint(&mut self, operator: &mut dyn Operator) -> Result<()> {
         let tables = self.capture(operator)?;
-        if self.epoch.is_multiple_of(3) { Ok(()) } else { self.write(tables) }
+        if self.epoch.is_multiple_of(3) { Ok(()) } else { self.write(tables).map(drop) }
     }
 
     /// A checkpoint of the operator, and its state as the store gives it back, which is the same.
@@ -39,19 +50,32 @@ impl Saved {
         Ok(state)
     }
 
+    /// A checkpoint of the operator, and what it costs.
+    pub(super) fn costs(&mut self, operator: &mut dyn Operator) -> Result<Costs> {
+        let tables = self.capture(operator)?;
+        let told = |table: &Table| match &table.rows {
+            Rows::Whole(batches) => batches.iter().map(RecordBatch::num_rows).sum(),
+            Rows::Changes(changes) => changes.told.num_rows(),
+            Rows::Pieces(_) => 0,
+        };
+        let (rows, told) = (tables.iter().map(Table::count).sum(), tables.iter().map(told).sum());
+        Ok(Costs { rows, told, bytes: self.write(tables)? })
+    }
+
     fn capture(&mut self, operator: &mut dyn Operator) -> Result<Vec<Table>> {
         self.epoch += 1;
         operator.capture(Epoch(self.epoch), self.archive.base_of_next("job"))
     }
 
-    fn write(&mut self, tables: Vec<Table>) -> Result<()> {
+    fn write(&mut self, tables: Vec<Table>) -> Result<u64> {
         let mut manifest = Manifest::new(1, self.epoch, 0, 1);
         let (uid, name, plan) = ("job".to_owned(), String::new(), String::new());
         manifest.jobs.push(JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() });
         let tables = tables.into_iter().map(cut).collect();
         let state = State { job: "job".into(), operator: "o".into(), shard: 0, tables };
-        self.archive.save(manifest, vec![state])?;
-        self.archive.clean(&["job".to_owned()].into(), 1)
+        let bytes = self.archive.save(manifest, vec![state])?;
+        self.archive.clean(&["job".to_owned()].into(), 1)?;
+        Ok(bytes)
     }
 
     /// The state that was written last.

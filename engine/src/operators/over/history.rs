@@ -7,10 +7,13 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOption
 use arrow::datatypes::{Int64Type, SchemaRef, UInt32Type, UInt64Type};
 
 use super::reach::Reach;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 use crate::operators::OperatorState;
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::rank::layout::RowStore;
+use crate::operators::told::{Telling, Told};
 
 /// See the module. Only the columns that calls name are kept.
 pub(super) struct Histories {
@@ -18,6 +21,21 @@ pub(super) struct Histories {
     store: RowStore,
     reach: Reach,
     histories: Vec<History>,
+    /// The kept rows, by their numbers in the arena.
+    rows: Vec<KeptRow>,
+    /// Rows that have been kept so far.
+    kept_rows: i64,
+    told: Told,
+}
+
+/// A row that is kept.
+#[derive(Clone, Copy, Default)]
+struct KeptRow {
+    /// Of its partition.
+    slot: u32,
+    time: i64,
+    /// Its place among all that have been kept: the numbers of the arena are used again.
+    place: i64,
 }
 
 /// One partition.
@@ -26,8 +44,8 @@ struct History {
     /// Rows and groups of peers so far.
     rows: u64,
     groups: u64,
-    /// The rows that are still reached, with their times: the first ones of the partition, then the last ones.
-    kept: VecDeque<(i64, u32)>,
+    /// The rows that are still reached: the first ones of the partition, then the last ones.
+    kept: VecDeque<u32>,
 }
 
 /// A partition's new rows: their numbers in the batch, in order.
@@ -44,7 +62,8 @@ impl Histories {
     /// Where a column has a type that cannot be kept.
     pub(super) fn new(schema: SchemaRef, reach: Reach) -> Result<Self> {
         let store = RowStore::new(&schema, &[], &[])?;
-        Ok(Self { schema, store, reach, histories: Vec::new() })
+        let (histories, rows) = (Vec::new(), Vec::new());
+        Ok(Self { schema, store, reach, histories, rows, kept_rows: 0, told: Told::default() })
     }
 
     pub(super) fn resize(&mut self, slots: usize) {
@@ -59,8 +78,21 @@ impl Histories {
     /// Appends the times and numbers of the rows that are kept of a partition.
     pub(super) fn kept(&self, slot: u32, times: &mut Vec<i64>, ids: &mut Vec<u32>) {
         let Some(history) = self.histories.get(slot as usize) else { return };
-        times.extend(history.kept.iter().map(|(time, _)| *time));
-        ids.extend(history.kept.iter().map(|(_, id)| *id));
+        times.extend(history.kept.iter().map(|id| self.rows[*id as usize].time));
+        ids.extend(&history.kept);
+    }
+
+    /// Keeps a row of a partition.
+    fn keep(&mut self, slot: u32, time: i64, row: &[u8]) -> Result<()> {
+        let id = self.store.arena.push(&[], row)?;
+        if id as usize >= self.rows.len() {
+            self.rows.resize(id as usize + 1, KeptRow::default());
+        }
+        self.rows[id as usize] = KeptRow { slot, time, place: self.kept_rows };
+        self.kept_rows += 1;
+        self.told.touch([id]);
+        self.histories[slot as usize].kept.push_back(id);
+        Ok(())
     }
 
     /// Kept rows.
@@ -104,9 +136,7 @@ impl Histories {
         let mut next = 0;
         for (partition, count) in arrived.iter().zip(counts) {
             for at in next..next + count {
-                let id = self.store.arena.push(&[], encoded.row(at))?;
-                let time = times[wanted.value(at) as usize];
-                self.histories[partition.slot as usize].kept.push_back((time, id));
+                self.keep(partition.slot, times[wanted.value(at) as usize], encoded.row(at))?;
             }
             next += count;
             self.evict(partition.slot, horizon)?;
@@ -121,7 +151,8 @@ impl Histories {
     pub(super) fn evict(&mut self, slot: u32, horizon: i64) -> Result<bool> {
         let history = &mut self.histories[slot as usize];
         let head = self.reach.head as usize;
-        while let Some((time, id)) = history.kept.get(head).copied() {
+        while let Some(id) = history.kept.get(head).copied() {
+            let time = self.rows[id as usize].time;
             // A row's number is only of interest among the first, which stay.
             if is_reached(self.reach, u64::MAX, history.kept.len() - head, time, horizon) {
                 break;
@@ -139,32 +170,32 @@ impl Histories {
     pub(super) fn remove(&mut self, slots: &[u32]) -> Result<()> {
         for &slot in slots {
             let history = std::mem::take(&mut self.histories[slot as usize]);
-            let ids: Vec<u32> = history.kept.iter().map(|(_, id)| *id).collect();
-            self.store.arena.remove(&ids)?;
+            self.store.arena.remove(&Vec::from(history.kept))?;
         }
         Ok(())
     }
 
-    /// The state of these partitions: counts, and the kept rows.
+    /// The state: the counts of the partitions of which a checkpoint at `epoch` after that of `base` is told this, and the kept rows,
+    /// by the slots of their partitions.
     ///
     /// # Errors
     /// Where Arrow cannot build a table.
-    pub(super) fn snapshot(&self, slots: &[u32]) -> Result<OperatorState> {
-        let (mut times, mut ids, mut of, mut counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (position, &slot) in (0_u32..).zip(slots) {
-            self.kept(slot, &mut times, &mut ids);
-            of.resize(ids.len(), position);
-            counts.push(self.counts(slot));
-        }
-        let (rows, groups): (Vec<u64>, Vec<u64>) = counts.into_iter().unzip();
+    pub(super) fn capture(&mut self, telling: &Telling, epoch: Epoch, base: Option<Epoch>) -> Result<[Table; 2]> {
+        let (rows, groups): (Vec<u64>, Vec<u64>) = telling.slots.iter().map(|&slot| self.counts(slot)).unzip();
         let counts: Vec<ArrayRef> = vec![Arc::new(UInt64Array::from(rows)), Arc::new(UInt64Array::from(groups))];
-        let mut kept: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(of)), Arc::new(Int64Array::from(times))];
-        kept.extend(self.decode(&ids)?.columns().iter().map(Arc::clone));
-        let tables = [("counts", table_of(counts, slots.len())?), ("kept", table_of(kept, ids.len())?)];
-        Ok(OperatorState { tables: tables.map(|(name, table)| (name.to_owned(), table)).into() })
+        let counts = telling.table("counts", table_of(counts, telling.slots.len())?);
+        let telling = self.told.tell(epoch, base, self.store.arena.live());
+        let rows: Vec<KeptRow> = telling.slots.iter().map(|&id| self.rows[id as usize]).collect();
+        let ints =
+            |of: fn(&KeptRow) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
+        let of = UInt32Array::from_iter_values(rows.iter().map(|row| row.slot));
+        let mut kept: Vec<ArrayRef> = vec![Arc::new(of), ints(|row| row.time)];
+        kept.extend(self.decode(&telling.slots)?.columns().iter().map(Arc::clone));
+        kept.push(ints(|row| row.place));
+        Ok([counts, telling.table("kept", table_of(kept, rows.len())?)])
     }
 
-    /// Takes over what [`Self::snapshot`] gave, for partitions with these slots.
+    /// Takes over what [`Self::capture`] told, with places instead of slots, for partitions with these slots.
     ///
     /// # Errors
     /// Where the state is not of these rows.
@@ -183,13 +214,19 @@ impl Histories {
         else {
             return Err(other_form());
         };
+        let (columns, places) = columns.split_at_checked(self.schema.fields().len()).ok_or_else(other_form)?;
+        let mut order: Vec<usize> = (0..kept.num_rows()).collect();
+        // Those of earlier releases are in order, and do not say their places.
+        if let Some(places) = places.first() {
+            let places = places.as_primitive_opt::<Int64Type>().ok_or_else(other_form)?;
+            order.sort_by_key(|&row| places.value(row));
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.to_vec(), &options)?;
         let encoded = self.store.layout.rests(&batch, None)?;
-        for row in 0..batch.num_rows() {
+        for row in order {
             let Some(&slot) = slots.get(of.value(row) as usize) else { return Err(other_form()) };
-            let id = self.store.arena.push(&[], encoded.row(row))?;
-            self.histories[slot as usize].kept.push_back((times.value(row), id));
+            self.keep(slot, times.value(row), encoded.row(row))?;
         }
         Ok(())
     }

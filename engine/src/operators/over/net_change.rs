@@ -14,9 +14,10 @@ use arrow::row::{RowConverter, Rows, SortField};
 use super::block::{Block, RangeKeys, Segment};
 use super::calls::{Calls, has_range_offset};
 use super::reach::Reach;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
-use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::aggregate::find_table;
 use crate::operators::rank::arena::RowArena;
 use crate::operators::rank::partitions::{Partitions, Ranks, Shown};
 use crate::operators::rank::touched::Touched;
@@ -286,9 +287,8 @@ impl Operator for OverNetChange {
         self.flush(context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let (columns, rows) = self.partitions.snapshot()?;
-        Ok(OperatorState { tables: vec![("rows".into(), table_of(columns, rows)?)] })
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(vec![self.partitions.capture("rows", epoch, base)?])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

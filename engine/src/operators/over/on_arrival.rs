@@ -7,6 +7,8 @@ use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
 use super::running::{Running, Sorted};
+use crate::checkpoint::numbers::placed;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::{Context, Operator, OperatorState};
@@ -68,11 +70,11 @@ impl Operator for OverOnArrival {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        self.running.snapshot()
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        self.running.capture(epoch, base)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
-        self.running.restore(&state)
+        self.running.restore(&placed(state)?)
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanBufferBuilder, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::running::{Running, Sorted};
+use crate::checkpoint::numbers::placed;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -14,6 +16,7 @@ use crate::operators::event_time::event_times;
 use crate::operators::rank::in_time;
 use crate::operators::rank::layout::RowLayout;
 use crate::operators::{Context, Operator, OperatorState};
+use crate::pieces::{Piece, next_id};
 use crate::plan::OverSpec;
 use crate::time::EventTime;
 
@@ -28,11 +31,36 @@ pub(super) struct OverOnWatermark {
     input: SchemaRef,
     output: SchemaRef,
     time_column: usize,
-    /// Waiting rows, each batch in order of time.
-    runs: Vec<RecordBatch>,
-    /// The time of each run's first row.
-    firsts: Vec<i64>,
+    /// Waiting rows.
+    runs: Vec<Run>,
     watermark: i64,
+}
+
+/// Rows in order of time, of which the first ones are out.
+struct Run {
+    /// As a piece.
+    id: u64,
+    rows: RecordBatch,
+    /// The first row that waits, and its time.
+    start: usize,
+    first: i64,
+}
+
+impl Run {
+    /// The rows that wait.
+    fn waiting(&self) -> RecordBatch {
+        self.rows.slice(self.start, self.rows.num_rows() - self.start)
+    }
+
+    fn piece(&self) -> Piece {
+        let live = (self.start > 0).then(|| {
+            let mut live = BooleanBufferBuilder::new(self.rows.num_rows());
+            live.append_n(self.start, false);
+            live.append_n(self.rows.num_rows() - self.start, true);
+            live.finish()
+        });
+        Piece { id: self.id, rows: self.rows.clone(), live }
+    }
 }
 
 impl OverOnWatermark {
@@ -52,7 +80,6 @@ impl OverOnWatermark {
             output,
             time_column,
             runs: Vec::new(),
-            firsts: Vec::new(),
             watermark: i64::MIN,
         })
     }
@@ -67,11 +94,11 @@ impl OverOnWatermark {
             order.sort_by_key(|row| times[*row as usize]);
             take_record_batch(&batch, &UInt32Array::from(order))?
         };
-        self.runs.push(batch);
-        self.firsts.push(times.iter().copied().min().unwrap_or(i64::MAX));
+        let first = times.iter().copied().min().unwrap_or(i64::MAX);
+        self.runs.push(Run { id: next_id(), rows: batch, start: 0, first });
         if self.runs.len() > RUNS_MAX {
-            let merged = concat_batches(&self.input, &std::mem::take(&mut self.runs))?;
-            self.firsts.clear();
+            let runs: Vec<RecordBatch> = std::mem::take(&mut self.runs).iter().map(Run::waiting).collect();
+            let merged = concat_batches(&self.input, &runs)?;
             self.wait(merged)?;
         }
         Ok(())
@@ -79,20 +106,19 @@ impl OverOnWatermark {
 
     /// Takes out the rows before the watermark.
     fn due(&mut self, watermark: i64) -> Result<RecordBatch> {
-        let (runs, firsts) = (std::mem::take(&mut self.runs), std::mem::take(&mut self.firsts));
         let mut due = Vec::new();
-        for (run, first) in runs.into_iter().zip(firsts) {
-            if first >= watermark {
+        for mut run in std::mem::take(&mut self.runs) {
+            if run.first >= watermark {
                 self.runs.push(run);
-                self.firsts.push(first);
                 continue;
             }
-            let times = event_times(&run, self.time_column)?;
+            let waiting = run.waiting();
+            let times = event_times(&waiting, self.time_column)?;
             let end = times.partition_point(|time| *time < watermark);
-            due.push(run.slice(0, end));
+            due.push(waiting.slice(0, end));
             if let Some(next) = times.get(end) {
-                self.runs.push(run.slice(end, run.num_rows() - end));
-                self.firsts.push(*next);
+                (run.start, run.first) = (run.start + end, *next);
+                self.runs.push(run);
             }
         }
         Ok(concat_batches(&self.input, &due)?)
@@ -174,15 +200,16 @@ impl Operator for OverOnWatermark {
         self.emit_before(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = self.running.snapshot()?;
-        state.tables.push(("waiting".into(), concat_batches(&self.input, &self.runs)?));
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let mut tables = self.running.capture(epoch, base)?;
+        tables.push(Table::in_pieces("waiting", &self.input, self.runs.iter().map(Run::piece).collect()));
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        state.tables.push(("times".into(), table_of(vec![watermark], 1)?));
-        Ok(state)
+        tables.push(Table::whole("times", table_of(vec![watermark], 1)?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         self.running.restore(&state)?;
         let waiting = find_table(&state, "waiting")?;
         if waiting.num_rows() > 0 {

@@ -14,10 +14,14 @@ use super::block::{Block, RangeKeys, Segment};
 use super::calls::{Calls, default_of};
 use super::history::{Arrived, Histories};
 use super::reach::{Reach, check_running, is_running};
+use crate::checkpoint::numbers::{NUMBERS, numbers_table};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
+use crate::message::Epoch;
 use crate::operators::OperatorState;
 use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
 use crate::operators::group_table::GroupTable;
+use crate::operators::told::Told;
 use crate::plan::{OverCall, OverFunction, OverSpec};
 
 /// See the module.
@@ -39,6 +43,7 @@ pub(super) struct Running {
     /// When all partitions were last looked at for rows that are not reached any more.
     swept: i64,
     range: Option<i64>,
+    told: Told,
 }
 
 /// Rows in order: by partition, then by time.
@@ -90,6 +95,7 @@ impl Running {
             has_peers,
             swept: i64::MIN,
             range: reach.range,
+            told: Told::default(),
         })
     }
 
@@ -105,6 +111,7 @@ impl Running {
     fn intern(&mut self, keys: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let mut slots = Vec::new();
         self.table.intern(keys, rows, &mut slots)?;
+        self.told.touch(slots.iter().copied());
         self.histories.resize(self.table.capacity_slots());
         self.sets.iter_mut().for_each(|set| set.resize(self.table.capacity_slots()));
         Ok(slots)
@@ -199,23 +206,29 @@ impl Running {
         Ok(())
     }
 
-    /// All state.
+    /// All state, for a checkpoint at `epoch` after that of `base`.
     ///
     /// # Errors
     /// Where Arrow cannot build a table.
-    pub(super) fn snapshot(&self) -> Result<OperatorState> {
-        let slots = self.table.live_slots();
-        let mut state = self.histories.snapshot(&slots)?;
-        state.tables.push(("keys".into(), table_of(self.table.keys(&slots)?, slots.len())?));
+    pub(super) fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let slots = &telling.slots;
+        let mut tables = vec![
+            telling.table("keys", table_of(self.table.keys(slots)?, slots.len())?),
+            telling.table(NUMBERS, numbers_table(slots)?),
+        ];
+        tables.extend(self.histories.capture(&telling, epoch, base)?);
         let arrived: ArrayRef = Arc::new(Int64Array::from(vec![self.arrived]));
-        state.tables.push(("arrived".into(), table_of(vec![arrived], 1)?));
-        for (index, set) in self.sets.iter().enumerate() {
-            state.tables.extend(set.snapshot(&format!("running{index}."), &slots)?.tables);
+        tables.push(Table::whole("arrived", table_of(vec![arrived], 1)?));
+        for (index, set) in self.sets.iter_mut().enumerate() {
+            let prefix = format!("running{index}.");
+            tables.push(telling.table(format!("{prefix}calls"), set.calls_table(slots)?));
+            tables.extend(set.capture_distinct(&prefix, epoch, base)?);
         }
-        Ok(state)
+        Ok(tables)
     }
 
-    /// Takes over what [`Self::snapshot`] gave.
+    /// Takes over what [`Self::capture`] told, with places instead of slots.
     ///
     /// # Errors
     /// Where the state is not of these calls.

@@ -14,6 +14,8 @@ pub(crate) struct RowArena {
     segments: Vec<Segment>,
     /// Where each row lies.
     places: Vec<Place>,
+    /// Whether a number is a row's.
+    live: Vec<bool>,
     /// Numbers and segments that can be used again.
     free: Vec<u32>,
     free_segments: Vec<usize>,
@@ -46,11 +48,18 @@ impl RowArena {
             Some(id) => id,
             None => {
                 self.places.push(Place::default());
+                self.live.push(false);
                 u32::try_from(self.places.len() - 1).map_err(|_| too_large())?
             }
         };
         self.place(id, sort_key, rest)?;
+        self.live[id as usize] = true;
         Ok(id)
+    }
+
+    /// Which numbers are rows', by number.
+    pub(crate) fn live(&self) -> &[bool] {
+        &self.live
     }
 
     fn place(&mut self, id: u32, sort_key: &[u8], rest: &[u8]) -> Result<()> {
@@ -97,6 +106,7 @@ impl RowArena {
             let place =
                 std::mem::replace(&mut self.places[id as usize], Place { segment: u32::MAX, ..Place::default() });
             self.free.push(id);
+            self.live[id as usize] = false;
             let at = place.segment as usize;
             let Some(segment) = self.segments.get_mut(at) else { continue };
             segment.dead += place.len as usize;

@@ -277,10 +277,6 @@ impl Operator for Dedup {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        Ok(OperatorState { tables: vec![("rows".into(), self.kept.rows()?)] })
-    }
-
     fn capture(&mut self, _epoch: Epoch, _base: Option<Epoch>) -> Result<Vec<Table>> {
         let (schema, rows) = (Arc::clone(self.kept.schema()), Rows::Pieces(self.kept.pieces()));
         Ok(vec![Table { name: "rows".into(), schema, rows }])

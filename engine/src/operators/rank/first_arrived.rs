@@ -7,10 +7,12 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::expiry::Expiry;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::group_table::GroupTable;
+use crate::operators::told::Told;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::RankSpec;
 use crate::time::EventTime;
@@ -24,6 +26,7 @@ pub(super) struct FirstArrived {
     /// New keys of this epoch, for the expiry.
     fresh: Vec<u32>,
     expiry: Option<Expiry>,
+    told: Told,
 }
 
 impl FirstArrived {
@@ -40,6 +43,7 @@ impl FirstArrived {
             seen: Vec::new(),
             fresh: Vec::new(),
             expiry: spec.ttl_us.map(Expiry::new),
+            told: Told::default(),
         })
     }
 
@@ -52,6 +56,7 @@ impl FirstArrived {
         for (row, slot) in (0_u32..).zip(slots) {
             if !std::mem::replace(&mut self.seen[slot as usize], true) {
                 first.push(row);
+                self.told.touch([slot]);
                 if self.expiry.is_some() {
                     self.fresh.push(slot);
                 }
@@ -100,9 +105,10 @@ impl Operator for FirstArrived {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let slots = self.table.live_slots();
-        Ok(OperatorState { tables: vec![("keys".into(), table_of(self.table.keys(&slots)?, slots.len())?)] })
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let keys = table_of(self.table.keys(&telling.slots)?, telling.slots.len())?;
+        Ok(vec![telling.table("keys", keys)])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -5,17 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 
 use super::changes::Changes;
 use super::expiry::Expiry;
 use super::in_time;
 use super::partitions::{Partitions, Ranks};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::event_time::event_times;
+use crate::operators::told::Told;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{RankFunction, RankSpec};
 use crate::time::EventTime;
@@ -35,6 +37,8 @@ pub(super) struct FirstInTime {
     watermark: i64,
     changes: Changes,
     expiry: Option<Expiry>,
+    /// What checkpoints know of the keys whose row is out.
+    told: Told,
 }
 
 /// When the row of each slot is due.
@@ -122,6 +126,7 @@ impl FirstInTime {
             watermark: i64::MIN,
             changes: Changes::default(),
             expiry: spec.ttl_us.map(Expiry::new),
+            told: Told::default(),
         })
     }
 
@@ -136,6 +141,7 @@ impl FirstInTime {
         }
         self.changes.emit(self.partitions.store(), &self.output, context)?;
         self.partitions.clear(&due);
+        self.told.touch(due.iter().copied());
         if let Some(expiry) = &mut self.expiry {
             expiry.touch(due.into_iter(), context.now);
         }
@@ -151,6 +157,20 @@ impl FirstInTime {
         let expired = expiry.expired(&done, context.now);
         expired.iter().for_each(|&slot| states[slot as usize] = State::New);
         self.partitions.remove(&expired);
+    }
+
+    /// Whether the first row of each slot's key is out.
+    fn done(&self) -> Vec<bool> {
+        self.times.states.iter().map(|state| *state == State::Done).collect()
+    }
+
+    /// The keys of some slots as a table.
+    fn keys(&self, slots: &[u32]) -> Result<RecordBatch> {
+        table_of(self.partitions.store().table.keys(slots)?, slots.len())
+    }
+
+    fn times_table(&self) -> Result<RecordBatch> {
+        table_of(vec![Arc::new(Int64Array::from(vec![self.watermark]))], 1)
     }
 }
 
@@ -181,14 +201,11 @@ impl Operator for FirstInTime {
         self.emit_before(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let (columns, rows) = self.partitions.snapshot()?;
-        let mut done = self.partitions.live_slots();
-        done.retain(|&slot| self.times.states.get(slot as usize) == Some(&State::Done));
-        let keys = table_of(self.partitions.store().table.keys(&done)?, done.len())?;
-        let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        let tables = [("rows", table_of(columns, rows)?), ("done", keys), ("times", table_of(vec![watermark], 1)?)];
-        Ok(OperatorState { tables: tables.map(|(name, table)| (name.to_owned(), table)).into() })
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let done = self.told.tell(epoch, base, &self.done());
+        let done = done.table("done", self.keys(&done.slots)?);
+        let times = Table::whole("times", self.times_table()?);
+        Ok(vec![self.partitions.capture("rows", epoch, base)?, done, times])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

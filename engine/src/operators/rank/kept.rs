@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::compute::{interleave_record_batch, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::error::{EngineError, Result};
@@ -195,18 +195,5 @@ impl KeptRows {
     pub(super) fn pieces(&mut self) -> Vec<Piece> {
         let piece = |piece: &mut KeptPiece| Piece { id: piece.id, rows: piece.rows.clone(), live: piece.mask.get() };
         self.pieces.iter_mut().flatten().map(piece).collect()
-    }
-
-    /// All rows, between two epochs, in the order of [`Self::pieces`].
-    ///
-    /// # Errors
-    /// Where Arrow cannot build a column.
-    pub(super) fn rows(&self) -> Result<RecordBatch> {
-        let live = |piece: &KeptPiece| {
-            let rows: UInt32Array = piece.mask.live().map(|row| row as u32).collect();
-            Ok(take_record_batch(&piece.rows, &rows)?)
-        };
-        let batches = self.pieces.iter().flatten().map(live).collect::<Result<Vec<_>>>()?;
-        Ok(concat_batches(&self.schema, &batches)?)
     }
 }

@@ -12,6 +12,7 @@ mod first_arrived;
 mod first_in_time;
 mod kept;
 pub(crate) mod layout;
+mod ledger;
 pub(crate) mod ordered;
 pub(crate) mod partitions;
 mod top_n;

@@ -11,9 +11,12 @@ use arrow::datatypes::Schema;
 
 use super::arena::RowArena;
 use super::layout::{Encoded, RowStore};
+use super::ledger::Ledger;
 use super::ordered::{Entry, Ordered, Probe};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
-use crate::message::Delta;
+use crate::message::{Delta, Epoch};
+use crate::operators::aggregate::table_of;
 use crate::plan::{RankFunction, SortKey};
 
 /// Which rows of a partition are wanted.
@@ -29,8 +32,8 @@ pub(crate) struct Ranks {
 pub(crate) struct Partitions {
     store: RowStore,
     rows: Vec<Partition>,
-    /// Rows that left in this epoch.
-    gone: Vec<u32>,
+    /// The rows by number, and those that left in this epoch.
+    ledger: Ledger,
     /// Rows beyond these ranks are dropped. `None`: all rows are kept, for the input retracts.
     bound: Option<Ranks>,
 }
@@ -59,7 +62,7 @@ impl Partitions {
     /// Where a column has a type that cannot be compared.
     pub(crate) fn new(input: &Schema, partition: &[usize], order: &[SortKey], bound: Option<Ranks>) -> Result<Self> {
         let store = RowStore::new(input, partition, order)?;
-        Ok(Self { store, rows: Vec::new(), gone: Vec::new(), bound })
+        Ok(Self { store, rows: Vec::new(), ledger: Ledger::default(), bound })
     }
 
     /// The slots of all partitions.
@@ -142,19 +145,18 @@ impl Partitions {
         partition.count += i64::from(by);
         match partition.rows.find(&self.store.arena, probe) {
             Ok(at) => {
-                let entry = partition.rows.get_mut(at);
-                let count = entry.map_or(0, |entry| {
+                if let Some(entry) = partition.rows.get_mut(at) {
                     entry.count = entry.count.saturating_add(by);
-                    entry.count
-                });
-                if count == 0
-                    && let Some(entry) = partition.rows.remove(at)
-                {
-                    self.gone.push(entry.id);
+                    self.ledger.count(entry);
+                    if entry.count == 0 {
+                        self.ledger.leave(entry.id);
+                        partition.rows.remove(at);
+                    }
                 }
             }
             Err(at) => {
                 let entry = probe.entry(self.store.arena.push(probe.sort_key, probe.rest)?, by);
+                self.ledger.come(slot, &entry);
                 if self.bound.is_some_and(|bound| bound.function == RankFunction::DenseRank) {
                     let mut neighbours = partition.rows.neighbours(at).into_iter().flatten();
                     let has_peer = neighbours.any(|other| other.is_peer(&self.store.arena, &entry));
@@ -164,7 +166,7 @@ impl Partitions {
             }
         }
         if let Some(bound) = self.bound {
-            partition.truncate(&self.store.arena, bound, probe.sort_key, &mut self.gone);
+            partition.truncate(&self.store.arena, bound, probe.sort_key, &mut self.ledger);
         }
         Ok(())
     }
@@ -208,7 +210,7 @@ impl Partitions {
     pub(crate) fn clear(&mut self, slots: &[u32]) {
         for &slot in slots {
             let partition = std::mem::take(&mut self.rows[slot as usize]);
-            self.gone.extend(partition.rows.iter().map(|entry| entry.id));
+            partition.rows.iter().for_each(|entry| self.ledger.leave(entry.id));
         }
     }
 
@@ -223,28 +225,27 @@ impl Partitions {
     /// # Errors
     /// Where there are too many rows.
     pub(crate) fn release(&mut self) -> Result<()> {
-        self.store.arena.remove(&std::mem::take(&mut self.gone))
+        self.store.arena.remove(&self.ledger.take_gone())
     }
 
-    /// All rows and their counts, as columns.
+    /// All rows and their counts, in the order of their numbers, for a checkpoint at `epoch` after that of `base`, under this name.
+    /// What left is released.
     ///
     /// # Errors
     /// Where Arrow cannot build a column.
-    pub(crate) fn snapshot(&self) -> Result<(Vec<ArrayRef>, usize)> {
-        let (mut ids, mut slots, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for slot in self.store.table.live_slots() {
-            for entry in self.rows[slot as usize].rows.iter() {
-                ids.push(entry.id);
-                slots.push(slot);
-                counts.push(entry.count);
-            }
-        }
-        let mut columns = self.store.decode(&ids, &slots)?;
-        columns.push(Arc::new(Int32Array::from(counts)));
-        Ok((columns, ids.len()))
+    pub(crate) fn capture(&mut self, name: &str, epoch: Epoch, base: Option<Epoch>) -> Result<Table> {
+        let telling = self.ledger.told.tell(epoch, base, self.store.arena.live());
+        Ok(telling.table(name, self.table(&telling.slots)?))
     }
 
-    /// Takes over what [`Self::snapshot`] gave; gives the slot of each row.
+    fn table(&self, ids: &[u32]) -> Result<RecordBatch> {
+        let (slots, counts) = self.ledger.owners(ids);
+        let mut columns = self.store.decode(ids, &slots)?;
+        columns.push(Arc::new(Int32Array::from(counts)));
+        table_of(columns, ids.len())
+    }
+
+    /// Takes over what [`Self::capture`] told; gives the slot of each row.
     ///
     /// # Errors
     /// Where the state is not of these rows.
@@ -283,7 +284,7 @@ impl Partition {
     }
 
     /// Drops rows beyond the last rank, after a row with this sort key came.
-    fn truncate(&mut self, arena: &RowArena, bound: Ranks, sort_key: &[u8], gone: &mut Vec<u32>) {
+    fn truncate(&mut self, arena: &RowArena, bound: Ranks, sort_key: &[u8], ledger: &mut Ledger) {
         let to = i64::try_from(bound.to).unwrap_or(i64::MAX);
         match bound.function {
             RankFunction::RowNumber => {
@@ -292,9 +293,10 @@ impl Partition {
                     match self.rows.last_mut() {
                         Some(last) if last.count > excess => {
                             last.count -= excess;
+                            ledger.count(last);
                             self.count -= i64::from(excess);
                         }
-                        Some(_) => self.drop_last(gone),
+                        Some(_) => self.drop_last(ledger),
                         None => return,
                     }
                 }
@@ -302,13 +304,13 @@ impl Partition {
             RankFunction::Rank => {
                 if self.count > to && !self.joined_last_peers(arena, sort_key) {
                     while !self.rows.is_empty() && self.count - self.last_peers(arena) >= to {
-                        self.drop_last_peers(arena, gone);
+                        self.drop_last_peers(arena, ledger);
                     }
                 }
             }
             RankFunction::DenseRank => {
                 if self.peer_groups > bound.to {
-                    self.drop_last_peers(arena, gone);
+                    self.drop_last_peers(arena, ledger);
                 }
             }
         }
@@ -328,18 +330,18 @@ impl Partition {
         peers.map(|entry| i64::from(entry.count)).sum()
     }
 
-    fn drop_last_peers(&mut self, arena: &RowArena, gone: &mut Vec<u32>) {
+    fn drop_last_peers(&mut self, arena: &RowArena, ledger: &mut Ledger) {
         let Some(last) = self.rows.last().copied() else { return };
         while self.rows.last().is_some_and(|entry| entry.is_peer(arena, &last)) {
-            self.drop_last(gone);
+            self.drop_last(ledger);
         }
         self.peer_groups = self.peer_groups.saturating_sub(1);
     }
 
-    fn drop_last(&mut self, gone: &mut Vec<u32>) {
+    fn drop_last(&mut self, ledger: &mut Ledger) {
         if let Some(entry) = self.rows.pop() {
             self.count -= i64::from(entry.count);
-            gone.push(entry.id);
+            ledger.leave(entry.id);
         }
     }
 }

@@ -9,9 +9,10 @@ use super::changes::{Changes, Identity};
 use super::expiry::Expiry;
 use super::partitions::{Partitions, Ranks};
 use super::touched::Touched;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
-use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::aggregate::find_table;
 use crate::operators::held_watermark::HeldWatermark;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{RankFunction, RankSpec};
@@ -112,9 +113,8 @@ impl Operator for TopN {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let (columns, rows) = self.partitions.snapshot()?;
-        Ok(OperatorState { tables: vec![("rows".into(), table_of(columns, rows)?)] })
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        Ok(vec![self.partitions.capture("rows", epoch, base)?])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

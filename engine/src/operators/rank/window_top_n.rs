@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array};
+use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 
 use super::changes::Changes;
 use super::in_time;
 use super::partitions::{Partitions, Ranks};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch, Sign};
 use crate::operators::aggregate::{find_table, table_of};
@@ -76,6 +77,10 @@ impl WindowTopN {
         }
         Ok(())
     }
+
+    fn times_table(&self) -> Result<RecordBatch> {
+        table_of(vec![Arc::new(Int64Array::from(vec![self.watermark]))], 1)
+    }
 }
 
 /// As of a window that a window join waits for: at its last millisecond.
@@ -124,10 +129,9 @@ impl Operator for WindowTopN {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let (columns, rows) = self.partitions.snapshot()?;
-        let watermark = table_of(vec![Arc::new(Int64Array::from(vec![self.watermark]))], 1)?;
-        Ok(OperatorState { tables: vec![("rows".into(), table_of(columns, rows)?), ("times".into(), watermark)] })
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let times = Table::whole("times", self.times_table()?);
+        Ok(vec![self.partitions.capture("rows", epoch, base)?, times])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

@@ -9,10 +9,13 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::index::{Closed, LATE, SessionIndex};
+use crate::checkpoint::numbers::{NUMBERS, numbers_table, placed};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{AggregateSet, find_table, table_of};
 use crate::operators::event_time::event_times;
+use crate::operators::told::Telling;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{SessionAggregateSpec, WindowTime};
 use crate::time::{EventTime, ProcessingTime};
@@ -142,15 +145,18 @@ impl Operator for SessionAggregate {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let open = self.index.open();
-        let slots: Vec<u32> = open.iter().map(|open| open.session.slot).collect();
-        let mut state = self.set.snapshot("", &slots)?;
-        state.tables.extend(sessions_table(&self.index, &open, self.watermark)?);
-        Ok(state)
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let (telling, mut tables) = sessions_tables(&mut self.index, self.watermark, epoch, base)?;
+        tables.push(telling.table("calls", self.set.calls_table(&telling.slots)?));
+        if self.set.has_distinct() {
+            tables.push(telling.table(NUMBERS, numbers_table(&telling.slots)?));
+        }
+        tables.extend(self.set.capture_distinct("", epoch, base)?);
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         let (slots, watermark) = reopen(&mut self.index, &state, self.keys.len())?;
         self.watermark = watermark;
         self.set.resize(self.index.capacity_slots());
@@ -169,21 +175,24 @@ fn add(set: &mut AggregateSet, batch: &RecordBatch, placed: &[u32], from: usize)
     set.update(&take_record_batch(&batch, &UInt32Array::from(kept))?, &slots)
 }
 
-/// The open sessions as tables: keys, start, end; and the watermark.
-pub(super) fn sessions_table(
-    index: &SessionIndex,
-    open: &[Closed],
+/// What a checkpoint at `epoch` after that of `base` is told of the open sessions: keys, start and end; and the watermark.
+pub(super) fn sessions_tables(
+    index: &mut SessionIndex,
     watermark: i64,
-) -> Result<Vec<(String, RecordBatch)>> {
+    epoch: Epoch,
+    base: Option<Epoch>,
+) -> Result<(Telling, Vec<Table>)> {
     let ints = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
-    let mut columns = index.key_columns(open)?;
+    let (telling, open) = index.capture(epoch, base);
+    let mut columns = index.key_columns(&open)?;
     columns.push(ints(open.iter().map(|open| open.session.start).collect()));
     columns.push(ints(open.iter().map(|open| open.session.end).collect()));
-    let times = table_of(vec![ints(vec![watermark])], 1)?;
-    Ok(vec![("sessions".into(), table_of(columns, open.len())?), ("times".into(), times)])
+    let sessions = telling.table("sessions", table_of(columns, open.len())?);
+    let times = Table::whole("times", table_of(vec![ints(vec![watermark])], 1)?);
+    Ok((telling, vec![sessions, times]))
 }
 
-/// Opens the sessions of [`sessions_table`]; gives their slots and the watermark.
+/// Opens the sessions of [`sessions_tables`]; gives their slots and the watermark.
 pub(super) fn reopen(index: &mut SessionIndex, state: &OperatorState, keys: usize) -> Result<(Vec<u32>, i64)> {
     let form = || EngineError::Internal("not a session's state".into());
     let sessions = find_table(state, "sessions")?;

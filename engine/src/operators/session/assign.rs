@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{SchemaRef, UInt32Type};
 
-use super::aggregate::{reopen, sessions_table, times_of, window_columns};
+use super::aggregate::{reopen, sessions_tables, times_of, window_columns};
 use super::index::{Closed, LATE, SessionIndex};
+use crate::checkpoint::numbers::{NUMBERS, numbers_table, placed};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
-use crate::operators::aggregate::{find_table, table_of};
+use crate::operators::aggregate::find_table;
+use crate::operators::join::NONE;
+use crate::operators::join::store::Store;
+use crate::operators::told::Told;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{SessionAssignSpec, WindowTime};
 use crate::time::{EventTime, ProcessingTime};
@@ -19,13 +24,12 @@ use crate::time::{EventTime, ProcessingTime};
 pub struct SessionAssign {
     keys: Vec<usize>,
     time: WindowTime,
-    input: SchemaRef,
     output: SchemaRef,
     index: SessionIndex,
-    /// The rows of each session, as places in `chunks`.
-    rows: Vec<Vec<(usize, usize)>>,
-    /// Rows as they came, with the number of those that still wait.
-    chunks: Vec<(Option<RecordBatch>, usize)>,
+    /// The rows of open sessions, by the slots of these.
+    rows: Store,
+    /// What checkpoints know of which row is whose.
+    told: Told,
     watermark: i64,
 }
 
@@ -39,73 +43,52 @@ impl SessionAssign {
         Ok(Self {
             keys: spec.keys.clone(),
             time: spec.time,
-            input: Arc::clone(input),
             output,
             index: SessionIndex::new(spec.gap_us, &types)?,
-            rows: Vec::new(),
-            chunks: Vec::new(),
+            rows: Store::new(Arc::clone(input)),
+            told: Told::default(),
             watermark: i64::MIN,
         })
     }
 
     /// Keeps rows whose sessions are known.
-    fn keep(&mut self, batch: RecordBatch, placed: &[u32]) {
-        self.rows.resize_with(self.index.capacity_slots(), Vec::new);
-        let chunk = self.chunks.iter().position(|(batch, _)| batch.is_none()).unwrap_or_else(|| {
-            self.chunks.push((None, 0));
-            self.chunks.len() - 1
-        });
-        let mut waiting = 0;
-        for (row, &slot) in placed.iter().enumerate().filter(|(_, slot)| **slot != LATE) {
-            self.rows[slot as usize].push((chunk, row));
-            waiting += 1;
+    fn keep(&mut self, batch: RecordBatch, placed: &[u32]) -> Result<()> {
+        if !placed.contains(&LATE) {
+            return self.rows.add(batch, placed);
         }
-        if waiting > 0 {
-            self.chunks[chunk] = (Some(batch), waiting);
-        }
+        let kept: Vec<u32> = (0_u32..).zip(placed).filter(|(_, slot)| **slot != LATE).map(|(row, _)| row).collect();
+        let slots: Vec<u32> = placed.iter().copied().filter(|slot| *slot != LATE).collect();
+        self.rows.add(take_record_batch(&batch, &UInt32Array::from(kept))?, &slots)
     }
 
     fn close(&mut self, watermark: i64, context: &mut Context<'_>) -> Result<()> {
         self.watermark = self.watermark.max(watermark);
         let closed = self.index.close(watermark);
-        let (mut places, mut sessions): (Vec<(usize, usize)>, Vec<Closed>) = (Vec::new(), Vec::new());
+        let (mut rows, mut sessions): (Vec<u32>, Vec<Closed>) = (Vec::new(), Vec::new());
         for closed in &closed {
-            for place in std::mem::take(&mut self.rows[closed.session.slot as usize]) {
-                places.push(place);
-                sessions.push(*closed);
+            let first = rows.len();
+            let mut row = self.rows.first(closed.session.slot);
+            while row != NONE {
+                rows.push(row);
+                row = self.rows.after(row);
             }
+            // The rows of a slot begin with the newest one.
+            rows[first..].reverse();
+            sessions.resize(rows.len(), *closed);
         }
-        for (places, sessions) in places.chunks(BATCH_ROWS).zip(sessions.chunks(BATCH_ROWS)) {
-            let mut columns = self.gather(places)?.columns().to_vec();
+        for (rows, sessions) in rows.chunks(BATCH_ROWS).zip(sessions.chunks(BATCH_ROWS)) {
+            let mut columns = self.rows.rows.gather(rows)?;
             columns.extend(window_columns(sessions));
             context.emit(Delta::append(RecordBatch::try_new(Arc::clone(&self.output), columns)?));
         }
-        for (chunk, _) in places {
-            let (batch, waiting) = &mut self.chunks[chunk];
-            *waiting -= 1;
-            if *waiting == 0 {
-                *batch = None;
-            }
+        for row in rows {
+            self.rows.remove(row);
         }
         self.index.release(&closed);
-        Ok(())
-    }
-
-    fn gather(&self, places: &[(usize, usize)]) -> Result<RecordBatch> {
-        let mut at = vec![usize::MAX; self.chunks.len()];
-        let mut batches = Vec::new();
-        let mut indices = Vec::with_capacity(places.len());
-        for &(chunk, row) in places {
-            if at[chunk] == usize::MAX {
-                let Some(batch) = &self.chunks[chunk].0 else {
-                    return Err(EngineError::Internal("rows of a session are gone".into()));
-                };
-                at[chunk] = batches.len();
-                batches.push(batch);
-            }
-            indices.push((at[chunk], row));
+        if self.rows.compact()?.is_some() {
+            self.told.forget();
         }
-        Ok(interleave_record_batch(&batches, &indices)?)
+        Ok(())
     }
 }
 
@@ -119,14 +102,9 @@ impl Operator for SessionAssign {
         let mut placed = Vec::with_capacity(times.len());
         // Rows of this batch are kept only when all are placed, so a merge renames those placed before it.
         let mut renames: Vec<(usize, u32, u32)> = Vec::new();
-        let rows = &mut self.rows;
+        let (rows, told) = (&mut self.rows, &mut self.told);
         self.index.place(&keys, &times, self.watermark, &mut placed, &mut |merge| {
-            let most = merge.from.max(merge.into) as usize;
-            if rows.len() <= most {
-                rows.resize_with(most + 1, Vec::new);
-            }
-            let moved = std::mem::take(&mut rows[merge.from as usize]);
-            rows[merge.into as usize].extend(moved);
+            told.touch(rows.move_rows(merge.from, merge.into));
             renames.push((merge.placed.len(), merge.from, merge.into));
             Ok(())
         })?;
@@ -135,7 +113,7 @@ impl Operator for SessionAssign {
         }
         let late = (0_u32..).zip(&placed).filter(|(_, slot)| **slot == LATE).map(|(row, _)| row);
         context.late(&delta, late)?;
-        self.keep(delta.batch, &placed);
+        self.keep(delta.batch, &placed)?;
         if self.time == WindowTime::Processing
             && let Some(end) = self.index.next_end()
         {
@@ -174,33 +152,23 @@ impl Operator for SessionAssign {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let open = self.index.open();
-        let mut state = OperatorState { tables: sessions_table(&self.index, &open, self.watermark)? };
-        let (mut places, mut of) = (Vec::new(), Vec::new());
-        for (position, open) in (0_u32..).zip(&open) {
-            let rows = self.rows.get(open.session.slot as usize).map_or(&[][..], Vec::as_slice);
-            places.extend_from_slice(rows);
-            of.extend(std::iter::repeat_n(position, rows.len()));
-        }
-        let rows =
-            if places.is_empty() { RecordBatch::new_empty(Arc::clone(&self.input)) } else { self.gather(&places)? };
-        let count = of.len();
-        let of: ArrayRef = Arc::new(UInt32Array::from(of));
-        state.tables.push(("rows".into(), concat_batches(&self.input, [&rows])?));
-        state.tables.push(("of".into(), table_of(vec![of], count)?));
-        Ok(state)
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let (telling, mut tables) = sessions_tables(&mut self.index, self.watermark, epoch, base)?;
+        tables.push(telling.table(NUMBERS, numbers_table(&telling.slots)?));
+        tables.push(self.rows.table("rows"));
+        let telling = self.told.tell(epoch, base, self.rows.live());
+        let of: Vec<u32> = telling.slots.iter().map(|&row| self.rows.slot(row)).collect();
+        tables.push(telling.table("of", numbers_table(&of)?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         let (slots, watermark) = reopen(&mut self.index, &state, self.keys.len())?;
         self.watermark = watermark;
         let of = find_table(&state, "of")?.columns().first().and_then(|column| column.as_primitive_opt::<UInt32Type>());
         let Some(of) = of else { return Err(EngineError::Internal("not a session's state".into())) };
         let placed: Vec<u32> = of.values().iter().filter_map(|at| slots.get(*at as usize).copied()).collect();
-        let rows = find_table(&state, "rows")?;
-        let all = UInt32Array::from_iter_values((0_u32..).take(rows.num_rows()));
-        self.keep(take_record_batch(rows, &all)?, &placed);
-        Ok(())
+        self.keep(find_table(&state, "rows")?.clone(), &placed)
     }
 }

@@ -9,7 +9,9 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 
 use crate::error::Result;
+use crate::message::Epoch;
 use crate::operators::group_table::GroupTable;
+use crate::operators::told::{Telling, Told};
 
 /// In place of a slot: the row is late.
 pub(super) const LATE: u32 = u32::MAX;
@@ -22,7 +24,10 @@ pub(super) struct SessionIndex {
     calendar: BTreeMap<i64, Vec<(u32, u32)>>,
     bucket: i64,
     free: Vec<u32>,
-    slots: u32,
+    /// The slot of the key of each session, and whether the session is open: by its slot.
+    owners: Vec<u32>,
+    live: Vec<bool>,
+    told: Told,
 }
 
 /// The open sessions of one key: mostly one.
@@ -63,13 +68,15 @@ impl SessionIndex {
             calendar: BTreeMap::new(),
             bucket: (gap / 8).max(1_000),
             free: Vec::new(),
-            slots: 0,
+            owners: Vec::new(),
+            live: Vec::new(),
+            told: Told::default(),
         })
     }
 
     /// Slots ever handed out.
     pub(super) fn capacity_slots(&self) -> usize {
-        self.slots as usize
+        self.live.len()
     }
 
     /// Finds or opens the session of each row; appends its slot, or [`LATE`], to `placed`. `merged` is told of sessions
@@ -82,7 +89,7 @@ impl SessionIndex {
         placed: &mut Vec<u32>,
         merged: &mut dyn FnMut(Merge<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut of_key = Vec::with_capacity(times.len());
+        let (mut of_key, first) = (Vec::with_capacity(times.len()), placed.len());
         self.table.intern(keys, times.len(), &mut of_key)?;
         self.keys.resize(self.table.capacity_slots(), KeySessions::default());
         let mut lonely = Vec::new();
@@ -106,6 +113,7 @@ impl SessionIndex {
             placed.push(slot);
         }
         self.forget(&lonely);
+        self.told.touch(placed.iter().skip(first).copied().filter(|slot| *slot != LATE));
         Ok(())
     }
 
@@ -131,16 +139,14 @@ impl SessionIndex {
                     merged(Merge { placed, from: gone.slot, into: session.slot })?;
                     session.start = session.start.min(gone.start);
                     session.end = session.end.max(gone.end);
+                    self.live[gone.slot as usize] = false;
                     self.free.push(gone.slot);
                 }
                 Some(session)
             }
             None if end.saturating_sub(1_000) <= watermark => None,
             None => {
-                let slot = self.free.pop().unwrap_or_else(|| {
-                    self.slots += 1;
-                    self.slots - 1
-                });
+                let slot = self.open_slot(key);
                 self.calendar.entry(end.div_euclid(self.bucket)).or_default().push((key, slot));
                 Some(Session { start: time, end, slot })
             }
@@ -194,17 +200,37 @@ impl SessionIndex {
 
     /// Gives back the slots of closed sessions, once their owner has emptied them.
     pub(super) fn release(&mut self, closed: &[Closed]) {
-        self.free.extend(closed.iter().map(|closed| closed.session.slot));
+        for closed in closed {
+            self.live[closed.session.slot as usize] = false;
+            self.free.push(closed.session.slot);
+        }
         let keys: Vec<u32> = closed.iter().map(|closed| closed.key).collect();
         self.forget(&keys);
     }
 
-    /// All open sessions.
-    pub(super) fn open(&self) -> Vec<Closed> {
-        let of = |(key, sessions): (u32, &KeySessions)| {
-            sessions.iter().map(|session| Closed { key, session: *session }).collect::<Vec<_>>()
+    /// A slot for a new session of a key.
+    fn open_slot(&mut self, key: u32) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.owners.push(key);
+            self.live.push(true);
+            // There are fewer sessions than keys and rows, which are 32 bits wide.
+            (self.live.len() - 1) as u32
+        });
+        self.owners[slot as usize] = key;
+        self.live[slot as usize] = true;
+        slot
+    }
+
+    /// What a capture at `epoch` tells of the open sessions to whoever has that of `base`; and those it tells.
+    pub(super) fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> (Telling, Vec<Closed>) {
+        let telling = self.told.tell(epoch, base, &self.live);
+        let of = |slot: &u32| {
+            let key = self.owners[*slot as usize];
+            let session = self.keys[key as usize].iter().find(|session| session.slot == *slot).copied()?;
+            Some(Closed { key, session })
         };
-        (0_u32..).zip(&self.keys).flat_map(of).collect()
+        let sessions = telling.slots.iter().filter_map(of).collect();
+        (telling, sessions)
     }
 
     /// Opens sessions as they were; gives their slots.
@@ -214,8 +240,7 @@ impl SessionIndex {
         self.keys.resize(self.table.capacity_slots(), KeySessions::default());
         let mut slots = Vec::with_capacity(spans.len());
         for (&key, &(start, end)) in of_key.iter().zip(spans) {
-            let slot = self.slots;
-            self.slots += 1;
+            let slot = self.open_slot(key);
             let sessions = &mut self.keys[key as usize];
             sessions.more.extend(sessions.first.replace(Session { start, end, slot }));
             self.calendar.entry(end.div_euclid(self.bucket)).or_default().push((key, slot));

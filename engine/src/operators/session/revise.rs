@@ -11,11 +11,13 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanBufferBuilder, Int64Array, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch};
 use crate::operators::aggregate::{find_table, table_of};
 use crate::operators::event_time::event_times;
 use crate::operators::group_table::GroupTable;
+use crate::operators::told::Told;
 use crate::operators::{Context, Operator, OperatorState};
 use crate::plan::{EarlyEmit, SessionAssignSpec, WindowTime};
 use crate::time::EventTime;
@@ -42,6 +44,7 @@ pub struct SessionRevise {
     changed: Vec<u32>,
     watermark: i64,
     out: Out,
+    told: Told,
 }
 
 /// Equal rows.
@@ -101,6 +104,7 @@ impl SessionRevise {
             changed: Vec::new(),
             watermark: i64::MIN,
             out: Out::default(),
+            told: Told::default(),
         })
     }
 
@@ -139,6 +143,7 @@ impl SessionRevise {
             self.of_key[key as usize].rows.insert(at, (time, slot));
         }
         self.rows[slot as usize].count += if retract { -1 } else { 1 };
+        self.told.touch([slot]);
         // A row that waits for its session to close changes nothing before.
         let shows = self.early || self.lateness > 0 || retract;
         if shows && !std::mem::replace(&mut self.of_key[key as usize].changed, true) {
@@ -184,7 +189,9 @@ impl SessionRevise {
             let closed = closing <= self.watermark;
             let span = (self.early || closed).then(|| (*first, last.saturating_add(gap)));
             for &(_, slot) in session {
-                self.out.show(slot, &mut self.rows[slot as usize], span);
+                if self.out.show(slot, &mut self.rows[slot as usize], span) {
+                    self.told.touch([slot]);
+                }
             }
             if dropping <= self.watermark {
                 self.out.gone.extend(session.iter().map(|(_, slot)| *slot));
@@ -239,14 +246,16 @@ impl SessionRevise {
 }
 
 impl Out {
-    /// Brings what is out of equal rows to `span`; out of sight where there is none.
-    fn show(&mut self, slot: u32, row: &mut Row, span: Option<(i64, i64)>) {
+    /// Brings what is out of equal rows to `span`; out of sight where there is none. Gives whether that is another one.
+    fn show(&mut self, slot: u32, row: &mut Row, span: Option<(i64, i64)>) -> bool {
         let count = if span.is_some() { row.count.max(0) } else { 0 };
         let span = span.unwrap_or(row.out_span);
         let stay = if span == row.out_span { row.out_count.min(count) } else { 0 };
         self.push(slot, row.out_span, row.out_count - stay, true);
         self.push(slot, span, count - stay, false);
+        let before = (row.out_count, row.out_span);
         (row.out_count, row.out_span) = (count, span);
+        before != (count, span)
     }
 
     fn push(&mut self, slot: u32, span: (i64, i64), count: i64, retract: bool) {
@@ -303,21 +312,22 @@ impl Operator for SessionRevise {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let slots = self.table.live_slots();
-        let rows: Vec<Row> = slots.iter().map(|&slot| self.rows[slot as usize]).collect();
-        let ints = |of: fn(&Row) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(rows.iter().map(of))) };
-        let mut columns = self.table.keys(&slots)?;
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let slots = &telling.slots;
+        let ints = |of: fn(&Row) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| of(&self.rows[slot as usize]))))
+        };
+        let mut columns = self.table.keys(slots)?;
         columns.extend([
             ints(|row| row.count),
             ints(|row| row.out_count),
             ints(|row| row.out_span.0),
             ints(|row| row.out_span.1),
         ]);
+        let rows = telling.table("rows", table_of(columns, slots.len())?);
         let watermark: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark]));
-        let tables =
-            vec![("rows".into(), table_of(columns, slots.len())?), ("times".into(), table_of(vec![watermark], 1)?)];
-        Ok(OperatorState { tables })
+        Ok(vec![rows, Table::whole("times", table_of(vec![watermark], 1)?)])
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {

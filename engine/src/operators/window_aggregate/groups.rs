@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 
+use crate::checkpoint::numbers::{NUMBERS, numbers_table};
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
-use crate::message::{Delta, Sign};
+use crate::message::{Delta, Epoch, Sign};
 use crate::operators::OperatorState;
 use crate::operators::aggregate::{AggregateSet, Arrival, find_table, table_of};
 use crate::operators::group_changes::GroupChanges;
 use crate::operators::group_table::GroupTable;
+use crate::operators::told::{Telling, Told};
 use crate::plan::{AggregateCall, WindowAggregateSpec};
 
 /// How groups are made.
@@ -21,6 +24,8 @@ pub(super) struct Template {
     pub(super) calls: Vec<AggregateCall>,
     /// Rows may be taken back.
     pub(super) retracts: bool,
+    /// Results may be replaced: changes of groups are kept.
+    updates: bool,
 }
 
 /// Keys, accumulators, and how many rows each key has.
@@ -30,6 +35,9 @@ pub(super) struct Groups {
     set: AggregateSet,
     rows: Vec<i64>,
     slots: Vec<u32>,
+    /// Other tables than those of DISTINCT name the groups.
+    numbered: bool,
+    told: Told,
 }
 
 impl Template {
@@ -39,7 +47,8 @@ impl Template {
     /// Where an aggregate is not defined for its argument's type.
     pub(super) fn new(spec: &WindowAggregateSpec, input: &SchemaRef) -> Result<Self> {
         let (keys, calls) = (spec.keys.clone(), spec.calls.clone());
-        let template = Self { input: Arc::clone(input), keys, calls, retracts: spec.retracts };
+        let template =
+            Self { input: Arc::clone(input), keys, calls, retracts: spec.retracts, updates: spec.emit.updates() };
         template.groups()?;
         Ok(template)
     }
@@ -52,6 +61,8 @@ impl Template {
             set: AggregateSet::new(&self.calls, &self.input, self.retracts)?,
             rows: Vec::new(),
             slots: Vec::new(),
+            numbered: self.updates,
+            told: Told::default(),
         })
     }
 }
@@ -75,6 +86,7 @@ impl Groups {
         slots.clear();
         self.table.intern(&keys, batch.num_rows(), &mut slots)?;
         self.grow();
+        self.told.touch(slots.iter().copied());
         if let Some(changes) = changes {
             changes.resize(self.table.capacity_slots());
             changes.touch(&slots, &self.set)?;
@@ -141,6 +153,7 @@ impl Groups {
         let Some(changed) = changes.take(&self.set, |slot| rows[slot as usize] > 0, false)? else { return Ok(None) };
         let mut columns = self.table.keys(&changed.slots)?;
         columns.extend(changed.results);
+        self.told.touch(changed.touched.iter().copied());
         let empty: Vec<u32> = changed.touched.into_iter().filter(|&slot| self.rows[slot as usize] == 0).collect();
         self.set.clear(&empty);
         self.table.remove(&empty);
@@ -150,11 +163,6 @@ impl Groups {
     /// Whether no group has rows.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
-    }
-
-    /// The slots of the groups in the order of [`Self::snapshot`].
-    pub(super) fn slots(&self) -> Vec<u32> {
-        self.table.live_slots()
     }
 
     /// The other's slots, and the slots of the same keys here.
@@ -172,17 +180,30 @@ impl Groups {
         self.rows.resize(self.table.capacity_slots(), 0);
     }
 
-    /// The state as tables named with `prefix`.
-    pub(super) fn snapshot(&self, prefix: &str) -> Result<OperatorState> {
-        let slots = self.table.live_slots();
-        let mut state = self.set.snapshot(prefix, &slots)?;
-        let mut keys = self.table.keys(&slots)?;
-        keys.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.rows[slot as usize]))));
-        state.tables.push((format!("{prefix}keys"), table_of(keys, slots.len())?));
-        Ok(state)
+    /// The state as tables named with `prefix`, for a checkpoint at `epoch` after that of `base`; and what it is told of the groups.
+    pub(super) fn capture(&mut self, prefix: &str, epoch: Epoch, base: Option<Epoch>) -> Result<(Vec<Table>, Telling)> {
+        let telling = self.told.tell(epoch, base, self.table.live());
+        let beside = self.beside(prefix, &telling.slots)?;
+        let mut tables: Vec<Table> = beside.into_iter().map(|(name, told)| telling.table(name, told)).collect();
+        tables.extend(self.set.capture_distinct(prefix, epoch, base)?);
+        Ok((tables, telling))
     }
 
-    /// Adds what [`Self::snapshot`] told; gives the slots of its groups.
+    /// The tables that have a row for each of these slots.
+    fn beside(&self, prefix: &str, slots: &[u32]) -> Result<Vec<(String, RecordBatch)>> {
+        let mut keys = self.table.keys(slots)?;
+        keys.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|&slot| self.rows[slot as usize]))));
+        let mut tables = vec![
+            (format!("{prefix}calls"), self.set.calls_table(slots)?),
+            (format!("{prefix}keys"), table_of(keys, slots.len())?),
+        ];
+        if self.numbered || self.set.has_distinct() {
+            tables.push((format!("{prefix}{NUMBERS}"), numbers_table(slots)?));
+        }
+        Ok(tables)
+    }
+
+    /// Adds what [`Self::capture`] told, with places instead of numbers; gives the slots of its groups.
     pub(super) fn restore(&mut self, prefix: &str, state: &OperatorState) -> Result<Vec<u32>> {
         let keys = find_table(state, &format!("{prefix}keys"))?;
         let width = self.keys.len();

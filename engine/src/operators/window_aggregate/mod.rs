@@ -1,15 +1,14 @@
 //! Aggregation per key and aligned window. [`WindowAggregate`]: each window comes out once, when it closes.
 //! [`WindowUpdates`]: results come out before that, or are replaced after it.
 //!
-//! Windows of one kind share slices (`slices`): a row is aggregated once, into its slice (`groups`), however many windows
-//! hold it. A closing window is read from a running table to which slices are added and from which, where every
-//! aggregate allows it exactly, they are taken away again.
+//! Windows of one kind share slices (`slices`, `sliced`): a row is aggregated once, into its slice (`groups`), however many
+//! windows hold it.
 
 mod groups;
+mod sliced;
 mod slices;
 mod updates;
 
-use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::Arc;
 
@@ -17,15 +16,18 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOption
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use self::groups::{Groups, Template};
-use self::slices::{Slices, is_closed};
+use self::sliced::{Sliced, by_slice};
+use self::slices::is_closed;
 pub use self::updates::WindowUpdates;
 use super::aggregate::{Arrival, find_table, table_of};
 use super::event_time::event_times;
 use super::key_group::take_rows;
 use super::{Context, Operator, OperatorState};
+use crate::checkpoint::numbers::placed;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
-use crate::plan::{Window, WindowAggregateSpec, WindowInput, WindowTime};
+use crate::plan::{WindowAggregateSpec, WindowInput, WindowTime};
 use crate::time::{EventTime, ProcessingTime};
 
 /// See the module. Output: the keys, the calls, `window_start`, `window_end`, `window_time`.
@@ -46,24 +48,6 @@ enum Windows {
     Attached { start: usize, end: usize, open: BTreeMap<(i64, i64), Groups> },
 }
 
-/// Slices and the window that closed last.
-struct Sliced {
-    slices: Slices,
-    time: WindowTime,
-    window: Window,
-    open: BTreeMap<i64, Groups>,
-    /// Windows up to this end are out.
-    closed: i64,
-    running: Option<Running>,
-}
-
-/// The sum of the slices `start .. end`.
-struct Running {
-    start: i64,
-    end: i64,
-    groups: Groups,
-}
-
 impl WindowAggregate {
     /// The operator on one shard.
     ///
@@ -72,14 +56,7 @@ impl WindowAggregate {
     pub fn new(spec: &WindowAggregateSpec, input: &SchemaRef, output: SchemaRef) -> Result<Self> {
         let template = Template::new(spec, input)?;
         let windows = match spec.window {
-            WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced {
-                slices: Slices::new(window)?,
-                time,
-                window,
-                open: BTreeMap::new(),
-                closed: i64::MIN,
-                running: None,
-            })),
+            WindowInput::Assign { window, time } => Windows::Sliced(Box::new(Sliced::new(window, time)?)),
             WindowInput::Attached { start, end } => Windows::Attached { start, end, open: BTreeMap::new() },
         };
         Ok(Self { template, output, windows, watermark: i64::MIN, arrived: 0 })
@@ -99,144 +76,30 @@ impl WindowAggregate {
             Windows::Sliced(sliced) => sliced.close(watermark, &self.template, &self.output, context),
         }
     }
-}
 
-impl Sliced {
-    fn update(
-        &mut self,
-        delta: &Delta,
-        arrived: i64,
-        watermark: i64,
-        template: &Template,
-        context: &mut Context<'_>,
-    ) -> Result<()> {
-        let whole = Arrival { first: arrived, rows: None };
-        match self.time {
-            WindowTime::Processing => {
-                let slice = self.slices.slice_of(context.now.0);
-                context.set_timer(ProcessingTime(self.slices.end_after(context.now.0)));
-                self.add(slice, delta, whole, template)
-            }
-            WindowTime::Event(column) => {
-                let times = event_times(&delta.batch, column)?;
-                for (slice, rows) in by_slice(&times, &self.slices) {
-                    match self.slices.last_end(slice) {
-                        None => {}
-                        Some(end) if is_closed(end, watermark) => match rows {
-                            None => context.late(delta, all_rows(delta))?,
-                            Some(rows) => context.late(delta, rows.into_iter())?,
-                        },
-                        Some(_) => match rows {
-                            None => self.add(slice, delta, whole, template)?,
-                            Some(rows) => {
-                                let part = take_rows(delta, rows.clone())?;
-                                self.add(slice, &part, Arrival { first: arrived, rows: Some(&rows) }, template)?;
-                            }
-                        },
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn add(&mut self, slice: i64, delta: &Delta, arrival: Arrival<'_>, template: &Template) -> Result<()> {
-        // A row for a slice that the running table already holds belongs to the windows to come as well.
-        if let Some(running) = self.running.as_mut().filter(|running| (running.start..running.end).contains(&slice)) {
-            running.groups.update(delta, arrival)?;
-        }
-        match self.open.entry(slice) {
-            Entry::Occupied(mut open) => open.get_mut().update(delta, arrival),
-            Entry::Vacant(vacant) => vacant.insert(template.groups()?).update(delta, arrival),
-        }
-    }
-
-    fn close(
-        &mut self,
-        watermark: i64,
-        template: &Template,
-        output: &SchemaRef,
-        context: &mut Context<'_>,
-    ) -> Result<()> {
-        while let Some(end) = self.next_end().filter(|&end| is_closed(end, watermark)) {
-            let start = self.slices.window_start(end);
-            match self.window {
-                Window::Tumble { .. } => {
-                    if let Some(groups) = self.open.get(&start) {
-                        emit(output, groups, start, end, context)?;
-                    }
-                }
-                Window::Hop { .. } | Window::Cumulate { .. } | Window::Session { .. } => {
-                    self.run_to(start, end, template)?;
-                    if let Some(running) = &self.running {
-                        emit(output, &running.groups, start, end, context)?;
-                    }
-                }
-            }
-            self.closed = end;
-            let slices = self.slices;
-            // A slice that the running table holds stays until it has been taken out of it.
-            let held = self.running.as_ref().map_or(end..end, |running| running.start..running.end);
-            let needed = |slice: i64| slices.last_end(slice).is_some_and(|last| last > end) || held.contains(&slice);
-            self.open.retain(|&slice, _| needed(slice));
-        }
-        self.closed = self.closed.max(self.slices.closed_by(watermark));
-        Ok(())
-    }
-
-    /// The end of the next window that holds an open slice.
-    fn next_end(&self) -> Option<i64> {
-        let (&first, _) = self.open.first_key_value()?;
-        let end = self.slices.end_after(self.closed.max(first));
-        let (&held, _) = self.open.range(self.slices.window_start(end)..).next()?;
-        if held < end { Some(end) } else { Some(self.slices.end_after(held)) }
-    }
-
-    /// Makes the running table that of the window `start .. end`.
-    fn run_to(&mut self, start: i64, end: i64, template: &Template) -> Result<()> {
-        let reusable = |running: &Running| {
-            let slides = running.start == start || running.groups.is_invertible();
-            slides && running.start <= start && start < running.end && running.end <= end
+    fn times_table(&self) -> Result<RecordBatch> {
+        let closed = match &self.windows {
+            Windows::Sliced(sliced) => sliced.closed,
+            Windows::Attached { .. } => i64::MIN,
         };
-        let mut running = match self.running.take().filter(reusable) {
-            Some(running) => running,
-            None => Running { start, end: start, groups: template.groups()? },
-        };
-        for (_, gone) in self.open.range(running.start..start) {
-            running.groups.unmerge(gone)?;
-        }
-        for (_, come) in self.open.range(running.end..end) {
-            running.groups.merge(come)?;
-        }
-        (running.start, running.end) = (start, end);
-        self.running = Some(running);
-        Ok(())
+        table_of(vec![Arc::new(Int64Array::from(vec![self.watermark, closed, self.arrived]))], 3)
     }
 }
 
-/// The rows of each slice; one slice with no list where all rows are in it.
-fn by_slice(times: &[i64], slices: &Slices) -> Vec<(i64, Option<Vec<u32>>)> {
-    let Some(&first) = times.first() else { return Vec::new() };
-    let slice = slices.slice_of(first);
-    let mut span = slices.span(slice);
-    if times.iter().all(|time| span.contains(time)) {
-        return vec![(slice, None)];
-    }
-    let mut parts: Vec<(i64, Vec<u32>)> = Vec::new();
-    let mut places = HashMap::new();
-    let mut at = usize::MAX;
-    for (row, time) in (0_u32..).zip(times) {
-        if at == usize::MAX || !span.contains(time) {
-            let slice = slices.slice_of(*time);
-            span = slices.span(slice);
-            at = *places.entry(slice).or_insert_with(|| {
-                parts.push((slice, Vec::new()));
-                parts.len() - 1
-            });
+/// The bounds of windows as a table.
+fn bounds_table(bounds: [Vec<i64>; 2]) -> Result<RecordBatch> {
+    let rows = bounds[0].len();
+    table_of(bounds.map(|column| Arc::new(Int64Array::from(column)) as ArrayRef).into(), rows)
+}
+
+impl Windows {
+    /// The open windows by what tells them apart.
+    fn open(&mut self) -> Box<dyn Iterator<Item = ((i64, i64), &mut Groups)> + '_> {
+        match self {
+            Self::Sliced(sliced) => Box::new(sliced.open.iter_mut().map(|(slice, of)| ((*slice, 0), of))),
+            Self::Attached { open, .. } => Box::new(open.iter_mut().map(|(window, of)| (*window, of))),
         }
-        parts[at].1.push(row);
     }
-    parts.into_iter().map(|(slice, rows)| (slice, Some(rows))).collect()
 }
 
 /// Emits all groups of a window. A watermark that jumps closes many windows: asks at each whether to go on.
@@ -254,12 +117,12 @@ fn emit(output: &SchemaRef, groups: &Groups, start: i64, end: i64, context: &mut
     Ok(())
 }
 
-/// The rows of each attached window.
 /// The numbers of all rows.
 fn all_rows(delta: &Delta) -> impl Iterator<Item = u32> + Clone {
     (0_u32..).take(delta.rows())
 }
 
+/// The rows of each attached window.
 fn by_window(starts: &[i64], ends: &[i64]) -> BTreeMap<(i64, i64), Vec<u32>> {
     let mut parts: BTreeMap<(i64, i64), Vec<u32>> = BTreeMap::new();
     for (row, (&start, &end)) in (0_u32..).zip(starts.iter().zip(ends)) {
@@ -331,32 +194,20 @@ impl Operator for WindowAggregate {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        let mut add = |of: &mut dyn Iterator<Item = ((i64, i64), &Groups)>| -> Result<[Vec<i64>; 2]> {
-            let mut keys = [Vec::new(), Vec::new()];
-            for (index, ((first, second), groups)) in of.enumerate() {
-                keys[0].push(first);
-                keys[1].push(second);
-                state.tables.extend(groups.snapshot(&format!("{index}/"))?.tables);
-            }
-            Ok(keys)
-        };
-        let (closed, [first, second]) = match &self.windows {
-            Windows::Sliced(sliced) => {
-                (sliced.closed, add(&mut sliced.open.iter().map(|(slice, of)| ((*slice, 0), of)))?)
-            }
-            Windows::Attached { open, .. } => (i64::MIN, add(&mut open.iter().map(|(window, of)| (*window, of)))?),
-        };
-        let rows = first.len();
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(first)), Arc::new(Int64Array::from(second))];
-        state.tables.push(("windows".into(), table_of(columns, rows)?));
-        let times: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![self.watermark, closed, self.arrived]))];
-        state.tables.push(("times".into(), table_of(times, 3)?));
-        Ok(state)
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let (mut tables, mut bounds) = (Vec::new(), [Vec::new(), Vec::new()]);
+        for (index, ((first, second), groups)) in self.windows.open().enumerate() {
+            bounds[0].push(first);
+            bounds[1].push(second);
+            tables.extend(groups.capture(&format!("{index}/"), epoch, base)?.0);
+        }
+        tables.push(Table::whole("windows", bounds_table(bounds)?));
+        tables.push(Table::whole("times", self.times_table()?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         let ints = |name: &str, column: usize| -> Result<Vec<i64>> {
             let table = find_table(&state, name)?;
             let column = table.columns().get(column).and_then(|column| column.as_primitive_opt::<Int64Type>());

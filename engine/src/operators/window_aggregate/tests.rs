@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 use crate::operators::{Emitted, Outbox};
-use crate::plan::{AggregateCall, AggregateFunction, WindowEmit};
+use crate::plan::{AggregateCall, AggregateFunction, Window, WindowEmit};
 
 /// An operator with what it emitted, as lines; times in seconds.
 struct Bench {

@@ -14,7 +14,9 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::groups::{Groups, Template};
 use super::slices::{Slices, is_closed};
-use super::{all_rows, by_slice, by_window};
+use super::{all_rows, bounds_table, by_slice, by_window};
+use crate::checkpoint::numbers::placed;
+use crate::checkpoint::table::Table;
 use crate::error::{EngineError, Result};
 use crate::message::{BATCH_ROWS, Delta, Epoch, Sign};
 use crate::operators::aggregate::{Arrival, find_table, table_of};
@@ -214,6 +216,10 @@ impl WindowUpdates {
         let has_closed = |span: &Span| self.open.get(span).is_some_and(|window| window.closed);
         self.changed.iter().filter(|span| early || has_closed(span)).copied().collect()
     }
+
+    fn times_table(&self) -> Result<RecordBatch> {
+        table_of(vec![Arc::new(Int64Array::from(vec![self.watermark, self.arrived]))], 2)
+    }
 }
 
 /// Rows with the columns of their window.
@@ -299,25 +305,23 @@ impl Operator for WindowUpdates {
         self.close(i64::MAX, context)
     }
 
-    fn snapshot(&self) -> Result<OperatorState> {
-        let mut state = OperatorState::default();
-        let mut spans = [Vec::new(), Vec::new()];
-        for (index, (&(end, start), window)) in self.open.iter().enumerate() {
+    fn capture(&mut self, epoch: Epoch, base: Option<Epoch>) -> Result<Vec<Table>> {
+        let (mut tables, mut spans) = (Vec::new(), [Vec::new(), Vec::new()]);
+        for (index, (&(end, start), window)) in self.open.iter_mut().enumerate() {
             spans[0].push(end);
             spans[1].push(start);
             let prefix = format!("{index}/");
-            state.tables.extend(window.groups.snapshot(&prefix)?.tables);
-            state.tables.extend(window.changes.snapshot(&prefix, &window.groups.slots())?.tables);
+            let (of_groups, telling) = window.groups.capture(&prefix, epoch, base)?;
+            tables.extend(of_groups);
+            tables.extend(window.changes.capture(&prefix, &telling)?);
         }
-        let rows = self.open.len();
-        let columns = spans.map(|column| Arc::new(Int64Array::from(column)) as ArrayRef);
-        state.tables.push(("windows".into(), table_of(columns.to_vec(), rows)?));
-        let times: ArrayRef = Arc::new(Int64Array::from(vec![self.watermark, self.arrived]));
-        state.tables.push(("times".into(), table_of(vec![times], 2)?));
-        Ok(state)
+        tables.push(Table::whole("windows", bounds_table(spans)?));
+        tables.push(Table::whole("times", self.times_table()?));
+        Ok(tables)
     }
 
     fn restore(&mut self, state: OperatorState) -> Result<()> {
+        let state = placed(state)?;
         let form = || EngineError::Internal("not a window's state".into());
         let ints = |name: &str, column: usize| -> Result<Vec<i64>> {
             let table = find_table(&state, name)?;
