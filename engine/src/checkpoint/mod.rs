@@ -3,10 +3,10 @@
 //! In reading order: by which columns the rows of an edge are spread over the shards (`spread`), to which row of the input
 //! a row of state belongs (`belongs`), and what follows for state that moves between shards (`redistribute`); what
 //! operators are called over restarts (`identity`, by way of `canonical`), and what a job keeps that computes something else
-//! (`change`); the persisted forms (`format_run`: the rows of one shard,
-//! `format_manifest`: what makes runs a checkpoint, `format_claim`: who may write); how a node tells its state
-//! (`table`), and names rows that others belong to (`numbers`), what a checkpoint writes of one of which an earlier one has most (`fingerprint`, `edits`, `known`, `chain`), and
-//! how it is put together again (`gathered`, `load`); which
+//! (`change`); the persisted forms (`format_run`: the rows of one shard, `format_manifest`: what makes runs a checkpoint,
+//! `format_claim`: who may write); how a node tells its state (`table`) and names rows that others belong to (`numbers`), what a
+//! checkpoint writes of one of which an earlier one has most (`fingerprint`, `edits`, `known`, `chain`), and how it is put
+//! together again (`gathered`, `load`); which
 //! checkpoints to use and which to drop, as pure choices (`choose`); the store as a whole (`archive`), and copies outside it
 //! (`savepoint`) and for people (`readable`). When checkpoints are made is the runtime's matter.
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{sort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit};
 
 use super::build;
+use crate::checkpoint::numbers::placed;
 use crate::message::{Delta, Epoch};
 use crate::operators::aggregate::find_table;
-use crate::operators::{Context, Emitted, Operator, Outbox};
+use crate::operators::{Context, Emitted, Operator, OperatorState, Outbox};
 use crate::plan::{
     AggregateFunction, Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec, SortKey,
 };
@@ -96,6 +98,36 @@ fn so_many_rows_are_kept_as_frames_have() {
         let expected: Vec<_> = many.iter().map(|(_, _, value)| before(*value)).collect();
         assert_eq!(out, expected);
         assert_eq!(kept(operator.as_mut(), "kept"), 6);
+    }
+}
+
+/// The state as earlier releases told it: kept rows stood in their order, and named their partitions by places.
+fn earlier(state: &OperatorState) -> OperatorState {
+    let mut state = placed(state.clone()).unwrap();
+    for (_, rows) in state.tables.iter_mut().filter(|(name, _)| name == "kept") {
+        let last = rows.num_columns() - 1;
+        let order = sort_to_indices(rows.column(last), None, None).unwrap();
+        *rows = take_record_batch(rows, &order).unwrap().project(&(0..last).collect::<Vec<_>>()).unwrap();
+    }
+    state
+}
+
+#[test]
+fn kept_rows_are_restored_in_their_order() {
+    let first = call(OverFunction::FirstValue, FrameUnits::Rows, FrameBound::Preceding(3), FrameBound::Preceding(1));
+    let mut operator = try_over(first.clone(), OverEmit::OnArrival, 1).unwrap();
+    for value in 0..10 {
+        let both = rows(&[(1, 0, value), (2, 0, value)]);
+        run(operator.as_mut(), 0, |operator, context| operator.on_delta(0, both, context).unwrap());
+    }
+    let state = operator.snapshot().unwrap();
+    for state in [earlier(&state), state] {
+        let mut restored = try_over(first.clone(), OverEmit::OnArrival, 1).unwrap();
+        restored.restore(state).unwrap();
+        let out = run(restored.as_mut(), 0, |operator, context| {
+            operator.on_delta(0, rows(&[(1, 0, 10), (2, 0, 10)]), context).unwrap();
+        });
+        assert_eq!(out, [Some(7), Some(7)]);
     }
 }
 

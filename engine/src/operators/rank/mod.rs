@@ -1,8 +1,9 @@
 //! Rank: the first rows of each partition, for Top-N, deduplication and `ORDER BY … LIMIT`.
 //!
 //! Rows are kept as bytes in an arena ([`arena`]), in a layout that compares as the order asks ([`layout`]); a partition is
-//! a list of them in order ([`ordered`], [`partitions`]). [`TopN`] emits net changes at the barrier, and [`Dedup`] does so
-//! faster for one row a partition, which it keeps in columns ([`kept`]); [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark, [`FirstArrived`] at once.
+//! a list of them in order ([`ordered`], [`partitions`]), and a [`ledger`] knows them by number, for checkpoints. [`TopN`] emits
+//! net changes at the barrier, and [`Dedup`] does so faster for one row a partition, which it keeps in columns ([`kept`]);
+//! [`WindowTopN`] and [`FirstInTime`] emit final rows on watermark, [`FirstArrived`] at once.
 
 pub(crate) mod arena;
 mod changes;
