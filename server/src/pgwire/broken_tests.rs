@@ -64,9 +64,8 @@ async fn answer(database: Database, bytes: &[u8]) -> Vec<u8> {
     let (stream, _) = listener.accept().await.unwrap();
     let cancels = Arc::new(Cancels::default());
     let served = tokio::spawn(async move {
-        match startup::start(stream, database, &cancels).await {
-            Ok(Some(started)) => drop(Connection::new(started).run().await),
-            Ok(None) | Err(_) => (),
+        if let Ok(Some(started)) = startup::start(stream, database, &cancels).await {
+            drop(Connection::new(started).run().await);
         }
     });
     let (mut from, mut to) = client.into_split();
