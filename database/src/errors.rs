@@ -4,7 +4,7 @@ use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use millstream_engine::EngineError;
-use millstream_sql::{SqlError, SqlState};
+use millstream_sql::{SqlError, SqlState, state_of_text};
 
 /// `out_of_memory`
 const OUT_OF_MEMORY: SqlState = SqlState("53200");
@@ -67,7 +67,11 @@ pub fn from_arrow(error: ArrowError) -> SqlError {
             SqlError::new(cast_state(&message), cast_message(&message))
         }
         ArrowError::ExternalError(inner) => from_external(inner),
-        other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
+        other => {
+            let message = other.to_string();
+            let state = state_of_text(&message).unwrap_or(SqlState::DATA_EXCEPTION);
+            SqlError::new(state, lower_first(&message))
+        }
     }
 }
 
@@ -161,13 +165,14 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
     if lower.starts_with("more than one row returned by a subquery") {
         return SqlError::new(SqlState::CARDINALITY_VIOLATION, first_line(message));
     }
-    let too_large = lower.contains("overflow") || lower.ends_with("out of range");
-    let state = if too_large { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { otherwise };
+    let state = state_of_text(message).unwrap_or(otherwise);
     SqlError::new(state, lower_first(&first_line(message)))
 }
 
 fn cast_state(message: &str) -> SqlState {
-    if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
+    if message.contains("can't cast value") {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
         SqlState::INVALID_DATETIME_FORMAT
     } else if message.contains("out of range") || message.contains("too large") || message.contains("overflow") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE

@@ -7,13 +7,15 @@ mod alter;
 mod copy;
 mod job;
 mod namespace;
+mod show;
 
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
 pub use copy::{Copy, CopyCompression, CopyEnd, CopyExisting, CopyFormat, CopyOptions, CopyWhat};
 pub use job::JobControl;
-pub use namespace::{Comment, CommentOn, NamespaceStatement};
+pub use namespace::{Comment, CommentOn, NamespaceStatement, Touched};
+pub use show::{Details, NamePattern, Show};
 
 /// One statement of a script.
 #[derive(Debug, Clone)]
@@ -49,6 +51,8 @@ pub enum Statement {
     Insert(Insert),
     /// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`
     StatementSet(Vec<Insert>),
+    /// The beginning of a statement set, sent by itself: what follows up to `END` is part of it.
+    OpenSet(Vec<Insert>),
     /// `UPDATE`, `DELETE`
     Change(Change),
     /// `COPY`
@@ -112,8 +116,12 @@ pub struct CreateTable {
     pub options: Vec<(String, String, usize)>,
     /// `LIKE other (…)`
     pub like: Option<Like>,
-    /// `AS query`: columns and rows are the query's.
+    /// `AS query`: the rows are the query's, and so are the columns that are not declared.
     pub query: Option<Box<sp::Query>>,
+    /// `(a, b) AS query`: the query's columns in another order.
+    pub order: Vec<sp::Ident>,
+    /// `CREATE OR REPLACE TABLE … AS`: in place of a table of that name.
+    pub or_replace: bool,
 }
 
 /// `WATERMARK FOR column AS expr`
@@ -245,6 +253,8 @@ pub struct Insert {
     pub table: sp::ObjectName,
     /// The target's columns that the query gives; all where empty.
     pub columns: Vec<sp::Ident>,
+    /// `PARTITION (a = 1, …)`: columns that the query does not give, and their values.
+    pub partition: Vec<(sp::Ident, String)>,
     /// The rows.
     pub query: Box<sp::Query>,
     /// What becomes of rows whose key is there.
@@ -280,6 +290,8 @@ pub struct Change {
     pub changes: Changes,
     /// `DELETE`
     pub delete: bool,
+    /// `TRUNCATE TABLE`: a `DELETE` of all rows.
+    pub truncate: bool,
 }
 
 /// What `SUBSCRIBE` reads.
@@ -289,64 +301,4 @@ pub enum SubscribeTo {
     Relation(sp::ObjectName),
     /// A query.
     Query(Box<sp::Query>),
-}
-
-/// What `SHOW` lists.
-#[derive(Debug, Clone)]
-pub enum Show {
-    /// `SHOW TABLES`
-    Tables,
-    /// `SHOW VIEWS`
-    Views,
-    /// `SHOW MATERIALIZED VIEWS`
-    MaterializedViews,
-    /// `SHOW JOBS`
-    Jobs,
-    /// `SHOW CHECKPOINTS`: the last ones of each job.
-    Checkpoints,
-    /// `SHOW SAVEPOINTS`
-    Savepoints,
-    /// `SHOW WATERMARKS`
-    Watermarks,
-    /// `SHOW CONNECTORS`
-    Connectors,
-    /// `SHOW FORMATS`
-    Formats,
-    /// `SHOW FUNCTIONS`: those that were made, then the built-in ones.
-    Functions,
-    /// `SHOW USER FUNCTIONS`
-    UserFunctions,
-    /// `SHOW CATALOGS`
-    Catalogs,
-    /// `SHOW CURRENT CATALOG`
-    CurrentCatalog,
-    /// `SHOW DATABASES`: of the present catalog.
-    Databases,
-    /// `SHOW CURRENT DATABASE`
-    CurrentDatabase,
-    /// `SHOW TABLES {FROM|IN} d`
-    TablesOf(sp::ObjectName),
-    /// The same, bound: the tables whose names start so.
-    TablesUnder(String),
-    /// `SHOW PARTITIONS t`
-    Partitions(sp::ObjectName),
-    /// `SHOW COLUMNS FROM t`
-    Columns(sp::ObjectName),
-    /// `SHOW CREATE TABLE|VIEW|MATERIALIZED VIEW t`
-    Create(sp::ObjectName),
-    /// `SHOW … [NOT] {LIKE|ILIKE} 'pattern'`: of a list, the names that are so.
-    Matching {
-        /// The list.
-        list: Box<Show>,
-        /// `%` stands for any text, `_` for any letter.
-        pattern: String,
-        /// The others.
-        negated: bool,
-        /// In any case.
-        any_case: bool,
-    },
-    /// `SHOW ALL`: every setting, its value and its origin
-    All,
-    /// `SHOW name`
-    Setting(String),
 }

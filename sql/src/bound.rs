@@ -8,7 +8,7 @@ use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
 use millstream_engine::rejects::OnError;
 
-use crate::ast::{CopyEnd, CopyOptions, JobControl, ObjectKind, Show};
+use crate::ast::{CopyEnd, CopyOptions, JobControl, NamePattern, ObjectKind, Show};
 use crate::catalog::{CatalogSnapshot, Column, Relation, Semantics, SqlFunction};
 use crate::namespace::Namespace;
 
@@ -36,6 +36,9 @@ pub struct StreamingOptions {
     pub on_error: OnError,
     /// `execution.evaluation-timeout`: microseconds after which an evaluation that has not ended fails its job. `None`: never.
     pub evaluation_limit_us: Option<i64>,
+    /// `table.exec.source.idle-timeout`: microseconds without a row after which a split no longer holds the watermark back,
+    /// where its table says nothing. `None`: never.
+    pub idle_timeout_us: Option<i64>,
 }
 
 /// A statement that changes rows.
@@ -43,6 +46,8 @@ pub struct StreamingOptions {
 pub enum ChangeKind {
     /// `DELETE`
     Delete,
+    /// `TRUNCATE`: all rows are deleted.
+    Truncate,
     /// `UPDATE`
     Update,
     /// `INSERT … ON CONFLICT DO UPDATE`
@@ -71,6 +76,8 @@ pub enum BoundStatement {
         exists: bool,
         /// The rows, as an `INSERT` into the table has them.
         query: BoundQuery,
+        /// The table whose place it takes, which goes before.
+        replaced: Option<RelationId>,
     },
     /// Puts a relation in the place of an older form of it; the id is the same.
     Alter {
@@ -199,12 +206,12 @@ pub enum BoundStatement {
     },
     /// Lists something.
     Show(Show),
-    /// Tells the columns of a relation.
-    Describe(Arc<Relation>),
+    /// Tells the columns of a relation, or those with such names.
+    Describe(Arc<Relation>, Option<NamePattern>),
     /// `SHOW CREATE`
     ShowCreate(Arc<Relation>),
-    /// `SHOW PARTITIONS` of a table that has them.
-    ShowPartitions(Arc<Relation>),
+    /// `SHOW PARTITIONS` of a table that has them; those whose path has all of these parts (`a=1`).
+    ShowPartitions(Arc<Relation>, Vec<String>),
     /// Changes a setting of the session; `None`: to its default.
     Set {
         /// Which.

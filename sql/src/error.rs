@@ -71,6 +71,14 @@ impl SqlState {
     pub const INVALID_FUNCTION_DEFINITION: Self = Self("42P13");
     /// `ambiguous_alias` (a name that fits several objects)
     pub const AMBIGUOUS_ALIAS: Self = Self("42P09");
+    /// `program_limit_exceeded`
+    pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
+    /// `invalid_regular_expression`
+    pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
+    /// `datetime_field_overflow`
+    pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
+    /// `character_not_in_repertoire` (bytes that are no text)
+    pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
     /// `statement_too_complex`
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
     /// `too_many_columns`
@@ -175,3 +183,24 @@ impl From<EngineError> for SqlError {
 
 /// The result of the SQL front end.
 pub type Result<T, E = SqlError> = std::result::Result<T, E>;
+
+/// The state that only the text of an error of a value tells; `None` where it tells none.
+pub fn state_of_text(message: &str) -> Option<SqlState> {
+    let lower = message.to_ascii_lowercase();
+    let has = |part: &str| lower.contains(part);
+    if has("requested length too large") {
+        Some(SqlState::PROGRAM_LIMIT_EXCEEDED)
+    } else if has("regular expression") || has("regex parse error") {
+        Some(SqlState::INVALID_REGULAR_EXPRESSION)
+    } else if has("invalid json path") {
+        Some(SqlState::SYNTAX_ERROR)
+    } else if has("timestamp out of range") || has("date out of range") || has("date arithmetic overflow") {
+        Some(SqlState::DATETIME_FIELD_OVERFLOW)
+    } else if has("divide by zero") || has("division by zero") {
+        Some(SqlState::DIVISION_BY_ZERO)
+    } else if has("overflow") || has("out of range") || has("too large to store") || has("can't cast value") {
+        Some(SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
+    } else {
+        None
+    }
+}

@@ -293,7 +293,9 @@ impl Finder<'_> {
             Statement::Query(query) => self.query(query),
             Statement::CreateView(view) => self.query(&view.query),
             Statement::Insert(insert) => self.query(&insert.query),
-            Statement::StatementSet(inserts) => inserts.iter().for_each(|insert| self.query(&insert.query)),
+            Statement::StatementSet(inserts) | Statement::OpenSet(inserts) => {
+                inserts.iter().for_each(|insert| self.query(&insert.query));
+            }
             Statement::CreateTable(CreateTable { query: Some(query), .. })
             | Statement::AlterView(AlterView::Query { query, .. }) => self.query(query),
             Statement::Copy(Copy { what: CopyWhat::Query(query), .. }) => self.query(query),

@@ -27,7 +27,8 @@ pub use api::{
     Opener, Target, batch_plan, bind, check_expression, check_query, explain_advice, explain_dataflow, explain_json,
     function_exists, lower, lower_set, parse, readable_plan,
 };
-pub use error::{Result, SqlError, SqlState};
+pub use ddl::create_catalog;
+pub use error::{Result, SqlError, SqlState, state_of_text};
 pub use explain::ExplainOptions;
 pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions};

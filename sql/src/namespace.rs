@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// The names of the catalog that is always there.
 const CATALOGS: [&str; 2] = ["default_catalog", "millstream"];
+/// What PostgreSQL's clients call the only database.
+pub const DATABASE: &str = "millstream";
 /// The names of its database.
 const DATABASES: [&str; 4] = ["default_database", "public", "default", "millstream"];
 /// Where a new catalog's tables are when nothing else is said, as in Flink.
@@ -101,6 +103,15 @@ impl CatalogSnapshot {
     /// The database in which objects are made, by its prefix.
     pub fn current_prefix(&self) -> Option<String> {
         self.searched().into_iter().next()
+    }
+
+    /// The schema in which objects are made, as PostgreSQL's clients name it; `None` where the path leads to none.
+    pub fn current_schema(&self) -> Option<String> {
+        let prefix = self.current_prefix()?;
+        Some(match prefix.trim_end_matches('.') {
+            "" => "public".to_owned(),
+            database => database.to_owned(),
+        })
     }
 
     /// The catalog that the present database is in, where it is not the default one.

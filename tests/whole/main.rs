@@ -14,6 +14,7 @@ mod temporal;
 mod tidy;
 mod tpch;
 mod windows;
+mod wrong_input;
 
 /// What the server runs statements on.
 fn runtime() -> tokio::runtime::Runtime {

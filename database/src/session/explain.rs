@@ -71,9 +71,9 @@ impl Session {
             | BoundStatement::CreateNamespaces { .. }
             | BoundStatement::DropNamespaces { .. }
             | BoundStatement::Show(_)
-            | BoundStatement::Describe(_)
+            | BoundStatement::Describe(..)
             | BoundStatement::ShowCreate(_)
-            | BoundStatement::ShowPartitions(_)
+            | BoundStatement::ShowPartitions(..)
             | BoundStatement::Set { .. }
             | BoundStatement::Reset(_)
             | BoundStatement::Job(_)

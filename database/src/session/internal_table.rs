@@ -113,7 +113,7 @@ impl Session {
             None => RecordBatch::new_empty(Arc::clone(&table.schema)),
         };
         let new = match kind {
-            ChangeKind::Delete => RecordBatch::new_empty(Arc::clone(&table.schema)),
+            ChangeKind::Delete | ChangeKind::Truncate => RecordBatch::new_empty(Arc::clone(&table.schema)),
             ChangeKind::Update | ChangeKind::Upsert | ChangeKind::InsertNew if rows.is_empty() => {
                 RecordBatch::new_empty(Arc::clone(&table.schema))
             }
@@ -125,7 +125,7 @@ impl Session {
             }
         };
         let (word, count) = match kind {
-            ChangeKind::Delete => ("DELETE", old.num_rows()),
+            ChangeKind::Delete | ChangeKind::Truncate => ("DELETE", old.num_rows()),
             ChangeKind::Update => ("UPDATE", old.num_rows()),
             ChangeKind::Upsert | ChangeKind::InsertNew => ("INSERT 0", new.num_rows()),
         };
@@ -145,7 +145,12 @@ impl Session {
             *keys = known;
             self.apply(target, keys, Delta::signed(changed, gone), added).await?;
         }
-        Ok(Outcome::done(format!("{word} {count}")))
+        Ok(Outcome::done(match kind {
+            ChangeKind::Truncate => "TRUNCATE TABLE".to_owned(),
+            ChangeKind::Delete | ChangeKind::Update | ChangeKind::Upsert | ChangeKind::InsertNew => {
+                format!("{word} {count}")
+            }
+        }))
     }
 
     /// The keys of the new rows, none of which the table has.

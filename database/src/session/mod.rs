@@ -11,6 +11,7 @@ mod copy_folder;
 mod database;
 mod ddl;
 mod deploy;
+mod details;
 mod explain;
 mod files;
 mod freshness;
@@ -21,6 +22,7 @@ mod job;
 mod job_control;
 mod job_list;
 mod namespaces;
+mod open_set;
 mod outcome;
 mod parameters;
 mod query;
@@ -39,7 +41,7 @@ use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
-use millstream_sql::ast::{NamespaceStatement, ParsedStatement, Statement};
+use millstream_sql::ast::{NamespaceStatement, ObjectKind, ParsedStatement, Statement};
 use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{NativeFunction, SqlError, SqlState};
 
@@ -84,12 +86,14 @@ pub struct Session {
     temporary: Relations,
     files: files::FileTables,
     system: Option<SystemCatalog>,
+    /// The statements of a statement set whose end is still to come.
+    open_set: Option<Vec<String>>,
 }
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
         let settings = Settings::new(database.config(), database.engine().config().checkpoints.is_some());
-        Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None }
+        Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None, open_set: None }
     }
 
     /// What all sessions share.
@@ -113,6 +117,18 @@ impl Session {
     /// Whatever is wrong with the statement, with a position in its text where one is known; 57014 after
     /// `statement_timeout`.
     pub async fn execute(
+        &mut self,
+        statement: &ParsedStatement,
+        parameters: &[ScalarValue],
+    ) -> Result<Outcome, SqlError> {
+        if let Some(outcome) = self.in_open_set(statement, parameters).await {
+            return outcome;
+        }
+        self.execute_whole(statement, parameters).await
+    }
+
+    /// Carries out one statement that is no part of a statement set.
+    async fn execute_whole(
         &mut self,
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
@@ -187,9 +203,9 @@ impl Session {
             }
             BoundStatement::Explain { statement, options } => self.explain(&statement, &options).await,
             BoundStatement::Show(show) => self.show(&show),
-            BoundStatement::Describe(relation) => show::describe(&relation),
+            BoundStatement::Describe(relation, pattern) => show::describe(&relation, pattern.as_ref()),
             BoundStatement::ShowCreate(relation) => show::create(&relation),
-            BoundStatement::ShowPartitions(relation) => show::partitions(&relation).await,
+            BoundStatement::ShowPartitions(relation, of) => show::partitions(&relation, &of).await,
             BoundStatement::Set { name, value } => self.set(&name, value.as_deref()),
             BoundStatement::Reset(name) => {
                 self.settings.reset(name.as_deref())?;
@@ -229,7 +245,10 @@ impl Session {
         let wording = Wording::of(&statement.text, parameters);
         match parameters::fill(bound, parameters)? {
             BoundStatement::CreateTable { relation, exists } => self.create_table(&guard, relation, exists, &wording),
-            BoundStatement::CreateTableAs { relation, exists, query } => {
+            BoundStatement::CreateTableAs { relation, exists, query, replaced } => {
+                if let Some(old) = replaced {
+                    self.drop_objects(&guard, &[old], &[], ObjectKind::Table, Vec::new())?;
+                }
                 self.create_table_as(guard, relation, exists, &query).await
             }
             BoundStatement::Alter { old, relation, tag } => self.alter(&guard, &old, relation, tag),
@@ -272,6 +291,10 @@ impl Session {
         // Flink's scripts set it for themselves; here jobs that read the same views share their checkpoints.
         if let Some((name, kept)) = self.settings.of_checkpoints(name) {
             let message = format!("{name} is set for the server, to \"{kept}\"; it stays so");
+            return Ok(Outcome::done("SET").with_notice(Notice::info(message)));
+        }
+        if let Some(reason) = self.settings.without_meaning(name) {
+            let message = format!("{name} is an option of Flink that has no effect here: {reason}");
             return Ok(Outcome::done("SET").with_notice(Notice::info(message)));
         }
         match value {
@@ -330,10 +353,13 @@ fn changes_catalog(statement: &Statement) -> bool {
             | NamespaceStatement::DropCatalog { .. },
         )
         | Statement::Comment(_) => true,
-        Statement::Namespace(NamespaceStatement::Use(_) | NamespaceStatement::UseCatalog(_))
+        Statement::Namespace(
+            NamespaceStatement::Use(_) | NamespaceStatement::UseCatalog(_) | NamespaceStatement::Touch { .. },
+        )
         | Statement::Insert(_)
         | Statement::Copy(_)
         | Statement::StatementSet(_)
+        | Statement::OpenSet(_)
         | Statement::Change(_)
         | Statement::Query(_)
         | Statement::Subscribe(_)

@@ -15,8 +15,8 @@ use crate::catalog::DdlGuard;
 use crate::durable::format_catalog::{CatalogRecord, NamespaceEntry};
 
 /// What Flink calls the catalog and the database that are always there.
-const CATALOG: &str = "default_catalog";
-const DATABASE: &str = "default_database";
+pub(super) const CATALOG: &str = "default_catalog";
+pub(super) const DATABASE: &str = "default_database";
 
 impl Session {
     pub(super) fn create_namespaces(
@@ -87,16 +87,20 @@ impl Session {
 
     /// The databases of the present catalog.
     pub(super) fn databases(&self) -> Vec<ArrayRef> {
+        self.databases_of(self.snapshot().current_catalog().as_deref())
+    }
+
+    /// The databases of a catalog; `None`: of the one that is always there.
+    pub(super) fn databases_of(&self, of: Option<&str>) -> Vec<ArrayRef> {
         let snapshot = self.snapshot();
-        let of = snapshot.current_catalog();
-        let made = snapshot.namespaces.keys().filter(|name| !name.ends_with('.') && split(name).0 == of.as_deref());
+        let made = snapshot.namespaces.keys().filter(|name| !name.ends_with('.') && split(name).0 == of);
         let first = of.is_none().then(|| DATABASE.to_owned());
         vec![texts(first.into_iter().chain(made.map(|name| last(name))).collect::<BTreeSet<_>>())]
     }
 }
 
 /// The name of a database without its catalog.
-fn last(prefix: &str) -> String {
+pub(super) fn last(prefix: &str) -> String {
     match split(prefix.trim_end_matches('.')).1 {
         "" => DATABASE.to_owned(),
         last => last.to_owned(),

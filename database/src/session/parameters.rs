@@ -37,8 +37,8 @@ impl Session {
             BoundStatement::Insert { query, .. } | BoundStatement::Change { query, .. } => (Some(query), None),
             BoundStatement::Explain { .. } => (None, Some(explain::schema())),
             BoundStatement::Show(what) => (None, Some(show::schema(what))),
-            BoundStatement::Describe(_) => (None, Some(show::describe_schema())),
-            BoundStatement::ShowPartitions(_) => (None, Some(show::partitions_schema())),
+            BoundStatement::Describe(..) => (None, Some(show::describe_schema())),
+            BoundStatement::ShowPartitions(..) => (None, Some(show::partitions_schema())),
             BoundStatement::ShowCreate(_) => (None, Some(show::create_schema())),
             BoundStatement::SystemCatalog => return self.system().describe(&statement.text).await,
             BoundStatement::StatementSet(_)

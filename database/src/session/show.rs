@@ -6,12 +6,12 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray,
 use arrow::compute::kernels::comparison::{ilike, like};
 use arrow::compute::{filter, not};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use millstream_sql::ast::Show;
+use millstream_sql::ast::{NamePattern, Show};
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
 use millstream_sql::namespace::split;
 use millstream_sql::{SqlError, SqlState};
 
-use super::{Database, Outcome, Rows, Session, checkpoint_list, functions, job_list};
+use super::{Database, Outcome, Rows, Session, checkpoint_list, details, functions, job_list};
 use crate::errors::from_arrow;
 
 /// Word of the command tag.
@@ -39,16 +39,25 @@ impl Session {
             Show::CurrentCatalog => self.current_catalog(),
             Show::Databases => self.databases(),
             Show::CurrentDatabase => self.current_database(),
-            Show::TablesUnder(prefix) => self.tables(prefix),
-            Show::Matching { list, pattern, negated, any_case } => {
-                matching(&self.show_columns(list)?, pattern, *negated, *any_case)?
+            Show::CreateCatalog(_) | Show::Details(_) | Show::Modules { .. } | Show::Nothing(_) => {
+                self.details(what)?
             }
+            Show::Under { list, prefix } => match list.as_ref() {
+                Show::Tables => self.tables(prefix),
+                Show::Views => self.relations_under(prefix, |kind| matches!(kind, RelationKind::View { .. })),
+                Show::MaterializedViews => {
+                    self.relations_under(prefix, |kind| matches!(kind, RelationKind::MaterializedView { .. }))
+                }
+                Show::Databases => self.databases_of(Some(prefix.trim_end_matches('.')).filter(|of| !of.is_empty())),
+                other => self.show_columns(other)?,
+            },
+            Show::Matching { list, pattern } => matching(&self.show_columns(list)?, pattern)?,
             Show::All => self.settings_columns(),
             Show::Setting(name) => {
                 let (_, value) = self.settings.show(name)?;
                 vec![texts([value])]
             }
-            Show::Columns(name) | Show::Create(name) | Show::Partitions(name) | Show::TablesOf(name) => {
+            Show::Columns(name) | Show::Create(name) | Show::Partitions(name, _) | Show::Of { of: name, .. } => {
                 let message = format!("SHOW of \"{name}\" came unbound");
                 return Err(SqlError::new(SqlState::INTERNAL_ERROR, message));
             }
@@ -76,10 +85,13 @@ impl Session {
     }
 
     fn relations(&self, wanted: impl Fn(&RelationKind) -> bool) -> Vec<ArrayRef> {
+        self.relations_under(&self.snapshot().current_prefix().unwrap_or_default(), wanted)
+    }
+
+    fn relations_under(&self, prefix: &str, wanted: impl Fn(&RelationKind) -> bool) -> Vec<ArrayRef> {
         let catalog = self.snapshot();
-        let prefix = catalog.current_prefix().unwrap_or_default();
         let found = catalog.relations.values().filter(|relation| wanted(&relation.kind));
-        let found = found.filter(|relation| is_under(&relation.name, &prefix));
+        let found = found.filter(|relation| is_under(&relation.name, prefix));
         vec![texts(found.map(|relation| split(&relation.name).1.to_owned()))]
     }
 
@@ -127,11 +139,11 @@ fn is_under(name: &str, prefix: &str) -> bool {
 }
 
 /// The rows whose name, in the first column, is as the pattern says.
-fn matching(columns: &[ArrayRef], pattern: &str, negated: bool, any_case: bool) -> Result<Vec<ArrayRef>, SqlError> {
+fn matching(columns: &[ArrayRef], pattern: &NamePattern) -> Result<Vec<ArrayRef>, SqlError> {
     let Some(names) = columns.first() else { return Ok(Vec::new()) };
-    let pattern = StringArray::new_scalar(pattern);
-    let found = if any_case { ilike(names, &pattern) } else { like(names, &pattern) }.map_err(from_arrow)?;
-    let wanted = if negated { not(&found).map_err(from_arrow)? } else { found };
+    let text = StringArray::new_scalar(&pattern.text);
+    let found = if pattern.any_case { ilike(names, &text) } else { like(names, &text) }.map_err(from_arrow)?;
+    let wanted = if pattern.negated { not(&found).map_err(from_arrow)? } else { found };
     columns.iter().map(|column| filter(column, &wanted).map_err(from_arrow)).collect()
 }
 
@@ -146,7 +158,7 @@ pub(crate) fn jobs_batch(database: &Database) -> Result<RecordBatch, SqlError> {
 /// The columns of a `SHOW`.
 pub(super) fn schema(what: &Show) -> SchemaRef {
     let fields = match what {
-        Show::Tables | Show::TablesOf(_) | Show::TablesUnder(_) => vec![text("name"), text("kind")],
+        Show::Tables => vec![text("name"), text("kind")],
         Show::Views | Show::MaterializedViews => vec![text("name")],
         Show::Jobs => return job_list::schema(),
         Show::Checkpoints => return checkpoint_list::schema(),
@@ -163,10 +175,13 @@ pub(super) fn schema(what: &Show) -> SchemaRef {
         Show::CurrentCatalog => vec![text("current catalog name")],
         Show::Databases => vec![text("database name")],
         Show::CurrentDatabase => vec![text("current database name")],
-        Show::Partitions(_) => return partitions_schema(),
+        Show::Partitions(..) => return partitions_schema(),
         Show::Columns(_) => return describe_schema(),
         Show::Create(_) => return create_schema(),
-        Show::Matching { list, .. } => return schema(list),
+        Show::Matching { list, .. } | Show::Of { list, .. } | Show::Under { list, .. } => return schema(list),
+        Show::CreateCatalog(_) | Show::Details(_) | Show::Modules { .. } | Show::Nothing(_) => {
+            return details::schema(what);
+        }
         Show::All => vec![text("name"), text("setting"), text("source"), text("description")],
         Show::Setting(name) => vec![text(name)],
     };
@@ -190,7 +205,8 @@ pub(super) fn create_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![text("result")]))
 }
 
-pub(super) fn describe(relation: &Relation) -> Result<Outcome, SqlError> {
+/// The columns of a relation, or those whose names are so.
+pub(super) fn describe(relation: &Relation, pattern: Option<&NamePattern>) -> Result<Outcome, SqlError> {
     let columns = &relation.columns;
     let key = primary_key_names(relation);
     let key_text = (!key.is_empty()).then(|| format!("PRI({})", key.join(", ")));
@@ -201,31 +217,33 @@ pub(super) fn describe(relation: &Relation) -> Result<Outcome, SqlError> {
         ColumnOrigin::Metadata(key, false) => Some(format!("METADATA FROM '{key}'")),
         ColumnOrigin::Metadata(key, true) => Some(format!("METADATA FROM '{key}' VIRTUAL")),
     };
-    answer(
-        describe_schema(),
-        vec![
-            texts(columns.iter().map(|column| column.name.clone())),
-            texts(columns.iter().map(|column| column.data_type.text.clone())),
-            Arc::new(columns.iter().map(|column| Some(column.nullable)).collect::<BooleanArray>()),
-            Arc::new(
-                columns
-                    .iter()
-                    .map(|column| key.contains(&column.name.as_str()).then(|| key_text.clone()).flatten())
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(columns.iter().map(|column| extras(&column.origin)).collect::<StringArray>()),
-            Arc::new(
-                (0..columns.len())
-                    .map(|index| watermark.and_then(|(at, expr)| (at == index).then(|| expr.to_owned())))
-                    .collect::<StringArray>(),
-            ),
-            Arc::new(columns.iter().map(|column| column.comment.clone()).collect::<StringArray>()),
-        ],
-    )
+    let lines: Vec<ArrayRef> = vec![
+        texts(columns.iter().map(|column| column.name.clone())),
+        texts(columns.iter().map(|column| column.data_type.text.clone())),
+        Arc::new(columns.iter().map(|column| Some(column.nullable)).collect::<BooleanArray>()),
+        Arc::new(
+            columns
+                .iter()
+                .map(|column| key.contains(&column.name.as_str()).then(|| key_text.clone()).flatten())
+                .collect::<StringArray>(),
+        ),
+        Arc::new(columns.iter().map(|column| extras(&column.origin)).collect::<StringArray>()),
+        Arc::new(
+            (0..columns.len())
+                .map(|index| watermark.and_then(|(at, expr)| (at == index).then(|| expr.to_owned())))
+                .collect::<StringArray>(),
+        ),
+        Arc::new(columns.iter().map(|column| column.comment.clone()).collect::<StringArray>()),
+    ];
+    let lines = match pattern {
+        Some(pattern) => matching(&lines, pattern)?,
+        None => lines,
+    };
+    answer(describe_schema(), lines)
 }
 
 /// The partitions of a table as its directories are now: `dt=2024-01-01/kind=x`.
-pub(super) async fn partitions(relation: &Relation) -> Result<Outcome, SqlError> {
+pub(super) async fn partitions(relation: &Relation, of: &[String]) -> Result<Outcome, SqlError> {
     let RelationKind::ConnectorTable(table) = &relation.kind else {
         return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not partitioned", relation.name)));
     };
@@ -233,7 +251,8 @@ pub(super) async fn partitions(relation: &Relation) -> Result<Outcome, SqlError>
     let found = tokio::task::spawn_blocking(move || millstream_connectors::partitions(&spec)).await;
     let found =
         found.map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("internal error: {error}")))??;
-    answer(partitions_schema(), vec![texts(found)])
+    let wanted = |path: &String| of.iter().all(|part| path.split('/').any(|found| found == part));
+    answer(partitions_schema(), vec![texts(found.into_iter().filter(wanted))])
 }
 
 pub(super) fn create(relation: &Relation) -> Result<Outcome, SqlError> {

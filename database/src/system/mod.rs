@@ -106,6 +106,8 @@ impl SystemCatalog {
 
     /// Takes over what exists now.
     pub(crate) fn refresh(&mut self, catalog: CatalogSnapshot, _settings: &Settings) {
+        let schema = catalog.current_schema();
+        self.context.register_udf(psql::constant("current_schema", vec![], ScalarValue::Utf8(schema)));
         let databases = catalog.namespaces.keys().filter(|name| !name.contains('.')).cloned().collect();
         self.relations.replace(catalog);
         let Some(schemas) = self.context.catalog(DATABASE).filter(|_| self.databases != databases) else { return };

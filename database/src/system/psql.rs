@@ -33,15 +33,18 @@ pub(super) fn plannable(text: &str) -> Cow<'_, str> {
 
 /// Functions that ask about functions by number; the catalog has none of them that is not PostgreSQL's.
 pub(super) fn functions() -> Vec<ScalarUDF> {
-    let constant = |name: &str, value: ScalarValue| {
-        let returns = value.data_type();
-        let give = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
-        create_udf(name, vec![DataType::Int64], returns, Volatility::Stable, Arc::new(give))
-    };
+    let of_number = |name: &str, value: ScalarValue| constant(name, vec![DataType::Int64], value);
     let empty = || ScalarValue::Utf8(Some(String::new()));
     vec![
-        constant("pg_function_is_visible", ScalarValue::Boolean(Some(true))),
-        constant("pg_get_function_result", empty()),
-        constant("pg_get_function_arguments", empty()),
+        of_number("pg_function_is_visible", ScalarValue::Boolean(Some(true))),
+        of_number("pg_get_function_result", empty()),
+        of_number("pg_get_function_arguments", empty()),
     ]
+}
+
+/// A function that always gives the same.
+pub(super) fn constant(name: &str, takes: Vec<DataType>, value: ScalarValue) -> ScalarUDF {
+    let returns = value.data_type();
+    let give = move |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(value.clone()));
+    create_udf(name, takes, returns, Volatility::Stable, Arc::new(give))
 }

@@ -18,7 +18,7 @@ use super::cancel::CancelEntry;
 use super::errors::{cancelled, error_message, panicked, protocol_violation};
 use super::extended::{Portal, Prepared};
 use super::startup::{REPORTED, Started, report};
-use super::wire::Wire;
+use super::wire::{NotText, Wire};
 use crate::session::Session;
 
 /// A client that is connected.
@@ -79,6 +79,10 @@ impl Connection {
             let message = match self.wire.read().await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.no_text(&error).await?;
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     let told = protocol_violation(error.to_string());
                     self.wire.feed(&error_message(&told, 0, true))?;
@@ -92,6 +96,17 @@ impl Connection {
             }
             self.handle(message).await?;
         }
+    }
+
+    /// Answers to a statement that is no text.
+    async fn no_text(&mut self, error: &io::Error) -> io::Result<()> {
+        let simple = error.get_ref().and_then(|inner| inner.downcast_ref::<NotText>()).is_none_or(|wrong| wrong.simple);
+        if self.skipping && !simple {
+            return Ok(());
+        }
+        self.fail(&SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, error.to_string()), 0)?;
+        self.skipping = !simple;
+        if simple { self.ready().await } else { self.wire.flush().await }
     }
 
     async fn handle(&mut self, message: Frontend) -> io::Result<()> {

@@ -17,6 +17,9 @@ use crate::session::{Body, Notice, Session};
 
 use super::extended::{Running, Sent, send_rows};
 
+/// Bytes of a statement above which its parsing makes room for other work.
+const LONG_BYTES: usize = 256 << 10;
+
 impl Connection {
     pub(super) async fn simple_query(&mut self, text: &str) -> io::Result<()> {
         match parse(text) {
@@ -84,5 +87,11 @@ async fn run(
 
 /// Parses a text; a panic in the parser is an error.
 pub(super) fn parse(text: &str) -> millstream_sql::Result<Vec<ParsedStatement>> {
-    std::panic::catch_unwind(|| millstream_sql::parse(text)).unwrap_or_else(|cause| Err(panicked(cause.as_ref())))
+    let parse = || {
+        std::panic::catch_unwind(|| millstream_sql::parse(text)).unwrap_or_else(|cause| Err(panicked(cause.as_ref())))
+    };
+    let others = tokio::runtime::Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+    // A long text takes a while: other connections go on meanwhile.
+    if others && text.len() > LONG_BYTES { tokio::task::block_in_place(parse) } else { parse() }
 }

@@ -14,6 +14,23 @@ const SEND_BYTES: usize = 64 << 10;
 /// Bytes that a client may send ahead while its statement runs; then it is no longer read.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
 
+/// A statement that is no text in UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NotText {
+    /// It came as a simple query.
+    pub(super) simple: bool,
+    /// The first byte that is wrong.
+    pub(super) byte: u8,
+}
+
+impl std::fmt::Display for NotText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "invalid byte sequence for encoding \"UTF8\": 0x{:02x}", self.byte)
+    }
+}
+
+impl std::error::Error for NotText {}
+
 /// Both directions of a connection.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -48,9 +65,13 @@ impl Wire {
     /// The next message; `None` where the client is gone.
     ///
     /// # Errors
-    /// Where the connection breaks or a message does.
+    /// Where the connection breaks or a message does; `InvalidInput` with a [`NotText`] where only the text of a statement is
+    /// wrong, and the next message can be read.
     pub(super) async fn read(&mut self) -> io::Result<Option<PgWireFrontendMessage>> {
         loop {
+            if let Some(wrong) = self.not_text() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
+            }
             match PgWireFrontendMessage::decode(&mut self.incoming, &self.context) {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => (),
@@ -60,6 +81,34 @@ impl Wire {
                 return Ok(None);
             }
         }
+    }
+
+    /// Takes the next message away where it has a statement that is no text. `pgwire` would put other characters there.
+    fn not_text(&mut self) -> Option<NotText> {
+        if self.context.awaiting_frontend_ssl || self.context.awaiting_frontend_startup {
+            return None;
+        }
+        let (tag, rest) = self.incoming.split_first()?;
+        let simple = match tag {
+            b'Q' => true,
+            b'P' => false,
+            _ => return None,
+        };
+        let length = usize::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
+        let body = rest.get(4..length)?;
+        // The types of parameters of a `Parse` stand behind its two texts.
+        let texts = if simple { body.strip_suffix(&[0])? } else { body };
+        let wrong = if simple {
+            std::str::from_utf8(texts).err().and_then(|error| texts.get(error.valid_up_to()).copied())
+        } else {
+            texts.splitn(3, |byte| *byte == 0).take(2).find_map(|text| {
+                std::str::from_utf8(text).err().and_then(|error| text.get(error.valid_up_to()).copied())
+            })
+        };
+        let nul = simple && wrong.is_none() && texts.contains(&0);
+        let byte = if nul { Some(0) } else { wrong }?;
+        let _ = self.incoming.split_to(length + 1);
+        Some(NotText { simple, byte })
     }
 
     /// Returns when the client is gone. What it sends meanwhile is kept for [`Self::read`].

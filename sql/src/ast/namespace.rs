@@ -49,6 +49,24 @@ pub enum NamespaceStatement {
     Use(sp::ObjectName),
     /// `USE CATALOG c`
     UseCatalog(sp::Ident),
+    /// `ALTER DATABASE d SET (…)`, `ANALYZE TABLE t …`: it must exist, and nothing is done.
+    Touch {
+        /// What is named.
+        what: Touched,
+        /// The command tag to answer.
+        tag: &'static str,
+    },
+}
+
+/// What a statement names that does nothing.
+#[derive(Debug, Clone)]
+pub enum Touched {
+    /// A database or schema.
+    Database(sp::ObjectName),
+    /// A catalog.
+    Catalog(sp::Ident),
+    /// A table or view of any kind.
+    Relation(sp::ObjectName),
 }
 
 /// `COMMENT ON … IS 'text'`

@@ -121,12 +121,12 @@ impl Binder<'_> {
     }
 
     /// Refuses a change of what others read by name.
-    fn no_readers(&self, old: &Relation, name: &sp::ObjectName) -> Result<()> {
+    pub(super) fn no_readers(&self, old: &Relation, name: &sp::ObjectName) -> Result<()> {
         let catalog = &self.context.catalog;
         let Some(reader) = catalog.relations.values().find(|other| other.depends_on.contains(&old.id)) else {
             return Ok(());
         };
-        let message = format!("cannot alter \"{}\" because other objects depend on it", old.name);
+        let message = format!("cannot change \"{}\" because other objects depend on it", old.name);
         let error = SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
             .with_detail(format!("{} depends on it", super::drop::described(reader)))
             .with_hint("drop them first, and create them again afterwards");

@@ -23,7 +23,11 @@ const PLACEHOLDER: &str = "__millstream_expression_";
 impl Binder<'_> {
     /// `UPDATE` and `DELETE`.
     pub(super) fn change(&self, change: &Change) -> Result<BoundStatement> {
-        let what = if change.delete { "DELETE" } else { "UPDATE" };
+        let what = match (change.truncate, change.delete) {
+            (true, _) => "TRUNCATE",
+            (false, true) => "DELETE",
+            (false, false) => "UPDATE",
+        };
         let (target, _) = self.changeable(&change.table, what)?;
         let name = change.alias.as_ref().map_or_else(|| target.name.clone(), |alias| alias.value.clone());
         let mut text = Template::default();
@@ -42,7 +46,11 @@ impl Binder<'_> {
         let condition = condition.map_or_else(String::new, |condition| format!(" WHERE {condition}"));
         let sql = format!("SELECT {} FROM {} AS {}{condition}", numbered(&columns), change.table, quoted(&name));
         let query = queries::bind_query(&text.filled(&sql, None)?, self.context)?;
-        let kind = if change.delete { ChangeKind::Delete } else { ChangeKind::Update };
+        let kind = match (change.truncate, change.delete) {
+            (true, _) => ChangeKind::Truncate,
+            (false, true) => ChangeKind::Delete,
+            (false, false) => ChangeKind::Update,
+        };
         Ok(BoundStatement::Change { target: Arc::clone(target), query, kind })
     }
 

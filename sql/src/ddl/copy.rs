@@ -6,9 +6,10 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use crate::ast::{Copy, CopyWhat};
 use crate::bound::{BoundQuery, BoundStatement};
-use crate::catalog::Column;
+use crate::catalog::{Column, Relation};
 use crate::error::Result;
-use crate::query::{is_stored, named, physical_first};
+use crate::query::{is_stored, named, physical_first, stored_type};
+use crate::types;
 
 use super::{Binder, queries};
 
@@ -34,7 +35,7 @@ impl Binder<'_> {
                 Ok(BoundStatement::CopyFrom {
                     target: Arc::clone(target),
                     given: given.iter().filter_map(place).collect(),
-                    stored: stored.into_iter().cloned().collect(),
+                    stored: stored.into_iter().map(|column| as_stored(target, column)).collect(),
                     end: copy.end.clone(),
                     position: copy.position,
                     options: copy.options.clone(),
@@ -42,6 +43,15 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// The column in the type in which the table takes it.
+fn as_stored(target: &Relation, column: &Column) -> Column {
+    let data_type = stored_type(target, column);
+    if data_type == column.data_type.arrow {
+        return column.clone();
+    }
+    Column { data_type: types::from_arrow(data_type), ..column.clone() }
 }
 
 fn copy_to(copy: &Copy, query: BoundQuery) -> BoundStatement {

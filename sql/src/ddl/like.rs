@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{FieldRef, Fields};
 use datafusion::sql::sqlparser::ast as sp;
 
 use crate::ast::{ColumnDef, ColumnKind, CreateTable, Like, LikeFeature, LikeStrategy};
 use crate::bound::BoundStatement;
-use crate::catalog::RelationKind;
+use crate::catalog::{Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types;
 
@@ -74,18 +75,64 @@ impl Binder<'_> {
     }
 
     /// `CREATE TABLE … AS`: the table and the query that fills it.
-    pub(super) fn create_table_as(&self, table: &CreateTable, query: &sp::Query) -> Result<BoundStatement> {
+    pub(super) fn create_table_as(
+        &self,
+        table: &CreateTable,
+        query: &sp::Query,
+        replaced: Option<&Relation>,
+    ) -> Result<BoundStatement> {
         let bound = queries::bind_query(query, self.context)?;
-        let mut filled = CreateTable { query: None, ..table.clone() };
-        for field in bound.schema.fields() {
-            let data_type = types::from_arrow(field.data_type().clone());
-            let kind = ColumnKind::Physical { data_type, not_null: false };
-            let name = sp::Ident::with_quote('"', field.name());
-            filled.columns.push(ColumnDef { name, kind, comment: None });
+        if let Some(replaced) = replaced.filter(|replaced| bound.depends_on.contains(&replaced.id)) {
+            let message = format!("a query of \"{}\" cannot replace it", replaced.name);
+            let error = SqlError::unsupported(message).with_hint("fill a table of another name, and rename it");
+            return Err(self.at(error, span(&table.name)));
         }
+        let filled = self.filled(table, bound.schema.fields())?;
         let relation = self.table_relation(&filled)?;
-        let query = queries::bind_insert(&Arc::new(relation.clone()), &[], query, self.context)?;
-        Ok(BoundStatement::CreateTableAs { relation, exists: false, query })
+        let plain = table.columns.is_empty() && table.order.is_empty();
+        let given = bound.schema.fields().iter().map(|field| sp::Ident::with_quote('"', field.name()));
+        let given = if plain { Vec::new() } else { given.collect() };
+        let query = queries::bind_insert(&Arc::new(relation.clone()), &given, query, self.context)?;
+        Ok(BoundStatement::CreateTableAs { relation, exists: false, query, replaced: replaced.map(|old| old.id) })
+    }
+
+    /// The table with the columns of its query behind those that it declares itself, or in the order that it gives.
+    fn filled(&self, table: &CreateTable, fields: &Fields) -> Result<CreateTable> {
+        let mut filled = CreateTable { query: None, ..table.clone() };
+        let same = |field: &FieldRef, name: &sp::Ident| field.name().eq_ignore_ascii_case(&name.value);
+        let mut ordered: Vec<&FieldRef> = Vec::with_capacity(fields.len());
+        for name in &table.order {
+            let Some(field) = fields.iter().find(|field| same(field, name)) else {
+                let message = format!("the query has no column \"{}\"", name.value);
+                return Err(self.at(SqlError::new(SqlState::UNDEFINED_COLUMN, message), name.span));
+            };
+            ordered.push(field);
+        }
+        if !table.order.is_empty() && ordered.len() != fields.len() {
+            let message = "the list of columns must have all columns of the query";
+            return Err(self.at(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message), span(&table.name)));
+        }
+        if table.order.is_empty() {
+            ordered.extend(fields);
+        }
+        for field in ordered {
+            let declared = table.columns.iter().find(|column| same(field, &column.name));
+            match declared.map(|column| (&column.kind, &column.name)) {
+                None => {
+                    let data_type = types::from_arrow(field.data_type().clone());
+                    let kind = ColumnKind::Physical { data_type, not_null: false };
+                    let name = sp::Ident::with_quote('"', field.name());
+                    filled.columns.push(ColumnDef { name, kind, comment: None });
+                }
+                Some((ColumnKind::Physical { .. } | ColumnKind::Metadata { virtual_: false, .. }, _)) => {}
+                Some((ColumnKind::Computed(_) | ColumnKind::Metadata { .. }, name)) => {
+                    let message =
+                        format!("column \"{}\" is not stored, and the query has one of that name", name.value);
+                    return Err(self.at(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message), name.span));
+                }
+            }
+        }
+        Ok(filled)
     }
 }
 

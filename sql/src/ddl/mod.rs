@@ -14,7 +14,9 @@ mod like;
 mod names;
 mod namespaces;
 mod options;
+mod partition;
 mod queries;
+mod show;
 mod system;
 mod table;
 mod view;
@@ -23,13 +25,14 @@ mod view;
 mod tests;
 
 pub(crate) use options::{ALIGNMENT_DRIFT, ALIGNMENT_GROUP, ALIGNMENT_INTERVAL, IDLE_TIMEOUT, check as check_options};
+pub use show::create_catalog;
 
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast as sp;
 
-use crate::ast::{AlterView, Insert, ParsedStatement, Show, Statement, SubscribeTo};
-use crate::bound::{BindContext, BoundStatement};
+use crate::ast::{AlterView, Insert, ParsedStatement, Statement, SubscribeTo};
+use crate::bound::{BindContext, BoundQuery, BoundStatement};
 use crate::catalog::{LookupError, Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
 use crate::namespace;
@@ -63,6 +66,11 @@ impl Binder<'_> {
             Statement::Comment(comment) => self.comment(comment),
             Statement::Insert(insert) => self.insert(insert),
             Statement::StatementSet(inserts) => self.statement_set(inserts),
+            // Looked at now, so that what is wrong is told where it stands.
+            Statement::OpenSet(inserts) => {
+                self.statement_set(inserts)?;
+                Ok(BoundStatement::Acknowledge("BEGIN"))
+            }
             Statement::Change(change) => self.change(change),
             Statement::Copy(copy) => self.copy(copy),
             Statement::Query(query) if system::is_for_catalog(query.as_ref(), &self.context.catalog) => {
@@ -72,7 +80,7 @@ impl Binder<'_> {
             Statement::Subscribe(to) => self.subscribe(to),
             Statement::Explain { statement, options } => self.explain(statement, options),
             Statement::Show(show) => self.show(show),
-            Statement::Describe(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
+            Statement::Describe(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?), None)),
             Statement::Set { name, value } => Ok(BoundStatement::Set { name: name.clone(), value: value.clone() }),
             Statement::Reset(name) => Ok(BoundStatement::Reset(name.clone())),
             Statement::Job(control) => control.map_job(|id| job_number(id)).map(BoundStatement::Job),
@@ -110,8 +118,17 @@ impl Binder<'_> {
         if let Some(on_conflict) = &insert.on_conflict {
             return self.upsert(insert, on_conflict);
         }
-        let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+        let query = self.rows_for(target, insert)?;
         Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+    }
+
+    /// The rows of an `INSERT`, those of `PARTITION (…)` with the values that it gives.
+    fn rows_for(&self, target: &Arc<Relation>, insert: &Insert) -> Result<BoundQuery> {
+        if insert.partition.is_empty() {
+            return queries::bind_insert(target, &insert.columns, &insert.query, self.context);
+        }
+        let (columns, query) = partition::with_values(target, insert)?;
+        queries::bind_insert(target, &columns, &query, self.context)
     }
 
     fn statement_set(&self, inserts: &[Insert]) -> Result<BoundStatement> {
@@ -123,7 +140,7 @@ impl Binder<'_> {
                 let error = SqlError::unsupported(message).with_hint("run the INSERT by itself");
                 return Err(self.at(error, names::span(&insert.table)));
             }
-            let query = queries::bind_insert(target, &insert.columns, &insert.query, self.context)?;
+            let query = self.rows_for(target, insert)?;
             bound.push((Arc::clone(target), query));
         }
         Ok(BoundStatement::StatementSet(bound))
@@ -176,6 +193,7 @@ impl Binder<'_> {
             | Statement::AlterView(AlterView::Query { materialized: true, .. }) => self.statement(statement)?,
             Statement::Change(_)
             | Statement::StatementSet(_)
+            | Statement::OpenSet(_)
             | Statement::Copy(_)
             | Statement::AlterTable(_)
             | Statement::AlterView(_)
@@ -200,44 +218,6 @@ impl Binder<'_> {
                 .with_hint("it takes queries, INSERT, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW"));
         }
         Ok(BoundStatement::Explain { statement: Box::new(bound), options: options.to_vec() })
-    }
-
-    fn show(&self, show: &Show) -> Result<BoundStatement> {
-        match show {
-            Show::Columns(name) => Ok(BoundStatement::Describe(Arc::clone(self.relation(name)?))),
-            Show::Partitions(name) => self.partitions(name),
-            Show::Create(name) => Ok(BoundStatement::ShowCreate(Arc::clone(self.relation(name)?))),
-            Show::TablesOf(name) => {
-                let parts = namespace::parts(name);
-                match self.context.catalog.prefix(&parts) {
-                    Some(prefix) => Ok(BoundStatement::Show(Show::TablesUnder(prefix))),
-                    None => Err(self.at(namespaces::missing(&parts.join(".")), names::span(name))),
-                }
-            }
-            Show::Matching { list, pattern, negated, any_case } => match self.show(list)? {
-                BoundStatement::Show(list) => {
-                    let (list, pattern) = (Box::new(list), pattern.clone());
-                    let (negated, any_case) = (*negated, *any_case);
-                    Ok(BoundStatement::Show(Show::Matching { list, pattern, negated, any_case }))
-                }
-                other => Ok(other),
-            },
-            other => Ok(BoundStatement::Show(other.clone())),
-        }
-    }
-
-    fn partitions(&self, name: &sp::ObjectName) -> Result<BoundStatement> {
-        let relation = self.relation(name)?;
-        match &relation.kind {
-            RelationKind::ConnectorTable(table) if !table.spec.partitioned_by.is_empty() => {
-                Ok(BoundStatement::ShowPartitions(Arc::clone(relation)))
-            }
-            _ => {
-                let error =
-                    SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not partitioned", relation.name));
-                Err(self.at(error, names::span(name)))
-            }
-        }
     }
 
     /// The relation of a name.

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast as sp;
 
-use crate::ast::{Comment, CommentOn, NamespaceStatement};
+use crate::ast::{Comment, CommentOn, NamespaceStatement, Touched};
 use crate::bound::BoundStatement;
 use crate::catalog::{Relation, RelationKind, nearest};
 use crate::error::{Result, SqlError, SqlState};
@@ -35,6 +35,14 @@ impl Binder<'_> {
                     return Err(self.at(missing(&parts.join(".")), span(name)));
                 };
                 Ok(path_to(&prefix))
+            }
+            NamespaceStatement::Touch { what, tag } => {
+                match what {
+                    Touched::Database(name) => self.database_prefix(name).map(|_| ())?,
+                    Touched::Catalog(name) => self.catalog_prefix(name).map(|_| ())?,
+                    Touched::Relation(name) => self.relation(name).map(|_| ())?,
+                }
+                Ok(BoundStatement::Acknowledge(tag))
             }
             NamespaceStatement::UseCatalog(name) => {
                 let first = |catalog: &str| self.context.catalog.prefix(&[catalog, FIRST_DATABASE]);
@@ -256,7 +264,7 @@ pub(super) fn missing(name: &str) -> SqlError {
         .with_hint("SHOW DATABASES lists those that exist")
 }
 
-fn no_catalog(name: &str) -> SqlError {
+pub(super) fn no_catalog(name: &str) -> SqlError {
     SqlError::new(SqlState("3D000"), format!("catalog \"{name}\" does not exist"))
         .with_hint("SHOW CATALOGS lists those that exist")
 }

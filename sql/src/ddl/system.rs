@@ -8,12 +8,9 @@ use datafusion::sql::sqlparser::ast::Visit;
 use crate::catalog::CatalogSnapshot;
 
 /// Functions about the server and the session. Alone in a query without `FROM`, the server answers them.
-const ABOUT_THE_SERVER: [&str; 21] = [
+const ABOUT_THE_SERVER: [&str; 18] = [
     "version",
-    "current_schema",
     "current_schemas",
-    "current_database",
-    "current_catalog",
     "current_user",
     "session_user",
     "user",

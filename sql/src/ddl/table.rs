@@ -22,17 +22,32 @@ use super::{Binder, options, queries};
 impl Binder<'_> {
     pub(super) fn create_table(&self, table: &CreateTable) -> Result<BoundStatement> {
         let name = self.simple(&table.name)?;
+        if let (Some(query), true) = (&table.query, table.or_replace) {
+            return self.create_table_as(table, query, self.replaced_table(table, &name)?);
+        }
         if let Some(existing) = self.existing(&table.name, &name, table.temporary, table.if_not_exists)? {
             return Ok(BoundStatement::CreateTable { relation: existing.as_ref().clone(), exists: true });
         }
         if let Some(query) = &table.query {
-            return self.create_table_as(table, query);
+            return self.create_table_as(table, query, None);
         }
         let relation = match &table.like {
             Some(like) => self.table_relation(&self.like(table, like)?)?,
             None => self.table_relation(table)?,
         };
         Ok(BoundStatement::CreateTable { relation, exists: false })
+    }
+
+    /// The table whose place a new one takes, where there is one of its name.
+    fn replaced_table(&self, table: &CreateTable, name: &str) -> Result<Option<&Relation>> {
+        let known = self.context.catalog.relations.get(name);
+        let Some(old) = known.filter(|known| known.temporary == table.temporary) else { return Ok(None) };
+        if !matches!(old.kind, RelationKind::ConnectorTable(_) | RelationKind::InternalTable(_)) {
+            let error = SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", old.name));
+            return Err(self.at(error, span(&table.name)));
+        }
+        self.no_readers(old, &table.name)?;
+        Ok(Some(old))
     }
 
     /// The relation of a table that says all its columns itself.
@@ -44,7 +59,7 @@ impl Binder<'_> {
             false => Some(options::connector(&table.options, catalog)?),
         };
         let columns = self.columns(table, connector)?;
-        let stored = stored_schema(&columns);
+        let stored = stored_schema(&columns, connector);
         let watermark = self.watermark(table, &columns, &stored)?;
         let primary_key = self.stored_indexes(&table.primary_key, &columns, &stored, "key")?;
         let partitioned_by = self.stored_indexes(&table.partitioned_by, &columns, &stored, "PARTITIONED BY")?;
@@ -108,7 +123,7 @@ impl Binder<'_> {
             }
             columns.push(self.column(column, table, connector)?);
         }
-        let stored = stored_schema(&columns);
+        let stored = stored_schema(&columns, connector);
         if stored.fields().is_empty() {
             let message = "a table needs a column that is not computed";
             return Err(self.at(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message), span(&table.name)));
@@ -147,7 +162,7 @@ impl Binder<'_> {
         Ok(Column { name: column.name.value.clone(), data_type, nullable, origin, comment: column.comment.clone() })
     }
 
-    /// Checks that the connector has this metadata, of this type.
+    /// Checks that the connector has this metadata, of this type or one that is cast to it.
     fn metadata(
         &self,
         column: &sp::Ident,
@@ -170,13 +185,13 @@ impl Binder<'_> {
             };
             return refuse(with_near(error.with_detail(detail), nearest(key, names.into_iter())));
         };
-        if *offered == data_type.arrow {
+        if *offered == data_type.arrow || metadata_fits(offered, &data_type.arrow) {
             return Ok(());
         }
         let wanted = types::flink_name(offered);
         let message =
             format!("metadata \"{key}\" of connector \"{}\" is {wanted}, not {}", connector.name, data_type.text);
-        let hint = format!("declare the column as {wanted} and add a computed column that casts it");
+        let hint = format!("declare the column as {wanted} and add a computed column that makes of it what is needed");
         refuse(SqlError::new(SqlState::DATATYPE_MISMATCH, message).with_hint(hint))
     }
 
@@ -288,8 +303,20 @@ fn is_timestamp(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(..))
 }
 
-/// The physical columns, then the metadata columns with their keys.
-fn stored_schema(columns: &[Column]) -> SchemaRef {
+/// Whether metadata of one type is cast to a column of another, as Flink does it: numbers and points in time to others of
+/// their kind, and all of them to texts.
+fn metadata_fits(offered: &DataType, declared: &DataType) -> bool {
+    let number = |data_type: &DataType| data_type.is_numeric();
+    match (offered, declared) {
+        (DataType::Timestamp(_, from), DataType::Timestamp(_, to)) => from.is_some() == to.is_some(),
+        (from, DataType::Utf8) => !from.is_nested() && *from != DataType::Binary,
+        (from, to) => number(from) && number(to),
+    }
+}
+
+/// The physical columns, then the metadata columns with their keys. Metadata are stored in the connector's type; the
+/// declared column is a cast of it.
+fn stored_schema(columns: &[Column], connector: Option<&ConnectorDescriptor>) -> SchemaRef {
     let field = |column: &Column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable);
     let physical = columns.iter().filter(|column| column.origin == ColumnOrigin::Physical).map(field);
     let metadata = columns.iter().filter_map(|column| match &column.origin {
@@ -298,7 +325,9 @@ fn stored_schema(columns: &[Column]) -> SchemaRef {
             if *is_virtual {
                 notes.insert(TableSpec::VIRTUAL_KEY.to_owned(), String::new());
             }
-            Some(field(column).with_metadata(notes))
+            let offered = connector.and_then(|connector| connector.metadata.iter().find(|(name, _)| name == key));
+            let data_type = offered.map_or_else(|| column.data_type.arrow.clone(), |(_, offered)| offered.clone());
+            Some(field(column).with_data_type(data_type).with_metadata(notes))
         }
         ColumnOrigin::Physical | ColumnOrigin::Computed(_) => None,
     });

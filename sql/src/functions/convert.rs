@@ -27,7 +27,13 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             to_types,
             to_timestamp,
         ),
-        function("to_timestamp_ltz", &[], "TO_TIMESTAMP_LTZ(number [, 0 | 3])", ltz_types, to_timestamp_ltz),
+        function(
+            "to_timestamp_ltz",
+            &[],
+            "TO_TIMESTAMP_LTZ(number [, 0 | 3]) or TO_TIMESTAMP_LTZ(text [, pattern [, zone]])",
+            ltz_types,
+            to_timestamp_ltz,
+        ),
         function("unix_timestamp", &["to_unixtime"], "UNIX_TIMESTAMP(text [, pattern])", unix_types, unix_timestamp),
         function("from_unixtime", &[], "FROM_UNIXTIME(seconds [, pattern])", from_types, from_unixtime),
     ]
@@ -73,12 +79,18 @@ fn ltz_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
         [number, precision] if number.is_numeric() && is_whole(precision) => {
             Some((returns, vec![DataType::Int64, DataType::Int32]))
         }
+        texts if (1..=3).contains(&texts.len()) && texts.iter().all(is_text) => {
+            Some((returns, vec![DataType::Utf8; texts.len()]))
+        }
         _ => None,
     }
 }
 
 fn to_timestamp_ltz(args: &Args) -> Result<ArrayRef> {
     let column = args.column(0)?;
+    if *column.data_type() == DataType::Utf8 {
+        return text_in_zone(args);
+    }
     let numbers = column.as_primitive::<Int64Type>();
     let precision = if args.len() > 1 { Some(args.column(1)?) } else { None };
     let millis = numbers.iter().enumerate().map(|(row, number)| {
@@ -86,6 +98,22 @@ fn to_timestamp_ltz(args: &Args) -> Result<ArrayRef> {
         number.map(|number| if precision == 0 { number.saturating_mul(1_000) } else { number })
     });
     Ok(Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC")))
+}
+
+/// The moments of texts in a zone, UTC where none is named.
+fn text_in_zone(args: &Args) -> Result<ArrayRef> {
+    let micros = read(args)?;
+    let zones = if args.len() > 2 { Some(args.text(2)?) } else { None };
+    let mut millis = TimestampMillisecondArray::builder(micros.len());
+    for row in 0..micros.len() {
+        let zone = zones.as_ref().map_or(Some("UTC"), |zones| zones.get(row));
+        let moment = match (micros.is_valid(row), zone) {
+            (true, Some(zone)) => super::moments::in_zone(micros.value(row), zone),
+            _ => None,
+        };
+        millis.append_option(moment.map(|micros| micros.div_euclid(1_000)));
+    }
+    Ok(Arc::new(millis.finish().with_timezone("UTC")))
 }
 
 fn unix_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {

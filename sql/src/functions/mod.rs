@@ -10,10 +10,12 @@ mod clock;
 mod coding;
 mod collection;
 mod convert;
+mod decimal;
 mod flink;
 mod float_key;
 mod format;
 mod json;
+mod large;
 mod listing;
 mod moments;
 mod native;
@@ -40,6 +42,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
+pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use json::push_json_text;
@@ -80,6 +83,11 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         if let Some(function) = registry.scalar.get(name) {
             let bounded = series::bounded(function);
             registry.scalar.insert(name.to_owned(), bounded);
+        }
+    }
+    for name in large::names() {
+        if let Some(limited) = registry.scalar.get(name).and_then(|function| large::limited(name, function)) {
+            registry.scalar.insert(name.to_owned(), limited);
         }
     }
     for (alias, name) in ALIASES {

@@ -262,6 +262,11 @@ fn zone(name: &str) -> Option<Zone> {
     Some(Zone::Named(named))
 }
 
+/// The universal time of a local time, in microseconds; `None` where the zone is not known.
+pub(super) fn in_zone(local: i64, name: &str) -> Option<i64> {
+    to_utc(&zone(name)?, local)
+}
+
 /// Local time to universal time; in the gap of a clock change, an hour later.
 fn to_utc(zone: &Zone, local: i64) -> Option<i64> {
     match zone {

@@ -60,10 +60,12 @@ pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) ->
         nodes: Vec::new(),
         known: HashMap::new(),
         state_ttl_us: None,
+        idle_timeout_us: None,
         now: HashSet::new(),
     };
     for ((query, target), plan) in queries.into_iter().zip(&plans) {
         lowering.state_ttl_us = query.streaming.state_ttl_us.filter(|ttl| *ttl > 0);
+        lowering.idle_timeout_us = query.streaming.idle_timeout_us;
         let rel = lowering.plan(plan)?;
         let rel = lowering.rename(rel, &query.schema);
         lowering.finish(rel, target, alone)?;
@@ -80,6 +82,8 @@ struct Lowering<'a> {
     known: HashMap<LogicalPlan, Rel>,
     /// Keys that are not touched for so long are forgotten.
     state_ttl_us: Option<i64>,
+    /// Splits of tables that say nothing themselves no longer hold the watermark back after so long without a row.
+    idle_timeout_us: Option<i64>,
     /// The nodes that give a view or table of ours as it is now, and then end.
     now: HashSet<NodeId>,
 }

@@ -99,6 +99,10 @@ impl Lowering<'_> {
             return Err(broken("a watermark on something that is no column"));
         };
         let Declared { idle_timeout_us, alignment } = declared(&watermark.input);
+        let idle_timeout_us = match idle_timeout_us {
+            Some(micros) => Some(micros).filter(|micros| *micros > 0),
+            None => self.idle_timeout_us,
+        };
         rel.time_column = Some(time_column);
         let expr = Scalar::compile(&watermark.expr, schema)?;
         let over_output = WatermarkSpec { time_column, expr, idle_timeout_us, alignment };
@@ -199,6 +203,7 @@ fn over_stored(watermark: &Watermark) -> Result<(Expr, datafusion::common::DFSch
 
 /// What the table below a watermark declares of it.
 struct Declared {
+    /// 0: never.
     idle_timeout_us: Option<i64>,
     alignment: Option<Alignment>,
 }
@@ -219,5 +224,5 @@ fn declared(plan: &LogicalPlan) -> Declared {
         max_drift_us,
         interval_us: duration(ALIGNMENT_INTERVAL).unwrap_or(1_000_000),
     });
-    Declared { idle_timeout_us: duration(IDLE_TIMEOUT), alignment }
+    Declared { idle_timeout_us: options.get(IDLE_TIMEOUT).and_then(parse_duration_us), alignment }
 }

@@ -9,6 +9,7 @@ use crate::error::SqlError;
 use super::create_table::{element, empty, option};
 use super::cursor::Cursor;
 use super::fail::Result;
+use super::materialized_table::refuse_refresh;
 
 /// `ALTER TABLE [IF EXISTS] t …`, `ALTER VIEW v …`, `ALTER MATERIALIZED VIEW v AS …`
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -16,7 +17,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.accept(&["VIEW"]) {
         return view(cursor);
     }
-    if cursor.accept(&["MATERIALIZED", "VIEW"]) {
+    if cursor.accept(&["MATERIALIZED", "VIEW"]) || cursor.accept(&["MATERIALIZED", "TABLE"]) {
         return materialized_view(cursor);
     }
     cursor.expect(&["TABLE"])?;
@@ -56,6 +57,7 @@ fn view(cursor: &mut Cursor<'_>) -> Result<Statement> {
 /// From the name of the materialised view on.
 fn materialized_view(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let name = cursor.name()?;
+    refuse_refresh(cursor)?;
     if !cursor.ahead(&["AS"]) {
         let error = SqlError::unsupported("ALTER MATERIALIZED VIEW can only give the view another query");
         return cursor.refused(error.with_hint("write ALTER MATERIALIZED VIEW v AS SELECT …"));

@@ -8,17 +8,19 @@ use crate::error::{SqlError, SqlState};
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::session;
+use super::{foreign, session};
 
 /// From `TABLE` on.
-pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Statement> {
+pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool, or_replace: bool) -> Result<Statement> {
     cursor.expect(&["TABLE"])?;
     let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
     let name = cursor.name()?;
-    let mut table = CreateTable { name, temporary, if_not_exists, ..empty() };
+    let mut table = CreateTable { name, temporary, if_not_exists, or_replace, ..empty() };
     // A table that is like another, or holds the rows of a query, needs no columns of its own.
-    let derived = ["AS", "LIKE", "WITH", "COMMENT", "PARTITIONED"].iter().any(|word| cursor.ahead(&[word]));
-    if !derived {
+    let derived =
+        ["AS", "LIKE", "WITH", "COMMENT", "PARTITIONED", "DISTRIBUTED"].iter().any(|word| cursor.ahead(&[word]));
+    table.order = foreign::names_only(cursor)?;
+    if !derived && table.order.is_empty() {
         cursor.need(&Token::LParen)?;
         element(cursor, &mut table)?;
         while cursor.take(&Token::Comma) {
@@ -29,6 +31,7 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<S
     if cursor.accept(&["COMMENT"]) {
         table.comment = Some(cursor.string()?);
     }
+    foreign::no_distribution(cursor)?;
     if cursor.accept(&["PARTITIONED", "BY"]) {
         table.partitioned_by = cursor.list(Cursor::ident)?;
     }
@@ -38,13 +41,13 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>, temporary: bool) -> Result<S
     if cursor.ahead(&["LIKE"]) {
         table.like = Some(like(cursor)?);
     } else if cursor.accept(&["AS"]) {
-        if !table.columns.is_empty() {
-            let error = SqlError::unsupported("CREATE TABLE … AS takes the columns of its query");
-            return cursor.refused(error.with_hint("give the columns names and types in the SELECT list"));
-        }
         table.query = Some(cursor.query()?);
-    } else if table.columns.is_empty() && derived {
+    } else if table.columns.is_empty() && (derived || !table.order.is_empty()) {
         return cursor.unexpected("LIKE or AS");
+    }
+    if or_replace && table.query.is_none() {
+        let error = SqlError::unsupported("CREATE OR REPLACE TABLE is for the rows of a query");
+        return cursor.refused(error.with_hint("write CREATE OR REPLACE TABLE t AS SELECT …, or DROP TABLE first"));
     }
     Ok(Statement::CreateTable(table))
 }
@@ -63,6 +66,8 @@ pub(super) fn empty() -> CreateTable {
         options: Vec::new(),
         like: None,
         query: None,
+        order: Vec::new(),
+        or_replace: false,
     }
 }
 

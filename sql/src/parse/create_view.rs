@@ -42,7 +42,7 @@ pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: 
 }
 
 /// `column [COMMENT 'text']`
-fn view_column(cursor: &mut Cursor<'_>) -> Result<(sp::Ident, Option<String>)> {
+pub(super) fn view_column(cursor: &mut Cursor<'_>) -> Result<(sp::Ident, Option<String>)> {
     Ok((cursor.ident()?, comment(cursor)?))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement> {
         ObjectKind::Table
     } else if cursor.accept(&["VIEW"]) {
         ObjectKind::View
-    } else if cursor.accept(&["MATERIALIZED", "VIEW"]) {
+    } else if cursor.accept(&["MATERIALIZED", "VIEW"]) || cursor.accept(&["MATERIALIZED", "TABLE"]) {
         ObjectKind::MaterializedView
     } else if cursor.accept(&["FUNCTION"]) {
         ObjectKind::Function

@@ -45,7 +45,7 @@ pub(super) fn drop_savepoint(cursor: &mut Cursor<'_>) -> Result<Statement> {
 }
 
 /// The id of a job; what it is is looked at when the statement is bound.
-fn number(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(super) fn number(cursor: &mut Cursor<'_>) -> Result<String> {
     let start = cursor.byte();
     match cursor.peek(0) {
         Token::SingleQuotedString(_) => cursor.string(),

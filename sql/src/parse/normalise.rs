@@ -18,7 +18,9 @@ pub(super) fn statement(statement_: &mut Statement) {
         Statement::Query(found) => query(found),
         Statement::CreateView(view) => query(&mut view.query),
         Statement::Insert(insert) => query(&mut insert.query),
-        Statement::StatementSet(inserts) => inserts.iter_mut().for_each(|insert| query(&mut insert.query)),
+        Statement::StatementSet(inserts) | Statement::OpenSet(inserts) => {
+            inserts.iter_mut().for_each(|insert| query(&mut insert.query))
+        }
         Statement::Subscribe(SubscribeTo::Query(found)) => query(found),
         Statement::CreateTable(CreateTable { query: Some(found), .. })
         | Statement::AlterView(AlterView::Query { query: found, .. }) => query(found),

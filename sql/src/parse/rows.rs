@@ -8,21 +8,20 @@ use crate::error::{SqlError, SqlState};
 use super::cursor::Cursor;
 use super::fail::{Fail, Result};
 use super::statement::statement;
-use super::words;
+use super::{show, words};
 
-/// `INSERT INTO t [(columns)] query`
+/// `INSERT INTO t [PARTITION (a = 1, …)] [(columns)] query`
 pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["INSERT"])?;
     if cursor.ahead(&["OVERWRITE"]) {
-        return cursor.refused(SqlError::unsupported("INSERT OVERWRITE is not supported"));
+        let error = SqlError::unsupported("INSERT OVERWRITE is not supported");
+        return cursor
+            .refused(error.with_hint("TRUNCATE TABLE empties a table of Millstream's own; files are only added to"));
     }
     cursor.expect(&["INTO"])?;
     cursor.accept(&["TABLE"]);
     let table = cursor.name()?;
-    if cursor.ahead(&["PARTITION"]) {
-        let error = SqlError::unsupported("INSERT INTO … PARTITION is not supported");
-        return cursor.refused(error.with_hint("select the values of the partition columns"));
-    }
+    let partition = if cursor.accept(&["PARTITION"]) { cursor.list(show::partition_value)? } else { Vec::new() };
     let listed = *cursor.peek(0) == Token::LParen && !cursor.query_ahead();
     let columns = if listed { cursor.list(Cursor::ident)? } else { Vec::new() };
     if cursor.ahead(&["DEFAULT", "VALUES"]) {
@@ -31,19 +30,26 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let query = cursor.query()?;
     let on_conflict = if cursor.accept(&["ON", "CONFLICT"]) { Some(on_conflict(cursor)?) } else { None };
     no_returning(cursor)?;
-    Ok(Statement::Insert(Insert { table, columns, query, on_conflict }))
+    Ok(Statement::Insert(Insert { table, columns, partition, query, on_conflict }))
 }
 
-/// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`, `BEGIN STATEMENT SET; INSERT …; … END`
+/// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`, `BEGIN STATEMENT SET; INSERT …; … END`; without its end, where a client
+/// sends each statement by itself, its beginning.
 pub(super) fn statement_set(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.accept(&["EXECUTE"]) {
         cursor.expect(&["STATEMENT", "SET", "BEGIN"])?;
     } else {
         cursor.expect(&["BEGIN", "STATEMENT", "SET"])?;
+        if *cursor.peek(0) == Token::EOF {
+            return Ok(Statement::OpenSet(Vec::new()));
+        }
         cursor.need(&Token::SemiColon)?;
     }
     let mut inserts = Vec::new();
     while !cursor.accept(&["END"]) {
+        if *cursor.peek(0) == Token::EOF {
+            return Ok(Statement::OpenSet(inserts));
+        }
         if !cursor.ahead(&["INSERT"]) {
             return cursor.unexpected("INSERT or END");
         }
@@ -59,7 +65,9 @@ pub(super) fn statement_set(cursor: &mut Cursor<'_>) -> Result<Statement> {
                 return Err(Fail::Refused(error.at(position)));
             }
         }
-        cursor.need(&Token::SemiColon)?;
+        if *cursor.peek(0) != Token::EOF {
+            cursor.need(&Token::SemiColon)?;
+        }
     }
     if inserts.is_empty() {
         return cursor.unexpected("INSERT");
@@ -110,7 +118,7 @@ pub(super) fn update(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let alias = alias(cursor, "SET")?;
     let changes = changes(cursor)?;
     no_returning(cursor)?;
-    Ok(Statement::Change(Change { table, alias, changes, delete: false }))
+    Ok(Statement::Change(Change { table, alias, changes, delete: false, truncate: false }))
 }
 
 /// `DELETE FROM table [AS alias] [WHERE …]`
@@ -121,7 +129,7 @@ pub(super) fn delete(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let alias = alias(cursor, "WHERE")?;
     let changes = Changes { assignments: Vec::new(), selection: selection(cursor)? };
     no_returning(cursor)?;
-    Ok(Statement::Change(Change { table, alias, changes, delete: true }))
+    Ok(Statement::Change(Change { table, alias, changes, delete: true, truncate: false }))
 }
 
 /// The name of a table in a statement, before the word that comes next.
@@ -144,6 +152,10 @@ pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
 pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["EXPLAIN"])?;
     let mut options = Vec::new();
+    if cursor.ahead(&["STATEMENT", "SET"]) {
+        let error = SqlError::unsupported("EXPLAIN STATEMENT SET is not supported");
+        return cursor.refused(error.with_hint("explain its INSERT statements one by one"));
+    }
     if *cursor.peek(0) == Token::LParen && !cursor.query_ahead() {
         options = cursor.list(explain_option)?.into_iter().flatten().collect();
     } else {

@@ -1,4 +1,4 @@
-//! Statements about the session and the server: `SET`, `SHOW`, `RESET`, `DESCRIBE`, transactions.
+//! Statements about the session: `SET`, `RESET`, transactions.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -89,105 +89,6 @@ pub(super) fn reset(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Ok(Statement::Reset(Some("TimeZone".to_owned())));
     }
     Ok(Statement::Reset(Some(setting(cursor)?)))
-}
-
-/// `SHOW …`
-pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.expect(&["SHOW"])?;
-    let lists = [
-        (["TABLES"].as_slice(), Show::Tables),
-        (&["VIEWS"], Show::Views),
-        (&["MATERIALIZED", "VIEWS"], Show::MaterializedViews),
-        (&["JOBS"], Show::Jobs),
-        (&["CHECKPOINTS"], Show::Checkpoints),
-        (&["SAVEPOINTS"], Show::Savepoints),
-        (&["WATERMARKS"], Show::Watermarks),
-        (&["CONNECTORS"], Show::Connectors),
-        (&["FORMATS"], Show::Formats),
-        (&["FUNCTIONS"], Show::Functions),
-        (&["USER", "FUNCTIONS"], Show::UserFunctions),
-        (&["CATALOGS"], Show::Catalogs),
-        (&["CURRENT", "CATALOG"], Show::CurrentCatalog),
-        (&["DATABASES"], Show::Databases),
-        (&["SCHEMAS"], Show::Databases),
-        (&["CURRENT", "DATABASE"], Show::CurrentDatabase),
-        (&["ALL"], Show::All),
-    ];
-    for (words, show) in lists {
-        if cursor.accept(words) {
-            if let (Show::Tables, true) = (&show, cursor.accept(&["FROM"]) || cursor.accept(&["IN"])) {
-                let list = Show::TablesOf(cursor.name()?);
-                return matching(cursor, list).map(Statement::Show);
-            }
-            return matching(cursor, show).map(Statement::Show);
-        }
-    }
-    if cursor.accept(&["COLUMNS"]) {
-        if !cursor.accept(&["IN"]) {
-            cursor.expect(&["FROM"])?;
-        }
-        return Ok(Statement::Show(Show::Columns(cursor.name()?)));
-    }
-    if cursor.accept(&["PARTITIONS"]) {
-        return Ok(Statement::Show(Show::Partitions(cursor.name()?)));
-    }
-    if cursor.accept(&["CREATE"]) {
-        if !cursor.accept(&["TABLE"]) && !cursor.accept(&["VIEW"]) {
-            cursor.expect(&["MATERIALIZED", "VIEW"])?;
-        }
-        return Ok(Statement::Show(Show::Create(cursor.name()?)));
-    }
-    let name = if cursor.accept(&["TIME", "ZONE"]) {
-        "TimeZone".to_owned()
-    } else if cursor.accept(&["TRANSACTION", "ISOLATION", "LEVEL"]) {
-        "transaction_isolation".to_owned()
-    } else {
-        setting(cursor)?
-    };
-    Ok(Statement::Show(Show::Setting(name)))
-}
-
-/// A list, with the `[NOT] {LIKE|ILIKE} 'pattern'` that may follow where it is one of names.
-fn matching(cursor: &mut Cursor<'_>, list: Show) -> Result<Show> {
-    match list {
-        Show::Jobs | Show::Checkpoints | Show::Savepoints | Show::Watermarks => return Ok(list),
-        Show::Tables
-        | Show::Views
-        | Show::MaterializedViews
-        | Show::Connectors
-        | Show::Formats
-        | Show::Functions
-        | Show::UserFunctions
-        | Show::Catalogs
-        | Show::CurrentCatalog
-        | Show::Databases
-        | Show::CurrentDatabase
-        | Show::TablesOf(_)
-        | Show::TablesUnder(_)
-        | Show::Partitions(_)
-        | Show::Columns(_)
-        | Show::Create(_)
-        | Show::Matching { .. }
-        | Show::All
-        | Show::Setting(_) => {}
-    }
-    let negated = cursor.accept(&["NOT"]);
-    let any_case = cursor.accept(&["ILIKE"]);
-    if !any_case && !cursor.accept(&["LIKE"]) {
-        return if negated { cursor.unexpected("LIKE or ILIKE") } else { Ok(list) };
-    }
-    Ok(Show::Matching { list: Box::new(list), pattern: cursor.string()?, negated, any_case })
-}
-
-/// `DESCRIBE [EXTENDED] [TABLE|VIEW] t`
-pub(super) fn describe(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.parser.advance_token();
-    for word in ["EXTENDED", "TABLE", "VIEW"] {
-        if *cursor.peek(1) != Token::EOF {
-            cursor.accept(&[word]);
-        }
-    }
-    Ok(Statement::Describe(cursor.name()?))
 }
 
 /// `BEGIN`, `START TRANSACTION`, `COMMIT`, `END`, `ROLLBACK`, `ABORT` with what may follow.

@@ -3,20 +3,26 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::ast::Statement;
-use crate::error::SqlError;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{alter, copy, create_table, create_view, job, namespace, rows, session};
+use super::{alter, copy, create_table, create_view, foreign, job, materialized_table, namespace, rows, session, show};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.query_ahead() {
         return Ok(Statement::Query(cursor.query()?));
     }
+    foreign::refuse(cursor)?;
+    if let Some(used) = foreign::use_core(cursor) {
+        return Ok(used);
+    }
     let Token::Word(word) = cursor.peek(0) else { return cursor.unexpected("an SQL statement") };
     match word.value.to_ascii_uppercase().as_str() {
         "CREATE" => create(cursor),
+        "ALTER" if ["DATABASE", "SCHEMA", "CATALOG"].iter().any(|what| cursor.ahead(&["ALTER", what])) => {
+            foreign::alter_namespace(cursor)
+        }
         "ALTER" if ["TABLE", "VIEW", "MATERIALIZED"].iter().any(|what| cursor.ahead(&["ALTER", what])) => {
             alter::alter(cursor)
         }
@@ -27,8 +33,14 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "COPY" => copy::copy(cursor),
         "SUBSCRIBE" => rows::subscribe(cursor),
         "EXPLAIN" => rows::explain(cursor),
-        "SHOW" => session::show(cursor),
-        "DESCRIBE" | "DESC" => session::describe(cursor),
+        "SHOW" => show::show(cursor),
+        "DESCRIBE" | "DESC" => show::describe(cursor),
+        "TRUNCATE" => foreign::truncate(cursor),
+        "ANALYZE" | "VACUUM" => foreign::upkeep(cursor),
+        "REPLACE" if cursor.ahead(&["REPLACE", "TABLE"]) => {
+            cursor.expect(&["REPLACE"])?;
+            create_table::create_table(cursor, false, true)
+        }
         "SET" => session::set(cursor),
         "RESET" => session::reset(cursor),
         "CANCEL" => job::cancel(cursor),
@@ -41,6 +53,10 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
         "DISCARD" | "DEALLOCATE" | "CLOSE" | "UNLISTEN" => session::acknowledge(cursor),
         "EXECUTE" if cursor.ahead(&["EXECUTE", "STATEMENT"]) => rows::statement_set(cursor),
+        "EXECUTE" if cursor.ahead(&["EXECUTE", "INSERT"]) || cursor.ahead(&["EXECUTE", "SELECT"]) => {
+            cursor.expect(&["EXECUTE"])?;
+            statement(cursor)
+        }
         _ => other(cursor),
     }
 }
@@ -60,15 +76,16 @@ fn other(cursor: &mut Cursor<'_>) -> Result<Statement> {
 fn create(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let before = cursor.parser.index();
     cursor.expect(&["CREATE"])?;
-    let or_replace = cursor.accept(&["OR", "REPLACE"]);
+    // `CREATE OR ALTER MATERIALIZED TABLE` gives one that exists another query, as `OR REPLACE` does with views.
+    let or_replace = cursor.accept(&["OR", "REPLACE"]) || cursor.accept(&["OR", "ALTER"]);
     let temporary = cursor.accept(&["TEMPORARY"]) || cursor.accept(&["TEMP"]);
     // Flink's functions are temporary, temporary system or of a catalog: here they are all alike.
     let system = temporary && cursor.ahead(&["SYSTEM", "FUNCTION"]) && cursor.accept(&["SYSTEM"]);
     if cursor.ahead(&["TABLE"]) {
-        if or_replace {
-            return cursor.refused(SqlError::unsupported("CREATE OR REPLACE TABLE is not supported"));
-        }
-        return create_table::create_table(cursor, temporary);
+        return create_table::create_table(cursor, temporary, or_replace);
+    }
+    if !temporary && cursor.ahead(&["MATERIALIZED", "TABLE"]) {
+        return materialized_table::create(cursor, or_replace);
     }
     if cursor.ahead(&["VIEW"]) || (!temporary && cursor.ahead(&["MATERIALIZED", "VIEW"])) {
         return create_view::create_view(cursor, or_replace, temporary);

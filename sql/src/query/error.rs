@@ -4,7 +4,7 @@ use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::position::packed;
-use crate::error::{SqlError, SqlState};
+use crate::error::{SqlError, SqlState, state_of_text};
 use crate::functions::SEVERAL_ROWS;
 
 /// The error of a query that failed while it was carried out.
@@ -133,8 +133,8 @@ fn data_error(message: &str) -> SqlError {
     if has(SEVERAL_ROWS) {
         return SqlError::new(SqlState::CARDINALITY_VIOLATION, SEVERAL_ROWS);
     }
-    if has("out of range") || has("verflow") {
-        return SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, lower_first(message));
+    if let Some(state) = state_of_text(message) {
+        return SqlError::new(state, lower_first(message));
     }
     if has("arsing timestamp") || has("Timestamp") || has("Date32") || has("date pattern") {
         return SqlError::new(SqlState::INVALID_DATETIME_FORMAT, lower_first(message));

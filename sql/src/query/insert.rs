@@ -55,13 +55,16 @@ pub(crate) fn bind_insert(
                 return Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message));
             }
         };
+        // Metadata may be declared in another type than the connector's.
+        let stored = stored_type(target, column);
+        let expr = if stored == *data_type { expr } else { cast(expr, stored) };
         exprs.push(expr.alias(&column.name));
     }
     let plan = LogicalPlanBuilder::from(bound.plan).project(exprs).and_then(LogicalPlanBuilder::build);
     let plan = arithmetic(plan.map_err(from_datafusion)?, context.semantics)?;
     // An internal table checks its rows itself, and tells which one is at fault.
     let checked = matches!(target.kind, RelationKind::InternalTable(_));
-    let field = |column: &&Column| Field::new(&column.name, column.data_type.arrow.clone(), column.nullable || checked);
+    let field = |column: &&Column| Field::new(&column.name, stored_type(target, column), column.nullable || checked);
     let fields: Vec<Field> = stored.iter().map(field).collect();
     Ok(BoundQuery { plan, schema: Arc::new(Schema::new(fields)), ..bound })
 }
@@ -73,6 +76,15 @@ pub(crate) fn is_stored(column: &Column) -> bool {
         ColumnOrigin::Computed(_) => false,
         ColumnOrigin::Metadata(_, is_virtual) => !is_virtual,
     }
+}
+
+/// The type in which a table takes the values of a column.
+pub(crate) fn stored_type(target: &Relation, column: &Column) -> DataType {
+    let known = match &target.kind {
+        RelationKind::ConnectorTable(table) => table.spec.schema.field_with_name(&column.name).ok(),
+        RelationKind::InternalTable(_) | RelationKind::View { .. } | RelationKind::MaterializedView { .. } => None,
+    };
+    known.map_or_else(|| column.data_type.arrow.clone(), |field| field.data_type().clone())
 }
 
 /// The columns of an `INSERT` in the order in which connectors are given them.

@@ -6,6 +6,7 @@
 //! a view keeps the meaning it was made with.
 
 mod casts;
+mod decimals;
 mod emit;
 mod error;
 mod expand;
@@ -15,6 +16,7 @@ mod insert;
 pub(crate) mod nodes;
 pub(crate) mod position;
 mod provider;
+mod quantified;
 mod relation;
 mod resolve;
 mod rewrite;
@@ -49,7 +51,7 @@ use resolve::{Columns, Resolved, Resolver};
 
 pub use error::execution_error;
 pub(crate) use error::from_datafusion;
-pub(crate) use insert::{bind_insert, is_stored, named, physical_first};
+pub(crate) use insert::{bind_insert, is_stored, named, physical_first, stored_type};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -114,9 +116,11 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
+    let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
     let plan = casts::right(plan)?;
+    let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
     let plan =

@@ -21,9 +21,10 @@ pub(super) const EARLY_FIRE_DELAY: &str = "table.exec.emit.early-fire.delay";
 pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
 pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
+pub(super) const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     SEMANTICS,
     TIME_ZONE,
     ON_ERROR,
@@ -33,6 +34,7 @@ const KEPT: [&str; 10] = [
     EARLY_FIRE_DELAY,
     LATE_FIRE,
     LATENESS,
+    IDLE_TIMEOUT,
     SEARCH_PATH,
 ];
 
@@ -103,6 +105,21 @@ static KNOWN: &[Known] = &[
     known(EARLY_FIRE_DELAY, "0", Kind::Duration, "The time between two early results; 0 is with each change."),
     known(LATE_FIRE, "false", Kind::Boolean, "Whether late rows replace the results of closed windows; see EMIT."),
     known(LATENESS, "0", Kind::Duration, "How late such rows may be; 0 is table.exec.state.ttl."),
+    known(
+        IDLE_TIMEOUT,
+        "0",
+        Kind::Duration,
+        "After so long without a row a split no longer holds the watermark back, where its table says nothing; 0 is never.",
+    ),
+    known("table.exec.sink.not-null-enforcer", "error", Kind::Choice(&["error"]), "A null for NOT NULL is an error."),
+    known(
+        "table.exec.sink.type-length-enforcer",
+        "ignore",
+        Kind::Choice(&["ignore"]),
+        "Texts go to sinks as they are.",
+    ),
+    known("table.exec.legacy-cast-behaviour", "disabled", Kind::Choice(&["disabled"]), "Casts that fail are errors."),
+    known("table.sql-dialect", "default", Kind::Choice(&["default"]), "The language is Flink's, and PostgreSQL's."),
     known("application_name", "", Kind::Text, "The name of the client program."),
     known("backslash_quote", "safe_encoding", Kind::Text, "Accepted for PostgreSQL's clients."),
     known("bytea_output", "hex", Kind::Choice(&["hex"]), "The text form of BYTES."),

@@ -2,6 +2,7 @@
 //!
 //! Every setting is known and typed; the list is in [`known`]. A session starts with the values of the process.
 
+mod foreign;
 mod known;
 mod restart;
 
@@ -103,6 +104,12 @@ impl Settings {
         self.process.iter().find(is_it).map(|line| (line.name.as_str(), line.value.as_str()))
     }
 
+    /// Why an option of Flink is taken and means nothing here; `None` where it is a setting, or none at all.
+    pub(super) fn without_meaning(&self, name: &str) -> Option<&'static str> {
+        let ours = self.process.iter().any(|line| line.name.eq_ignore_ascii_case(name));
+        if ours { None } else { foreign::meaningless(name) }
+    }
+
     /// Sets a setting, or all of them, back to the default.
     ///
     /// # Errors
@@ -111,6 +118,7 @@ impl Settings {
         match name {
             None => self.changed.clear(),
             Some(name) if self.process.iter().any(|line| line.name.eq_ignore_ascii_case(name)) => (),
+            Some(name) if foreign::meaningless(name).is_some() => (),
             Some(name) => {
                 self.changed.remove(find(name)?.name);
             }
@@ -205,7 +213,8 @@ impl Settings {
         let on_error = self.text(known::ON_ERROR).and_then(OnError::parse).unwrap_or_default();
         let some = |micros: i64| Some(micros).filter(|micros| *micros > 0);
         let evaluation_limit_us = some(span(known::EVALUATION_TIMEOUT));
-        StreamingOptions { state_ttl_us: some(ttl_us), emit, on_error, evaluation_limit_us }
+        let idle_timeout_us = some(span(known::IDLE_TIMEOUT));
+        StreamingOptions { state_ttl_us: some(ttl_us), emit, on_error, evaluation_limit_us, idle_timeout_us }
     }
 
     /// How long a statement may take.

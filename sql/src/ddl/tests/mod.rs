@@ -121,7 +121,7 @@ impl World {
                 let relations: Vec<String> = relations.iter().map(name).collect();
                 format!("drop {kind:?} {relations:?} {functions:?} {notices:?}\n")
             }
-            BoundStatement::Describe(relation) => format!("describe {}\n", relation.name),
+            BoundStatement::Describe(relation, _) => format!("describe {}\n", relation.name),
             BoundStatement::ShowCreate(relation) => format!("{}\n", relation.definition),
             BoundStatement::CreateFunction { function, exists } => {
                 format!("exists={exists} {} returns {}: {}\n", function.name, function.returns.text, function.body)

@@ -188,11 +188,11 @@ fn options() {
         "#]],
     );
     world.check(
-        "create table f (a int, b string metadata from 'file.modified') with ('connector' = 'filesystem')",
+        "create table f (a int, b int metadata from 'file.modified') with ('connector' = 'filesystem')",
         &expect![[r#"
-            42804: metadata "file.modified" of connector "filesystem" is TIMESTAMP_LTZ(3), not STRING
-            create table f (a int, ▶b string metadata from 'file.modified') with ('connector' = 'filesystem')
-            hint: declare the column as TIMESTAMP_LTZ(3) and add a computed column that casts it
+            42804: metadata "file.modified" of connector "filesystem" is TIMESTAMP_LTZ(3), not INT
+            create table f (a int, ▶b int metadata from 'file.modified') with ('connector' = 'filesystem')
+            hint: declare the column as TIMESTAMP_LTZ(3) and add a computed column that makes of it what is needed
         "#]],
     );
     world.check(

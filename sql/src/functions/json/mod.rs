@@ -39,6 +39,11 @@ fn failed(what: &str) -> DataFusionError {
     DataFusionError::Execution(what.to_owned())
 }
 
+/// The start of a text, for an error.
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(100).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
+}
+
 /// False for null.
 fn is_json(args: &Args) -> Result<ArrayRef> {
     let (texts, kinds) = (args.text(0)?, args.text(1)?);
@@ -66,20 +71,25 @@ impl Paths {
     }
 
     /// What the path of a row leads to; `None` for a null path.
-    fn find<'j>(&mut self, row: usize, json: &'j str) -> Option<Found<'j>> {
-        let text = self.texts.get(row)?;
+    ///
+    /// # Errors
+    /// Where it is no path, whatever is said of errors: that is for what a path meets.
+    fn find<'j>(&mut self, row: usize, json: &'j str) -> Result<Option<Found<'j>>> {
+        let Some(text) = self.texts.get(row) else { return Ok(None) };
         if self.last.as_ref().is_none_or(|(known, _)| known != text) {
             self.last = Some((text.to_owned(), Path::parse(text)));
         }
-        let path = self.last.as_ref().and_then(|(_, path)| path.as_ref());
-        Some(path.map_or(Found::Wrong, |path| path.find(json)))
+        match self.last.as_ref().and_then(|(_, path)| path.as_ref()) {
+            Some(path) => Ok(Some(path.find(json))),
+            None => Err(failed(&format!("invalid JSON path \"{}\"", shortened(text)))),
+        }
     }
 }
 
 fn exists(args: &Args) -> Result<ArrayRef> {
     let (texts, modes, mut paths) = (args.text(0)?, args.text(2)?, Paths::new(args)?);
     let rows = (0..args.rows).map(|row| {
-        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        let Some(found) = texts.get(row).map_or(Ok(None), |json| paths.find(row, json))? else { return Ok(None) };
         Ok(match (found, modes.get(row)) {
             (Found::One(_), _) => Some(true),
             (Found::Many(found), _) => Some(!found.is_empty()),
@@ -98,7 +108,7 @@ fn value(args: &Args) -> Result<ArrayRef> {
     let empty = (args.text(2)?, args.text(3)?);
     let wrong = (args.text(4)?, args.text(5)?);
     args.try_write(|row, out| {
-        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        let Some(found) = texts.get(row).map_or(Ok(None), |json| paths.find(row, json))? else { return Ok(None) };
         let (mode, error) = match found {
             Found::One(part) => match kind(part) {
                 Some(scan::Kind::Array | scan::Kind::Object) | None => (&wrong, "JSON_VALUE: the value is no scalar"),
@@ -124,7 +134,7 @@ fn query(args: &Args) -> Result<ArrayRef> {
     let (texts, mut paths) = (args.text(0)?, Paths::new(args)?);
     let (wrappers, empty, wrong) = (args.text(2)?, args.text(3)?, args.text(4)?);
     args.try_write(|row, out| {
-        let Some(found) = texts.get(row).and_then(|json| paths.find(row, json)) else { return Ok(None) };
+        let Some(found) = texts.get(row).map_or(Ok(None), |json| paths.find(row, json))? else { return Ok(None) };
         let (mode, error) = match found {
             Found::One(part) => {
                 let is_array = kind(part) == Some(scan::Kind::Array);

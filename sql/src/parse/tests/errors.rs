@@ -203,11 +203,11 @@ fn types_are_checked() {
 #[test]
 fn what_is_refused_says_so() {
     check(
-        "create table t (a int) as select 1",
+        "create table t (a int) distributed into 4 buckets",
         &expect![[r#"
-        0A000: CREATE TABLE … AS takes the columns of its query
-        create table t (a int) as ▶select 1
-        hint: give the columns names and types in the SELECT list
+        0A000: DISTRIBUTED BY is not supported: no connector has buckets
+        create table t (a int) ▶distributed into 4 buckets
+        hint: leave it out; rows go to the sink by their key
     "#]],
     );
     check(
@@ -231,6 +231,7 @@ fn what_is_refused_says_so() {
         &expect![[r#"
         0A000: INSERT OVERWRITE is not supported
         insert ▶overwrite t select 1
+        hint: TRUNCATE TABLE empties a table of Millstream's own; files are only added to
     "#]],
     );
     check(

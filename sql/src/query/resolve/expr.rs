@@ -24,14 +24,55 @@ impl Resolver<'_> {
 
     /// Resolves an expression and tells what column it is, where it is nothing but one.
     pub(super) fn column(&self, expr: &mut sp::Expr, scope: &Scope<'_>, env: &Env<'_>) -> Result<Option<Found>> {
+        if let Some(told) = self.about_session(expr, scope) {
+            *expr = told;
+            return Ok(None);
+        }
         match expr {
-            sp::Expr::Identifier(ident) if !ident.value.starts_with('@') => scope.resolve(ident, Clause::Row),
+            sp::Expr::Identifier(ident) if !ident.value.starts_with('@') => {
+                let mut found = scope.resolve(ident, Clause::Row)?;
+                if let Some(shared) = found.as_mut().and_then(|found| found.shared.take()) {
+                    *expr = shared;
+                    // It is given its name.
+                    found.as_mut().into_iter().for_each(|found| found.child = true);
+                }
+                Ok(found)
+            }
             sp::Expr::CompoundIdentifier(path) => scope.resolve_path(path),
             other => {
                 self.expr(other, scope, Clause::Row, env)?;
                 Ok(None)
             }
         }
+    }
+
+    /// `current_schema`, `current_database()` and `current_catalog` as what they are for the session, where no column has
+    /// that name.
+    fn about_session(&self, expr: &sp::Expr, scope: &Scope<'_>) -> Option<sp::Expr> {
+        let name = match expr {
+            sp::Expr::Identifier(ident) if ident.quote_style.is_none() && !scope.has(ident) => &ident.value,
+            sp::Expr::Function(function) => match (function.name.0.as_slice(), &function.args) {
+                ([sp::ObjectNamePart::Identifier(ident)], sp::FunctionArguments::None) => &ident.value,
+                ([sp::ObjectNamePart::Identifier(ident)], sp::FunctionArguments::List(list))
+                    if list.args.is_empty() =>
+                {
+                    &ident.value
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let value = match name.to_ascii_lowercase().as_str() {
+            "current_schema" => match self.catalog.current_schema() {
+                Some(schema) => sp::Value::SingleQuotedString(schema),
+                None => sp::Value::Null,
+            },
+            "current_database" | "current_catalog" => {
+                sp::Value::SingleQuotedString(crate::namespace::DATABASE.to_owned())
+            }
+            _ => return None,
+        };
+        Some(sp::Expr::Value(value.into()))
     }
 
     /// Gives a function's name the spelling of the registry.
@@ -98,12 +139,21 @@ impl VisitorMut for Names<'_, '_, '_> {
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
+        if let Some(told) = self.resolver.about_session(expr, self.scope) {
+            *expr = told;
+            return ControlFlow::Continue(());
+        }
         match expr {
             sp::Expr::Identifier(ident) => {
                 if ident.value.starts_with('@') || self.locals.contains(&ident.value) {
                     return ControlFlow::Continue(());
                 }
-                flow(self.scope.resolve(ident, self.clause).map(drop))
+                match self.scope.resolve(ident, self.clause) {
+                    Ok(Some(Found { shared: Some(shared), .. })) => *expr = shared,
+                    Ok(_) => {}
+                    Err(error) => return ControlFlow::Break(error),
+                }
+                ControlFlow::Continue(())
             }
             sp::Expr::CompoundIdentifier(path) => {
                 if path.first().is_some_and(|head| self.locals.contains(&head.value)) {

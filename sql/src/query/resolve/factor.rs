@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast as sp;
 
 use super::scope::{Clause, Env, Scope};
 use super::tvf::{self, TvfCall};
-use super::{Columns, Named, Resolver, renamed, row_function, temporal};
+use super::{Columns, Named, Resolver, renamed, row_function, temporal, using};
 use crate::catalog::{LookupError, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::files::{self, FileScan};
@@ -24,10 +24,13 @@ impl Resolver<'_> {
         self.factor(&mut table.relation, scope, env)?;
         for join in &mut table.joins {
             let version = self.version(join, scope, env)?;
+            let right = scope.relations.len();
             self.factor(&mut join.relation, scope, env)?;
             match constraint(&mut join.join_operator) {
                 Some(sp::JoinConstraint::On(condition)) => self.expr(condition, scope, Clause::Row, env)?,
-                Some(sp::JoinConstraint::Using(_) | sp::JoinConstraint::Natural) => scope.merged = true,
+                Some(sp::JoinConstraint::Using(_) | sp::JoinConstraint::Natural) => {
+                    using::written_out(join, scope, right)?;
+                }
                 Some(sp::JoinConstraint::None) | None => {}
             }
             if let Some(version) = version {
@@ -77,10 +80,12 @@ impl Resolver<'_> {
             sp::TableFactor::NestedJoin { table_with_joins, alias } => {
                 let mut inner = Scope::new(env.outer);
                 self.table_with_joins(table_with_joins, &mut inner, env)?;
-                scope.merged |= inner.merged;
                 match alias {
-                    Some(_) => push(scope, None, alias.as_ref(), None),
-                    None => scope.relations.append(&mut inner.relations),
+                    Some(_) => {
+                        scope.merged |= inner.merged;
+                        push(scope, None, alias.as_ref(), None);
+                    }
+                    None => scope.append(inner),
                 }
                 Ok(())
             }

@@ -16,6 +16,7 @@ mod row_function;
 mod scope;
 mod temporal;
 pub(super) mod tvf;
+mod using;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::sql::sqlparser::ast as sp;
 
 use crate::catalog::{CatalogSnapshot, Relation};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 use crate::query::emit::TtlHint;
 use scope::{Clause, Env, Scope};
 use tvf::TvfCall;
@@ -47,6 +48,9 @@ impl Named {
         Self { plan: name.clone(), name, data_type }
     }
 }
+
+/// `WITH` queries of one query: each sees all before it.
+const CTES_MAX: usize = 1_000;
 
 /// The columns of a relation or result; `None` where they are not known before planning.
 pub(crate) type Columns = Option<Vec<Named>>;
@@ -106,6 +110,10 @@ impl<'a> Resolver<'a> {
         fetch_as_limit(query);
         let mut env = env.clone();
         if let Some(with) = &mut query.with {
+            if with.cte_tables.len() > CTES_MAX {
+                let message = format!("a query can have {CTES_MAX} queries in its WITH");
+                return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message));
+            }
             for cte in &mut with.cte_tables {
                 let name = cte.alias.name.value.clone();
                 let mut inner = env.clone();

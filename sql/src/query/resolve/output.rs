@@ -89,6 +89,15 @@ impl Resolver<'_> {
                     let plan = outputs.as_mut().map_or(name.clone(), |outputs| outputs.push(name, data_type));
                     items.push(aliased(expr, plan, Some(alias)));
                 }
+                sp::SelectItem::Wildcard(ref options) if !scope.shared.is_empty() && is_plain(options) => {
+                    let shared = scope.shared.iter().map(|(shared, _)| (shared.expr.clone(), &shared.column));
+                    let own = scope.visible().map(|(place, column)| (scope.qualified(place.0, column), column));
+                    for (expr, column) in shared.chain(own) {
+                        let name = column.name.clone();
+                        let plan = outputs.as_mut().map(|outputs| outputs.push(name.clone(), column.data_type.clone()));
+                        items.push(aliased(expr, plan.unwrap_or(name), None));
+                    }
+                }
                 sp::SelectItem::Wildcard(ref options) => {
                     let plain = is_plain(options) && !scope.merged;
                     let relations =

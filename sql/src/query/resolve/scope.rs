@@ -1,8 +1,11 @@
 //! What is visible at one place of a query, and the look-up of a name in it.
 
-use arrow::datatypes::DataType;
-use datafusion::sql::sqlparser::ast::Ident;
+use std::collections::HashSet;
 
+use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::{Expr, Ident};
+
+use super::using::Shared;
 use super::{Columns, Named};
 use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
@@ -19,8 +22,12 @@ pub(super) struct Env<'s> {
 #[derive(Default)]
 pub(super) struct Scope<'s> {
     pub(super) relations: Vec<Visible>,
-    /// Some join has `USING` or is `NATURAL`: columns of equal name are one.
+    /// Some join that DataFusion sees has `USING` or is `NATURAL`: columns of equal name are one.
     pub(super) merged: bool,
+    /// The columns that tables share, each with the first of its tables.
+    pub(super) shared: Vec<(Shared, usize)>,
+    /// The columns that stand behind those, as table and column: they need the table's name.
+    pub(super) hidden: HashSet<(usize, usize)>,
     outer: Option<&'s Scope<'s>>,
 }
 
@@ -47,6 +54,8 @@ pub(super) struct Found {
     pub(super) column: Named,
     /// It is a child of a ROW column.
     pub(super) child: bool,
+    /// What stands for it, where tables share it.
+    pub(super) shared: Option<Expr>,
 }
 
 impl<'s> Scope<'s> {
@@ -67,8 +76,52 @@ impl<'s> Scope<'s> {
         self.relations.iter().any(|relation| relation.columns.is_none())
     }
 
+    /// The columns that a bare name can mean: shared ones, then those of one table.
     fn columns(&self) -> impl Iterator<Item = &Named> {
-        self.relations.iter().filter_map(|relation| relation.columns.as_ref()).flatten()
+        self.shared.iter().map(|(shared, _)| &shared.column).chain(self.visible().map(|(_, column)| column))
+    }
+
+    /// The columns of one table that no other shares, with their places.
+    pub(super) fn visible(&self) -> impl Iterator<Item = ((usize, usize), &Named)> {
+        let tables = self.relations.iter().enumerate();
+        let all = tables.flat_map(|(table, relation)| {
+            let columns = relation.columns.iter().flatten().enumerate();
+            columns.map(move |(column, named)| ((table, column), named))
+        });
+        all.filter(|(place, _)| !self.hidden.contains(place))
+    }
+
+    /// Whether all tables have names of their own and columns that are known.
+    pub(super) fn is_plain(&self) -> bool {
+        let mut names = HashSet::new();
+        let known = |relation: &Visible| relation.columns.is_some();
+        !self.merged
+            && self.relations.iter().all(known)
+            && self.relations.iter().all(|relation| relation.name.as_ref().is_some_and(|name| names.insert(name)))
+    }
+
+    /// A column with its table's name in front.
+    pub(super) fn qualified(&self, table: usize, column: &Named) -> Expr {
+        let name = self.relations.get(table).and_then(|relation| relation.name.as_deref());
+        let ident = Ident::with_quote('"', &column.plan);
+        match name {
+            Some(name) => Expr::CompoundIdentifier(vec![Ident::with_quote('"', name), ident]),
+            None => Expr::Identifier(ident),
+        }
+    }
+
+    /// Takes over the tables of a join in parentheses.
+    pub(super) fn append(&mut self, inner: Scope<'_>) {
+        let before = self.relations.len();
+        self.merged |= inner.merged;
+        self.relations.extend(inner.relations);
+        self.shared.extend(inner.shared.into_iter().map(|(shared, table)| (shared, table + before)));
+        self.hidden.extend(inner.hidden.into_iter().map(|(table, column)| (table + before, column)));
+    }
+
+    /// Whether a bare name is that of a column, or may be.
+    pub(super) fn has(&self, ident: &Ident) -> bool {
+        self.chain().any(|scope| scope.unknown() || scope.columns().any(|column| alike(&column.name, ident, false)))
     }
 
     /// Looks up a bare name and gives it the plan's spelling.
@@ -85,7 +138,9 @@ impl<'s> Scope<'s> {
                     columns.iter().copied().filter(|column| alike(&column.name, ident, exact)).collect();
                 if let Some(column) = one(&hits, ident, scope.merged)? {
                     ident.value.clone_from(&column.plan);
-                    return Ok(Some(Found { column: column.clone(), child: false }));
+                    let shared = scope.shared.iter().find(|(shared, _)| std::ptr::eq(&shared.column, column));
+                    let shared = shared.map(|(shared, _)| shared.expr.clone());
+                    return Ok(Some(Found { column: column.clone(), child: false, shared }));
                 }
             }
             if scope.unknown() {
@@ -198,7 +253,7 @@ fn children(mut column: Named, path: &mut [Ident]) -> Result<Option<Found>> {
         ident.value.clone_from(&found.plan);
         column = found.clone();
     }
-    Ok(Some(Found { column, child }))
+    Ok(Some(Found { column, child, shared: None }))
 }
 
 /// The one column of that name: exact, else without regard to case.
@@ -212,7 +267,7 @@ pub(super) fn find<'c>(columns: &'c [Named], ident: &Ident) -> Result<Option<&'c
     Ok(None)
 }
 
-fn alike(name: &str, ident: &Ident, exact: bool) -> bool {
+pub(super) fn alike(name: &str, ident: &Ident, exact: bool) -> bool {
     if exact { name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
 }
 
