@@ -67,11 +67,7 @@ pub fn from_arrow(error: ArrowError) -> SqlError {
             SqlError::new(cast_state(&message), cast_message(&message))
         }
         ArrowError::ExternalError(inner) => from_external(inner),
-        other => {
-            let message = other.to_string();
-            let state = state_of_text(&message).unwrap_or(SqlState::DATA_EXCEPTION);
-            SqlError::new(state, lower_first(&message))
-        }
+        other => of_value(&other.to_string()),
     }
 }
 
@@ -106,7 +102,7 @@ fn from_external(error: Box<dyn std::error::Error + Send + Sync>) -> SqlError {
     };
     match error.downcast::<ArrowError>() {
         Ok(error) => from_arrow(*error),
-        Err(error) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&error.to_string())),
+        Err(error) => of_value(&error.to_string()),
     }
 }
 
@@ -122,7 +118,7 @@ fn from_shared(error: &DataFusionError) -> SqlError {
                     EngineError::BadRow { message: message.clone(), hint: hint.clone() }.into()
                 }
                 (None, Some(EngineError::Io { message })) => EngineError::Io { message: message.clone() }.into(),
-                (None, _) => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&inner.to_string())),
+                (None, _) => of_value(&inner.to_string()),
             }
         }
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
@@ -130,13 +126,18 @@ fn from_shared(error: &DataFusionError) -> SqlError {
             ArrowError::ArithmeticOverflow(message) => from_arrow(ArrowError::ArithmeticOverflow(message.clone())),
             ArrowError::CastError(message) => from_arrow(ArrowError::CastError(message.clone())),
             ArrowError::ParseError(message) => from_arrow(ArrowError::ParseError(message.clone())),
-            other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&other.to_string())),
+            other => of_value(&other.to_string()),
         },
         DataFusionError::ResourcesExhausted(message) => {
             from_datafusion(DataFusionError::ResourcesExhausted(message.clone()))
         }
-        other => SqlError::new(SqlState::DATA_EXCEPTION, lower_first(&first_line(&other.strip_backtrace()))),
+        other => from_message(&other.strip_backtrace(), SqlState::DATA_EXCEPTION),
     }
+}
+
+/// An error of a value that only its text tells from others.
+fn of_value(message: &str) -> SqlError {
+    SqlError::new(state_of_text(message).unwrap_or(SqlState::DATA_EXCEPTION), lower_first(message))
 }
 
 fn from_schema(error: &SchemaError) -> SqlError {
@@ -170,7 +171,7 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
 }
 
 fn cast_state(message: &str) -> SqlState {
-    if message.contains("can't cast value") {
+    if message.contains("an't cast value") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
     } else if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
         SqlState::INVALID_DATETIME_FORMAT

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io::Cursor;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
@@ -63,6 +64,11 @@ pub(super) fn encode(record: &TableRecord) -> Result<Vec<u8>, ArrowError> {
 /// # Errors
 /// Where they are not one.
 pub(super) fn decode(bytes: &[u8]) -> Result<TableRecord, ArrowError> {
+    // Arrow's reader panics where a buffer does not lie within its message.
+    catch_unwind(|| read(bytes)).unwrap_or_else(|_| Err(ArrowError::ParseError("it is damaged".into())))
+}
+
+fn read(bytes: &[u8]) -> Result<TableRecord, ArrowError> {
     let mut reader = StreamReader::try_new(Cursor::new(bytes), None)?;
     let metadata = reader.schema().metadata().clone();
     let wrong = |what: &str| ArrowError::ParseError(format!("{what} is missing or wrong"));

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
@@ -150,7 +151,12 @@ pub fn decode(path: &str, bytes: &[u8]) -> Result<Vec<Section>> {
         return Err(damaged(&format!("it is of version {}, which this release does not know", index.version)));
     }
     let of_section = |error| EngineError::io(format_args!("the run \"{path}\" is damaged"), error);
-    index.sections.into_iter().map(|entry| section(entry, body).map_err(of_section)).collect()
+    // Arrow's reader panics where a buffer does not lie within its message.
+    let read = |entry| {
+        let section = catch_unwind(AssertUnwindSafe(|| section(entry, body)));
+        section.unwrap_or_else(|_| Err(EngineError::Internal("rows of a section are damaged".into())))
+    };
+    index.sections.into_iter().map(|entry| read(entry).map_err(of_section)).collect()
 }
 
 fn section(entry: Entry, body: &[u8]) -> Result<Section> {

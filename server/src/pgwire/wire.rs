@@ -1,6 +1,7 @@
 //! The bytes of a connection: messages in, messages out.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
 use pgwire::messages::{DecodeContext, PgWireBackendMessage, PgWireFrontendMessage, ProtocolVersion};
@@ -72,7 +73,11 @@ impl Wire {
             if let Some(wrong) = self.not_text() {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, wrong));
             }
-            match PgWireFrontendMessage::decode(&mut self.incoming, &self.context) {
+            // `pgwire` panics where a message is shorter than what it has to hold.
+            let decoded = AssertUnwindSafe(|| PgWireFrontendMessage::decode(&mut self.incoming, &self.context));
+            let broken =
+                |_| io::Error::new(io::ErrorKind::InvalidData, "a message is shorter than what it has to hold");
+            match catch_unwind(decoded).map_err(broken)? {
                 Ok(Some(message)) => return Ok(Some(message)),
                 Ok(None) => (),
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
