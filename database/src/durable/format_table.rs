@@ -6,14 +6,14 @@
 //! of that position.
 
 use std::collections::HashMap;
-use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use millstream_engine::message::{Delta, Sign};
 
@@ -69,17 +69,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<TableRecord, ArrowError> {
 }
 
 fn read(bytes: &[u8]) -> Result<TableRecord, ArrowError> {
-    let mut reader = StreamReader::try_new(Cursor::new(bytes), None)?;
-    let metadata = reader.schema().metadata().clone();
     let wrong = |what: &str| ArrowError::ParseError(format!("{what} is missing or wrong"));
+    // Unlike a reader it makes no room for what only a length promises.
+    let batch = StreamDecoder::new().decode(&mut Buffer::from(bytes))?.ok_or_else(|| wrong("the batch"))?;
+    let names = batch.schema();
+    let metadata = names.metadata();
     let position = metadata.get(POSITION).and_then(|text| text.parse().ok()).ok_or_else(|| wrong(POSITION))?;
     let snapshot = match metadata.get(RECORD).map(String::as_str) {
         Some(SNAPSHOT) => true,
         Some(CHANGE) => false,
         _ => return Err(wrong(RECORD)),
     };
-    let batch = reader.next().ok_or_else(|| wrong("the batch"))??;
-    let names = batch.schema();
     let columns = match names.fields().last() {
         Some(last) if last.name() == RETRACTED => batch.num_columns() - 1,
         _ => batch.num_columns(),
