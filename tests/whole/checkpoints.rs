@@ -168,6 +168,29 @@ async fn a_job_is_stopped_and_started_from_any_savepoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_does_not_run_keeps_its_checkpoint_while_others_have_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, mut session) = prepared(folder.path(), 1).await;
+    write(folder.path(), "a.json", 0..3);
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["3"]).await;
+    let sums = job(&mut session, "sums").await;
+    run(&mut session, &format!("STOP JOB {sums}")).await;
+    drop((session, database));
+
+    let database = open(folder.path(), 1).await;
+    let mut session = database.session();
+    let most = job(&mut session, "most").await;
+    for round in 0..4 {
+        write(folder.path(), &format!("b{round}.json"), 3 + round * 3..6 + round * 3);
+        run(&mut session, &format!("CREATE SAVEPOINT 'round{round}' FOR JOB {most}")).await;
+    }
+    // From the beginning they would not be read again.
+    fs::remove_file(folder.path().join("in/a.json")).unwrap();
+    run(&mut session, &format!("START JOB {sums}")).await;
+    becomes(&mut session, "SELECT SUM(n) FROM sums", &["15"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_failed_goes_on_from_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let (_database, mut session) = prepared(folder.path(), 2).await;

@@ -245,7 +245,7 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
         // It may have ended: then there is nothing to cancel.
         let _ = database.engine().cancel(job);
         database.jobs().ended(job);
-        database.makers().lock().remove(job);
+        database.forget_maker(job);
     }
     match &relation.kind {
         RelationKind::InternalTable(_) | RelationKind::MaterializedView { .. } => {
@@ -253,9 +253,9 @@ pub(super) fn forget(database: &Database, relation: &Relation) {
                 tracing::warn!(relation = %relation.name, %error, "could not drop the rows of a relation");
             }
             database.remove_gate(relation.id);
-            let mut makers = database.makers().lock();
-            if let Some(job) = makers.maker_of(relation.id) {
-                makers.remove(job);
+            let maker = database.makers().lock().maker_of(relation.id);
+            if let Some(job) = maker {
+                database.forget_maker(job);
             }
             if let Some(logs) = database.table_logs() {
                 logs.forget(relation.id);

@@ -57,7 +57,7 @@ pub(super) struct Started {
 
 impl Maker {
     /// What checkpoints know it by; `None`: it is in none.
-    fn uid(&self, job: JobId) -> Option<String> {
+    pub(super) fn uid(&self, job: JobId) -> Option<String> {
         match self {
             Self::Job(plan) if !plan.lasting => None,
             Self::Job(plan) => Some(match plan.record.makes {
@@ -109,9 +109,9 @@ impl Makers {
         self.0.insert(job, maker);
     }
 
-    /// Forgets a job.
-    pub(super) fn remove(&mut self, job: JobId) {
-        self.0.remove(&job);
+    /// Forgets a job. What checkpoints know it by.
+    fn remove(&mut self, job: JobId) -> Option<String> {
+        self.0.remove(&job)?.uid(job)
     }
 
     /// What a job is.
@@ -236,6 +236,8 @@ impl Database {
                 dataflow
             }));
         }
+        // Where it cannot start now it waits, and goes on later from what is saved.
+        self.engine().keep_saved(members.iter().filter_map(|member| member.uid.clone()));
         let mut deployed = self.engine().deploy(&members, restore)?.into_iter();
         let mut makers = self.makers().lock();
         let result = |(of, made): (&ToDeploy, Result<Option<Arc<Dataflow>>, SqlError>)| {
@@ -370,6 +372,14 @@ impl Database {
             visible.await?;
         }
         Ok(())
+    }
+
+    /// Forgets what a job is. What is saved of it goes.
+    pub(super) fn forget_maker(&self, job: JobId) {
+        let uid = self.makers().lock().remove(job);
+        if let Some(uid) = uid {
+            self.engine().forget_saved(&uid);
+        }
     }
 
     /// Notes a job that somebody had stopped before the server ended.

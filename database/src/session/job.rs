@@ -135,7 +135,7 @@ impl Drop for JobGuard {
             // A job that has ended needs no cancelling; there is nobody to tell.
             let _ = self.database.engine().cancel(self.job);
             self.database.jobs().ended(self.job);
-            self.database.makers().lock().remove(self.job);
+            self.database.forget_maker(self.job);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Session {
         self.database.jobs().ended(job);
         // A view can be started again; an INSERT is gone.
         if self.database.jobs().kind(job) != Some(JobKind::View) {
-            self.database.makers().lock().remove(job);
+            self.database.forget_maker(job);
         }
         if runs {
             self.database.engine().cancel(job)?;

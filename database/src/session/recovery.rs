@@ -66,6 +66,8 @@ impl Database {
 
     /// Starts tables and jobs from their checkpoints. Jobs that cannot be started wait as those that failed.
     async fn start_recovered(&self, recovered: Vec<Recovered>) -> Result<(), SqlError> {
+        // Before the first of them makes a checkpoint.
+        self.engine().keep_saved(recovered.iter().filter_map(|of| of.to_deploy.maker.uid(of.to_deploy.job)));
         let ready = recovered.iter().filter(|of| of.refused.is_none() && !of.stopped).map(|of| of.to_deploy.clone());
         let mut results = self.deploy(ready.collect(), Restore::Latest).await?.into_iter();
         let mut tables = Vec::new();

@@ -31,6 +31,8 @@ pub(super) struct Coordinator {
     pub(super) cadence: Option<Cadence>,
     /// Where they are kept, once something is deployed that has them.
     pub(super) archive: Option<Arc<Archive>>,
+    /// Who there is, whether it runs or not: what was saved of it stays.
+    pub(super) kept_uids: BTreeSet<String>,
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// The job that fills each view and internal table.
     pub(super) relations: HashMap<RelationId, JobId>,
@@ -52,6 +54,7 @@ impl Coordinator {
             interval_us,
             cadence,
             archive: None,
+            kept_uids: BTreeSet::new(),
             jobs: BTreeMap::new(),
             relations: HashMap::new(),
             components: BTreeMap::new(),

@@ -164,6 +164,17 @@ impl Engine {
         self.inner.system.coordinator.lock().checkpoint_status(job)
     }
 
+    /// Keeps what is saved of these jobs and tables, whether they run or not, until [`Self::forget_saved`]: one that waits for
+    /// its broker, or that was stopped, goes on where it was. Of others only what runs keeps its checkpoints.
+    pub fn keep_saved(&self, uids: impl IntoIterator<Item = String>) {
+        self.inner.system.coordinator.lock().kept_uids.extend(uids);
+    }
+
+    /// Ends [`Self::keep_saved`].
+    pub fn forget_saved(&self, uid: &str) {
+        self.inner.system.coordinator.lock().kept_uids.remove(uid);
+    }
+
     /// What the checkpoints know: the uids of jobs and tables, live or not. Opens the store.
     ///
     /// # Errors

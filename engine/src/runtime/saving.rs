@@ -47,7 +47,8 @@ impl Coordinator {
             Some(CapturedPart { plan, shard, capture })
         };
         let parts: Vec<CapturedPart> = parts.into_iter().filter_map(of).collect();
-        let live = self.jobs.values().filter_map(|job| Some(job.durable.as_ref()?.uid.clone())).collect();
+        let running = self.jobs.values().filter_map(|job| Some(job.durable.as_ref()?.uid.clone()));
+        let live = running.chain(self.kept_uids.iter().cloned()).collect();
         let began_at = self.links.config.clock.now();
         self.links.writer.send(WriteJob { archive, epoch, began_at, parts, live });
     }
