@@ -110,7 +110,7 @@ impl Makers {
     }
 
     /// Forgets a job. What checkpoints know it by.
-    fn remove(&mut self, job: JobId) -> Option<String> {
+    pub(super) fn remove(&mut self, job: JobId) -> Option<String> {
         self.0.remove(&job)?.uid(job)
     }
 
@@ -372,14 +372,6 @@ impl Database {
             visible.await?;
         }
         Ok(())
-    }
-
-    /// Forgets what a job is. What is saved of it goes.
-    pub(super) fn forget_maker(&self, job: JobId) {
-        let uid = self.makers().lock().remove(job);
-        if let Some(uid) = uid {
-            self.engine().forget_saved(&uid);
-        }
     }
 
     /// Notes a job that somebody had stopped before the server ended.

@@ -128,6 +128,14 @@ impl Session {
 }
 
 impl super::Database {
+    /// Forgets what a job is. What is saved of it goes.
+    pub(super) fn forget_maker(&self, job: JobId) {
+        let uid = self.makers().lock().remove(job);
+        if let Some(uid) = uid {
+            self.engine().forget_saved(&uid);
+        }
+    }
+
     /// Starts a job that was stopped: from its last checkpoint, or together with all that it is connected with from a
     /// savepoint. The caller holds [`super::Database::restarting`].
     async fn start_stopped(&self, job: JobId, savepoint: Option<String>) -> Result<(), SqlError> {
