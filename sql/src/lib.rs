@@ -33,5 +33,4 @@ pub use explain::ExplainOptions;
 pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions};
 pub use functions::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
-pub use query::execution_error;
 pub use relation_source::RelationSource;

@@ -22,7 +22,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|error| format!("could not read a task: {error}"))?;
     let task: Task = serde_json::from_str(&text).map_err(|error| format!("no task: {error}"))?;
-    let durable = matches!(task, Task::Fill(_) | Task::Recover { .. });
+    let durable = matches!(task, Task::Fill(_) | Task::Recover(_));
     let database = if durable { Database::open(config).await } else { Database::start(config) };
     let database = database.map_err(|error| told(&error))?;
     let answer = match &task {
@@ -42,7 +42,7 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
             // Nothing more is written: what is there must do.
             std::process::exit(0);
         }
-        Task::Recover { name } => recovery::recover(&database, name, start).await.and_then(|found| json(&found)),
+        Task::Recover(recover) => recovery::recover(&database, recover, start).await.and_then(|found| json(&found)),
     };
     database.shutdown();
     print(&answer?)

@@ -61,7 +61,7 @@ fn name(task: &Task) -> &str {
         Task::Digest { .. } => "comparing rows",
         Task::Latency(follow) => &follow.name,
         Task::Fill(fill) => &fill.name,
-        Task::Recover { name } => name,
+        Task::Recover(recover) => &recover.name,
     }
 }
 

@@ -25,6 +25,15 @@ pub(super) struct Fill {
     pub(super) select: String,
 }
 
+/// The start to measure.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Recover {
+    /// What the figures are of.
+    pub(super) name: String,
+    /// Bytes of the data directory that the process starts with.
+    pub(super) state_bytes: u64,
+}
+
 /// What a start with a state took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recovery {
@@ -61,15 +70,20 @@ pub(super) async fn fill(database: &Database, fill: &Fill) -> Result<Digest, Str
 ///
 /// # Errors
 /// Where it does not answer.
-pub(super) async fn recover(database: &Database, name: &str, start: Instant) -> Result<(Recovery, Digest), String> {
+pub(super) async fn recover(
+    database: &Database,
+    recover: &Recover,
+    start: Instant,
+) -> Result<(Recovery, Digest), String> {
     let mut session = database.session();
     session.execute_script("SELECT count(*) FROM recovered").await.map_err(|error| told(&error))?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_seconds = usage::cpu_seconds().map_err(|error| error.to_string())?;
     let peak_memory_bytes = usage::peak_bytes().map_err(|error| error.to_string())?;
     let digest = view(&mut session).await?;
-    let query = name.to_owned();
-    let recovery = Recovery { query, rows: digest.rows, state_bytes: 0, seconds, cpu_seconds, peak_memory_bytes };
+    let Recover { name, state_bytes } = recover.clone();
+    let rows = digest.rows;
+    let recovery = Recovery { query: name, rows, state_bytes, seconds, cpu_seconds, peak_memory_bytes };
     Ok((recovery, digest))
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Task {
     /// Fills a view in a data directory, answers with the [`Digest`] of its rows and ends without a word.
     Fill(super::recovery::Fill),
     /// Starts with what [`Self::Fill`] left and answers with [`super::recovery::Recovery`] and a [`Digest`].
-    Recover { name: String },
+    Recover(super::recovery::Recover),
 }
 
 /// What is measured.

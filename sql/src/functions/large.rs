@@ -7,7 +7,9 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion::logical_expr::ScalarUDF;
+
+use super::checked::{Check, checked};
 
 /// Bytes that the texts of one batch of rows may have.
 const BYTES_MAX: i128 = 1 << 28;
@@ -47,7 +49,7 @@ const LARGE: [(&str, Size); 9] = [
 /// The function that looks at its calls; `None` where its results are about as large as its arguments.
 pub(super) fn limited(name: &str, function: &Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
     let (_, size) = LARGE.iter().find(|(known, _)| *known == name)?;
-    Some(Arc::new(ScalarUDF::new_from_impl(Limited { inner: Arc::clone(function), size: *size })))
+    Some(checked(function, *size))
 }
 
 /// The names of these functions.
@@ -55,46 +57,20 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     LARGE.iter().map(|(name, _)| *name)
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Limited {
-    inner: Arc<ScalarUDF>,
-    size: Size,
-}
-
-impl ScalarUDFImpl for Limited {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.inner.coerce_types(types)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|value| value.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let (size, max) = reckoned(self.size, &columns, rows)?;
+impl Check for Size {
+    fn check(&self, name: &str, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let (size, max) = reckoned(*self, columns, rows)?;
         if size > max {
-            let message =
-                format!("requested length too large: {} would give more than {max} {}", self.name(), self.unit());
+            let message = format!("requested length too large: {name} would give more than {max} {}", self.unit());
             return Err(DataFusionError::Execution(message));
         }
-        self.inner.invoke_with_args(args)
+        Ok(())
     }
 }
 
-impl Limited {
+impl Size {
     fn unit(&self) -> &'static str {
-        match self.size {
+        match self {
             Size::Repeated | Size::Padded | Size::Replaced | Size::Matched => "bytes at once",
             Size::Elements | Size::Resized => "values at once",
         }

@@ -6,6 +6,7 @@ mod access;
 mod arithmetic;
 mod calendar;
 mod charset;
+mod checked;
 mod clock;
 mod coding;
 mod collection;

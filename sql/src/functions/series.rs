@@ -6,7 +6,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, TimeUnit};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
+use datafusion::logical_expr::ScalarUDF;
+
+use super::checked::{Check, checked};
 
 /// Elements that the series of one batch of rows may have: what they take must fit into memory.
 const ELEMENTS_MAX: i128 = 1 << 24;
@@ -14,42 +16,25 @@ const ELEMENTS_MAX: i128 = 1 << 24;
 /// The names of the functions, which are DataFusion's.
 pub(super) const NAMES: [&str; 2] = ["generate_series", "range"];
 
-/// A function of DataFusion's whose calls are looked at before they are made.
+/// One of these functions, its calls looked at before they are made.
 pub(super) fn bounded(function: &Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(Bounded { inner: Arc::clone(function) }))
+    checked(function, Bounded)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Bounded {
-    inner: Arc<ScalarUDF>,
-}
+struct Bounded;
 
-impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(types)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        let rows = if constant { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|value| value.to_array(rows)).collect::<Result<Vec<_>>>()?;
+impl Check for Bounded {
+    fn check(&self, name: &str, columns: &[ArrayRef], rows: usize) -> Result<()> {
         let mut total: i128 = 0;
         for row in 0..rows {
-            total = total.saturating_add(length(&columns, row)?.unwrap_or(0));
+            total = total.saturating_add(length(columns, row)?.unwrap_or(0));
             if total > ELEMENTS_MAX {
-                let message = format!("{} gives more than {ELEMENTS_MAX} values at once", self.name());
+                let message = format!("{name} gives more than {ELEMENTS_MAX} values at once");
                 return Err(DataFusionError::ResourcesExhausted(message));
             }
         }
-        self.inner.invoke_with_args(args)
+        Ok(())
     }
 }
 

@@ -9,25 +9,58 @@ use crate::error::{SqlError, SqlState};
 use super::cursor::Cursor;
 use super::fail::Result;
 
+/// What stands before the query of a view.
+pub(super) struct ViewHead {
+    if_not_exists: bool,
+    name: sp::ObjectName,
+    columns: Vec<sp::Ident>,
+    column_comments: Vec<Option<String>>,
+    comment: Option<String>,
+}
+
+/// What kind of view it is.
+pub(super) struct ViewKind {
+    /// Kept up to date and readable.
+    pub materialized: bool,
+    /// Only for this session.
+    pub temporary: bool,
+    /// Replaces a view of that name.
+    pub or_replace: bool,
+}
+
 /// From `[MATERIALIZED] VIEW` on.
 pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: bool) -> Result<Statement> {
     let materialized = cursor.accept(&["MATERIALIZED"]);
     cursor.expect(&["VIEW"])?;
-    let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
-    let name = cursor.name()?;
-    let listed = if *cursor.peek(0) == Token::LParen { cursor.list(view_column)? } else { Vec::new() };
-    let (columns, column_comments) = listed.into_iter().unzip();
-    let comment = comment(cursor)?;
-    cursor.expect(&["AS"])?;
-    let start = cursor.byte();
-    let query = cursor.query()?;
-    let query_text = cursor.text_from(start).to_owned();
+    let head = view_head(cursor)?;
+    let view = view_of_query(cursor, ViewKind { materialized, temporary, or_replace }, head)?;
     if cursor.accept(&["WITH", "NO", "DATA"]) {
         let error = SqlError::unsupported("WITH NO DATA is not supported");
         return cursor.refused(error.with_hint("a materialized view is filled when it is created"));
     }
     cursor.accept(&["WITH", "DATA"]);
-    Ok(Statement::CreateView(CreateView {
+    Ok(Statement::CreateView(view))
+}
+
+/// `[IF NOT EXISTS] v [(columns)] [COMMENT 'text']`
+pub(super) fn view_head(cursor: &mut Cursor<'_>) -> Result<ViewHead> {
+    let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
+    let name = cursor.name()?;
+    let listed = if *cursor.peek(0) == Token::LParen { cursor.list(view_column)? } else { Vec::new() };
+    let (columns, column_comments) = listed.into_iter().unzip();
+    let comment = comment(cursor)?;
+    Ok(ViewHead { if_not_exists, name, columns, column_comments, comment })
+}
+
+/// `AS query`
+pub(super) fn view_of_query(cursor: &mut Cursor<'_>, kind: ViewKind, head: ViewHead) -> Result<CreateView> {
+    cursor.expect(&["AS"])?;
+    let start = cursor.byte();
+    let query = cursor.query()?;
+    let query_text = cursor.text_from(start).to_owned();
+    let ViewKind { materialized, temporary, or_replace } = kind;
+    let ViewHead { if_not_exists, name, columns, column_comments, comment } = head;
+    Ok(CreateView {
         name,
         materialized,
         temporary,
@@ -38,11 +71,11 @@ pub(super) fn create_view(cursor: &mut Cursor<'_>, or_replace: bool, temporary: 
         comment,
         query,
         query_text,
-    }))
+    })
 }
 
 /// `column [COMMENT 'text']`
-pub(super) fn view_column(cursor: &mut Cursor<'_>) -> Result<(sp::Ident, Option<String>)> {
+fn view_column(cursor: &mut Cursor<'_>) -> Result<(sp::Ident, Option<String>)> {
     Ok((cursor.ident()?, comment(cursor)?))
 }
 

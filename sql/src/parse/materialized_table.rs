@@ -2,11 +2,11 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::ast::{CreateView, Statement};
+use crate::ast::Statement;
 use crate::error::SqlError;
 
 use super::create_table::option;
-use super::create_view::{comment, view_column};
+use super::create_view::{ViewKind, view_head, view_of_query};
 use super::cursor::Cursor;
 use super::fail::Result;
 
@@ -14,11 +14,7 @@ use super::fail::Result;
 /// [FRESHNESS = INTERVAL …] [REFRESH_MODE = FULL|CONTINUOUS] AS query`, from `MATERIALIZED` on.
 pub(super) fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statement> {
     cursor.expect(&["MATERIALIZED", "TABLE"])?;
-    let if_not_exists = cursor.accept(&["IF", "NOT", "EXISTS"]);
-    let name = cursor.name()?;
-    let listed = if *cursor.peek(0) == Token::LParen { cursor.list(view_column)? } else { Vec::new() };
-    let (columns, column_comments) = listed.into_iter().unzip();
-    let comment = comment(cursor)?;
+    let head = view_head(cursor)?;
     // Partitions and options are for the files that Flink keeps the rows in.
     if cursor.accept(&["PARTITIONED", "BY"]) {
         cursor.list(Cursor::ident)?;
@@ -36,22 +32,8 @@ pub(super) fn create(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Statem
             cursor.expect(&["FULL"])?;
         }
     }
-    cursor.expect(&["AS"])?;
-    let start = cursor.byte();
-    let query = cursor.query()?;
-    let query_text = cursor.text_from(start).to_owned();
-    Ok(Statement::CreateView(CreateView {
-        name,
-        materialized: true,
-        temporary: false,
-        or_replace,
-        if_not_exists,
-        columns,
-        column_comments,
-        comment,
-        query,
-        query_text,
-    }))
+    let kind = ViewKind { materialized: true, temporary: false, or_replace };
+    Ok(Statement::CreateView(view_of_query(cursor, kind, head)?))
 }
 
 /// `ALTER MATERIALIZED TABLE t {SUSPEND | RESUME | REFRESH …}`, from the name's end on: what has no meaning for a view that

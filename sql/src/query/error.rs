@@ -1,4 +1,4 @@
-//! DataFusion's errors as PostgreSQL's: SQLSTATE, message, position.
+//! DataFusion's errors of planning as PostgreSQL's: SQLSTATE, message, position. Those of a query that runs are the database's.
 
 use datafusion::common::{DataFusionError, Diagnostic, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::Location;
@@ -6,11 +6,6 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 use super::position::packed;
 use crate::error::{SqlError, SqlState, state_of_text};
 use crate::functions::SEVERAL_ROWS;
-
-/// The error of a query that failed while it was carried out.
-pub fn execution_error(error: DataFusionError) -> SqlError {
-    from_datafusion(error)
-}
 
 /// Maps an error of DataFusion.
 pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {

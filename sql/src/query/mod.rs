@@ -49,7 +49,6 @@ use crate::relation_source::RelationSource;
 use provider::{PlanSource, Provider, options};
 use resolve::{Columns, Resolved, Resolver};
 
-pub use error::execution_error;
 pub(crate) use error::from_datafusion;
 pub(crate) use insert::{bind_insert, is_stored, named, physical_first, stored_type};
 

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::chart::{bars, grouped};
 use super::latency::{Follow, Latency};
-use super::recovery::{Fill, Recovery, bytes_below};
+use super::recovery::{Fill, Recover, Recovery, bytes_below};
 use super::task::{Digest, Measure, Mode, Task, Work};
 use super::{Output, print, process};
 
@@ -309,8 +309,8 @@ fn recoveries(arguments: &NexmarkArguments, names: &[String], directory: &Path) 
         let fill = Task::Fill(Fill { name: name.clone(), setup, select });
         let before: Digest = process::with_flags(&fill, &flags)?;
         let state_bytes = bytes_below(&data).map_err(|error| format!("could not read {}: {error}", data.display()))?;
-        let (recovery, after): (Recovery, Digest) = process::with_flags(&Task::Recover { name: name.clone() }, &flags)?;
-        let recovery = Recovery { state_bytes, ..recovery };
+        let recover = Task::Recover(Recover { name: name.clone(), state_bytes });
+        let (recovery, after): (Recovery, Digest) = process::with_flags(&recover, &flags)?;
         if before != after {
             eprintln!(
                 "millstream: {name}: {} rows before the restart, {} after it, or others",
