@@ -12,8 +12,7 @@ use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::Scalar;
-use super::product::exact_products;
-use super::scalar::{NOW_COLUMN, evaluate_error, now_field};
+use super::scalar::{NOW_COLUMN, cheaper, evaluate_error, now_field};
 use crate::error::Result;
 use crate::plan::Step;
 
@@ -169,7 +168,7 @@ impl Scalar {
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         });
         let schema = with_now.as_ref().unwrap_or(schema);
-        let expr = replaced.and_then(|replaced| exact_products(replaced.data, schema)).map_err(evaluate_error)?;
+        let expr = replaced.and_then(|replaced| cheaper(replaced.data, schema)).map_err(evaluate_error)?;
         Ok(Self { expr, with_now, text: self.text.clone() })
     }
 }

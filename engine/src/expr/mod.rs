@@ -4,6 +4,7 @@
 //! operators see columns and booleans only. `PROCTIME()`, `NOW()` and their like are not functions here: they
 //! compile to a hidden column that the evaluation fills from the injected clock.
 
+mod choice;
 mod fused;
 mod product;
 mod scalar;

@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::choice::choices;
 use super::product::exact_products;
 use crate::error::{EngineError, Result};
 use crate::time::ProcessingTime;
@@ -40,6 +41,17 @@ pub struct Scalar {
     pub(super) text: String,
 }
 
+/// The expression with expressions of our own for what they compute in less time.
+///
+/// # Errors
+/// Where it does not fit the schema.
+pub(super) fn cheaper(
+    expr: Arc<dyn PhysicalExpr>,
+    schema: &Schema,
+) -> datafusion::common::Result<Arc<dyn PhysicalExpr>> {
+    choices(exact_products(expr, schema)?, schema)
+}
+
 impl Scalar {
     /// Compiles a logical expression whose columns are those of `schema`.
     ///
@@ -61,7 +73,7 @@ impl Scalar {
         let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let physical = |schema: &DFSchema| {
             create_physical_expr(&replaced.data, schema, &props, &planning)
-                .and_then(|expr| exact_products(expr, schema.as_arrow()))
+                .and_then(|expr| cheaper(expr, schema.as_arrow()))
                 .map_err(evaluate_error)
         };
         if !replaced.transformed {
