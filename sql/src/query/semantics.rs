@@ -3,7 +3,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result as PlanResult};
+use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::functions::math::expr_fn::round;
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -156,13 +156,33 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
     })
 }
 
-/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. After the analyzer, when both
-/// sides of an operator have one type.
+/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. Flink: casts to narrower whole
+/// numbers wrap. After the analyzer, when both sides of an operator have one type.
 pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
-    if semantics == Semantics::Flink {
-        return Ok(plan);
+    match semantics {
+        Semantics::Flink => rewrite::expressions(plan, narrowing),
+        Semantics::Postgres => rewrite::expressions(plan, operator),
     }
-    rewrite::expressions(plan, operator)
+}
+
+/// A cast of a whole number to a narrower type keeps the low bits.
+fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let (value, to) = match &expr {
+        Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let narrows = |from: &DataType| match (from, to) {
+        (DataType::Int16 | DataType::Int32 | DataType::Int64, DataType::Int8) => true,
+        (DataType::Int32 | DataType::Int64, DataType::Int16) => true,
+        (DataType::Int64, DataType::Int32) => true,
+        _ => false,
+    };
+    let small = matches!(value.as_ref(), Expr::Literal(ScalarValue::Int64(Some(-128..=127)), _));
+    if small || !value.get_type(input).is_ok_and(|from| narrows(&from)) {
+        return Ok(Transformed::no(expr));
+    }
+    Ok(Transformed::yes(wrapping(cast(value.as_ref().clone(), DataType::Int64), to)))
 }
 
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {

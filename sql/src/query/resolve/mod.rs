@@ -12,6 +12,7 @@ mod hint;
 mod legacy;
 mod naming;
 mod output;
+mod patterns;
 mod row_function;
 mod scope;
 mod temporal;

@@ -1,0 +1,36 @@
+//! Numbers with an exponent, which are doubles in Flink and exact in PostgreSQL.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast as sp;
+use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
+
+use crate::catalog::Semantics;
+
+/// Gives the numbers of a statement or expression their type.
+pub(super) fn typed(node: &mut impl VisitMut, semantics: Semantics) {
+    if semantics == Semantics::Flink {
+        let ControlFlow::Continue(()) = node.visit(&mut Doubles);
+    }
+}
+
+struct Doubles;
+
+impl VisitorMut for Doubles {
+    type Break = Infallible;
+
+    fn post_visit_expr(&mut self, expr: &mut sp::Expr) -> ControlFlow<Infallible> {
+        if let sp::Expr::Value(value) = expr
+            && let sp::Value::Number(number, _) = &value.value
+            && number.contains(['e', 'E'])
+        {
+            let (kind, data_type) = (sp::CastKind::Cast, sp::DataType::Double(sp::ExactNumberInfo::None));
+            // As a text it may be as great or as small as a double is.
+            let text = sp::Value::SingleQuotedString(number.clone()).with_span(value.span);
+            let inner = Box::new(sp::Expr::Value(text));
+            *expr = sp::Expr::Cast { kind, expr: inner, data_type, array: false, format: None };
+        }
+        ControlFlow::Continue(())
+    }
+}
