@@ -17,8 +17,8 @@ use arrow::datatypes::SchemaRef;
 
 pub use self::aggregate::{AggregateCall, AggregateFunction, PairStatistic, Percentile};
 pub use self::join::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
-    WindowJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, MultiJoinSpec,
+    TemporalJoinSpec, WindowJoinSpec,
 };
 pub use self::over::{Frame, FrameBound, FrameUnits, OverCall, OverEmit, OverFunction, OverSpec};
 pub use self::rank::{RankEmit, RankFunction, RankSpec};
@@ -133,6 +133,8 @@ pub enum OperatorSpec {
     GroupAggregate(GroupAggregateSpec),
     /// Joins inputs that are kept whole.
     Join(JoinSpec),
+    /// Joins several inputs that are kept whole, on one key.
+    MultiJoin(MultiJoinSpec),
     /// Joins rows whose event times are within bounds of one another.
     IntervalJoin(IntervalJoinSpec),
     /// Joins rows with the version of a table that is valid at their time.
@@ -166,6 +168,7 @@ impl OperatorSpec {
             Self::SessionAssign(_) => "SessionAssign",
             Self::GroupAggregate(_) => "GroupAggregate",
             Self::Join(_) => "Join",
+            Self::MultiJoin(_) => "MultiJoin",
             Self::IntervalJoin(_) => "IntervalJoin",
             Self::TemporalJoin(_) => "TemporalJoin",
             Self::CurrentJoin(_) => "CurrentJoin",
@@ -193,6 +196,7 @@ impl OperatorSpec {
             | Self::SessionAssign(_)
             | Self::GroupAggregate(_)
             | Self::Join(_)
+            | Self::MultiJoin(_)
             | Self::IntervalJoin(_)
             | Self::TemporalJoin(_)
             | Self::CurrentJoin(_)

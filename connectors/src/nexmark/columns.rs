@@ -1,8 +1,9 @@
 //! The values of persons, auctions and bids: each a function of the event's number and the field.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Int64Array, StringArray, StringBuilder, TimestampMillisecondArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, TimeUnit};
 
@@ -56,6 +57,8 @@ const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 const CHANNELS: u64 = 10_000;
 /// Ids ahead of the newest that bids and auctions may already name.
 const LEAD: u64 = 10;
+/// Bytes of a string that room is made for at first.
+const BYTES_USUAL: usize = 72;
 /// Of so many ids one is hot.
 const HOT_STEP: u64 = 100;
 
@@ -162,7 +165,7 @@ impl Columns {
     pub(super) fn new(config: Config, base_ms: i64) -> Self {
         let random = Random::new(config.seed);
         let channel = |number: u64| {
-            let word = |field: u64| String::from_utf8_lossy(random.letters(number, 40 + field, 5)).replace(' ', "_");
+            let word = |field: u64| random.letters(number, 40 + field, 5).replace(' ', "_");
             let mut url = format!("https://www.nexmark.com/{}/{}/{}/item.htm?query=1", word(0), word(1), word(2));
             let hot = number >= CHANNELS;
             if !hot && random.below(number, 50, 10) > 0 {
@@ -199,9 +202,9 @@ impl Columns {
                 };
                 let missing = average.saturating_sub(size);
                 let filler = |event: u64| self.random.filler(event, draw::EXTRA, missing);
-                Arc::new(Text::of(kind, events, |event, out| out.extend_from_slice(filler(event))))
+                Arc::new(texts(kind, events, |event, put| put(filler(event))))
             }
-            _ => Arc::new(Text::of(kind, events, |event, out| self.string(field, event, out))),
+            _ => Arc::new(texts(kind, events, |event, put| self.string(field, event, put))),
         }
     }
 
@@ -256,42 +259,35 @@ impl Columns {
         event.time_ms.saturating_add(i64::try_from(length).unwrap_or(i64::MAX))
     }
 
-    fn string(&self, field: Field, event: u64, out: &mut Vec<u8>) {
+    /// Puts the parts of a string, one after another.
+    fn string(&self, field: Field, event: u64, put: &mut dyn FnMut(&str)) {
         let random = &self.random;
-        let mut put = |text: &[u8]| out.extend_from_slice(text);
         match field {
             Field::Name => {
                 put(pick(&FIRST_NAMES, random.below(event, draw::FIRST, 11)));
-                put(b" ");
+                put(" ");
                 put(pick(&LAST_NAMES, random.below(event, draw::FIRST + 1, 9)));
             }
             Field::EmailAddress => {
-                put(random.word(event, draw::SECOND, 7).trim_ascii());
-                put(b"@");
-                put(random.word(event, draw::SECOND + 18, 5).trim_ascii());
-                put(b".com");
+                put(random.word(event, draw::SECOND, 7).trim());
+                put("@");
+                put(random.word(event, draw::SECOND + 18, 5).trim());
+                put(".com");
             }
             Field::CreditCard => {
                 let digits = random.below(event, draw::THIRD, 10_u64.pow(16));
-                for group in (0..4).rev() {
-                    let mut four = digits / 10_u64.pow(4 * group) % 10_000;
-                    let mut text = [b'0'; 4];
-                    for digit in text.iter_mut().rev() {
-                        *digit = b'0' + (four % 10) as u8;
-                        four /= 10;
-                    }
-                    out.extend_from_slice(&text);
-                    if group > 0 {
-                        out.push(b' ');
-                    }
+                let mut text = [b' '; 19];
+                for (place, digit) in text.iter_mut().rev().enumerate().filter(|(place, _)| place % 5 != 4) {
+                    *digit = b'0' + (digits / 10_u64.pow((place - place / 5) as u32) % 10) as u8;
                 }
+                put(std::str::from_utf8(&text).unwrap_or_default());
             }
             Field::City => put(pick(&CITIES, random.below(event, draw::FOURTH, 10))),
             Field::State => put(pick(&STATES, random.below(event, draw::FIFTH, 6))),
             Field::ItemName => put(random.word(event, draw::FOURTH, 20)),
             Field::Description => put(random.word(event, draw::FIFTH, 100)),
-            Field::Channel => put(self.channel(event).0.as_bytes()),
-            Field::Url => put(self.channel(event).1.as_bytes()),
+            Field::Channel => put(&self.channel(event).0),
+            Field::Url => put(&self.channel(event).1),
             _ => {}
         }
     }
@@ -306,55 +302,48 @@ impl Columns {
     }
 }
 
-/// Strings one after another.
-struct Text {
-    bytes: Vec<u8>,
-    offsets: Vec<i32>,
+/// A string for each event of the kind, whose parts `write` puts; the other rows are empty.
+fn texts(kind: Kind, events: &Events, write: impl Fn(u64, &mut dyn FnMut(&str))) -> StringArray {
+    if events.of(kind).len() * 2 > events.len() { frequent(kind, events, write) } else { rare(kind, events, write) }
 }
 
-impl Text {
-    /// A string for each event of the kind, which `write` appends; the other rows are empty.
-    #[inline(never)] // As `Events::fill`.
-    fn of(kind: Kind, events: &Events, write: impl Fn(u64, &mut Vec<u8>)) -> StringArray {
-        let mut offsets = Vec::with_capacity(events.len() + 1);
-        offsets.push(0);
-        let mut text = Self { bytes: Vec::with_capacity(events.of(kind).len() * 72), offsets };
-        for event in events.of(kind) {
-            text.skip_to(event.row);
-            write(event.number, &mut text.bytes);
-            text.close();
-        }
-        text.skip_to(events.len());
-        text.finish()
+/// As [`texts`], where most rows have one: built of strings, so that nobody looks once more whether they are.
+#[inline(never)] // As `Events::fill`.
+fn frequent(kind: Kind, events: &Events, write: impl Fn(u64, &mut dyn FnMut(&str))) -> StringArray {
+    let mut made = StringBuilder::with_capacity(events.len(), events.of(kind).len() * BYTES_USUAL);
+    let mut row = 0;
+    for event in events.of(kind) {
+        (row..event.row).for_each(|_| made.append_value(""));
+        // Writing cannot fail; what is written is part of the value that is appended next.
+        write(event.number, &mut |part| {
+            let _ = made.write_str(part);
+        });
+        made.append_value("");
+        row = event.row + 1;
     }
+    (row..events.len()).for_each(|_| made.append_value(""));
+    made.finish()
+}
 
-    /// The rows before `row` that were not written are empty.
-    fn skip_to(&mut self, row: usize) {
-        if self.offsets.len() <= row {
-            let end = self.end();
-            self.offsets.resize(row + 1, end);
-        }
+/// As [`texts`], where few rows have one: those between are not gone through one by one.
+#[inline(never)] // As `Events::fill`.
+fn rare(kind: Kind, events: &Events, write: impl Fn(u64, &mut dyn FnMut(&str))) -> StringArray {
+    let mut bytes = String::with_capacity(events.of(kind).len() * BYTES_USUAL);
+    let mut offsets = Vec::with_capacity(events.len() + 1);
+    // A batch holds thousands of strings of at most 64 KiB.
+    let end = |bytes: &String| i32::try_from(bytes.len()).unwrap_or(i32::MAX);
+    for event in events.of(kind) {
+        offsets.resize(event.row + 1, end(&bytes));
+        write(event.number, &mut |part| bytes.push_str(part));
     }
-
-    /// The string that was written ends here.
-    fn close(&mut self) {
-        self.offsets.push(self.end());
-    }
-
-    fn end(&self) -> i32 {
-        // A batch holds thousands of strings of at most 64 KiB.
-        i32::try_from(self.bytes.len()).unwrap_or(i32::MAX)
-    }
-
-    fn finish(self) -> StringArray {
-        StringArray::new(OffsetBuffer::new(ScalarBuffer::from(self.offsets)), self.bytes.into(), None)
-    }
+    offsets.resize(events.len() + 1, end(&bytes));
+    StringArray::new(OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes.into_bytes().into(), None)
 }
 
 fn id(number: u64) -> i64 {
     FIRST_ID.saturating_add(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-fn pick<'a>(words: &[&'a str], index: u64) -> &'a [u8] {
-    words.get(index as usize).copied().unwrap_or_default().as_bytes()
+fn pick<'a>(words: &[&'a str], index: u64) -> &'a str {
+    words.get(index as usize).copied().unwrap_or_default()
 }

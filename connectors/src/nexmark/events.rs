@@ -88,7 +88,7 @@ impl Events {
     /// Which rows are of the kind.
     pub(super) fn rows_of(&self, kind: Kind) -> NullBuffer {
         let code = kind.code();
-        NullBuffer::new(self.codes.iter().map(|of| *of == code).collect::<BooleanBuffer>())
+        NullBuffer::new(BooleanBuffer::collect_bool(self.len(), |row| self.codes.get(row) == Some(&code)))
     }
 
     /// A value for each event of the kind; the other rows have 0.

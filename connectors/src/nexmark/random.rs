@@ -9,19 +9,19 @@ const STARTS: usize = 1 << 14;
 #[derive(Debug)]
 pub(super) struct Random {
     seed: u64,
-    pool: Vec<u8>,
+    pool: String,
 }
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        let mut pool = Vec::with_capacity(POOL_BYTES);
+        let mut pool = String::with_capacity(POOL_BYTES);
         let mut state = mix(seed ^ 0x5bd1_e995);
         while pool.len() < POOL_BYTES {
             state = mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15));
             // One in thirteen is a space, as in the official generator.
             for byte in state.to_le_bytes().into_iter().take(6) {
                 let letter = if byte % 13 == 0 { b' ' } else { b'a' + byte % 26 };
-                pool.push(letter);
+                pool.push(char::from(letter));
             }
         }
         pool.truncate(POOL_BYTES);
@@ -48,19 +48,19 @@ impl Random {
     }
 
     /// `length` letters, in ASCII.
-    pub(super) fn letters(&self, event: u64, field: u64, length: usize) -> &[u8] {
+    pub(super) fn letters(&self, event: u64, field: u64, length: usize) -> &str {
         let start = self.below(event, field, STARTS.min(POOL_BYTES - length.min(POOL_BYTES)) as u64) as usize;
         self.pool.get(start..start + length).unwrap_or_default()
     }
 
     /// Three letters at least, fewer than `below`.
-    pub(super) fn word(&self, event: u64, field: u64, below: u64) -> &[u8] {
+    pub(super) fn word(&self, event: u64, field: u64, below: u64) -> &str {
         let length = 3 + self.bits(event, field) % (below - 3);
         self.letters(event, field + 1, length as usize)
     }
 
     /// Letters that bring an event that misses so many bytes near the average, give or take a fifth.
-    pub(super) fn filler(&self, event: u64, field: u64, missing: u64) -> &[u8] {
+    pub(super) fn filler(&self, event: u64, field: u64, missing: u64) -> &str {
         let spread = missing / 5;
         let length = missing - spread + self.below(event, field, 2 * spread);
         self.letters(event, field + 1, length as usize)

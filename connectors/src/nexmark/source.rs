@@ -172,13 +172,11 @@ impl NexmarkReader {
             let end = (self.next / self.block + 1) * self.block;
             let end = end.min(self.next + (context.rows_max - events.len()) as u64);
             let end = self.config.events.map_or(end, |all| end.min(all));
-            for event in self.next..end {
-                if paced && self.config.since_start_us(event) > elapsed {
-                    break;
-                }
-                events.push(event);
-                self.next = event + 1;
-            }
+            // Those that are due: times rise with the events.
+            let due = |event: &u64| !paced || self.config.since_start_us(*event) <= elapsed;
+            let before = events.len();
+            events.extend((self.next..end).take_while(due));
+            self.next += (events.len() - before) as u64;
             if self.next.is_multiple_of(self.block) && self.next > 0 && events.last() == Some(&(self.next - 1)) {
                 self.next += (self.stride - 1) * self.block;
             }

@@ -62,6 +62,10 @@ pub fn belongs(spec: &OperatorSpec, table: &str) -> Option<Belongs> {
             "rows" => Some(Belongs::Beside("of".into())),
             _ => None,
         },
+        OperatorSpec::MultiJoin(spec) => {
+            let port = (0..spec.keys.len()).find(|port| input_table(*port) == table)?;
+            Some(Belongs::Rows(port))
+        }
         OperatorSpec::Join(_)
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
@@ -129,6 +133,11 @@ fn windowed(spec: &crate::plan::WindowAggregateSpec, table: &str) -> Option<Belo
 pub fn split_prefix(table: &str) -> Option<(usize, &str)> {
     let (window, rest) = table.split_once('/')?;
     Some((window.parse().ok()?, rest))
+}
+
+/// The name of the table with the rows of an input of a join of several.
+pub fn input_table(port: usize) -> String {
+    format!("input{port}")
 }
 
 fn joined(table: &str) -> Option<Belongs> {

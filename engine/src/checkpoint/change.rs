@@ -144,6 +144,7 @@ fn is_timed(spec: &OperatorSpec) -> bool {
         | OperatorSpec::Union
         | OperatorSpec::GroupAggregate(_)
         | OperatorSpec::Join(_)
+        | OperatorSpec::MultiJoin(_)
         | OperatorSpec::LookupJoin(_)
         | OperatorSpec::Materialize(_)
         | OperatorSpec::Sink(_) => false,
@@ -155,6 +156,7 @@ pub(crate) fn reissues(spec: &OperatorSpec, inputs: &[SchemaRef]) -> bool {
     match spec {
         OperatorSpec::GroupAggregate(spec) => spec.ttl_us.is_none(),
         OperatorSpec::Join(spec) => join_reissues(spec, inputs),
+        OperatorSpec::MultiJoin(_) => true,
         OperatorSpec::Rank(spec) => rank_reissues(spec),
         OperatorSpec::Source(_)
         | OperatorSpec::ViewSource(_)

@@ -80,6 +80,9 @@ fn of_output(node: &Node, inputs: &[Spread], widths: &[usize]) -> Spread {
         | OperatorSpec::Rank(_)
         | OperatorSpec::Over(_) => first(),
         OperatorSpec::Join(spec) => of_join(spec.kind, inputs, widths),
+        OperatorSpec::MultiJoin(spec) => {
+            through(&first(), |column| spec.columns.iter().position(|from| *from == (0, column)))
+        }
         OperatorSpec::IntervalJoin(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::TemporalJoin(spec) => of_join(spec.kind, inputs, widths),
         OperatorSpec::CurrentJoin(spec) => of_join(spec.kind, inputs, widths),

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::Operator;
 use super::group_aggregate::GroupAggregate;
-use super::join::{CurrentJoin, ForwardJoin, IntervalJoin, Join, LookupJoin, TemporalJoin, WindowJoin};
+use super::join::{CurrentJoin, ForwardJoin, IntervalJoin, Join, LookupJoin, MultiJoin, TemporalJoin, WindowJoin};
 use super::over;
 use super::rank;
 use super::session::{SessionAggregate, SessionAssign, SessionRevise};
@@ -53,6 +53,7 @@ fn plain(node: &Node, inputs: &[SchemaRef], shard: usize) -> Result<Box<dyn Oper
         OperatorSpec::SessionAssign(spec) => Box::new(SessionAssign::new(spec, input(0)?, output)?),
         OperatorSpec::GroupAggregate(spec) => Box::new(GroupAggregate::new(spec, input(0)?, output, shard)?),
         OperatorSpec::Join(spec) => Box::new(Join::new(spec, input(0)?, input(1)?, output)?),
+        OperatorSpec::MultiJoin(spec) => Box::new(MultiJoin::new(spec, inputs, output)?),
         OperatorSpec::IntervalJoin(spec) => Box::new(IntervalJoin::new(spec, input(0)?, input(1)?, output)?),
         OperatorSpec::TemporalJoin(spec) => {
             let (left, right) = (input(0)?, input(1)?);

@@ -62,6 +62,7 @@ fn times_of(spec: &OperatorSpec) -> [Vec<usize>; 2] {
         | OperatorSpec::Union
         | OperatorSpec::GroupAggregate(_)
         | OperatorSpec::Join(_)
+        | OperatorSpec::MultiJoin(_)
         | OperatorSpec::CurrentJoin(_)
         | OperatorSpec::LookupJoin(_)
         | OperatorSpec::Materialize(_)

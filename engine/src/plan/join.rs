@@ -72,6 +72,18 @@ pub struct JoinSpec {
     pub ttl_us: (Option<i64>, Option<i64>),
 }
 
+/// The inner join of two or more append-only inputs that are kept whole, all on the same key. No input retracts a row and no
+/// null equals another. Rows with equal keys must be on one shard.
+///
+/// Output: `columns`, of each row of the product of the rows of a key.
+#[derive(Debug, Clone)]
+pub struct MultiJoinSpec {
+    /// The key columns of each input; as many of each, of the same types.
+    pub keys: Vec<Vec<usize>>,
+    /// The input of each output column, and the column there.
+    pub columns: Vec<(usize, usize)>,
+}
+
 /// A join of append-only inputs within bounds of event time:
 /// `right_time + lower <= left_time <= right_time + upper`. Columns as [`JoinSpec`].
 #[derive(Debug, Clone)]

@@ -348,6 +348,7 @@ impl Assembly<'_> {
             | OperatorSpec::SessionAssign(_)
             | OperatorSpec::GroupAggregate(_)
             | OperatorSpec::Join(_)
+            | OperatorSpec::MultiJoin(_)
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
             | OperatorSpec::CurrentJoin(_)

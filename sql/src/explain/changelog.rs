@@ -45,6 +45,7 @@ fn deletes(dataflow: &Dataflow, node: &Node) -> bool {
         | OperatorSpec::ViewSource(_)
         | OperatorSpec::Union
         | OperatorSpec::SessionAggregate(_)
+        | OperatorSpec::MultiJoin(_)
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
         | OperatorSpec::CurrentJoin(_)

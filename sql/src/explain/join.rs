@@ -2,7 +2,8 @@
 
 use millstream_engine::expr::Scalar;
 use millstream_engine::plan::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, MultiJoinSpec,
+    TemporalJoinSpec,
 };
 
 use crate::query::nodes::span;
@@ -15,6 +16,16 @@ pub(super) fn headline(spec: &JoinSpec, left: Names<'_>, right: Names<'_>) -> St
     let on = conditions(&spec.keys, None, spec.residual.as_ref(), (left, right));
     let null_aware = if spec.null_aware { " (not in)" } else { "" };
     format!("Join {}{null_aware} {on}", kind(spec.kind))
+}
+
+/// What a join of several inputs does. `names` names columns of the input at a port.
+pub(super) fn multi(spec: &MultiJoinSpec, names: &dyn Fn(usize, &[usize]) -> String) -> String {
+    let keys = spec.keys.first().map_or(0, Vec::len);
+    let key = |at: usize| {
+        let of_input = |(port, keys): (usize, &Vec<usize>)| keys.get(at).map(|key| names(port, &[*key]));
+        spec.keys.iter().enumerate().filter_map(of_input).collect::<Vec<_>>().join(" = ")
+    };
+    format!("MultiJoin inner on {}", (0..keys).map(key).collect::<Vec<_>>().join(" and "))
 }
 
 /// What a join within bounds of time does.

@@ -153,10 +153,11 @@ fn watermark(watermark: &WatermarkSpec) -> String {
 }
 
 fn headline(dataflow: &Dataflow, node: &Node) -> String {
-    let input = node.inputs.first().and_then(|input| dataflow.nodes.get(input.from.0));
-    let of_input = |columns: &[usize]| input.map_or_else(String::new, |input| names(input, columns));
-    let right = node.inputs.get(1).and_then(|input| dataflow.nodes.get(input.from.0));
-    let of_right = |columns: &[usize]| right.map_or_else(String::new, |right| names(right, columns));
+    let of_port = |port: usize, columns: &[usize]| {
+        let input = node.inputs.get(port).and_then(|input| dataflow.nodes.get(input.from.0));
+        input.map_or_else(String::new, |input| names(input, columns))
+    };
+    let (of_input, of_right) = (|columns: &[usize]| of_port(0, columns), |columns: &[usize]| of_port(1, columns));
     match &node.spec {
         OperatorSpec::Source(spec) => {
             let mut text = format!("Source {}: {}", spec.table, spec.source.describe());
@@ -195,6 +196,7 @@ fn headline(dataflow: &Dataflow, node: &Node) -> String {
             format!("GroupAggregate{}", grouping(&of_input(&spec.keys), &spec.calls, &of_input))
         }
         OperatorSpec::Join(spec) => join::headline(spec, &of_input, &of_right),
+        OperatorSpec::MultiJoin(spec) => join::multi(spec, &of_port),
         OperatorSpec::IntervalJoin(spec) => join::interval(spec, &of_input, &of_right),
         OperatorSpec::TemporalJoin(spec) => join::temporal(spec, &of_input, &of_right),
         OperatorSpec::LookupJoin(spec) => join::lookup(spec, &of_input),
@@ -322,6 +324,7 @@ fn state(node: &Node) -> Option<String> {
         }
         OperatorSpec::GroupAggregate(_) => format!("one group a key, {forever} (warning)"),
         OperatorSpec::Join(spec) => join::state(spec),
+        OperatorSpec::MultiJoin(_) => format!("the rows of all inputs, {forever} (warning)"),
         OperatorSpec::IntervalJoin(_) => "rows of both sides until the watermark tells that no partner can come".into(),
         OperatorSpec::TemporalJoin(spec) => join::temporal_state(spec),
         OperatorSpec::LookupJoin(spec) => join::lookup_state(spec),

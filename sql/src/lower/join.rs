@@ -103,11 +103,11 @@ impl Lowering<'_> {
     pub(super) fn meet(&mut self, mut left: Rel, mut right: Rel, keys: &[JoinKey]) -> (Vec<Input>, Spread) {
         let left_keys: Vec<usize> = keys.iter().map(|key| key.left).collect();
         let right_keys: Vec<usize> = keys.iter().map(|key| key.right).collect();
-        // Hash columns must be the same on both sides, or equal rows would not meet.
-        let aligned = left.spread == spread(&left_keys) && right.spread == spread(&right_keys);
-        if !aligned {
-            left.spread = Spread::Any;
-            right.spread = Spread::Any;
+        // Rows must be spread by the same keys in the same order on both sides, or equal ones would not meet.
+        for (side, keys) in [(&mut left, &left_keys), (&mut right, &right_keys)] {
+            if side.spread != spread(keys) {
+                side.spread = Spread::Any;
+            }
         }
         (vec![self.exchange(left, &left_keys), self.exchange(right, &right_keys)], spread(&left_keys))
     }

@@ -53,7 +53,6 @@ use crate::query::unnest::Unnest;
 pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
     let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
     let plans = share::shared(plans)?;
-    let alone = plans.len() == 1;
     let mut lowering = Lowering {
         opener,
         uses: Uses::of(&plans),
@@ -68,7 +67,7 @@ pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) ->
         lowering.idle_timeout_us = query.streaming.idle_timeout_us;
         let rel = lowering.plan(plan)?;
         let rel = lowering.rename(rel, &query.schema);
-        lowering.finish(rel, target, alone)?;
+        lowering.finish(rel, target)?;
     }
     Ok(Dataflow { nodes: lowering.nodes })
 }

@@ -31,6 +31,8 @@ pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::Execution(message) => data_error(&message),
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&message)),
         DataFusionError::Plan(message) => plan_error(&message),
+        // Operands of BETWEEN that cannot be compared.
+        DataFusionError::Internal(message) if message.contains("Failed to coerce types") => plan_error(&message),
         DataFusionError::SQL(error, _) => SqlError::new(SqlState::SYNTAX_ERROR, error.to_string()),
         DataFusionError::ResourcesExhausted(message) => SqlError::new(SqlState("53200"), lower_first(&message)),
         DataFusionError::IoError(error) => SqlError::new(SqlState::IO_ERROR, error.to_string()),

@@ -16,6 +16,7 @@ pub(super) fn unique_keys(dataflow: &Dataflow, node: &Node) -> Vec<Vec<usize>> {
         | OperatorSpec::SessionAggregate(_)
         | OperatorSpec::SessionAssign(_)
         | OperatorSpec::GroupAggregate(_)
+        | OperatorSpec::MultiJoin(_)
         | OperatorSpec::IntervalJoin(_)
         | OperatorSpec::TemporalJoin(_)
         | OperatorSpec::CurrentJoin(_)

@@ -64,6 +64,7 @@ fn way(dataflow: &Dataflow, sink: NodeId, mut key: Vec<usize>) -> Option<(Vec<No
             | OperatorSpec::Union
             | OperatorSpec::SessionAggregate(_)
             | OperatorSpec::SessionAssign(_)
+            | OperatorSpec::MultiJoin(_)
             | OperatorSpec::IntervalJoin(_)
             | OperatorSpec::TemporalJoin(_)
             | OperatorSpec::CurrentJoin(_)

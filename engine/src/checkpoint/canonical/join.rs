@@ -4,8 +4,8 @@ use std::fmt::Display;
 
 use super::{Text, list};
 use crate::plan::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, TemporalJoinSpec,
-    WindowJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, LookupJoinSpec, MultiJoinSpec,
+    TemporalJoinSpec, WindowJoinSpec,
 };
 
 pub(super) fn regular(spec: &JoinSpec) -> String {
@@ -18,6 +18,13 @@ pub(super) fn regular(spec: &JoinSpec) -> String {
     text.option("left-ttl", ttl_us.0.as_ref().map(|ttl| ttl as &dyn Display));
     text.option("right-ttl", ttl_us.1.as_ref().map(|ttl| ttl as &dyn Display));
     text.0
+}
+
+pub(super) fn multi(spec: &MultiJoinSpec) -> String {
+    // What comes out is not part of the state.
+    let MultiJoinSpec { keys: on, columns: _ } = spec;
+    let of_input = |columns: &Vec<usize>| format!("({})", list(columns.iter().map(|column| format!("#{column}"))));
+    format!("on {}", list(on.iter().map(of_input)))
 }
 
 pub(super) fn interval(spec: &IntervalJoinSpec) -> String {

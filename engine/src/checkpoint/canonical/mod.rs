@@ -33,6 +33,7 @@ pub fn describe(spec: &OperatorSpec) -> (&'static str, String) {
         OperatorSpec::SessionAssign(spec) => ("session-assign", aggregate::assign(spec)),
         OperatorSpec::GroupAggregate(spec) => ("group-aggregate", group(spec)),
         OperatorSpec::Join(spec) => ("join", join::regular(spec)),
+        OperatorSpec::MultiJoin(spec) => ("multi-join", join::multi(spec)),
         OperatorSpec::IntervalJoin(spec) => ("interval-join", join::interval(spec)),
         OperatorSpec::TemporalJoin(spec) => ("temporal-join", join::temporal(spec)),
         OperatorSpec::LookupJoin(spec) => ("lookup-join", join::lookup(spec)),

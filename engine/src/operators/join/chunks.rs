@@ -102,8 +102,17 @@ impl Chunks {
     /// # Errors
     /// Where Arrow cannot build a column.
     pub(crate) fn gather(&self, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        self.gather_some(&all, rows)
+    }
+
+    /// Some columns of these rows, in this order. There are such columns.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub(crate) fn gather_some(&self, columns: &[usize], rows: &[u32]) -> Result<Vec<ArrayRef>> {
         if rows.is_empty() {
-            return Ok(self.schema.fields().iter().map(|field| new_empty_array(field.data_type())).collect());
+            return Ok(columns.iter().map(|&column| new_empty_array(self.schema.field(column).data_type())).collect());
         }
         // Only the batches that are met take part, or a few rows of a large store would cost as much as many.
         let mut used: Vec<usize> = Vec::new();
@@ -120,14 +129,15 @@ impl Chunks {
         }
         if let [only] = used[..] {
             let rows: UInt32Array = rows.iter().map(|row| row - self.starts[only] as u32).collect();
-            return self.batches[only].columns().iter().map(|column| Ok(take(column, &rows, None)?)).collect();
+            let of_batch = |&column: &usize| Ok(take(self.batches[only].column(column), &rows, None)?);
+            return columns.iter().map(of_batch).collect();
         }
-        let column = |column: usize| {
+        let column = |&column: &usize| {
             let parts: Vec<&dyn Array> =
                 used.iter().map(|&batch| self.batches[batch].column(column).as_ref()).collect();
             Ok(interleave(&parts, &places)?)
         };
-        (0..self.schema.fields().len()).map(column).collect()
+        columns.iter().map(column).collect()
     }
 
     /// These rows as a batch.

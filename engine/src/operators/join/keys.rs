@@ -1,11 +1,11 @@
-//! [`Keys`]: one slot for each key, the same on both inputs of a join.
+//! [`Keys`]: one slot for each key, the same on all inputs of a join.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::NONE;
 use crate::error::{EngineError, Result};
@@ -13,10 +13,11 @@ use crate::message::Delta;
 use crate::operators::group_table::GroupTable;
 use crate::plan::JoinKey;
 
-/// Maps the keys of both inputs to slots.
+/// Maps the keys of all inputs to slots.
 pub(super) struct Keys {
     table: GroupTable,
-    columns: [Vec<usize>; 2],
+    /// The key columns of each input.
+    columns: Vec<Vec<usize>>,
     /// Whether a null in each column equals another null.
     null_equal: Vec<bool>,
     /// Of a null-aware join: the slot of the null key, while it has rows.
@@ -47,9 +48,31 @@ impl Keys {
         }
         Ok(Self {
             table: GroupTable::new(&types)?,
-            columns: [keys.iter().map(|key| key.left).collect(), keys.iter().map(|key| key.right).collect()],
+            columns: vec![keys.iter().map(|key| key.left).collect(), keys.iter().map(|key| key.right).collect()],
             null_equal: keys.iter().map(|key| key.null_equal || null_aware).collect(),
             null_aware,
+            null_slot: None,
+        })
+    }
+
+    /// No key is known; nulls equal none. `columns`: the key of each input.
+    ///
+    /// # Errors
+    /// Where the columns do not exist or are not of the same types.
+    pub(super) fn of_inputs(columns: &[Vec<usize>], schemas: &[SchemaRef]) -> Result<Self> {
+        let of_input = |(columns, schema): (&Vec<usize>, &SchemaRef)| -> Option<Vec<DataType>> {
+            columns.iter().map(|&column| Some(schema.fields().get(column)?.data_type().clone())).collect()
+        };
+        let types: Option<Vec<Vec<DataType>>> = columns.iter().zip(schemas).map(of_input).collect();
+        let equal = types.filter(|types| types.len() == schemas.len() && types.windows(2).all(|two| two[0] == two[1]));
+        let Some(types) = equal.and_then(|types| types.into_iter().next()) else {
+            return Err(EngineError::Internal("a join whose keys are not of one kind".into()));
+        };
+        Ok(Self {
+            table: GroupTable::new(&types)?,
+            columns: columns.to_vec(),
+            null_equal: vec![false; types.len()],
+            null_aware: false,
             null_slot: None,
         })
     }

@@ -1,6 +1,6 @@
 //! Joins of streams.
 //!
-//! [`Join`] keeps both inputs whole and follows their changes; [`IntervalJoin`] keeps what bounds of event time let meet;
+//! [`Join`] keeps both inputs whole and follows their changes; [`MultiJoin`] keeps several that only grow; [`IntervalJoin`] keeps what bounds of event time let meet;
 //! [`TemporalJoin`] joins rows with the version of a table that is valid at their time, [`ForwardJoin`] with the next row of
 //! another input, [`CurrentJoin`] with what a table holds when they arrive, [`LookupJoin`] with a table outside; [`WindowJoin`] joins rows of equal windows.
 //!
@@ -16,7 +16,9 @@ mod lookup;
 mod lookup_cache;
 #[cfg(test)]
 mod lookup_tests;
+mod multi;
 mod pairs;
+mod product;
 mod regular;
 pub(crate) mod store;
 mod temporal;
@@ -33,6 +35,7 @@ pub use self::current::CurrentJoin;
 pub use self::forward::ForwardJoin;
 pub use self::interval::IntervalJoin;
 pub use self::lookup::LookupJoin;
+pub use self::multi::MultiJoin;
 pub use self::regular::Join;
 pub use self::temporal::TemporalJoin;
 pub use self::window::WindowJoin;

@@ -8,7 +8,8 @@ use super::cases::{Case, rows};
 use super::harness::{Cells, Harness, Times, delta_of};
 use super::oracle::scalar;
 use crate::plan::{
-    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, OperatorSpec, TemporalJoinSpec,
+    AsofMatch, CurrentJoinSpec, IntervalJoinSpec, JoinKey, JoinKind, JoinSpec, MultiJoinSpec, OperatorSpec,
+    TemporalJoinSpec,
 };
 
 /// All kinds.
@@ -132,6 +133,31 @@ pub(super) fn regular() -> Vec<Case> {
         cases.push(join(kind, On::KeyAndFlag, true, (true, true)));
     }
     cases
+}
+
+/// Joins of three inputs, on one key and on two in different places.
+pub(super) fn multi() -> Vec<Case> {
+    let on = |columns: [&str; 2]| {
+        let equal =
+            |left: &str, right: &str| columns.map(|column| format!("{left}.{column} = {right}.{column}")).join(" AND ");
+        format!("FROM t AS l JOIN u AS r ON {} JOIN x AS o ON {}", equal("l", "r"), equal("r", "o"))
+    };
+    let case = |keys: Vec<Vec<usize>>, from: String| {
+        let columns = vec![(2, 1), (0, 0), (0, 1), (1, 2), (2, 3)];
+        let fields = columns.iter().map(|&(_, column)| rows().field(column).clone());
+        let named = fields.enumerate().map(|(at, field)| field.with_name(format!("c{at}")));
+        Case {
+            name: format!("join of three on {keys:?}"),
+            output: Arc::new(Schema::new(named.collect::<Vec<Field>>())),
+            spec: OperatorSpec::MultiJoin(MultiJoinSpec { keys, columns }),
+            inputs: vec![rows(), rows(), rows()],
+            times: Times::None,
+            result: format!("SELECT o.ts, l.k, l.ts, r.v, o.b {from}"),
+            late: None,
+            retracts: false,
+        }
+    };
+    vec![case(vec![vec![0]; 3], on(["k", "k"])), case(vec![vec![3, 0]; 3], on(["k", "b"]))]
 }
 
 /// Regular joins of an input that retracts with one that does not.
@@ -265,7 +291,9 @@ pub(super) fn currents() -> Vec<Case> {
 
 /// Every join.
 pub(super) fn all() -> impl Iterator<Item = Case> {
-    [regular(), half_retracting(0), half_retracting(1), intervals(), temporals(), currents()].into_iter().flatten()
+    [regular(), multi(), half_retracting(0), half_retracting(1), intervals(), temporals(), currents()]
+        .into_iter()
+        .flatten()
 }
 
 /// Enough rows that stores are compacted, batches are full and one key has many pairs.

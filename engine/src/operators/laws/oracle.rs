@@ -10,7 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use super::harness::{Cells, Folded, batch_of, cells_of};
 use crate::expr::Scalar;
 
-/// The columns of the oracle's tables `t` (port 0) and `u` (port 1), all whole numbers: the row's number, key, time in
+/// The columns of the oracle's tables `t` (port 0), `u` (port 1) and `x` (port 2), all whole numbers: the row's number, key, time in
 /// milliseconds, value, flag, and the watermark when the row arrived.
 pub(super) fn schema() -> SchemaRef {
     let field = |name| Field::new(name, DataType::Int64, true);
@@ -20,7 +20,7 @@ pub(super) fn schema() -> SchemaRef {
 /// The result of a query as folded rows.
 pub(super) fn query(sql: &str, tables: &[Vec<Cells>]) -> Folded {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    for (name, rows) in ["t", "u"].iter().zip(tables) {
+    for (name, rows) in ["t", "u", "x"].iter().zip(tables) {
         context.register_batch(*name, batch_of(&schema(), rows)).unwrap();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -15,7 +15,7 @@ pub(super) fn dealt_and_gathered(state: &OperatorState, spec: &OperatorSpec) -> 
         let found = state.tables.iter().find(|(name, _)| name == table);
         found.map_or(0, |(_, rows)| rows.num_rows())
     };
-    for table in ["keys", "rows", "left", "right", "sessions", "calls", "kept"] {
+    for table in ["keys", "rows", "left", "right", "input0", "input2", "sessions", "calls", "kept"] {
         let sum: usize = dealt.iter().map(|part| rows(part, table)).sum();
         assert_eq!(sum, rows(state, table), "rows of table {table}");
     }
@@ -40,6 +40,7 @@ fn ports(spec: &OperatorSpec) -> Vec<Spread> {
         OperatorSpec::SessionAssign(spec) => vec![by(&spec.keys)],
         OperatorSpec::GroupAggregate(spec) => vec![by(&spec.keys)],
         OperatorSpec::Join(spec) => of_join(pairs(&spec.keys)),
+        OperatorSpec::MultiJoin(spec) => spec.keys.iter().map(|keys| by(keys)).collect(),
         OperatorSpec::IntervalJoin(spec) => of_join(pairs(&spec.keys)),
         OperatorSpec::TemporalJoin(spec) => of_join(pairs(&spec.keys)),
         OperatorSpec::CurrentJoin(spec) => of_join(pairs(&spec.keys)),

@@ -1,30 +1,28 @@
 """TPC-H over Parquet files: the 22 queries on Millstream and on DuckDB give the same rows.
 
-Usage: run.py PATH_OF_MILLSTREAM [SCALE [MODE]]     (scale factor 0.1 where it is not given)
+Usage: h.py PATH_OF_MILLSTREAM [SCALE [MODE]]     (scale factor 0.1 where it is not given)
 MODE is a runtime mode, batch or streaming; a query that the streaming runtime cannot do is computed in batch, and told.
 Needs the Python packages duckdb, psycopg[binary] and tpchgen-cli.
 """
 
-import decimal
-import math
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 import duckdb
-import psycopg
+
+from common import same, start
 
 TABLES = ["customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"]
 HERE = pathlib.Path(__file__).parent
 
 
 def queries():
-    """The statements of queries.sql, comments left out."""
-    lines = [line for line in (HERE / "queries.sql").read_text().splitlines() if not line.startswith("--")]
+    """The statements of h.sql, comments left out."""
+    lines = [line for line in (HERE / "h.sql").read_text().splitlines() if not line.startswith("--")]
     return [text.strip() for text in "\n".join(lines).split(";\n") if text.strip(" \n;")]
 
 
@@ -32,34 +30,6 @@ def generate(directory, scale):
     """Makes one Parquet file for each table."""
     tool = shutil.which("tpchgen-cli") or str(pathlib.Path(sys.executable).parent / "tpchgen-cli")
     subprocess.run([tool, "parquet", "-s", scale, f"--output-dir={directory}"], check=True)
-
-
-def start(binary, data):
-    """A server on a free port, and a connection to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        http = probe.getsockname()[1]
-    arguments = [binary, "server", "--listen", f"127.0.0.1:{port}", "--http-listen", f"127.0.0.1:{http}"]
-    server = subprocess.Popen(arguments, cwd=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        try:
-            return server, psycopg.connect(f"host=127.0.0.1 port={port} user=tpch", autocommit=True)
-        except psycopg.OperationalError:
-            if server.poll() is not None:
-                sys.exit("the server did not start")
-            time.sleep(0.05)
-    sys.exit("the server does not answer")
-
-
-def same(left, right):
-    """Whether two values are equal; numbers to ten digits, as the engines divide decimals to different scales."""
-    numbers = (int, float, decimal.Decimal)
-    if isinstance(left, numbers) and isinstance(right, numbers):
-        return math.isclose(float(left), float(right), rel_tol=1e-6, abs_tol=1e-4)
-    return str(left) == str(right)
 
 
 def compare(number, got, want):
