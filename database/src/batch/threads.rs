@@ -209,3 +209,51 @@ fn received(receiver: Receiver<Result<RecordBatch, SqlError>>, task: Task<Result
     });
     batches.boxed()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::panic::AssertUnwindSafe;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use futures::FutureExt;
+
+    use super::QueryThreads;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_evaluates_holds_nobody_up_even_when_nobody_waits_for_it() {
+        let threads = QueryThreads::start(1).unwrap();
+        let (begun, begins) = channel();
+        let (go_on, waits) = channel::<()>();
+        let evaluates = threads.clone();
+        let held = tokio::spawn(async move {
+            let work = async move {
+                begun.send(()).unwrap();
+                Ok(waits.recv().is_ok())
+            };
+            evaluates.run(work).await
+        });
+        tokio::task::spawn_blocking(move || begins.recv_timeout(PATIENCE)).await.unwrap().unwrap();
+        for _ in 0..20 {
+            let other = tokio::time::timeout(PATIENCE, threads.run(async { Ok(1) })).await;
+            assert_eq!(other.unwrap().unwrap(), 1);
+            // From the second time on nobody waits for what evaluates.
+            held.abort();
+        }
+        // Lanes are used again; a few are made where the one before had not quite ended.
+        assert!(threads.0.more.lock().len() < 10);
+        drop(go_on);
+    }
+
+    #[tokio::test]
+    async fn a_panic_goes_on_in_the_caller() {
+        let threads = QueryThreads::start(1).unwrap();
+        let work = threads.run::<()>(async { panic!("so it is") });
+        let cause = AssertUnwindSafe(work).catch_unwind().await.unwrap_err();
+        assert_eq!(cause.downcast_ref::<&str>(), Some(&"so it is"));
+    }
+}

@@ -1,18 +1,21 @@
-//! Intervals times and by a number. The planner has no such operators; the binder calls these.
+//! `INTERVAL '1' DAY * 2`, `2 * INTERVAL '1' DAY` and `INTERVAL '1' DAY / 2`, which DataFusion's planner has not: functions, and
+//! the planner that calls them.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
-use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::common::{DFSchema, DataFusionError, Result};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{ExprSchemable, ScalarUDF};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::support::{Args, function};
 
 /// What `interval * number` calls.
-pub(crate) const TIMES: &str = "interval_times";
+const TIMES: &str = "interval_times";
 /// What `interval / number` calls.
-pub(crate) const DIVIDED: &str = "interval_divided";
+const DIVIDED: &str = "interval_divided";
 
 const DAYS_A_MONTH: f64 = 30.0;
 const NANOS_A_DAY: f64 = 86_400e9;
@@ -26,6 +29,33 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
             })
         }),
     ]
+}
+
+/// Plans products and quotients of intervals.
+#[derive(Debug)]
+pub(super) struct ScaledIntervals;
+
+impl ExprPlanner for ScaledIntervals {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let name = match expr.op {
+            BinaryOperator::Multiply => TIMES,
+            BinaryOperator::Divide => DIVIDED,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let types = (expr.left.get_type(schema), expr.right.get_type(schema));
+        let interval = |of: &Result<DataType>| matches!(of, Ok(DataType::Interval(_)));
+        let number = |of: &Result<DataType>| of.as_ref().is_ok_and(DataType::is_numeric);
+        let swapped = match (interval(&types.0) && number(&types.1), number(&types.0) && interval(&types.1)) {
+            (true, _) => false,
+            (_, true) if name == TIMES => true,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let args = if swapped { vec![expr.right, expr.left] } else { vec![expr.left, expr.right] };
+        match super::registry().scalar.get(name) {
+            Some(function) => Ok(PlannerResult::Planned(function.call(args))),
+            None => Err(DataFusionError::Internal(format!("there is no function {name}"))),
+        }
+    }
 }
 
 fn types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {

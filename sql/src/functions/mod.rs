@@ -34,6 +34,7 @@ mod series;
 mod single_row;
 mod special;
 mod support;
+mod to_char;
 mod url;
 mod value_text;
 mod variant;
@@ -53,7 +54,6 @@ pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
-pub(crate) use intervals::{DIVIDED, TIMES};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
@@ -63,7 +63,7 @@ pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
 pub(crate) use value_text::{has_own_text, value_text};
 pub(crate) use variant::variant_text;
-pub(crate) use zones::{moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
+pub(crate) use zones::{AT_TIME_ZONE, moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {
@@ -83,7 +83,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         higher_order: HashMap::new(),
         aggregate: HashMap::new(),
         window: HashMap::new(),
-        planners: vec![Arc::new(access::KeyAccess)],
+        planners: vec![Arc::new(access::KeyAccess), Arc::new(intervals::ScaledIntervals)],
     };
     registry.planners.extend(SessionStateDefaults::default_expr_planners());
     for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours()) {
@@ -151,6 +151,8 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(percentile::functions());
     functions.extend(regexes::functions());
     functions.extend(special::functions());
+    functions.extend(to_char::functions());
+    functions.extend(zones::functions());
     functions.push(printf::function());
     functions.extend(url::functions());
     functions.extend(variant::functions());

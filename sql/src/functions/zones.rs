@@ -1,5 +1,5 @@
 //! Timestamps and the zone of the session: the clock on the wall there, the moment when it shows a time, and timestamps as
-//! text. They have no names that a user can call.
+//! text. They have no names that a user can call. `t AT TIME ZONE 'zone'` is here too.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -14,6 +14,8 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+
+use super::support::{Args, function, is_text};
 
 /// The zone that moments are kept in.
 const UTC: &str = "UTC";
@@ -157,6 +159,55 @@ impl InZone {
         }
         Arc::new(out.finish())
     }
+}
+
+/// What `t AT TIME ZONE zone` calls, zone first, as PostgreSQL's function of that name.
+pub(crate) const AT_TIME_ZONE: &str = "timezone";
+
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![function(AT_TIME_ZONE, &[], "timestamp AT TIME ZONE zone", at_types, at_time_zone)]
+}
+
+fn at_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    let returns = match types {
+        [zone, DataType::Timestamp(unit, given)] if is_text(zone) => {
+            DataType::Timestamp(*unit, given.is_none().then(|| UTC.into()))
+        }
+        [zone, DataType::Date32] if is_text(zone) => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
+        _ => return None,
+    };
+    let given = match (&returns, types) {
+        (DataType::Timestamp(unit, _), [_, DataType::Date32]) => DataType::Timestamp(*unit, None),
+        (_, [_, given]) => given.clone(),
+        _ => return None,
+    };
+    Some((returns, vec![DataType::Utf8, given]))
+}
+
+/// What a clock in the zone shows at a moment; the moment when it shows a timestamp.
+fn at_time_zone(args: &Args) -> Result<ArrayRef> {
+    let (zones, column) = (args.text(0)?, args.column(1)?);
+    let DataType::Timestamp(unit, zoned) = column.data_type() else { return Err(wrong()) };
+    let (scale, _) = per_second(*unit);
+    let values = cast(&column, &DataType::Int64)?;
+    let values = values.as_primitive::<Int64Type>();
+    let mut known: Option<(&str, Tz)> = None;
+    let moved = (0..args.rows).map(|row| {
+        let (true, Some(name)) = (values.is_valid(row), zones.get(row)) else { return Ok(None) };
+        let zone = match known {
+            Some((last, zone)) if last == name => zone,
+            _ => Tz::from_str(name)
+                .map_err(|_| DataFusionError::Execution(format!("time zone \"{name}\" not recognized")))?,
+        };
+        known = Some((name, zone));
+        let (seconds, rest) = (values.value(row).div_euclid(scale), values.value(row).rem_euclid(scale));
+        let seconds = match zoned {
+            Some(_) => seconds.saturating_add(ahead(zone, seconds)),
+            None => shown_at(zone, seconds, false),
+        };
+        Ok(Some(seconds.saturating_mul(scale).saturating_add(rest)))
+    });
+    Ok(cast(&moved.collect::<Result<Int64Array>>()?, &args.returns)?)
 }
 
 impl ScalarUDFImpl for InZone {

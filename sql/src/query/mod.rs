@@ -7,13 +7,13 @@
 
 mod casts;
 mod decimals;
+mod doubles;
 mod emit;
 mod error;
 mod expand;
 mod float_keys;
 mod forms;
 mod insert;
-mod intervals;
 mod literals;
 pub(crate) mod nodes;
 pub(crate) mod position;
@@ -122,8 +122,8 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
+    let plan = doubles::kept(plan)?;
     let plan = casts::right(plan)?;
-    let plan = intervals::scaled(plan)?;
     let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;

@@ -8,7 +8,7 @@ use datafusion::functions::math::expr_fn::round;
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast, lit,
 };
 
 use super::{from_datafusion, rewrite};
@@ -142,10 +142,10 @@ fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResul
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
 
-/// Flink: functions that have another meaning there under the same name. Before the analyzer.
+/// Functions that have another meaning in Flink under the same name. Before the analyzer.
 pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     if semantics == Semantics::Postgres {
-        return Ok(plan);
+        return rewrite::expressions(plan, seconds);
     }
     rewrite::expressions(plan, |expr, _| match &expr {
         Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
@@ -154,6 +154,24 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
         },
         _ => Ok(Transformed::no(expr)),
     })
+}
+
+/// PostgreSQL: `EXTRACT(SECOND FROM t)` with its fraction.
+fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    let of_time = |at: &Expr| {
+        matches!(at.get_type(input), Ok(DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)))
+    };
+    match call.args.as_mut_slice() {
+        [Expr::Literal(part, _), at]
+            if call.func.name() == "date_part" && part.to_string().eq_ignore_ascii_case("second") && of_time(at) =>
+        {
+            *part = ScalarValue::Utf8(Some("microsecond".to_owned()));
+        }
+        _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+    }
+    let seconds = cast(Expr::ScalarFunction(call), DataType::Float64) / lit(1e6);
+    Ok(Transformed::yes(cast(seconds, DataType::Decimal128(8, 6))))
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. Flink: casts to narrower whole

@@ -30,6 +30,10 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
             in_order_where_distinct(function);
             name
         }
+        "count" => {
+            of_rows(function);
+            name
+        }
         "array_slice" => {
             to_the_end(function);
             name
@@ -47,6 +51,21 @@ fn in_order_where_distinct(function: &mut sp::Function) {
     if let (true, false, Some(value)) = (distinct && function.over.is_none(), ordered_already, args.first()) {
         list.clauses.push(sp::FunctionArgumentClause::OrderBy(vec![ordered(value.clone(), true)]));
     }
+}
+
+/// `COUNT(DISTINCT a, b)` as that of rows without a null.
+fn of_rows(function: &mut sp::Function) {
+    let args = super::tvf::positional(function);
+    let sp::FunctionArguments::List(list) = &mut function.args else { return };
+    if list.duplicate_treatment != Some(sp::DuplicateTreatment::Distinct)
+        || args.len() < 2
+        || args.len() != list.args.len()
+    {
+        return;
+    }
+    let named = args.iter().enumerate().flat_map(|(index, expr)| [text(format!("c{index}")), expr.clone()]);
+    list.args = vec![argument(sp::Expr::Function(call("named_struct", named.collect())))];
+    args.into_iter().for_each(|value| present(function, value));
 }
 
 /// `ARRAY_SLICE(array, start)`: to the last element.

@@ -8,6 +8,7 @@
 mod aggregate_names;
 mod expr;
 mod factor;
+mod group_id;
 mod hint;
 mod legacy;
 mod naming;

@@ -1,12 +1,12 @@
-//! `LIKE … ESCAPE` and `SIMILAR TO` as what the planner and the engine have: `LIKE` with a backslash, and a regular
-//! expression.
+//! Operators that the planner has not, or means otherwise, as what it has: `LIKE … ESCAPE` as `LIKE` with a backslash,
+//! `SIMILAR TO` as a regular expression, `AT TIME ZONE` as a call.
 
 use datafusion::sql::sqlparser::ast as sp;
 
 use super::aggregate_names::call;
-use crate::functions::{LIKE_PATTERN, SIMILAR_PATTERN};
+use crate::functions::{AT_TIME_ZONE, LIKE_PATTERN, SIMILAR_PATTERN};
 
-/// Writes a test of a text by a pattern with the others.
+/// Writes such an operator with the others.
 pub(super) fn written_out(expr: &mut sp::Expr) {
     match expr {
         sp::Expr::Like { pattern, escape_char, .. } | sp::Expr::ILike { pattern, escape_char, .. } => {
@@ -26,6 +26,10 @@ pub(super) fn written_out(expr: &mut sp::Expr) {
             } else {
                 matched
             };
+        }
+        sp::Expr::AtTimeZone { timestamp, time_zone } => {
+            let args = vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()];
+            *expr = sp::Expr::Function(call(AT_TIME_ZONE, args));
         }
         _ => {}
     }
