@@ -1,7 +1,8 @@
 //! Queries that end: the plan of a bound query over tables that DataFusion can read.
 //!
 //! A query takes the snapshot of all views once, so it sees one moment. Connector tables are read through the same
-//! sources as in streaming. What runs for ever is in [`crate::session`].
+//! sources as in streaming. What plans and evaluates has [`threads`] of its own. What runs for ever is in
+//! [`crate::session`].
 
 mod connector_table;
 mod endless;
@@ -9,6 +10,7 @@ pub mod files;
 mod fold;
 mod prune;
 mod scan;
+mod threads;
 mod view_table;
 
 use std::panic::AssertUnwindSafe;
@@ -26,7 +28,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use millstream_engine::message::BATCH_ROWS;
 use millstream_sql::{SqlError, SqlState};
 
@@ -34,11 +35,13 @@ use crate::errors::{from_arrow, from_datafusion};
 
 pub use fold::{difference, fold_deltas};
 pub use scan::{ReadNotes, Scans, keep_rejects, no_rows_yet};
+pub use threads::{Batches, QueryThreads};
 
-/// What all batch queries share: the memory they may use, and how parallel they are.
+/// What all batch queries share: the memory they may use, their threads, and how parallel they are.
 #[derive(Debug, Clone)]
 pub struct BatchRuntime {
     environment: Arc<RuntimeEnv>,
+    threads: QueryThreads,
     partitions: usize,
     /// Bytes that each sort sets aside to merge what it has spilled.
     merge_bytes: usize,
@@ -47,12 +50,14 @@ pub struct BatchRuntime {
 /// Bytes that are enough for a merge.
 const MERGE_BYTES_MAX: usize = 10 << 20;
 
+const PANICKED: &str = "internal error: the query panicked, see the log";
+
 impl BatchRuntime {
     /// A runtime whose queries share a pool of memory, and spill to `directory` where it is used up; to the system's
     /// temporary one where none is named.
     ///
     /// # Errors
-    /// Where there is no directory to spill to.
+    /// Where there is no directory to spill to, or no thread to be had.
     pub fn new(pool: Arc<dyn MemoryPool>, directory: Option<PathBuf>, partitions: usize) -> Result<Self, SqlError> {
         let pool_bytes = match pool.memory_limit() {
             MemoryLimit::Finite(bytes) => bytes,
@@ -68,7 +73,14 @@ impl BatchRuntime {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
             .map_err(from_datafusion)?;
-        Ok(Self { environment, partitions, merge_bytes })
+        let threads = QueryThreads::start(partitions)
+            .map_err(|error| SqlError::new(SqlState::INTERNAL_ERROR, format!("could not start threads: {error}")))?;
+        Ok(Self { environment, threads, partitions, merge_bytes })
+    }
+
+    /// The threads on which queries are planned and evaluated.
+    pub fn threads(&self) -> &QueryThreads {
+        &self.threads
     }
 
     /// A context for one query or one session's system catalog.
@@ -107,24 +119,28 @@ impl BatchRuntime {
         state.query_planner().create_physical_plan(&plan, &state).await.map_err(from_datafusion)
     }
 
-    /// Runs a plan; the batches have `schema`.
+    /// Makes a plan and runs it, both on the threads of queries; the batches have `schema`.
     ///
     /// # Errors
-    /// Where DataFusion cannot plan it. Errors of rows are in the stream.
+    /// Those of `plan`, and where DataFusion cannot plan it further. Errors of rows are in the stream.
     pub async fn run(
         &self,
-        context: &SessionContext,
-        plan: &LogicalPlan,
+        context: SessionContext,
+        plan: impl FnOnce() -> Result<LogicalPlan, SqlError> + Send + 'static,
         schema: SchemaRef,
-    ) -> Result<BoxStream<'static, Result<RecordBatch, SqlError>>, SqlError> {
-        let physical = self.physical(context, plan).await?;
-        let stream = execute_stream(physical, context.task_ctx()).map_err(from_datafusion)?;
-        // What a file that is damaged, or an odd value, makes a library assert costs the query, not the connection.
-        let stream = AssertUnwindSafe(stream).catch_unwind().map(move |batch| match batch {
-            Ok(batch) => batch.map_err(from_datafusion).and_then(|batch| conform(&batch, &schema)),
-            Err(_) => Err(SqlError::new(SqlState::INTERNAL_ERROR, "internal error: the query panicked, see the log")),
-        });
-        Ok(stream.boxed())
+    ) -> Result<Batches, SqlError> {
+        let runtime = self.clone();
+        let computed = async move {
+            let physical = runtime.physical(&context, &plan()?).await?;
+            let stream = execute_stream(physical, context.task_ctx()).map_err(from_datafusion)?;
+            // What a file that is damaged, or an odd value, makes a library assert costs the query, not the connection.
+            let stream = AssertUnwindSafe(stream).catch_unwind().map(move |batch| match batch {
+                Ok(batch) => batch.map_err(from_datafusion).and_then(|batch| conform(&batch, &schema)),
+                Err(_) => Err(SqlError::new(SqlState::INTERNAL_ERROR, PANICKED)),
+            });
+            Ok(stream.boxed())
+        };
+        self.threads.stream(computed).await
     }
 }
 

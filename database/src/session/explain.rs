@@ -1,5 +1,7 @@
 //! `EXPLAIN`: the logical plan, the dataflow, the batch plan, and which of the two would run and why.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::{StatisticsArgs, StatisticsContext};
 use millstream_engine::checkpoint::change::{Change, Fate};
@@ -161,7 +163,9 @@ impl Session {
             Part { title: "Logical plan".to_owned(), text: readable_plan(&query.plan.display_indent().to_string()) },
         ];
         if let Some(target) = target {
-            let text = match lower(&dataflow_part(query), target, &CatalogOpener(self.database.catalog())) {
+            let (part, catalog) = (dataflow_part(query), Arc::clone(self.database.catalog()));
+            let lowered = async move { lower(&part, target, &CatalogOpener(&catalog)) };
+            let text = match self.database.batch().threads().run(lowered).await {
                 Ok(dataflow) => {
                     let shards = self.database.engine().config().shards;
                     if asked(options, "PLAN_ADVICE") {
@@ -193,9 +197,10 @@ impl Session {
 
     /// The plan as it is run, and how many rows and bytes are expected of it.
     async fn batch_text(&self, query: &BoundQuery) -> Result<(String, String), SqlError> {
-        let plan = self.scans().resolve(batch_plan(query)?)?;
-        let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
-        let physical = self.database.batch().physical(&context, &plan).await?;
+        let (scans, query, batch) = (self.scans(), query.clone(), self.database.batch().clone());
+        let context = batch.context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
+        let planned = async move { batch.physical(&context, &scans.resolve(batch_plan(&query)?)?).await };
+        let physical = self.database.batch().threads().run(planned).await?;
         let cost = match StatisticsContext::new().compute(physical.as_ref(), &StatisticsArgs::default()) {
             Ok(known) => format!("rows: {}, bytes: {}", known.num_rows, known.total_byte_size),
             Err(_) => "rows: not known".to_owned(),

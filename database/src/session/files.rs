@@ -17,11 +17,14 @@ use crate::batch::{Scans, files};
 /// Tables that stand for files in the statement that was bound last, by the ids of their relations.
 pub(crate) type FileTables = Arc<HashMap<RelationId, Arc<dyn TableProvider>>>;
 
+/// Bytes of a statement up to which it is bound at once.
+const SHORT_BYTES: usize = 8 << 10;
+
 impl Session {
     /// Binds a statement against the catalog as it is and the files that it names.
     pub(super) async fn bind(&mut self, statement: &ParsedStatement) -> Result<BoundStatement, SqlError> {
         let context = self.file_context(statement).await?;
-        millstream_sql::bind(statement, &context)
+        self.bind_apart(statement, context).await
     }
 
     /// Binds a statement against other relations than there are.
@@ -35,7 +38,17 @@ impl Session {
     ) -> Result<BoundStatement, SqlError> {
         let mut context = self.file_context(statement).await?;
         Arc::make_mut(&mut context.catalog).relations = catalog.relations;
-        millstream_sql::bind(statement, &context)
+        self.bind_apart(statement, context).await
+    }
+
+    /// Binds where nobody waits but this session, unless it is done at once: binding evaluates nothing, and takes as long
+    /// as the text is.
+    async fn bind_apart(&self, statement: &ParsedStatement, context: BindContext) -> Result<BoundStatement, SqlError> {
+        if statement.text.len() <= SHORT_BYTES {
+            return millstream_sql::bind(statement, &context);
+        }
+        let statement = statement.clone();
+        self.database.batch().threads().run(async move { millstream_sql::bind(&statement, &context) }).await
     }
 
     /// What binding depends on, the files that the statement names included.

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use futures::stream::BoxStream;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::RelationKind;
 use millstream_sql::{RelationSource, SqlError, SqlState, batch_plan};
 
 use super::{Notice, Outcome, Rows, RuntimeMode, Session};
-use crate::batch::ReadNotes;
+use crate::batch::{Batches, ReadNotes};
 use crate::errors::from_datafusion;
 
 /// Name of the only database and of its only schema.
@@ -53,16 +51,12 @@ impl Session {
     }
 
     /// The rows of a query, read once, now.
-    pub(super) async fn batch_rows(
-        &self,
-        query: &BoundQuery,
-        notes: &ReadNotes,
-    ) -> Result<BoxStream<'static, Result<RecordBatch, SqlError>>, SqlError> {
+    pub(super) async fn batch_rows(&self, query: &BoundQuery, notes: &ReadNotes) -> Result<Batches, SqlError> {
         let mut scans = self.scans();
         scans.notes = notes.clone();
-        let plan = scans.resolve(batch_plan(query)?)?;
+        let (query, schema) = (query.clone(), Arc::clone(&query.schema));
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
-        self.database.batch().run(&context, &plan, Arc::clone(&query.schema)).await
+        self.database.batch().run(context, move || scans.resolve(batch_plan(&query)?), schema).await
     }
 
     /// Where a `SELECT` is computed.

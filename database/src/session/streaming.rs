@@ -38,7 +38,7 @@ impl Session {
         }
         let plan = rebuild(inner, &top, dataflow_schema, folded)?;
         let context = self.database.batch().context(self.settings.time_zone().name(), DATABASE_AND_SCHEMA);
-        let batches = self.database.batch().run(&context, &plan, Arc::clone(&schema)).await?;
+        let batches = self.database.batch().run(context, move || Ok(plan), Arc::clone(&schema)).await?;
         Ok(Outcome::rows(Rows { schema, batches, command: "SELECT", notes: ReadNotes::default() }))
     }
 
@@ -55,7 +55,8 @@ impl Session {
             deltas.append(&mut collected.deltas);
         }
         job.finished().await?;
-        fold_deltas(&query.schema, &deltas)
+        let schema = Arc::clone(&query.schema);
+        self.database.batch().threads().run(async move { fold_deltas(&schema, &deltas) }).await
     }
 }
 

@@ -32,7 +32,7 @@ use futures::StreamExt;
 use millstream_sql::catalog::CatalogSnapshot;
 use millstream_sql::{SqlError, SqlState};
 
-use crate::batch::ReadNotes;
+use crate::batch::{QueryThreads, ReadNotes};
 use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
 use asked::AskedFunction;
@@ -60,6 +60,7 @@ pub(crate) struct SystemCatalog {
     /// The databases that are listed, but for the default one.
     databases: BTreeSet<String>,
     asked: [Arc<AskedFunction>; 2],
+    threads: QueryThreads,
 }
 
 impl SystemCatalog {
@@ -78,8 +79,9 @@ impl SystemCatalog {
         for (name, function) in [state::NAME, TOPICS].into_iter().zip(&asked) {
             context.register_udtf(name, Arc::clone(function) as Arc<dyn TableFunctionImpl>);
         }
-        let system =
-            Self { context, parser: PostgresCompatibilityParser::new(), relations, databases: BTreeSet::new(), asked };
+        let (parser, databases) = (PostgresCompatibilityParser::new(), BTreeSet::new());
+        let threads = database.batch().threads().clone();
+        let system = Self { context, parser, relations, databases, asked, threads };
         if let Err(error) = system.set_up(database) {
             tracing::error!(%error, "could not set up the system catalog");
         }
@@ -136,10 +138,14 @@ impl SystemCatalog {
             plan = plan.with_param_values(ParamValues::List(values)).map_err(from_datafusion)?;
         }
         sleep::wait(&plan).await?;
-        let frame = self.context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
-        let stream = frame.execute_stream().await.map_err(from_datafusion)?;
-        let schema = stream.schema();
-        let batches = stream.map(|batch| batch.map_err(from_datafusion)).boxed();
+        let schema = Arc::clone(plan.schema().inner());
+        let context = self.context.clone();
+        let computed = async move {
+            let frame = context.execute_logical_plan(plan).await.map_err(from_datafusion)?;
+            let stream = frame.execute_stream().await.map_err(from_datafusion)?;
+            Ok(stream.map(|batch| batch.map_err(from_datafusion)).boxed())
+        };
+        let batches = self.threads.stream(computed).await?;
         Ok(Rows { schema, batches, command: "SELECT", notes: ReadNotes::default() })
     }
 

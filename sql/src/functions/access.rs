@@ -1,9 +1,10 @@
-//! `map[key]`, `variant['key']` and `variant[1]`, before DataFusion's planner takes them for arrays and rows.
+//! `map[key]`, `variant['key']` and `variant[1]`, before DataFusion's planner takes them for arrays and rows; `array[-1]`,
+//! which for that counts from the end.
 
 use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, lit, when};
 
 use super::collection::MAP_VALUE;
 use super::registry;
@@ -17,10 +18,19 @@ pub(super) struct KeyAccess;
 impl ExprPlanner for KeyAccess {
     fn plan_field_access(
         &self,
-        access: RawFieldAccessExpr,
+        mut access: RawFieldAccessExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
         let function = match access.expr.get_type(schema) {
+            Ok(DataType::List(_)) => {
+                if let GetFieldAccess::ListIndex { key } = &mut access.field_access
+                    && !matches!(key.as_ref(), Expr::Literal(ScalarValue::Int64(Some(1..)), _))
+                {
+                    // There is no element before the first.
+                    **key = when(key.as_ref().clone().gt(lit(0_i64)), key.as_ref().clone()).end()?;
+                }
+                return Ok(PlannerResult::Original(access));
+            }
             Ok(DataType::Map(..)) => MAP_VALUE,
             Ok(of) if is_variant(&of) => VARIANT_GET,
             _ => return Ok(PlannerResult::Original(access)),

@@ -1,9 +1,9 @@
-//! Maps and arrays: the value of a key, maps merged, an element in front.
+//! Maps and arrays: the value of a key, maps merged, an element in front, what equals a value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{cast, concat, take};
@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, Field};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 
 use super::support::{Args, function};
 
@@ -20,6 +21,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("map_union", &[], "MAP_UNION(map, …)", union_types, union),
         function("array_mode", &[], "MODE(value)", element_of, mode),
         function("array_prepend", &["list_prepend"], "ARRAY_PREPEND(array, value)", prepend_types, prepend),
+        function("array_contains", &[], "ARRAY_CONTAINS(array, value)", contains_types, contains),
+        function("array_remove", &[], "ARRAY_REMOVE(array, value)", remove_types, remove),
     ]
 }
 
@@ -193,4 +196,66 @@ fn prepend(args: &Args) -> Result<ArrayRef> {
     // An array that is not there has no elements for PostgreSQL; for Flink the result is not there either.
     let nulls = if flink { lists.nulls().cloned() } else { None };
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, nulls)?))
+}
+
+/// The array and the value with one type of elements.
+fn with_value(types: &[DataType]) -> Option<(DataType, DataType)> {
+    let list = |item: DataType| DataType::List(Arc::new(Field::new("item", item, true)));
+    match types {
+        [DataType::List(item), value] if item.data_type() == value || *value == DataType::Null => {
+            Some((types.first()?.clone(), item.data_type().clone()))
+        }
+        [DataType::List(item), value] => {
+            let common = type_union_resolution(&[item.data_type().clone(), value.clone()])?;
+            Some((list(common.clone()), common))
+        }
+        [DataType::Null, value] => Some((list(value.clone()), value.clone())),
+        _ => None,
+    }
+}
+
+fn contains_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    with_value(types).map(|(array, value)| (DataType::Boolean, vec![array, value]))
+}
+
+fn remove_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    with_value(types).map(|(array, value)| (array.clone(), vec![array, value]))
+}
+
+/// Which elements are the value of their row, where two nulls are the same.
+fn found(lists: &ListArray, wanted: &ArrayRef) -> Result<BooleanArray> {
+    let mut rows = Vec::with_capacity(lists.values().len());
+    for (row, ends) in (0_u32..).zip(lists.offsets().windows(2)) {
+        let &[_, end] = ends else { continue };
+        rows.resize(usize::try_from(end).unwrap_or(0), row);
+    }
+    rows.resize(lists.values().len(), 0);
+    Ok(not_distinct(lists.values(), &take(wanted, &UInt32Array::from(rows), None)?)?)
+}
+
+/// Whether an element is the value, which may be null.
+fn contains(args: &Args) -> Result<ArrayRef> {
+    let (lists, wanted) = (args.column(0)?, args.column(1)?);
+    let lists = lists.as_list::<i32>();
+    let equal = found(lists, &wanted)?;
+    let any = |row| lists.is_valid(row).then(|| range(lists.offsets(), row).any(|at| equal.value(at)));
+    Ok(Arc::new((0..args.rows).map(any).collect::<BooleanArray>()))
+}
+
+/// The elements that are not the value, which may be null.
+fn remove(args: &Args) -> Result<ArrayRef> {
+    let (lists, wanted) = (args.column(0)?, args.column(1)?);
+    let lists = lists.as_list::<i32>();
+    let equal = found(lists, &wanted)?;
+    let DataType::List(item) = &args.returns else { return Err(wrong()) };
+    let (mut places, mut lengths) = (Vec::with_capacity(lists.values().len()), Vec::with_capacity(args.rows));
+    for row in 0..args.rows {
+        let before = places.len();
+        let here = if lists.is_valid(row) { range(lists.offsets(), row) } else { 0..0 };
+        places.extend(here.filter(|at| !equal.value(*at)).map(|at| u32::try_from(at).ok()));
+        lengths.push(places.len() - before);
+    }
+    let values = take(lists.values(), &UInt32Array::from(places), None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, lists.nulls().cloned())?))
 }

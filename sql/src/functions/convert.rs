@@ -36,6 +36,9 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         ),
         function("unix_timestamp", &["to_unixtime"], "UNIX_TIMESTAMP(text [, pattern])", unix_types, unix_timestamp),
         function("from_unixtime", &[], "FROM_UNIXTIME(seconds [, pattern])", from_types, from_unixtime),
+        // In a session whose zone is not UTC the two before are these, over what its clock shows.
+        function("unix_timestamp_utc", &[], "UNIX_TIMESTAMP(text [, pattern])", unix_types, unix_timestamp),
+        function("from_unixtime_utc", &[], "FROM_UNIXTIME(seconds [, pattern])", from_types, from_unixtime),
     ]
 }
 

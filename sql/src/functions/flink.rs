@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::math::expr_fn::ln;
-use datafusion::logical_expr::{Expr, ScalarUDF, lit, when};
+use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, when};
 
 use super::registry;
 
@@ -24,11 +25,32 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
         ("left", [_, _]) => other("flink_left"),
         ("right", [_, _]) => other("flink_right"),
         ("substr", [_, _] | [_, _, _]) => other("flink_substr"),
+        ("lpad" | "rpad", [_, length, pad]) => {
+            let fills = length.clone().gt_eq(lit(0_i64)).and(pad.clone().not_eq(lit("")));
+            Some(when(fills, call()).end())
+        }
+        // The square root of less than nothing is not a number.
+        ("sqrt", [number]) => {
+            let number = cast(number.clone(), DataType::Float64);
+            Some(when(number.lt(lit(0.0)), lit(f64::NAN)).otherwise(call()))
+        }
+        // From 1 for Sunday.
+        ("date_part", [Expr::Literal(part, _), at]) if is_weekday(part) => other_of("dayofweek", at),
         ("array_position", [_, _]) => {
             Some(when(call().is_null(), lit(0_u64)).otherwise(call()).and_then(|found| null_with_nulls(args, found)))
         }
         _ => None,
     }
+}
+
+fn is_weekday(part: &ScalarValue) -> bool {
+    let (ScalarValue::Utf8(Some(part)) | ScalarValue::Utf8View(Some(part))) = part else { return false };
+    matches!(part.to_ascii_lowercase().as_str(), "dow" | "dayofweek")
+}
+
+/// The call of a function of one argument.
+fn other_of(name: &str, arg: &Expr) -> Option<Result<Expr>> {
+    registry().scalar.get(name).map(|function| Ok(function.call(vec![arg.clone()])))
 }
 
 /// Null where an argument is.

@@ -22,19 +22,24 @@ enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Year,
+    Quarter,
     Month,
     Day,
     DayOfYear,
     Weekday,
     Hour,
+    /// From 1 to 24.
+    HourFromOne,
     HourOfTwelve,
+    /// From 0 to 11.
+    HourOfTwelveFromZero,
     Minute,
     Second,
     Fraction,
     AmPm,
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -48,7 +53,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MINUTE_US: i64 = 60_000_000;
 
 impl Format {
@@ -74,12 +79,15 @@ impl Format {
             }
             let field = match letter {
                 'y' | 'u' => Field::Year,
+                'Q' | 'q' => Field::Quarter,
                 'M' | 'L' => Field::Month,
                 'd' => Field::Day,
                 'D' => Field::DayOfYear,
                 'E' => Field::Weekday,
                 'H' => Field::Hour,
+                'k' => Field::HourFromOne,
                 'h' => Field::HourOfTwelve,
+                'K' => Field::HourOfTwelveFromZero,
                 'm' => Field::Minute,
                 's' => Field::Second,
                 'S' => Field::Fraction,
@@ -150,14 +158,17 @@ impl Format {
                     let (number, digits, after) = digits(rest, if adjacent { count } else { 19 })?;
                     rest = after;
                     match field {
+                        // Two digits are of this century.
+                        Field::Year if count == 2 && digits == 2 => year = 2_000 + i32::try_from(number).ok()?,
                         Field::Year => year = i32::try_from(number).ok()?,
                         Field::Month => month = number,
                         Field::Day | Field::DayOfYear => day = number,
-                        Field::Hour | Field::HourOfTwelve => hour = number,
+                        Field::HourFromOne => hour = number % 24,
+                        Field::Hour | Field::HourOfTwelve | Field::HourOfTwelveFromZero => hour = number,
                         Field::Minute => minute = number,
                         Field::Second => second = number,
                         Field::Fraction => micros = scaled(number, digits)?,
-                        Field::AmPm | Field::Weekday => {}
+                        Field::AmPm | Field::Weekday | Field::Quarter => {}
                     }
                 }
             }
@@ -190,13 +201,16 @@ fn push(out: &mut String, field: Field, count: usize, at: &NaiveDateTime) {
     match field {
         Field::Year if count == 2 => number(out, at.year().rem_euclid(100).unsigned_abs(), 2),
         Field::Year => number(out, at.year().unsigned_abs(), count),
+        Field::Quarter => number(out, at.month0() / 3 + 1, count),
         Field::Month if count > 2 => out.push_str(name(&MONTHS, at.month0(), count)),
         Field::Month => number(out, at.month(), count),
         Field::Day => number(out, at.day(), count),
         Field::DayOfYear => number(out, at.ordinal(), count),
         Field::Weekday => out.push_str(name(&WEEKDAYS, at.weekday().num_days_from_monday(), count)),
         Field::Hour => number(out, at.hour(), count),
+        Field::HourFromOne => number(out, (at.hour() + 23) % 24 + 1, count),
         Field::HourOfTwelve => number(out, (at.hour() + 11) % 12 + 1, count),
+        Field::HourOfTwelveFromZero => number(out, at.hour() % 12, count),
         Field::Minute => number(out, at.minute(), count),
         Field::Second => number(out, at.second(), count),
         Field::Fraction => {

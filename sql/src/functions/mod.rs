@@ -12,16 +12,21 @@ mod coding;
 mod collection;
 mod convert;
 mod decimal;
+mod escapes;
 mod flink;
 mod float_key;
 mod format;
+mod intervals;
 mod json;
 mod large;
 mod listing;
 mod moments;
 mod native;
+mod number_text;
 mod overlaps;
+mod padded;
 mod pattern;
+mod percentile;
 mod printf;
 mod regexes;
 mod seeded;
@@ -29,7 +34,9 @@ mod series;
 mod single_row;
 mod special;
 mod support;
+mod to_char;
 mod url;
+mod value_text;
 mod variant;
 mod words;
 mod zones;
@@ -44,15 +51,19 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 pub(crate) use arithmetic::{checked, wrapping};
 pub(crate) use clock::PROCTIME;
 pub(crate) use decimal::{Decimal, decimal_operator};
+pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
+pub(crate) use padded::{is_padded, padded_time};
+pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
+pub(crate) use value_text::{has_own_text, value_text};
 pub(crate) use variant::variant_text;
-pub(crate) use zones::{timestamp_text, wall_clock};
+pub(crate) use zones::{AT_TIME_ZONE, moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
 
 /// All functions by lower-case name, aliases included.
 pub(crate) struct Registry {
@@ -72,7 +83,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         higher_order: HashMap::new(),
         aggregate: HashMap::new(),
         window: HashMap::new(),
-        planners: vec![Arc::new(access::KeyAccess)],
+        planners: vec![Arc::new(access::KeyAccess), Arc::new(intervals::ScaledIntervals)],
     };
     registry.planners.extend(SessionStateDefaults::default_expr_planners());
     for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours()) {
@@ -113,8 +124,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 /// Flink's names of functions that DataFusion has under another.
-const ALIASES: [(&str, &str); 9] = [
-    ("array_remove", "array_remove_all"),
+const ALIASES: [(&str, &str); 8] = [
     ("ceiling", "ceil"),
     ("collection_size", "cardinality"),
     ("map_from_arrays", "map"),
@@ -132,12 +142,17 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(coding::functions());
     functions.extend(collection::functions());
     functions.extend(convert::functions());
+    functions.extend(escapes::functions());
+    functions.extend(intervals::functions());
     functions.extend(json::functions());
     functions.extend(moments::functions());
     functions.extend(overlaps::functions());
     functions.extend(pattern::functions());
+    functions.extend(percentile::functions());
     functions.extend(regexes::functions());
     functions.extend(special::functions());
+    functions.extend(to_char::functions());
+    functions.extend(zones::functions());
     functions.push(printf::function());
     functions.extend(url::functions());
     functions.extend(variant::functions());

@@ -13,14 +13,17 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::calendar::MICROS;
 use super::format::Format;
-use super::support::Kind::{Date, Int, Moment, Text};
+use super::support::Kind::{Date, Int, Moment, Text, Whole};
 use super::support::{Args, all, function, is_text, is_whole, shaped, some};
+use crate::parse::{EXTRACTED, TIMESTAMPADD_DATES};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         shaped("to_date", "TO_DATE(text [, pattern])", some(1, &[Text, Text], Date), to_date),
         shaped("convert_tz", "CONVERT_TZ(text, from zone, to zone)", all(&[Text, Text, Text], Text), convert_tz),
         function("timestampadd", &[], "TIMESTAMPADD(unit, number, timestamp)", add_types, add),
+        function(TIMESTAMPADD_DATES, &[], "TIMESTAMPADD(unit, number, timestamp)", add_dates_types, add),
+        shaped(EXTRACTED, "EXTRACT(unit FROM timestamp)", all(&[Whole], Whole), |args| args.column(0)),
         shaped("timestampdiff", "TIMESTAMPDIFF(unit, from, to)", all(&[Text, Moment, Moment], Int), difference),
         function("floor_to", &[], "FLOOR(timestamp TO unit)", floor_types, |args| round(args, false)),
         function("ceil_to", &[], "CEIL(timestamp TO unit)", floor_types, |args| round(args, true)),
@@ -99,6 +102,14 @@ fn add_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
             Some((returns, vec![DataType::Utf8, DataType::Int64, given]))
         }
         _ => None,
+    }
+}
+
+/// Of a unit that a date has.
+fn add_dates_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [_, _, DataType::Date32] => add_types(types).map(|(_, given)| (DataType::Date32, given)),
+        _ => add_types(types),
     }
 }
 

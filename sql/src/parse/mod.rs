@@ -30,6 +30,7 @@ mod script;
 mod session;
 mod show;
 mod statement;
+mod unicode;
 pub(crate) mod words;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::error::{Result, SqlError};
 
 use cursor::Cursor;
 use dialect::StreamDialect;
+pub(crate) use forms::{EXTRACTED, TIMESTAMPADD_DATES};
 pub(crate) use hint::OPTIONS_MARK;
 use script::Piece;
 

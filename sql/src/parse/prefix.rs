@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use crate::types;
 
 use super::dialect::StreamDialect;
-use super::{forms, interval, json, words};
+use super::{forms, interval, json, unicode, words};
 
 type Result<T, E = ParserError> = std::result::Result<T, E>;
 
@@ -49,20 +49,23 @@ const RESERVED: [&str; 24] = [
 
 /// The expression, where it starts with one of these words; `None` leaves it to `sqlparser`.
 pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
+    if let Token::UnicodeStringLiteral(text) = words::peek(parser, 0) {
+        let text = text.clone();
+        return Some(after(parser, |parser| unicode::literal(parser, text)));
+    }
     let Token::Word(Word { value, quote_style: None, .. }) = words::peek(parser, 0) else { return None };
     let word = value.to_ascii_uppercase();
     let parenthesis = *words::peek(parser, 1) == Token::LParen;
     let bracket = *words::peek(parser, 1) == Token::LBracket;
     match (word.as_str(), parenthesis, bracket) {
         ("TABLE", false, false) => Some(after(parser, table_argument)),
-        // `TABLE (SELECT …)`: the parentheses make a subquery by themselves.
-        ("TABLE", true, _) => Some(after(parser, Parser::parse_prefix)),
+        ("TABLE", true, _) => Some(after(parser, query_argument)),
         ("CAST", true, _) => Some(after(parser, |parser| cast(parser, sp::CastKind::Cast))),
         ("TRY_CAST", true, _) => Some(after(parser, |parser| cast(parser, sp::CastKind::TryCast))),
         ("CASE", ..) => Some(after(parser, Parser::parse_case_expr)),
         ("NOT", ..) => Some(after(parser, Parser::parse_not)),
         ("EXISTS", true, _) => Some(after(parser, |parser| parser.parse_exists_expr(false))),
-        ("EXTRACT", true, _) => Some(after(parser, Parser::parse_extract_expr)),
+        ("EXTRACT", true, _) => Some(after(parser, forms::extract)),
         ("CEIL" | "CEILING", true, _) => Some(after(parser, |parser| forms::round(parser, true))),
         ("FLOOR", true, _) => Some(after(parser, |parser| forms::round(parser, false))),
         ("TIMESTAMPADD" | "TIMESTAMPDIFF", true, _) => Some(forms::by_unit(parser)),
@@ -77,7 +80,8 @@ pub(super) fn prefix(parser: &mut Parser) -> Option<Result<sp::Expr>> {
         ("POSITION", true, _) => Some(position(parser)),
         ("CONVERT", true, _) => Some(ident(parser).and_then(|name| parser.parse_function(name.into()))),
         ("ARRAY", true, _) => Some(after(parser, array_of_query)),
-        ("ARRAY", _, true) => Some(after(parser, |parser| {
+        // A multiset is an array: elements in no order of their own.
+        ("ARRAY" | "MULTISET", _, true) => Some(after(parser, |parser| {
             parser.advance_token();
             parser.parse_array_expr(true)
         })),
@@ -106,21 +110,45 @@ fn table_argument(parser: &mut Parser) -> Result<sp::Expr> {
         Token::Word(_) => parser.parse_object_name(false)?,
         _ => return words::unexpected(parser, "a table name"),
     };
-    let mut keys = Vec::new();
-    if words::accept(parser, &["PARTITION", "BY"]) {
-        if parser.consume_token(&Token::LParen) {
-            keys = parser.parse_comma_separated(Parser::parse_expr)?;
-            parser.expect_token(&Token::RParen)?;
-        } else {
-            keys.push(parser.parse_expr()?);
-        }
-    }
+    let keys = partition_keys(parser)?;
     Ok(sp::Expr::Subquery(Box::new(select_all(name, keys))))
+}
+
+/// `TABLE (SELECT …) [PARTITION BY …]`: the parentheses make a subquery by themselves.
+fn query_argument(parser: &mut Parser) -> Result<sp::Expr> {
+    let query = parser.parse_prefix()?;
+    let keys = partition_keys(parser)?;
+    match query {
+        sp::Expr::Subquery(subquery) if !keys.is_empty() => {
+            let (name, columns) = (sp::Ident::with_quote('"', "__partitioned"), Vec::new());
+            let alias = Some(sp::TableAlias { explicit: false, name, columns, at: None });
+            let relation = sp::TableFactor::Derived { lateral: false, subquery, alias, sample: None };
+            Ok(sp::Expr::Subquery(Box::new(all_of(relation, keys))))
+        }
+        other => Ok(other),
+    }
+}
+
+/// `[PARTITION BY k | PARTITION BY (k, …)]`
+fn partition_keys(parser: &mut Parser) -> Result<Vec<sp::Expr>> {
+    if !words::accept(parser, &["PARTITION", "BY"]) {
+        return Ok(Vec::new());
+    }
+    if !parser.consume_token(&Token::LParen) {
+        return Ok(vec![parser.parse_expr()?]);
+    }
+    let keys = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(keys)
 }
 
 /// `SELECT * FROM name [DISTRIBUTE BY keys]`
 pub(super) fn select_all(name: sp::ObjectName, distribute_by: Vec<sp::Expr>) -> sp::Query {
-    let relation = sp::TableFactor::Table {
+    all_of(table(name), distribute_by)
+}
+
+fn table(name: sp::ObjectName) -> sp::TableFactor {
+    sp::TableFactor::Table {
         name,
         alias: None,
         args: None,
@@ -131,7 +159,10 @@ pub(super) fn select_all(name: sp::ObjectName, distribute_by: Vec<sp::Expr>) -> 
         json_path: None,
         sample: None,
         index_hints: Vec::new(),
-    };
+    }
+}
+
+fn all_of(relation: sp::TableFactor, distribute_by: Vec<sp::Expr>) -> sp::Query {
     let select = sp::Select {
         select_token: AttachedToken::empty(),
         optimizer_hints: Vec::new(),

@@ -1,8 +1,9 @@
-//! Arithmetic of decimals with Flink's types. Before the analyzer, which gives whole numbers more digits than Flink does.
+//! Arithmetic and rounding of decimals with Flink's types. Before the analyzer, which gives whole numbers more digits than Flink does.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
 
 use super::rewrite;
@@ -14,7 +15,31 @@ const INT_DIGITS: u8 = 10;
 
 /// A plan whose sums, products, quotients and remainders of decimals have the types that they have in Flink.
 pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
-    rewrite::expressions(plan, operator)
+    rewrite::expressions(plan, |expr, input| match expr {
+        Expr::ScalarFunction(call) => rounded(call, input),
+        other => operator(other, input),
+    })
+}
+
+/// `ROUND` and `TRUNCATE` to a number of digits, with so many behind the point; `CEIL` and `FLOOR` with none.
+fn rounded(call: ScalarFunction, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let (value, digits) = match (call.name(), call.args.as_slice()) {
+        ("round" | "trunc" | "ceil" | "floor", [value]) => (value, Some(0)),
+        ("round" | "trunc", [value, digits]) => (value, small(digits)),
+        _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+    };
+    let narrower = match (value.get_type(input), digits) {
+        (Ok(DataType::Decimal128(precision, scale)), Some(digits)) => i8::try_from(digits.max(0))
+            .ok()
+            .filter(|digits| *digits < scale)
+            .map(|digits| (precision.saturating_sub((scale - digits).unsigned_abs()).saturating_add(1), digits)),
+        _ => None,
+    };
+    let call = Expr::ScalarFunction(call);
+    Ok(match narrower {
+        Some((precision, scale)) => Transformed::yes(cast(call, DataType::Decimal128(precision, scale))),
+        None => Transformed::no(call),
+    })
 }
 
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {

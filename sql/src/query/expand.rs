@@ -16,7 +16,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 
 use super::provider::{Provider, external, options};
 use super::resolve::Resolver;
-use super::{DEPTH_MAX, from_datafusion, text};
+use super::{DEPTH_MAX, from_datafusion, literals, text};
 use crate::bound::BindContext;
 use crate::catalog::SqlFunction;
 use crate::error::{Result, SqlError, SqlState};
@@ -100,9 +100,10 @@ fn body(function: &SqlFunction, context: &BindContext) -> Result<Expr> {
         function.parameters.iter().map(|(name, data_type)| Field::new(name, data_type.arrow.clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     Resolver::new(&context.catalog).expression(&mut expr, &schema)?;
+    literals::typed(&mut expr, context.semantics);
     let schema = DFSchema::try_from(schema).map_err(from_datafusion)?;
     let provider = Provider::new(context, Vec::new(), 0)?;
-    let planner = SqlToRel::new_with_options(&provider, options());
+    let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
     planner.sql_to_expr(expr, &schema, &mut PlannerContext::new()).map_err(from_datafusion)
 }
 

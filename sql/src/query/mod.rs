@@ -7,12 +7,14 @@
 
 mod casts;
 mod decimals;
+mod doubles;
 mod emit;
 mod error;
 mod expand;
 mod float_keys;
 mod forms;
 mod insert;
+mod literals;
 pub(crate) mod nodes;
 pub(crate) mod position;
 mod provider;
@@ -78,8 +80,9 @@ fn project_expression(expr: &sp::Expr, input: &LogicalPlan, context: &BindContex
     let mut expr = expr.clone();
     let resolver = Resolver::new(&context.catalog);
     resolver.expression(&mut expr, input.schema().inner())?;
+    literals::typed(&mut expr, context.semantics);
     let provider = Provider::new(context, Vec::new(), 0)?;
-    let planner = SqlToRel::new_with_options(&provider, options());
+    let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
     let planned = planner.sql_to_expr(expr, input.schema(), &mut PlannerContext::new()).map_err(from_datafusion)?;
     let plan = LogicalPlanBuilder::from(input.clone())
         .project([planned.alias("expression")])
@@ -93,9 +96,10 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let settings = emit::take(&mut query);
     let resolver = Resolver::new(&context.catalog);
     let columns = resolver.statement(&mut query)?;
+    literals::typed(&mut query, context.semantics);
     let Resolved { calls, functions, hints, tables } = resolver.finish();
     let provider = Provider::new(context, calls, depth)?.with_tables(tables);
-    let planner = SqlToRel::new_with_options(&provider, options());
+    let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
     let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
     let plan = unnest::joined(emit::times_to_live(plan, &hints)?)?;
     let plan = finish(plan, context)?;
@@ -118,6 +122,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
+    let plan = doubles::kept(plan)?;
     let plan = casts::right(plan)?;
     let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;

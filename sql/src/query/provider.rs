@@ -9,7 +9,7 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
-use datafusion::sql::planner::ParserOptions;
+use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use millstream_engine::plan::RelationId;
 
 use super::resolve::tvf::TvfCall;
@@ -17,7 +17,7 @@ use super::types::Types;
 use super::window::WindowPlanner;
 use super::{DEPTH_MAX, expand, relation, temporal, unnest};
 use crate::bound::BindContext;
-use crate::catalog::Relation;
+use crate::catalog::{Relation, Semantics};
 use crate::error::{Result, SqlError};
 use crate::functions::{Registry, registry};
 
@@ -37,8 +37,13 @@ impl TableSource for PlanSource {
 }
 
 /// How the planner reads SQL: names as they are (they are resolved already), exact decimals.
-pub(super) fn options() -> ParserOptions {
+pub(super) fn options(semantics: Semantics) -> ParserOptions {
+    let nulls = match semantics {
+        Semantics::Postgres => NullOrdering::NullsMax,
+        Semantics::Flink => NullOrdering::NullsMin,
+    };
     ParserOptions::new()
+        .with_default_null_ordering(nulls)
         .with_enable_ident_normalization(false)
         .with_parse_float_as_decimal(true)
         .with_map_string_types_to_utf8view(false)

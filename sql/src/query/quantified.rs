@@ -1,14 +1,16 @@
-//! `IN (query)` and `EXISTS (query)` as values, in a select list or an aggregation: counts of the query's rows are compared.
-//! In conditions they are left as they are: those become joins.
+//! `IN (query)`, `EXISTS (query)` and `> ALL (query)` as values, in a select list or an aggregation: counts of the query's
+//! rows are compared. In conditions they are left as they are: those become joins.
 
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result as PlanResult, ScalarValue};
-use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
+use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, binary_expr, lit, not, when,
+};
 
 use super::from_datafusion;
 use crate::error::Result;
@@ -16,7 +18,7 @@ use crate::error::Result;
 /// What the rows of a query are called. Not to be met in user tables.
 const ROWS: &str = "__millstream_in";
 
-/// A plan in which only conditions have `IN` and `EXISTS` of queries. Before the analyzer.
+/// A plan in which only conditions have `IN`, `EXISTS`, `ANY` and `ALL` of queries. Before the analyzer.
 pub(super) fn counted(plan: LogicalPlan) -> Result<LogicalPlan> {
     let rewritten = plan.transform_up_with_subqueries(|node| match &node {
         LogicalPlan::Projection(_) if has_quantified(&node)? => in_projection(node),
@@ -27,7 +29,7 @@ pub(super) fn counted(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn is_quantified(expr: &Expr) -> bool {
-    matches!(expr, Expr::InSubquery(_) | Expr::Exists(_))
+    matches!(expr, Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_))
 }
 
 fn has_quantified(node: &LogicalPlan) -> PlanResult<bool> {
@@ -75,7 +77,7 @@ fn below_aggregation(node: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> 
     Ok(Transformed::yes(mapped.data.with_new_exprs(exprs, vec![below])?))
 }
 
-/// The truth of one `IN` or `EXISTS`. `input`: the columns of the outer rows.
+/// The truth of one `IN`, `EXISTS`, `ANY` or `ALL`. `input`: the columns of the outer rows.
 fn value(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) => {
@@ -100,8 +102,41 @@ fn value(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
                 .otherwise(lit(false))?;
             Ok(Transformed::yes(if negated { not(found) } else { found }))
         }
+        Expr::SetComparison(comparison) => compared(comparison, input),
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// The truth of a comparison with all rows of a query, or any: with the least and the greatest of them.
+fn compared(comparison: SetComparison, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let SetComparison { expr, subquery, op, quantifier } = comparison;
+    let any = match (op, quantifier) {
+        (Operator::Eq, SetQuantifier::Any) => {
+            return value(Expr::InSubquery(InSubquery { expr, subquery, negated: false }), input);
+        }
+        (Operator::NotEq, SetQuantifier::All) => {
+            return value(Expr::InSubquery(InSubquery { expr, subquery, negated: true }), input);
+        }
+        (_, SetQuantifier::Any) => true,
+        (_, SetQuantifier::All) => false,
+    };
+    let column = Expr::from(subquery.subquery.schema().qualified_field(0));
+    let least = || Ok(binary_expr(*expr.clone(), op, rows(&subquery, None, min(column.clone()))?));
+    let greatest = || Ok(binary_expr(*expr.clone(), op, rows(&subquery, None, max(column.clone()))?));
+    let holds: PlanResult<Expr> = match (op, any) {
+        (Operator::Lt | Operator::LtEq, true) | (Operator::Gt | Operator::GtEq, false) => greatest(),
+        (Operator::Lt | Operator::LtEq, false) | (Operator::Gt | Operator::GtEq, true) => least(),
+        (_, true) => least().and_then(|holds: Expr| Ok(holds.or(greatest()?))),
+        (_, false) => least().and_then(|holds: Expr| Ok(holds.and(greatest()?))),
+    };
+    let (all, present) = (rows(&subquery, None, count(lit(1_i64)))?, rows(&subquery, None, count(column.clone()))?);
+    let unknown = expr.clone().is_null().or(present.lt(all.clone()));
+    let decides = if any { holds?.is_true() } else { holds?.is_false() };
+    let found = when(all.eq(lit(0_i64)), lit(!any))
+        .when(decides, lit(any))
+        .when(unknown, lit(ScalarValue::Boolean(None)))
+        .otherwise(lit(!any))?;
+    Ok(Transformed::yes(found))
 }
 
 /// An aggregate of the rows of a subquery, of those that fit a condition, as a value.

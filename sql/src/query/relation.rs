@@ -14,7 +14,7 @@ use millstream_engine::plan::RelationId;
 use super::nodes::Watermark;
 use super::provider::{PlanSource, Provider, options};
 use super::resolve::Resolver;
-use super::{bind_at, finish, from_datafusion, text};
+use super::{bind_at, finish, from_datafusion, literals, text};
 use crate::bound::BindContext;
 use crate::catalog::{CatalogSnapshot, ColumnOrigin, Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
@@ -109,8 +109,9 @@ fn over(expr: &str, plan: &LogicalPlan, context: &BindContext) -> Result<Expr> {
     let mut expr = text::expression(expr)?;
     let resolver = Resolver::new(&context.catalog);
     resolver.expression(&mut expr, plan.schema().inner())?;
+    literals::typed(&mut expr, context.semantics);
     let provider = Provider::new(context, Vec::new(), 0)?;
-    let planner = SqlToRel::new_with_options(&provider, options());
+    let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
     planner.sql_to_expr(expr, plan.schema(), &mut PlannerContext::new()).map_err(from_datafusion)
 }
 

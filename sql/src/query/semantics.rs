@@ -3,12 +3,12 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result as PlanResult};
+use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::functions::math::expr_fn::round;
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast, lit,
 };
 
 use super::{from_datafusion, rewrite};
@@ -142,10 +142,10 @@ fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResul
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
 }
 
-/// Flink: functions that have another meaning there under the same name. Before the analyzer.
+/// Functions that have another meaning in Flink under the same name. Before the analyzer.
 pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     if semantics == Semantics::Postgres {
-        return Ok(plan);
+        return rewrite::expressions(plan, seconds);
     }
     rewrite::expressions(plan, |expr, _| match &expr {
         Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
@@ -156,13 +156,51 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
     })
 }
 
-/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. After the analyzer, when both
-/// sides of an operator have one type.
-pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
-    if semantics == Semantics::Flink {
-        return Ok(plan);
+/// PostgreSQL: `EXTRACT(SECOND FROM t)` with its fraction.
+fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
+    let of_time = |at: &Expr| {
+        matches!(at.get_type(input), Ok(DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)))
+    };
+    match call.args.as_mut_slice() {
+        [Expr::Literal(part, _), at]
+            if call.func.name() == "date_part" && part.to_string().eq_ignore_ascii_case("second") && of_time(at) =>
+        {
+            *part = ScalarValue::Utf8(Some("microsecond".to_owned()));
+        }
+        _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
     }
-    rewrite::expressions(plan, operator)
+    let seconds = cast(Expr::ScalarFunction(call), DataType::Float64) / lit(1e6);
+    Ok(Transformed::yes(cast(seconds, DataType::Decimal128(8, 6))))
+}
+
+/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. Flink: casts to narrower whole
+/// numbers wrap. After the analyzer, when both sides of an operator have one type.
+pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    match semantics {
+        Semantics::Flink => rewrite::expressions(plan, narrowing),
+        Semantics::Postgres => rewrite::expressions(plan, operator),
+    }
+}
+
+/// A cast of a whole number to a narrower type keeps the low bits.
+fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let (value, to) = match &expr {
+        Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let narrows = |from: &DataType| match (from, to) {
+        (DataType::Int16 | DataType::Int32 | DataType::Int64, DataType::Int8) => true,
+        (DataType::Int32 | DataType::Int64, DataType::Int16) => true,
+        (DataType::Int64, DataType::Int32) => true,
+        _ => false,
+    };
+    let small = matches!(value.as_ref(), Expr::Literal(ScalarValue::Int64(Some(-128..=127)), _));
+    if small || !value.get_type(input).is_ok_and(|from| narrows(&from)) {
+        return Ok(Transformed::no(expr));
+    }
+    Ok(Transformed::yes(wrapping(cast(value.as_ref().clone(), DataType::Int64), to)))
 }
 
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {

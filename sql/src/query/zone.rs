@@ -1,16 +1,21 @@
 //! Casts between timestamps without zone and moments (`TIMESTAMP_LTZ`) go by the clock in the zone of the session, and
-//! timestamps become text as SQL has it.
+//! values become text as SQL has it.
+
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, try_cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, cast, try_cast};
 
 use super::rewrite;
 use crate::bound::BindContext;
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{timestamp_text, wall_clock};
+use crate::functions::{
+    has_own_text, is_padded, moment_of, moment_seconds, padded_time, registry, timestamp_text, value_text, wall_clock,
+    wall_seconds,
+};
 
 /// The zone that moments are kept in.
 const UTC: &str = "UTC";
@@ -24,34 +29,50 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
     let (value, to, trying) = match &expr {
         Expr::Cast(cast) => (cast.expr.as_ref(), cast.field.data_type().clone(), false),
         Expr::TryCast(cast) => (cast.expr.as_ref(), cast.field.data_type().clone(), true),
-        _ => return of_clock(expr, input, context.time_zone.as_str()),
+        _ => return of_clock(expr, input, context),
     };
     let Ok(from) = value.get_type(input) else { return Ok(Transformed::no(expr)) };
     let to_type = |value: Expr, to: DataType| if trying { try_cast(value, to) } else { cast(value, to) };
-    let (zone, value) = (context.time_zone.as_str(), value.clone());
+    let (zone, mut value) = (context.time_zone.as_str(), value.clone());
+    let reads = is_text(&from) && is_time(&to) && !is_padded(&value);
+    if reads {
+        value = padded_time(if from == DataType::Utf8 { value } else { cast(value, DataType::Utf8) });
+    }
+    let flink = context.semantics == Semantics::Flink;
+    let as_text = |text: Expr, to: DataType| if to == DataType::Utf8 { text } else { cast(text, to) };
     Ok(match (&from, &to) {
-        (DataType::Timestamp(..), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) => {
-            let text = timestamp_text(value, zone, context.semantics == Semantics::Flink);
-            Transformed::yes(if to == DataType::Utf8 { text } else { cast(text, to) })
+        (DataType::Timestamp(..), _) if is_text(&to) => {
+            Transformed::yes(as_text(timestamp_text(value, zone, flink), to))
+        }
+        (of, _) if is_text(&to) && has_own_text(of, flink) => {
+            Transformed::yes(as_text(value_text(value, zone, flink), to))
         }
         // One clock for all.
+        _ if zone == UTC && reads => Transformed::yes(to_type(value, to)),
         _ if zone == UTC => Transformed::no(expr),
-        (DataType::Date32, DataType::Timestamp(unit, Some(of))) if of.as_ref() == UTC => {
-            let midnight = to_type(value, DataType::Timestamp(*unit, None));
-            Transformed::yes(cast(to_type(midnight, DataType::Timestamp(*unit, Some(zone.into()))), to))
+        (DataType::Date32 | DataType::Timestamp(_, None), DataType::Timestamp(unit, Some(of)))
+            if of.as_ref() == UTC =>
+        {
+            Transformed::yes(moment_of(to_type(value, DataType::Timestamp(*unit, None)), zone, flink))
         }
-        (
-            DataType::Timestamp(_, None) | DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8,
-            DataType::Timestamp(unit, Some(of)),
-        ) if of.as_ref() == UTC => {
+        (text, DataType::Timestamp(unit, Some(of))) if of.as_ref() == UTC && is_text(text) => {
             Transformed::yes(cast(to_type(value, DataType::Timestamp(*unit, Some(zone.into()))), to))
         }
         (
             DataType::Timestamp(_, Some(_)),
             DataType::Timestamp(_, None) | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_),
         ) => Transformed::yes(to_type(wall_clock(value, zone), to)),
+        _ if reads => Transformed::yes(to_type(value, to)),
         _ => Transformed::no(expr),
     })
+}
+
+fn is_text(of: &DataType) -> bool {
+    matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+}
+
+fn is_time(of: &DataType) -> bool {
+    matches!(of, DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..))
 }
 
 /// Functions that read a clock of moments: the one on the wall in the zone.
@@ -72,13 +93,45 @@ const OF_CLOCKS: [&str; 14] = [
     "ceil_to",
 ];
 
-fn of_clock(expr: Expr, input: &DFSchema, zone: &str) -> PlanResult<Transformed<Expr>> {
+/// Those of them that give a moment for a moment.
+const ROUNDING: [&str; 3] = ["date_trunc", "floor_to", "ceil_to"];
+
+fn of_clock(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Transformed<Expr>> {
+    let zone = context.time_zone.as_str();
     let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
-    let moment = |arg: &Expr| matches!(arg.get_type(input), Ok(DataType::Timestamp(_, Some(_))));
-    if zone == UTC || !OF_CLOCKS.contains(&call.name()) || !call.args.iter().any(moment) {
+    if zone == UTC {
         return Ok(Transformed::no(Expr::ScalarFunction(call)));
     }
+    if let Some(inner) = in_utc(call.name(), &call.args, input) {
+        return Ok(Transformed::yes(if call.name() == FROM_UNIXTIME {
+            if let Some(seconds) = call.args.first_mut() {
+                *seconds = wall_seconds(std::mem::take(seconds), zone);
+            }
+            inner.call(call.args)
+        } else {
+            moment_seconds(inner.call(call.args), zone)
+        }));
+    }
+    let moment = |arg: &Expr| matches!(arg.get_type(input), Ok(DataType::Timestamp(_, Some(_))));
+    if !OF_CLOCKS.contains(&call.name()) || !call.args.iter().any(moment) {
+        return Ok(Transformed::no(Expr::ScalarFunction(call)));
+    }
+    let rounds = ROUNDING.contains(&call.name());
     let args = call.args.into_iter().map(|arg| if moment(&arg) { wall_clock(arg, zone) } else { arg });
     call.args = args.collect();
-    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+    let made = Expr::ScalarFunction(call);
+    Ok(Transformed::yes(if rounds { moment_of(made, zone, context.semantics == Semantics::Flink) } else { made }))
+}
+
+const FROM_UNIXTIME: &str = "from_unixtime";
+
+/// The function that reads or writes texts by the clock in UTC, of one that does by that of the session.
+fn in_utc(name: &str, args: &[Expr], input: &DFSchema) -> Option<Arc<ScalarUDF>> {
+    let text = |arg: &Expr| arg.get_type(input).is_ok_and(|of| is_text(&of));
+    let name = match name {
+        FROM_UNIXTIME => "from_unixtime_utc",
+        "unix_timestamp" if args.first().is_some_and(text) => "unix_timestamp_utc",
+        _ => return None,
+    };
+    registry().scalar.get(name).cloned()
 }

@@ -42,8 +42,11 @@ fn is_null(array: &dyn Array, row: usize) -> bool {
     *array.data_type() == DataType::Null || array.is_null(row)
 }
 
-/// Appends the value of a row.
-fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
+/// Appends the value of a row as JSON.
+///
+/// # Errors
+/// Where the value has no form in JSON.
+pub(crate) fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()> {
     if is_null(array, row) {
         out.push_str("null");
         return Ok(());

@@ -13,6 +13,7 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::support::Kind::{Any, Text, Truth};
 use super::support::{Args, all, many, shaped};
+pub(super) use build::push as push_json;
 pub(crate) use build::push_text as push_json_text;
 use path::{Found, Path};
 pub(super) use path::{element, member};

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast as sp;
 
-use crate::functions::NativeFunction;
+use crate::functions::{NativeFunction, WEIGHTED};
 
 /// Gives the name of the registry, and the call its form: `LISTAGG(text [, separator]) [WITHIN GROUP (ORDER BY …)]` is
 /// `string_agg(text, separator [ORDER BY …])`, `COLLECT(x)` is `array_agg(x)` without nulls.
@@ -10,10 +10,12 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
     match name.as_str() {
         "listagg" => {
             listed(function);
+            in_order_where_distinct(function);
             "string_agg".to_owned()
         }
         "collect" => {
             without_nulls(function);
+            in_order_where_distinct(function);
             "array_agg".to_owned()
         }
         "approx_count_distinct" => "approx_distinct".to_owned(),
@@ -24,7 +26,57 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
         "arg_min" | "argmin" | "min_by" => at_edge(function, true),
         "percentile" => percentile(function),
         "mode" => mode(function),
+        "string_agg" | "array_agg" => {
+            in_order_where_distinct(function);
+            name
+        }
+        "count" => {
+            of_rows(function);
+            name
+        }
+        "array_slice" => {
+            to_the_end(function);
+            name
+        }
         _ => name,
+    }
+}
+
+/// Different values come in their own order, as PostgreSQL's do, where the call names none.
+fn in_order_where_distinct(function: &mut sp::Function) {
+    let args = super::tvf::positional(function);
+    let sp::FunctionArguments::List(list) = &mut function.args else { return };
+    let distinct = list.duplicate_treatment == Some(sp::DuplicateTreatment::Distinct);
+    let ordered_already = list.clauses.iter().any(|clause| matches!(clause, sp::FunctionArgumentClause::OrderBy(_)));
+    if let (true, false, Some(value)) = (distinct && function.over.is_none(), ordered_already, args.first()) {
+        list.clauses.push(sp::FunctionArgumentClause::OrderBy(vec![ordered(value.clone(), true)]));
+    }
+}
+
+/// `COUNT(DISTINCT a, b)` as that of rows without a null.
+fn of_rows(function: &mut sp::Function) {
+    let args = super::tvf::positional(function);
+    let sp::FunctionArguments::List(list) = &mut function.args else { return };
+    if list.duplicate_treatment != Some(sp::DuplicateTreatment::Distinct)
+        || args.len() < 2
+        || args.len() != list.args.len()
+    {
+        return;
+    }
+    let named = args.iter().enumerate().flat_map(|(index, expr)| [text(format!("c{index}")), expr.clone()]);
+    list.args = vec![argument(sp::Expr::Function(call("named_struct", named.collect())))];
+    args.into_iter().for_each(|value| present(function, value));
+}
+
+/// `ARRAY_SLICE(array, start)`: to the last element.
+fn to_the_end(function: &mut sp::Function) {
+    let sp::FunctionArguments::List(list) = &mut function.args else { return };
+    if let [_, _] = list.args.as_slice() {
+        let minus_one = sp::Expr::UnaryOp {
+            op: sp::UnaryOperator::Minus,
+            expr: Box::new(sp::Expr::Value(sp::Value::Number("1".to_owned(), false).into())),
+        };
+        list.args.push(argument(minus_one));
     }
 }
 
@@ -109,8 +161,15 @@ fn at_edge(function: &mut sp::Function, asc: bool) -> String {
 fn percentile(function: &mut sp::Function) -> String {
     const NAME: &str = "percentile_cont";
     let args = super::tvf::positional(function);
-    let [value, fraction] = args.as_slice() else { return NAME.to_owned() };
+    let (value, fraction, frequency) = match args.as_slice() {
+        [value, fraction] => (value, fraction, None),
+        [value, fraction, frequency] => (value, fraction, Some(frequency)),
+        _ => return NAME.to_owned(),
+    };
     let of = |fraction: &sp::Expr| {
+        if let Some(frequency) = frequency {
+            return weighted(function, value, fraction, frequency);
+        }
         let mut one = function.clone();
         one.name = sp::ObjectName::from(vec![sp::Ident::new(NAME)]);
         if let sp::FunctionArguments::List(list) = &mut one.args {
@@ -126,9 +185,27 @@ fn percentile(function: &mut sp::Function) -> String {
         }
         one => {
             *function = of(one);
-            NAME.to_owned()
+            if frequency.is_some() { WEIGHTED.to_owned() } else { NAME.to_owned() }
         }
     }
+}
+
+/// `PERCENTILE(x, p, f)` as a function of the list of rows.
+fn weighted(function: &sp::Function, value: &sp::Expr, fraction: &sp::Expr, frequency: &sp::Expr) -> sp::Function {
+    let mut rows = function.clone();
+    rows.name = sp::ObjectName::from(vec![sp::Ident::new("array_agg")]);
+    let typed =
+        |expr: &sp::Expr, kind: &str| sp::Expr::Function(call("arrow_cast", vec![expr.clone(), text(kind.to_owned())]));
+    let pair = vec![
+        text("value".to_owned()),
+        typed(value, "Float64"),
+        text("frequency".to_owned()),
+        typed(frequency, "Int64"),
+    ];
+    if let sp::FunctionArguments::List(list) = &mut rows.args {
+        list.args = vec![argument(sp::Expr::Function(call("named_struct", pair)))];
+    }
+    call(WEIGHTED, vec![sp::Expr::Function(rows), fraction.clone()])
 }
 
 /// `MODE(x)`, or `MODE() WITHIN GROUP (ORDER BY x)`, as a function of the list of rows.

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
 use super::scope::{Clause, Env, Found, Scope};
-use super::{Resolver, aggregate_names, legacy};
+use super::{Resolver, aggregate_names, legacy, patterns};
 use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
@@ -143,6 +143,7 @@ impl VisitorMut for Names<'_, '_, '_> {
             *expr = told;
             return ControlFlow::Continue(());
         }
+        patterns::written_out(expr);
         match expr {
             sp::Expr::Identifier(ident) => {
                 if ident.value.starts_with('@') || self.locals.contains(&ident.value) {

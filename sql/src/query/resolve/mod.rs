@@ -8,10 +8,12 @@
 mod aggregate_names;
 mod expr;
 mod factor;
+mod group_id;
 mod hint;
 mod legacy;
 mod naming;
 mod output;
+mod patterns;
 mod row_function;
 mod scope;
 mod temporal;

@@ -19,7 +19,7 @@ fn name_of(expr: &sp::Expr) -> Option<String> {
                 // `FLOOR(t TO unit)` is a call of a function of ours.
                 Some(
                     name.strip_suffix("_to")
-                        .filter(|name| matches!(*name, "ceil" | "floor"))
+                        .filter(|name| matches!(*name, "ceil" | "floor" | "extract" | "timestampadd"))
                         .map_or(name.clone(), str::to_owned),
                 )
             }

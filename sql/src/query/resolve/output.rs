@@ -25,6 +25,7 @@ impl Resolver<'_> {
     pub(super) fn select<'s>(&self, select: &mut sp::Select, env: &Env<'s>) -> Result<ResolvedSelect<'s>> {
         let hints = crate::query::emit::hints(&std::mem::take(&mut select.optimizer_hints))?;
         self.state.borrow_mut().hints.extend(hints);
+        super::group_id::replaced(select)?;
         let mut scope = Scope::new(env.outer);
         for table in &mut select.from {
             self.table_with_joins(table, &mut scope, env)?;

@@ -169,7 +169,8 @@ impl<'s> Scope<'s> {
                 let hits: Vec<&Named> =
                     columns.iter().copied().filter(|column| alike(&column.name, head, exact)).collect();
                 let Some(column) = one(&hits, head, scope.merged)? else { continue };
-                if let Some(DataType::Struct(_)) = column.data_type {
+                // Of a type that only planning tells it may be a row.
+                if matches!(column.data_type, None | Some(DataType::Struct(_))) {
                     head.value.clone_from(&column.plan);
                     return children(column.clone(), &mut path[1..]);
                 }
