@@ -22,7 +22,7 @@ const NANOS_A_DAY: f64 = 86_400e9;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
-        function(TIMES, &[], "interval * number", types, |args| scaled(args, |factor| Ok(factor))),
+        function(TIMES, &[], "interval * number", types, |args| scaled(args, Ok)),
         function(DIVIDED, &[], "interval / number", types, |args| {
             scaled(args, |factor| {
                 if factor == 0.0 { Err(arrow::error::ArrowError::DivideByZero.into()) } else { Ok(1.0 / factor) }

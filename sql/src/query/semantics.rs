@@ -190,11 +190,13 @@ fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
         _ => return Ok(Transformed::no(expr)),
     };
-    let narrows = |from: &DataType| match (from, to) {
-        (DataType::Int16 | DataType::Int32 | DataType::Int64, DataType::Int8) => true,
-        (DataType::Int32 | DataType::Int64, DataType::Int16) => true,
-        (DataType::Int64, DataType::Int32) => true,
-        _ => false,
+    let narrows = |from: &DataType| {
+        matches!(
+            (from, to),
+            (DataType::Int16 | DataType::Int32 | DataType::Int64, DataType::Int8)
+                | (DataType::Int32 | DataType::Int64, DataType::Int16)
+                | (DataType::Int64, DataType::Int32)
+        )
     };
     let small = matches!(value.as_ref(), Expr::Literal(ScalarValue::Int64(Some(-128..=127)), _));
     if small || !value.get_type(input).is_ok_and(|from| narrows(&from)) {
