@@ -10,12 +10,10 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
     match name.as_str() {
         "listagg" => {
             listed(function);
-            in_order_where_distinct(function);
             "string_agg".to_owned()
         }
         "collect" => {
             without_nulls(function);
-            in_order_where_distinct(function);
             "array_agg".to_owned()
         }
         "approx_count_distinct" => "approx_distinct".to_owned(),
@@ -26,10 +24,6 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
         "arg_min" | "argmin" | "min_by" => at_edge(function, true),
         "percentile" => percentile(function),
         "mode" => mode(function),
-        "string_agg" | "array_agg" => {
-            in_order_where_distinct(function);
-            name
-        }
         "count" => {
             of_rows(function);
             name
@@ -39,17 +33,6 @@ pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
             name
         }
         _ => name,
-    }
-}
-
-/// Different values come in their own order, as PostgreSQL's do, where the call names none.
-fn in_order_where_distinct(function: &mut sp::Function) {
-    let args = super::tvf::positional(function);
-    let sp::FunctionArguments::List(list) = &mut function.args else { return };
-    let distinct = list.duplicate_treatment == Some(sp::DuplicateTreatment::Distinct);
-    let ordered_already = list.clauses.iter().any(|clause| matches!(clause, sp::FunctionArgumentClause::OrderBy(_)));
-    if let (true, false, Some(value)) = (distinct && function.over.is_none(), ordered_already, args.first()) {
-        list.clauses.push(sp::FunctionArgumentClause::OrderBy(vec![ordered(value.clone(), true)]));
     }
 }
 
