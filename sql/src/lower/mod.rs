@@ -37,7 +37,7 @@ use millstream_engine::plan::{
     ChangelogMode, Dataflow, Edge, Input, Node, NodeId, OperatorSpec, Partitioning, StatelessSpec, Step,
 };
 
-use self::rel::{Rel, Spread};
+use self::rel::Rel;
 use self::uses::Uses;
 use crate::api::{Opener, Target};
 use crate::bound::BoundQuery;
@@ -208,12 +208,9 @@ impl Lowering<'_> {
 
     /// An input whose rows with equal `keys` are on one shard; all on one where there are none.
     fn exchange(&mut self, rel: Rel, keys: &[usize]) -> Input {
-        let there = match &rel.spread {
-            Spread::Any => false,
-            Spread::Single => true,
-            // Rows that agree on all keys agree on some of them.
-            Spread::Hash(columns) => !keys.is_empty() && columns.iter().all(|column| keys.contains(column)),
-        };
+        // Only the same keys in the same order: what comes out is then known to lie as if it had been exchanged, and rows of
+        // another input that are exchanged by equal keys meet it.
+        let there = rel.spread == window::spread(keys);
         let partitioning = match (there, keys.is_empty()) {
             (true, _) => Partitioning::Forward,
             (false, true) => Partitioning::Single,

@@ -45,7 +45,7 @@ pub(super) enum Spread {
     Any,
     /// All are on shard 0.
     Single,
-    /// Those that agree on these columns are together.
+    /// As after an exchange by these columns, in this order.
     Hash(Vec<usize>),
 }
 
