@@ -31,6 +31,6 @@ pub use ddl::create_catalog;
 pub use error::{Result, SqlError, SqlState, state_of_text};
 pub use explain::ExplainOptions;
 pub use files::{FileFormat, FileScan, file_scans};
-pub use functions::{ListedFunction, functions_page, listed_functions};
+pub use functions::{ListedFunction, functions_page, listed_functions, push_double, push_single};
 pub use functions::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub use relation_source::RelationSource;

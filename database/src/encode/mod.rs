@@ -3,7 +3,6 @@
 //! One value at a time from an Arrow array; the wire, the `sql` command and the tests share these. The binary
 //! form is in `millstream-server`.
 
-mod float;
 mod json;
 mod nested;
 mod temporal;

@@ -10,7 +10,10 @@ use arrow::datatypes::DataType;
 use chrono_tz::Tz;
 use std::fmt::{Display, Write};
 
-use super::{float, nested, temporal};
+use millstream_sql::catalog::Semantics;
+use millstream_sql::{push_double, push_single};
+
+use super::{nested, temporal};
 
 /// What the text of a value depends on besides the value.
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +51,11 @@ pub fn write_text(array: &dyn Array, row: usize, style: TextStyle, out: &mut Str
         DataType::UInt16 => display::<UInt16Type>(array, row, out),
         DataType::UInt32 => display::<UInt32Type>(array, row, out),
         DataType::UInt64 => display::<UInt64Type>(array, row, out),
-        DataType::Float16 => float::write_f32(array.as_primitive::<Float16Type>().value(row).to_f32(), out),
-        DataType::Float32 => float::write_f32(array.as_primitive::<Float32Type>().value(row), out),
-        DataType::Float64 => float::write_f64(array.as_primitive::<Float64Type>().value(row), out),
+        DataType::Float16 => {
+            push_single(array.as_primitive::<Float16Type>().value(row).to_f32(), Semantics::Postgres, out);
+        }
+        DataType::Float32 => push_single(array.as_primitive::<Float32Type>().value(row), Semantics::Postgres, out),
+        DataType::Float64 => push_double(array.as_primitive::<Float64Type>().value(row), Semantics::Postgres, out),
         DataType::Decimal32(_, _) => out.push_str(&array.as_primitive::<Decimal32Type>().value_as_string(row)),
         DataType::Decimal64(_, _) => out.push_str(&array.as_primitive::<Decimal64Type>().value_as_string(row)),
         DataType::Decimal128(_, _) => out.push_str(&array.as_primitive::<Decimal128Type>().value_as_string(row)),

@@ -3,43 +3,26 @@
 //! DataFusion computes each result for the rows that ask for it alone, and puts the parts together again, because an expression may
 //! fail for the other rows. A column never fails: here every row takes its value from the column that it names.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
+use super::instead::Kernel;
+
 /// Choices beyond which looking at one after another costs too much.
 const CHOICES_MAX: usize = 8;
 
-/// Puts [`Choice`] in the place of expressions that are.
-///
-/// # Errors
-/// Where the expression does not fit the schema.
-pub(super) fn choices(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
-    let replaced = expr.transform_up(|node| {
-        Ok(match Choice::of(&node, schema)? {
-            Some(choice) => Transformed::yes(Arc::new(choice) as Arc<dyn PhysicalExpr>),
-            None => Transformed::no(node),
-        })
-    });
-    replaced.map(|replaced| replaced.data)
-}
-
 /// See the module.
 #[derive(Debug)]
-struct Choice {
-    /// The expression as DataFusion computes it.
-    case: Arc<dyn PhysicalExpr>,
+pub(super) struct Choice {
     of: Arc<dyn PhysicalExpr>,
     /// The number that chooses each result but the last.
     numbers: Vec<i64>,
@@ -47,7 +30,7 @@ struct Choice {
     data_type: DataType,
 }
 
-impl Choice {
+impl Kernel for Choice {
     fn of(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Self>> {
         let Some(case) = expr.downcast_ref::<CaseExpr>() else { return Ok(None) };
         let (Some(otherwise), None) = (case.else_expr(), case.expr()) else { return Ok(None) };
@@ -75,10 +58,24 @@ impl Choice {
             data_type,
             DataType::Int64 | DataType::Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond, None)
         );
-        let (case, of) = (Arc::clone(expr), Arc::clone(of));
-        Ok((of_number && kept).then_some(Self { case, of, numbers, results, data_type }))
+        Ok((of_number && kept).then(|| Self { of: Arc::clone(of), numbers, results, data_type }))
     }
 
+    fn compute(&self, batch: &RecordBatch) -> Result<Option<ColumnarValue>> {
+        let Some(chosen) = self.chosen(batch)? else { return Ok(None) };
+        let rows = batch.num_rows();
+        let results = self.results.iter().map(|result| result.evaluate(batch)?.into_array(rows));
+        let results = results.collect::<Result<Vec<ArrayRef>>>()?;
+        match self.data_type {
+            DataType::Int64 => self.take::<Int64Type>(&chosen, &results),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => self.take::<TimestampMillisecondType>(&chosen, &results),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => self.take::<TimestampMicrosecondType>(&chosen, &results),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Choice {
     /// Which result each row has; `None` where a number is null, which equals none.
     fn chosen(&self, batch: &RecordBatch) -> Result<Option<Vec<u8>>> {
         let numbers = self.of.evaluate(batch)?.into_array(batch.num_rows())?;
@@ -114,19 +111,6 @@ impl Choice {
         let taken = PrimitiveArray::<T>::try_new(taken, nulls)?.with_data_type(self.data_type.clone());
         Ok(Some(ColumnarValue::Array(Arc::new(taken))))
     }
-
-    fn choose(&self, batch: &RecordBatch) -> Result<Option<ColumnarValue>> {
-        let Some(chosen) = self.chosen(batch)? else { return Ok(None) };
-        let rows = batch.num_rows();
-        let results = self.results.iter().map(|result| result.evaluate(batch)?.into_array(rows));
-        let results = results.collect::<Result<Vec<ArrayRef>>>()?;
-        match self.data_type {
-            DataType::Int64 => self.take::<Int64Type>(&chosen, &results),
-            DataType::Timestamp(TimeUnit::Millisecond, _) => self.take::<TimestampMillisecondType>(&chosen, &results),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => self.take::<TimestampMicrosecondType>(&chosen, &results),
-            _ => Ok(None),
-        }
-    }
 }
 
 /// The column and the number that a condition asks to be equal.
@@ -149,61 +133,6 @@ fn never_fails(expr: &Arc<dyn PhysicalExpr>) -> bool {
     field.is_some_and(|call| call.args().first().is_some_and(|of| of.downcast_ref::<Column>().is_some()))
 }
 
-// All the rest follows from the case.
-impl PartialEq for Choice {
-    fn eq(&self, other: &Self) -> bool {
-        self.case.eq(&other.case)
-    }
-}
-
-impl Eq for Choice {}
-
-impl Hash for Choice {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.case.hash(state);
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.case.fmt(f)
-    }
-}
-
-impl PhysicalExpr for Choice {
-    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
-        Ok(self.data_type.clone())
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.case.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        match self.choose(batch)? {
-            Some(chosen) => Ok(chosen),
-            None => self.case.evaluate(batch),
-        }
-    }
-
-    fn evaluate_selection(&self, batch: &RecordBatch, _selection: &BooleanArray) -> Result<ColumnarValue> {
-        self.evaluate(batch)
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.case]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        // What is put below it is computed as DataFusion does; `choices` may take it up again.
-        Ok(children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.case)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.case.fmt_sql(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -216,6 +145,7 @@ mod tests {
     use datafusion::physical_expr::create_physical_expr;
     use datafusion::prelude::{Expr, col, lit, when};
 
+    use super::super::instead::{Instead, replaced};
     use super::*;
 
     #[test]
@@ -253,8 +183,8 @@ mod tests {
             let of = DFSchema::try_from(Arc::clone(&schema)).unwrap();
             let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
             let plain = create_physical_expr(&expr, &of, &props, &planning).unwrap();
-            let replaced = choices(Arc::clone(&plain), &schema).unwrap();
-            assert_eq!(replaced.downcast_ref::<Choice>().is_some(), chooses, "{expr}");
+            let replaced = replaced::<Choice>(Arc::clone(&plain), &schema).unwrap();
+            assert_eq!(replaced.downcast_ref::<Instead<Choice>>().is_some(), chooses, "{expr}");
             assert_eq!(replaced.to_string(), plain.to_string());
             let [is, should] = [replaced, plain].map(|expr| expr.evaluate(&batch).unwrap().into_array(4).unwrap());
             assert_eq!(&is, &should, "{expr}");

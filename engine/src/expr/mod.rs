@@ -6,6 +6,7 @@
 
 mod choice;
 mod fused;
+mod instead;
 mod product;
 mod scalar;
 

@@ -3,37 +3,20 @@
 //! Arrow multiplies decimals with a check on each row, and makes decimals of whole numbers with another. Where the digits of both
 //! factors together fit a decimal nothing can overflow, and a row costs one multiplication.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Decimal128Array, RecordBatch};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Int64Type, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
 
-/// Puts [`ExactProduct`] in the place of products that are.
-///
-/// # Errors
-/// Where the expression does not fit the schema.
-pub(super) fn exact_products(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Arc<dyn PhysicalExpr>> {
-    let replaced = expr.transform_up(|node| {
-        Ok(match ExactProduct::of(&node, schema)? {
-            Some(product) => Transformed::yes(Arc::new(product) as Arc<dyn PhysicalExpr>),
-            None => Transformed::no(node),
-        })
-    });
-    replaced.map(|replaced| replaced.data)
-}
+use super::instead::Kernel;
 
 /// See the module.
 #[derive(Debug)]
-struct ExactProduct {
-    /// The product as DataFusion computes it.
-    product: Arc<dyn PhysicalExpr>,
+pub(super) struct ExactProduct {
     /// The unscaled value of the constant.
     constant: i128,
     column: Arc<dyn PhysicalExpr>,
@@ -41,7 +24,7 @@ struct ExactProduct {
     scale: i8,
 }
 
-impl ExactProduct {
+impl Kernel for ExactProduct {
     fn of(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<Option<Self>> {
         let Some(product) = expr.downcast_ref::<BinaryExpr>().filter(|binary| *binary.op() == Operator::Multiply)
         else {
@@ -61,10 +44,20 @@ impl ExactProduct {
             (Some(_), Some(_)) | (None, None) => return Ok(None),
         };
         let fits = left + right <= DECIMAL128_MAX_PRECISION.min(precision);
-        let (product, column) = (Arc::clone(expr), Arc::clone(column));
-        Ok(fits.then_some(Self { product, constant, column, precision, scale }))
+        Ok(fits.then(|| Self { constant, column: Arc::clone(column), precision, scale }))
     }
 
+    fn compute(&self, batch: &RecordBatch) -> Result<Option<ColumnarValue>> {
+        if let Some(product) = self.times_whole(batch)? {
+            return Ok(Some(product));
+        }
+        let factor = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
+        let values = factor.as_primitive_opt::<Decimal128Type>();
+        values.map(|values| self.times(values.values().iter().copied(), &factor)).transpose()
+    }
+}
+
+impl ExactProduct {
     fn times(&self, values: impl Iterator<Item = i128>, array: &dyn Array) -> Result<ColumnarValue> {
         // A null's value may be anything.
         let values = values.map(|value| value.wrapping_mul(self.constant)).collect();
@@ -106,61 +99,6 @@ fn constant(expr: &Arc<dyn PhysicalExpr>) -> Option<i128> {
     }
 }
 
-// All the rest follows from the product.
-impl PartialEq for ExactProduct {
-    fn eq(&self, other: &Self) -> bool {
-        self.product.eq(&other.product)
-    }
-}
-
-impl Eq for ExactProduct {}
-
-impl Hash for ExactProduct {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.product.hash(state);
-    }
-}
-
-impl fmt::Display for ExactProduct {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.product.fmt(f)
-    }
-}
-
-impl PhysicalExpr for ExactProduct {
-    fn data_type(&self, _schema: &Schema) -> Result<DataType> {
-        Ok(DataType::Decimal128(self.precision, self.scale))
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.product.nullable(schema)
-    }
-
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        if let Some(product) = self.times_whole(batch)? {
-            return Ok(product);
-        }
-        let factor = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
-        match factor.as_primitive_opt::<Decimal128Type>() {
-            Some(values) => self.times(values.values().iter().copied(), &factor),
-            None => self.product.evaluate(batch),
-        }
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
-        vec![&self.product]
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        // What is put below it is computed as DataFusion does; `exact_products` may take it up again.
-        Ok(children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.product)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.product.fmt_sql(f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -173,6 +111,7 @@ mod tests {
     use datafusion::physical_expr::create_physical_expr;
     use datafusion::prelude::{Expr, cast, col, lit};
 
+    use super::super::instead::{Instead, replaced};
     use super::*;
 
     #[test]
@@ -205,8 +144,8 @@ mod tests {
             let of = DFSchema::try_from(Arc::clone(&schema)).unwrap();
             let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
             let plain = create_physical_expr(&expr, &of, &props, &planning).unwrap();
-            let replaced = exact_products(Arc::clone(&plain), &schema).unwrap();
-            assert_eq!(replaced.downcast_ref::<ExactProduct>().is_some(), exact, "{expr}");
+            let replaced = replaced::<ExactProduct>(Arc::clone(&plain), &schema).unwrap();
+            assert_eq!(replaced.downcast_ref::<Instead<ExactProduct>>().is_some(), exact, "{expr}");
             assert_eq!(replaced.data_type(&schema).unwrap(), plain.data_type(&schema).unwrap());
             assert_eq!(replaced.to_string(), plain.to_string());
             let [is, should] = [replaced, plain].map(|expr| expr.evaluate(&batch).unwrap().into_array(4).unwrap());
@@ -221,8 +160,8 @@ mod tests {
         let of = DFSchema::try_from(Arc::clone(&schema)).unwrap();
         let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
         let plain = create_physical_expr(&product.is_null(), &of, &props, &planning).unwrap();
-        let replaced = exact_products(plain, &schema).unwrap();
-        assert!(replaced.children()[0].downcast_ref::<ExactProduct>().is_some());
+        let replaced = replaced::<ExactProduct>(plain, &schema).unwrap();
+        assert!(replaced.children()[0].downcast_ref::<Instead<ExactProduct>>().is_some());
         let batch = RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(vec![None, Some(1)]))]).unwrap();
         let nulls = replaced.evaluate(&batch).unwrap().into_array(2).unwrap();
         assert_eq!(nulls.as_boolean().iter().flatten().collect::<Vec<_>>(), [true, false]);

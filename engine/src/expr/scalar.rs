@@ -13,8 +13,9 @@ use datafusion::logical_expr::{Expr, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column as PhysicalColumn, Literal};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 
-use super::choice::choices;
-use super::product::exact_products;
+use super::choice::Choice;
+use super::instead::replaced;
+use super::product::ExactProduct;
 use crate::error::{EngineError, Result};
 use crate::time::ProcessingTime;
 
@@ -49,7 +50,7 @@ pub(super) fn cheaper(
     expr: Arc<dyn PhysicalExpr>,
     schema: &Schema,
 ) -> datafusion::common::Result<Arc<dyn PhysicalExpr>> {
-    choices(exact_products(expr, schema)?, schema)
+    replaced::<Choice>(replaced::<ExactProduct>(expr, schema)?, schema)
 }
 
 impl Scalar {

@@ -1,11 +1,13 @@
-//! Whole-number arithmetic that fails on overflow as PostgreSQL's does, narrowing that wraps as Flink's does.
+//! Arithmetic that fails as PostgreSQL's does: of whole numbers on overflow, of floating point on a division by zero; narrowing
+//! that wraps as Flink's does.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, Datum};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
+use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, Operator, ScalarUDF};
@@ -20,6 +22,10 @@ static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| function("-", &[], "a - b", same, |args| compute(args, numeric::sub)));
 static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| function("*", &[], "a * b", same, |args| compute(args, numeric::mul)));
+static DIVIDE: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| function("/", &[], "a / b", floating, |args| divide(args, numeric::div)));
+static REMAINDER: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| function("%", &[], "a % b", floating, |args| divide(args, numeric::rem)));
 
 /// `MOD`, which the binder replaces by the operator `%`; this is what it is called by until then.
 pub(super) fn modulo() -> Arc<ScalarUDF> {
@@ -30,14 +36,22 @@ pub(super) fn modulo() -> Arc<ScalarUDF> {
     function("mod", &[], "mod(a, b)", types, |args| Ok(numeric::rem(&args.column(0)?, &args.column(1)?)?))
 }
 
-/// The operator as a function that fails on overflow; `None` where it is no operator that can overflow.
-pub(crate) fn checked(operator: Operator) -> Option<Arc<ScalarUDF>> {
-    match operator {
-        Operator::Plus => Some(Arc::clone(&ADD)),
-        Operator::Minus => Some(Arc::clone(&SUBTRACT)),
-        Operator::Multiply => Some(Arc::clone(&MULTIPLY)),
-        _ => None,
-    }
+/// The operator over two values of this type as a function that fails where PostgreSQL's does; `None` where the operator itself
+/// does.
+pub(crate) fn checked(operator: Operator, of: &DataType) -> Option<Arc<ScalarUDF>> {
+    let function = match operator {
+        Operator::Plus if of.is_integer() => &ADD,
+        Operator::Minus if of.is_integer() => &SUBTRACT,
+        Operator::Multiply if of.is_integer() => &MULTIPLY,
+        Operator::Divide if is_floating(of) => &DIVIDE,
+        Operator::Modulo if is_floating(of) => &REMAINDER,
+        _ => return None,
+    };
+    Some(Arc::clone(function))
+}
+
+fn is_floating(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
 /// The low bits of a whole number as another type.
@@ -55,6 +69,33 @@ fn same(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
         [left, right] if left == right && left.is_integer() => Some((left.clone(), types.to_vec())),
         _ => None,
     }
+}
+
+fn floating(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [left, right] if left == right && is_floating(left) => Some((left.clone(), types.to_vec())),
+        _ => None,
+    }
+}
+
+fn divide(args: &Args, kernel: Checked) -> Result<ArrayRef> {
+    let (dividend, divisor) = (args.column(0)?, args.column(1)?);
+    let nulls = NullBuffer::union(dividend.nulls(), divisor.nulls());
+    let by_zero = match divisor.data_type() {
+        DataType::Float32 => has_zero::<Float32Type>(&divisor, nulls.as_ref()),
+        _ => has_zero::<Float64Type>(&divisor, nulls.as_ref()),
+    };
+    if by_zero {
+        return Err(ArrowError::DivideByZero.into());
+    }
+    Ok(kernel(&dividend, &divisor)?)
+}
+
+/// Whether a value where there are no nulls is zero.
+fn has_zero<T: ArrowPrimitiveType>(array: &ArrayRef, nulls: Option<&NullBuffer>) -> bool {
+    let (values, zero) = (array.as_primitive::<T>().values(), T::Native::default());
+    let mut rows = values.iter().enumerate().filter(|(_, value)| **value == zero).map(|(row, _)| row);
+    rows.any(|row| nulls.is_none_or(|nulls| nulls.is_valid(row)))
 }
 
 fn compute(args: &Args, kernel: Checked) -> Result<ArrayRef> {

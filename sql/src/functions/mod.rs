@@ -57,6 +57,7 @@ pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
+pub use number_text::{push_double, push_single};
 pub(crate) use padded::{is_padded, padded_time};
 pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};

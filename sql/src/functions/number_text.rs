@@ -3,21 +3,23 @@
 
 use std::fmt::{LowerExp, Write};
 
+use crate::catalog::Semantics;
+
 /// Digits before the point from which on PostgreSQL writes an exponent.
 const DOUBLE_EXPONENT_MAX: i32 = 15;
 const SINGLE_EXPONENT_MAX: i32 = 6;
 
-/// Appends a double.
-pub(super) fn push_double(value: f64, java: bool, out: &mut String) {
+/// Appends the text of a double, as PostgreSQL or Flink writes it.
+pub fn push_double(value: f64, semantics: Semantics, out: &mut String) {
     if !special(value, out) {
-        finite(value, java, DOUBLE_EXPONENT_MAX, out);
+        finite(value, semantics, DOUBLE_EXPONENT_MAX, out);
     }
 }
 
-/// Appends a single.
-pub(super) fn push_single(value: f32, java: bool, out: &mut String) {
+/// Appends the text of a number of single precision, as PostgreSQL or Flink writes it.
+pub fn push_single(value: f32, semantics: Semantics, out: &mut String) {
     if !special(f64::from(value), out) {
-        finite(value, java, SINGLE_EXPONENT_MAX, out);
+        finite(value, semantics, SINGLE_EXPONENT_MAX, out);
     }
 }
 
@@ -32,7 +34,8 @@ fn special(value: f64, out: &mut String) -> bool {
     true
 }
 
-fn finite(value: impl LowerExp, java: bool, exponent_max: i32, out: &mut String) {
+fn finite(value: impl LowerExp, semantics: Semantics, exponent_max: i32, out: &mut String) {
+    let java = semantics == Semantics::Flink;
     // A sign, seventeen digits, a point and an exponent.
     let mut shortest = String::with_capacity(32);
     // Writing to a string does not fail.
@@ -85,7 +88,7 @@ fn without_exponent(first: &str, rest: &str, exponent: i32, java: bool, out: &mu
 
 #[cfg(test)]
 mod tests {
-    use super::{push_double, push_single};
+    use super::{Semantics, push_double, push_single};
 
     #[test]
     fn doubles_as_both_write_them() {
@@ -95,20 +98,26 @@ mod tests {
             (1.0, "1", "1.0"),
             (-12.5, "-12.5", "-12.5"),
             (120.0, "120", "120.0"),
+            (0.1, "0.1", "0.1"),
             (0.001, "0.001", "0.001"),
+            (0.0001, "0.0001", "1.0E-4"),
             (0.00012, "0.00012", "1.2E-4"),
             (1e-5, "1e-05", "1.0E-5"),
+            (123_456.75, "123456.75", "123456.75"),
             (9_999_999.5, "9999999.5", "9999999.5"),
             (1e7, "10000000", "1.0E7"),
             (1.5e10, "15000000000", "1.5E10"),
+            (1e14, "100000000000000", "1.0E14"),
+            (1e15, "1e+15", "1.0E15"),
             (1.25e20, "1.25e+20", "1.25E20"),
             (f64::NAN, "NaN", "NaN"),
+            (f64::INFINITY, "Infinity", "Infinity"),
             (f64::NEG_INFINITY, "-Infinity", "-Infinity"),
         ];
-        for (value, postgres, java) in cases {
-            for (text, is_java) in [(postgres, false), (java, true)] {
+        for (value, postgres, flink) in cases {
+            for (text, semantics) in [(postgres, Semantics::Postgres), (flink, Semantics::Flink)] {
                 let mut out = String::new();
-                push_double(value, is_java, &mut out);
+                push_double(value, semantics, &mut out);
                 assert_eq!(out, text, "{value}");
             }
         }
@@ -116,9 +125,13 @@ mod tests {
 
     #[test]
     fn singles_have_their_own_digits() {
-        let mut out = String::new();
-        push_single(0.1, true, &mut out);
-        push_single(1e6, false, &mut out);
-        assert_eq!(out, "0.11e+06");
+        let cases = [(0.1, "0.1", "0.1"), (100_000.0, "100000", "100000.0"), (1e6, "1e+06", "1000000.0")];
+        for (value, postgres, flink) in cases {
+            for (text, semantics) in [(postgres, Semantics::Postgres), (flink, Semantics::Flink)] {
+                let mut out = String::new();
+                push_single(value, semantics, &mut out);
+                assert_eq!(out, text, "{value}");
+            }
+        }
     }
 }

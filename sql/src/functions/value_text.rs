@@ -22,6 +22,7 @@ use super::json::push_json;
 use super::number_text::{push_double, push_single};
 use super::variant;
 use super::zones::push_timestamp;
+use crate::catalog::Semantics;
 use crate::types::is_variant;
 
 /// Whose text, and in which zone moments are shown.
@@ -29,6 +30,12 @@ use crate::types::is_variant;
 struct Style {
     zone: Tz,
     flink: bool,
+}
+
+impl Style {
+    fn semantics(self) -> Semantics {
+        if self.flink { Semantics::Flink } else { Semantics::Postgres }
+    }
 }
 
 /// Whether a cast of such a value to text is [`value_text`].
@@ -151,8 +158,8 @@ impl<'a> Values<'a> {
                 (true, false, true) => "t",
                 (false, false, true) => "f",
             }),
-            Form::Double => push_double(self.array.as_primitive::<Float64Type>().value(row), style.flink, out),
-            Form::Single => push_single(self.array.as_primitive::<Float32Type>().value(row), style.flink, out),
+            Form::Double => push_double(self.array.as_primitive::<Float64Type>().value(row), style.semantics(), out),
+            Form::Single => push_single(self.array.as_primitive::<Float32Type>().value(row), style.semantics(), out),
             Form::Interval => {
                 let interval = self.array.as_primitive::<IntervalMonthDayNanoType>().value(row);
                 if style.flink { flink_interval(interval, out) } else { interval_text(interval, out) }

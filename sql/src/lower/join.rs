@@ -100,15 +100,9 @@ impl Lowering<'_> {
     }
 
     /// Brings rows with equal keys together. Gives how the rows of the left side then lie.
-    pub(super) fn meet(&mut self, mut left: Rel, mut right: Rel, keys: &[JoinKey]) -> (Vec<Input>, Spread) {
+    pub(super) fn meet(&mut self, left: Rel, right: Rel, keys: &[JoinKey]) -> (Vec<Input>, Spread) {
         let left_keys: Vec<usize> = keys.iter().map(|key| key.left).collect();
         let right_keys: Vec<usize> = keys.iter().map(|key| key.right).collect();
-        // Rows must be spread by the same keys in the same order on both sides, or equal ones would not meet.
-        for (side, keys) in [(&mut left, &left_keys), (&mut right, &right_keys)] {
-            if side.spread != spread(keys) {
-                side.spread = Spread::Any;
-            }
-        }
         (vec![self.exchange(left, &left_keys), self.exchange(right, &right_keys)], spread(&left_keys))
     }
 }

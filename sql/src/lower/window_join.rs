@@ -43,14 +43,6 @@ impl Lowering<'_> {
             false => keys.iter().map(of).collect::<Vec<_>>(),
         };
         let (left_keys, right_keys) = (sides(|pair| pair.0), sides(|pair| pair.1));
-        // Hash columns must be the same on both sides, or equal rows would not meet.
-        let aligned = |rel: &Rel, keys: &[usize]| rel.spread == spread(keys);
-        let both = aligned(&left, &left_keys) && aligned(&right, &right_keys);
-        let (mut left, mut right) = (left, right);
-        if !both {
-            left.spread = Spread::Any;
-            right.spread = Spread::Any;
-        }
         let inputs = vec![self.exchange(left, &left_keys), self.exchange(right, &right_keys)];
         out.spread = match kind {
             JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => spread(&left_keys),

@@ -8,7 +8,7 @@ use datafusion::functions::math::expr_fn::round;
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast, lit,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition, cast, lit,
 };
 
 use super::{from_datafusion, rewrite};
@@ -174,7 +174,7 @@ fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     Ok(Transformed::yes(cast(seconds, DataType::Decimal128(8, 6))))
 }
 
-/// PostgreSQL: whole-number arithmetic fails on overflow, casts to whole numbers round. Flink: casts to narrower whole
+/// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round. Flink: casts to narrower whole
 /// numbers wrap. After the analyzer, when both sides of an operator have one type.
 pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     match semantics {
@@ -208,10 +208,10 @@ fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            if let Some(function) = checked(op)
-                && let (Ok(left_type), Ok(right_type)) = (left.get_type(input), right.get_type(input))
-                && left_type.is_integer()
+            if let (Ok(left_type), Ok(right_type)) = (left.get_type(input), right.get_type(input))
                 && left_type == right_type
+                && !divides_by_a_number(op, &right)
+                && let Some(function) = checked(op, &left_type)
             {
                 return Ok(Transformed::yes(function.call(vec![*left, *right])));
             }
@@ -228,6 +228,16 @@ fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// Whether the operator is a division by a constant that is not zero, which cannot fail.
+fn divides_by_a_number(operator: Operator, right: &Expr) -> bool {
+    let number = match right {
+        Expr::Literal(ScalarValue::Float64(Some(number)), _) => *number,
+        Expr::Literal(ScalarValue::Float32(Some(number)), _) => f64::from(*number),
+        _ => return false,
+    };
+    matches!(operator, Operator::Divide | Operator::Modulo) && number != 0.0
 }
 
 /// Whether the expression is a call of `round`: a plan may come here twice.

@@ -111,7 +111,7 @@ impl Chunks {
     /// # Errors
     /// As [`Self::gather`].
     pub(crate) fn gather_some(&self, columns: &[usize], rows: &[u32]) -> Result<Vec<ArrayRef>> {
-        if rows.is_empty() {
+        if rows.is_empty() || columns.is_empty() {
             return Ok(columns.iter().map(|&column| new_empty_array(self.schema.field(column).data_type())).collect());
         }
         // Only the batches that are met take part, or a few rows of a large store would cost as much as many.

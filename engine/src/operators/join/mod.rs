@@ -1,8 +1,9 @@
 //! Joins of streams.
 //!
-//! [`Join`] keeps both inputs whole and follows their changes; [`MultiJoin`] keeps several that only grow; [`IntervalJoin`] keeps what bounds of event time let meet;
-//! [`TemporalJoin`] joins rows with the version of a table that is valid at their time, [`ForwardJoin`] with the next row of
-//! another input, [`CurrentJoin`] with what a table holds when they arrive, [`LookupJoin`] with a table outside; [`WindowJoin`] joins rows of equal windows.
+//! [`Join`] keeps both inputs whole and follows their changes; [`MultiJoin`] keeps several that only grow; [`IntervalJoin`]
+//! keeps what bounds of event time let meet; [`TemporalJoin`] joins rows with the version of a table that is valid at their
+//! time, [`ForwardJoin`] with the next row of another input, [`CurrentJoin`] with what a table holds when they arrive,
+//! [`LookupJoin`] with a table outside; [`WindowJoin`] joins rows of equal windows.
 //!
 //! All are made of the same parts: `keys` gives the keys of both inputs slots; `store` keeps the rows of an input, with
 //! one chain a slot, in the batches of `chunks`; `walk` follows chains to candidate pairs, a batch at a time; `pairs` asks
