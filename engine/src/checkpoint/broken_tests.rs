@@ -54,6 +54,20 @@ fn runs() {
     });
 }
 
+/// Whatever number of a run is beyond all memory: a process that asks for so much ends without a word.
+#[test]
+fn runs_whose_numbers_are_too_great() {
+    let mut valid = Vec::new();
+    encode(&sections(), &mut valid).unwrap();
+    let great = (1_u64 << 59).to_le_bytes();
+    for at in (8..valid.len() - SUM_AND_MARK_BYTES - great.len()).step_by(4) {
+        let mut bytes = valid.clone();
+        bytes[at..at + great.len()].copy_from_slice(&great);
+        let _ = decode("r", &sealed_run(&bytes));
+    }
+    assert!(decode("r", &sealed_run(&valid)).is_ok());
+}
+
 #[test]
 fn manifests_and_claims() {
     let mut manifest = Manifest::new(3, 17, 5, 2);

@@ -17,6 +17,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema, SchemaRef, UInt32Type};
 use arrow::ipc::reader::StreamReader;
+use arrow::ipc::root_as_message;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -164,6 +165,7 @@ fn section(entry: Entry, body: &[u8]) -> Result<Section> {
     let part = |(offset, bytes): &(usize, usize)| body.get(*offset..offset.checked_add(*bytes)?);
     let stream = |parts: &[(usize, usize)]| -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let parts = parts.iter().map(part).collect::<Option<VecDeque<_>>>().ok_or_else(lost)?;
+        check_lengths(Parts(parts.clone()))?;
         let reader = StreamReader::try_new(Parts(parts), None)?;
         Ok((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
     };
@@ -182,8 +184,54 @@ fn section(entry: Entry, body: &[u8]) -> Result<Section> {
     Ok(Section { job: entry.job, operator: entry.operator, table: entry.table, extent, schema, batches })
 }
 
+/// That no message of a stream is longer than what there is of it: Arrow's reader takes the memory for a message before it reads
+/// it, and a process that cannot have so much ends.
+fn check_lengths(mut stream: Parts<'_>) -> Result<()> {
+    let damaged = || EngineError::Internal("a message that is longer than its stream".into());
+    loop {
+        let mut length = stream.cut(size_of::<u32>()).ok_or_else(damaged)?;
+        if length == CONTINUATION {
+            length = stream.cut(size_of::<u32>()).ok_or_else(damaged)?;
+        }
+        let length = length.try_into().map(u32::from_le_bytes).map_err(|_| damaged())?;
+        if length == 0 {
+            return Ok(());
+        }
+        let head = usize::try_from(length).ok().and_then(|length| stream.cut(length)).ok_or_else(damaged)?;
+        let message = root_as_message(&head).map_err(|error| EngineError::io("a message is damaged", error))?;
+        usize::try_from(message.bodyLength()).ok().and_then(|length| stream.pass(length)).ok_or_else(damaged)?;
+    }
+}
+
+/// What stands before the length of a message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
 /// Parts of a file, one after another.
 struct Parts<'a>(VecDeque<&'a [u8]>);
+
+impl Parts<'_> {
+    /// The next bytes; `None` where there are fewer.
+    fn cut(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let there: usize = self.0.iter().map(|part| part.len()).sum();
+        let mut taken = vec![0; (bytes <= there).then_some(bytes)?];
+        self.read_exact(&mut taken).ok()?;
+        Some(taken)
+    }
+
+    /// Leaves out the next bytes; `None` where there are fewer.
+    fn pass(&mut self, mut bytes: usize) -> Option<()> {
+        while bytes > 0 {
+            let part = self.0.front_mut()?;
+            let passed = bytes.min(part.len());
+            *part = part.get(passed..)?;
+            bytes -= passed;
+            if part.is_empty() {
+                self.0.pop_front();
+            }
+        }
+        Some(())
+    }
+}
 
 impl Read for Parts<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
