@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
@@ -65,7 +64,7 @@ pub fn encode(sections: &[Section], out: &mut dyn Write) -> Result<Encoded> {
 /// A run that is being written.
 struct Run<'a> {
     out: Summed<'a>,
-    /// Where batches are that were written: by the places of their columns in memory, and by which rows count.
+    /// Where batches are that were written: by their rows and where these are in memory, and by which of them count.
     written: HashMap<Vec<usize>, Vec<(Option<BooleanBuffer>, Part)>>,
     /// The edits that were written last, and where they are: tables that stand beside one another have the same.
     edits: Option<(Vec<Edit>, Part)>,
@@ -182,17 +181,24 @@ fn add_part(parts: &mut Vec<Part>, (offset, bytes): Part) {
     }
 }
 
-/// The places of the columns in memory. `None`: it is not looked for, because it is small, or what its bytes mean depends on
-/// the stream.
+/// How many rows there are, and where the buffers of their columns are in memory, which arrays share that are otherwise not the
+/// same. `None`: it is not looked for, because it is small, or what its bytes mean depends on the stream.
 fn key_of(batch: &Batch) -> Option<Vec<usize>> {
     let is_plain = |column: &ArrayRef| match column.data_type() {
         DataType::Dictionary(_, _) => false,
         data_type => !data_type.is_nested(),
     };
-    let columns = batch.rows.columns();
-    let place = |column: &ArrayRef| Arc::as_ptr(column).cast::<()>() as usize;
-    let shared = batch.rows.num_rows() >= SHARED_ROWS_MIN && !columns.is_empty() && columns.iter().all(is_plain);
-    shared.then(|| columns.iter().map(place).collect())
+    let (rows, columns) = (batch.rows.num_rows(), batch.rows.columns());
+    let shared = rows >= SHARED_ROWS_MIN && !columns.is_empty() && columns.iter().all(is_plain);
+    shared.then(|| std::iter::once(rows).chain(columns.iter().flat_map(places)).collect())
+}
+
+/// Where the buffers of a column are, and where in them it begins.
+fn places(column: &ArrayRef) -> Vec<usize> {
+    let data = column.to_data();
+    let nulls = data.nulls().map_or((0, 0), |nulls| (nulls.buffer().as_ptr() as usize, nulls.offset()));
+    let buffers = data.buffers().iter().map(|buffer| buffer.as_ptr() as usize);
+    buffers.chain([data.offset(), nulls.0, nulls.1]).collect()
 }
 
 /// Rows of a batch from which it is looked for.

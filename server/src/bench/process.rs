@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use clap::Args;
 use serde::de::DeserializeOwned;
 
 use super::task::Task;
+use crate::config::Flags;
 
 /// Runs a task in a child process and reads its answer.
 ///
@@ -40,18 +42,28 @@ pub(super) fn with_flags<T: DeserializeOwned>(task: &Task, flags: &[(&str, Strin
         .map_err(|error| format!("{} told nothing that can be read: {error}", name(task)))
 }
 
-/// The flags of the process (memory, epochs) come before the subcommand and hold for the child as well, but for those that
+/// The flags of the process (memory, epochs) hold for the child as well, before the subcommand or behind it, but for those that
 /// are given anew.
 fn inherited(words: impl Iterator<Item = String>, flags: &[(&str, String)]) -> Vec<String> {
-    let mut words: Vec<String> = words.take_while(|word| word != "bench").collect();
-    for (flag, value) in flags {
-        if let Some(at) = words.iter().position(|word| word == flag) {
-            words.drain(at..words.len().min(at + 2));
+    let of_process = Flags::augment_args(clap::Command::new("millstream"));
+    let takes_value = |name: &str| {
+        let mut known = of_process.get_arguments();
+        let argument = known.find(|argument| argument.get_long() == name.strip_prefix("--"))?;
+        Some(argument.get_action().takes_values())
+    };
+    let (mut words, mut kept) = (words, Vec::new());
+    while let Some(word) = words.next() {
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let Some(takes_value) = takes_value(name) else { continue };
+        let name = name.to_owned();
+        let value = value.map(str::to_owned).or_else(|| takes_value.then(|| words.next())?);
+        if flags.iter().all(|(flag, _)| *flag != name) {
+            kept.push(name);
+            kept.extend(value);
         }
-        words.retain(|word| word.strip_prefix(flag).is_none_or(|rest| !rest.starts_with('=')));
-        words.extend([(*flag).to_owned(), value.clone()]);
     }
-    words
+    kept.extend(flags.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]));
+    kept
 }
 
 fn name(task: &Task) -> &str {
@@ -70,12 +82,14 @@ mod tests {
     use super::inherited;
 
     #[test]
-    fn flags_before_the_subcommand_are_handed_on() {
+    fn flags_of_the_process_are_handed_on() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let line = || words("--shards 4 --epoch-interval 10ms bench nexmark --events 5").into_iter();
         let shards = |count: &str| [("--shards", count.to_owned())];
         assert_eq!(inherited(line(), &[]), words("--shards 4 --epoch-interval 10ms"));
         assert_eq!(inherited(line(), &shards("2")), words("--epoch-interval 10ms --shards 2"));
         assert_eq!(inherited(words("--shards=4 bench scale").into_iter(), &shards("1")), words("--shards 1"));
+        let behind = words("--shards 4 bench nexmark --events 5 --epoch-interval=10ms --queries q1");
+        assert_eq!(inherited(behind.into_iter(), &[]), words("--shards 4 --epoch-interval 10ms"));
     }
 }
