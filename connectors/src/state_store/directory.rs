@@ -4,12 +4,14 @@
 //! it must not replace another; then its directory is made durable. So a crash leaves an object whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{StateStore, WriteObject};
+
+use super::unbuffered::Unbuffered;
 
 /// See the module.
 #[derive(Debug)]
@@ -66,41 +68,16 @@ impl DirectoryStore {
     }
 }
 
-/// Bytes that are gathered before they are written.
-const BUFFER_BYTES: usize = 1 << 18;
-
-/// A file that remembers why it could not be written.
-struct Noted {
-    file: File,
-    error: Option<io::Error>,
-}
-
-impl Write for Noted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).map_err(|error| {
-            let again = io::Error::new(error.kind(), error.to_string());
-            self.error = Some(error);
-            again
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 /// Writes a file durably. Its errors are about `target`.
 fn write_file(path: &Path, target: &Path, write: WriteObject<'_>) -> Result<()> {
     let refuse = |error: io::Error| refuse("cannot write", target, &error);
-    let file = File::create(path).map_err(refuse)?;
-    let mut out = BufWriter::with_capacity(BUFFER_BYTES, Noted { file, error: None });
+    let mut out = Unbuffered::create(path).map_err(refuse)?;
     let written = write(&mut out);
-    if let Some(error) = out.get_mut().error.take().filter(|error| error.kind() != io::ErrorKind::Interrupted) {
+    if let Some(error) = out.error.take() {
         return Err(refuse(error));
     }
     written?;
-    let noted = out.into_inner().map_err(|error| refuse(error.into_error()))?;
-    noted.file.sync_all().map_err(refuse)
+    out.finish().map_err(refuse)
 }
 
 impl StateStore for DirectoryStore {

@@ -2,6 +2,7 @@
 
 mod directory;
 mod remote;
+mod unbuffered;
 
 use std::path::PathBuf;
 use std::sync::Arc;
