@@ -46,17 +46,17 @@ pub(super) fn with_flags<T: DeserializeOwned>(task: &Task, flags: &[(&str, Strin
 /// are given anew.
 fn inherited(words: impl Iterator<Item = String>, flags: &[(&str, String)]) -> Vec<String> {
     let of_process = Flags::augment_args(clap::Command::new("millstream"));
-    let takes_value = |name: &str| {
-        let mut known = of_process.get_arguments();
-        let argument = known.find(|argument| argument.get_long() == name.strip_prefix("--"))?;
-        Some(argument.get_action().takes_values())
+    let takes_value = |word: &str| {
+        let name = word.strip_prefix("--")?;
+        let known = of_process.get_arguments().find(|argument| argument.get_long() == Some(name))?;
+        Some(known.get_action().takes_values())
     };
     let (mut words, mut kept) = (words, Vec::new());
     while let Some(word) = words.next() {
         let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
         let Some(takes_value) = takes_value(name) else { continue };
-        let name = name.to_owned();
-        let value = value.map(str::to_owned).or_else(|| takes_value.then(|| words.next())?);
+        let (name, value) = (name.to_owned(), value.map(str::to_owned));
+        let value = value.or_else(|| takes_value.then(|| words.next())?);
         if flags.iter().all(|(flag, _)| *flag != name) {
             kept.push(name);
             kept.extend(value);

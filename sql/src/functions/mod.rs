@@ -59,6 +59,7 @@ pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub use number_text::{push_double, push_single};
 pub(crate) use padded::{is_padded, padded_time};
+pub(crate) use pattern::regexp_extracts;
 pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;

@@ -1,15 +1,15 @@
 //! Parts of text: `SPLIT_INDEX` and `REGEXP_EXTRACT`.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{Expr, ScalarUDF};
 use regex::{CaptureLocations, Regex};
 
-use super::support::{Args, Text, function, is_text, is_whole};
+use super::support::{Args, Text, Types, function, is_text, is_whole};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -71,11 +71,51 @@ thread_local! {
 
 /// The group of the first match; null where nothing matches or the group takes no part.
 fn regexp_extract(args: &Args) -> Result<ArrayRef> {
+    let mut out = StringBuilder::with_capacity(args.rows, args.rows * 8);
+    for_each_text(args, |row| {
+        out.append_option(row.and_then(|(text, regex, places, group)| {
+            regex.captures_read(places, text)?;
+            places.get(group).and_then(|(start, end)| text.get(start..end))
+        }));
+    })?;
+    Ok(Arc::new(out.finish()))
+}
+
+static EXTRACTS: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let types: Types = |types| regex_types(types).map(|(_, wanted)| (DataType::Boolean, wanted));
+    function("regexp_extracts", &[], "REGEXP_EXTRACT(text, regex [, group]) IS NOT NULL", types, extracts)
+});
+
+/// Whether `REGEXP_EXTRACT` of these arguments is not null. It has no name that a user can call.
+pub(crate) fn regexp_extracts(args: Vec<Expr>) -> Expr {
+    EXTRACTS.call(args)
+}
+
+/// To know that there is a match takes a part of what it takes to know where its groups are.
+fn extracts(args: &Args) -> Result<ArrayRef> {
+    let mut out = BooleanBufferBuilder::new(args.rows);
+    for_each_text(args, |row| {
+        out.append(row.is_some_and(|(text, regex, places, group)| {
+            // Groups of which each takes part in every match.
+            let always = regex.static_captures_len() == Some(regex.captures_len());
+            if group == 0 || always {
+                return group < regex.captures_len() && regex.is_match(text);
+            }
+            regex.captures_read(places, text).is_some() && places.get(group).is_some()
+        }));
+    })?;
+    Ok(Arc::new(BooleanArray::new(out.finish(), None)))
+}
+
+/// A text, its regular expression, room for the places of groups, and the group that is asked for.
+type Asked<'a> = (&'a str, &'a Regex, &'a mut CaptureLocations, usize);
+
+/// Hands each row of `REGEXP_EXTRACT`'s arguments to `visit`; `None` where one of them is null, or the group is none.
+fn for_each_text(args: &Args, mut visit: impl FnMut(Option<Asked<'_>>)) -> Result<()> {
     let column = args.column(0)?;
     let texts = column.as_string::<i32>();
     let regexes = args.text(1)?;
     let groups = if args.len() > 2 { Some(args.column(2)?) } else { None };
-    let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
     COMPILED.with_borrow_mut(|compiled| {
         for row in 0..texts.len() {
             let group = match &groups {
@@ -84,18 +124,14 @@ fn regexp_extract(args: &Args) -> Result<ArrayRef> {
                 Some(_) => None,
             };
             let (true, Some(regex), Some(group)) = (texts.is_valid(row), regexes.get(row), group) else {
-                out.append_null();
+                visit(None);
                 continue;
             };
             let (regex, places) = compile(compiled, regex)?;
-            let text = texts.value(row);
-            let matched = regex.captures_read(places, text).is_some();
-            let place = usize::try_from(group).ok().filter(|_| matched).and_then(|group| places.get(group));
-            out.append_option(place.and_then(|(start, end)| text.get(start..end)));
+            visit(usize::try_from(group).ok().map(|group| (texts.value(row), regex, places, group)));
         }
-        Ok::<(), DataFusionError>(())
-    })?;
-    Ok(Arc::new(out.finish()))
+        Ok(())
+    })
 }
 
 /// Hands the rows of a function's regular expressions to `row`, compiled once for as long as they are the same. An

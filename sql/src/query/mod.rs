@@ -131,6 +131,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
     let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
+    let plan = semantics::questions(plan)?;
     float_keys::normalised(plan)
 }
 

@@ -9,12 +9,13 @@ use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition, cast, lit,
+    not,
 };
 
 use super::{from_datafusion, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{checked, in_flink, wrapping};
+use crate::functions::{checked, in_flink, regexp_extracts, wrapping};
 
 /// What whole numbers are averaged in, so that the mean has a scale of 16.
 const MEAN: DataType = DataType::Decimal128(38, 12);
@@ -172,6 +173,22 @@ fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     }
     let seconds = cast(Expr::ScalarFunction(call), DataType::Float64) / lit(1e6);
     Ok(Transformed::yes(cast(seconds, DataType::Decimal128(8, 6))))
+}
+
+/// Whether a text extracts anything, where only that is asked for, by a function that need not know what. After the analyzer.
+pub(super) fn questions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let asked = |of: &Expr| match of {
+        Expr::ScalarFunction(call) if call.name() == "regexp_extract" => Some(regexp_extracts(call.args.clone())),
+        _ => None,
+    };
+    rewrite::expressions(plan, |expr, _| {
+        let question = match &expr {
+            Expr::IsNotNull(of) => asked(of),
+            Expr::IsNull(of) => asked(of).map(not),
+            _ => None,
+        };
+        Ok(question.map_or_else(|| Transformed::no(expr), Transformed::yes))
+    })
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round. Flink: casts to narrower whole
