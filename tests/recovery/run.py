@@ -119,11 +119,17 @@ def free_port() -> int:
 
 
 def wait_until_finished(connection: Connection) -> None:
-    while unfinished := [job for job in connection.sql("SHOW JOBS") if job[3] != "FINISHED"]:
-        failed = [job for job in unfinished if job[3] in ("FAILED", "RESTARTING")]
-        if failed:
-            sys.exit(f"a job failed: {failed}")
+    while any(job[3] != "FINISHED" for job in sound_jobs(connection)):
         time.sleep(0.1)
+
+
+def sound_jobs(connection: Connection) -> list:
+    """The lines of SHOW JOBS. Ends the program where a job has failed."""
+    jobs = connection.sql("SHOW JOBS")
+    failed = [job for job in jobs if job[3] in ("FAILED", "RESTARTING")]
+    if failed:
+        sys.exit(f"a job failed: {failed}")
+    return jobs
 
 
 def run(binary: str, form: str, query: str, interval: str, checkpoints: int = 0, events: int = 0) -> tuple:
@@ -139,6 +145,7 @@ def run(binary: str, form: str, query: str, interval: str, checkpoints: int = 0,
     read, made, size = 0, 0, 0
     while read < events or made < checkpoints:
         time.sleep(0.1)
+        sound_jobs(connection)
         # One job reads them, whatever it is called.
         read = max(int(line[0]) for line in connection.sql("SELECT rows_in FROM millstream.jobs"))
         for line in connection.sql("SHOW CHECKPOINTS"):

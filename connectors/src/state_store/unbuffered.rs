@@ -4,9 +4,8 @@
 //! Past it, whole blocks go to the device from memory that is aligned to them; the last bytes, and files that are smaller than a
 //! block, are written as usual.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// What is written at once.
@@ -55,7 +54,7 @@ impl Unbuffered {
     /// # Errors
     /// Where the device does not take it.
     pub(super) fn finish(self) -> io::Result<()> {
-        self.file.write_all_at(self.buffer.get(self.start..).unwrap_or_default(), self.offset)?;
+        write_at(&self.file, self.buffer.get(self.start..).unwrap_or_default(), self.offset)?;
         self.file.sync_all()
     }
 
@@ -65,14 +64,14 @@ impl Unbuffered {
         }
         let block = self.buffer.get(self.start..).unwrap_or_default();
         let written = match &self.past_cache {
-            PastCache::Open(file) => file.write_all_at(block, self.offset),
-            PastCache::Untried | PastCache::Refused => self.file.write_all_at(block, self.offset),
+            PastCache::Open(file) => write_at(file, block, self.offset),
+            PastCache::Untried | PastCache::Refused => write_at(&self.file, block, self.offset),
         };
         match written {
             // Some file systems open such files and then do not write them.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.past_cache = PastCache::Refused;
-                self.file.write_all_at(block, self.offset)?;
+                write_at(&self.file, block, self.offset)?;
             }
             written => written?,
         }
@@ -103,10 +102,15 @@ impl Write for Unbuffered {
     }
 }
 
+fn write_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
 #[cfg(target_os = "linux")]
 fn open_past_cache(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path)
+    File::options().write(true).custom_flags(libc::O_DIRECT).open(path)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -8,10 +8,9 @@ use arrow::array::types::{
 use arrow::array::{Array, ArrowPrimitiveType, PrimitiveArray};
 use arrow::datatypes::DataType;
 use chrono_tz::Tz;
-use std::fmt::{Display, Write};
-
 use millstream_sql::catalog::Semantics;
 use millstream_sql::{push_double, push_single};
+use std::fmt::{Display, Write};
 
 use super::{nested, temporal};
 

@@ -189,15 +189,18 @@ fn section(entry: Entry, body: &[u8]) -> Result<Section> {
 fn check_lengths(mut stream: Parts<'_>) -> Result<()> {
     let damaged = || EngineError::Internal("a message that is longer than its stream".into());
     loop {
-        let mut length = stream.cut(size_of::<u32>()).ok_or_else(damaged)?;
+        let mut length = [0; size_of::<u32>()];
+        stream.read_exact(&mut length).map_err(|_| damaged())?;
         if length == CONTINUATION {
-            length = stream.cut(size_of::<u32>()).ok_or_else(damaged)?;
+            stream.read_exact(&mut length).map_err(|_| damaged())?;
         }
-        let length = length.try_into().map(u32::from_le_bytes).map_err(|_| damaged())?;
+        let length = u64::from(u32::from_le_bytes(length));
         if length == 0 {
             return Ok(());
         }
-        let head = usize::try_from(length).ok().and_then(|length| stream.cut(length)).ok_or_else(damaged)?;
+        // As far as it goes: where there is less than the length says, that is no message.
+        let mut head = Vec::new();
+        stream.by_ref().take(length).read_to_end(&mut head).map_err(|_| damaged())?;
         let message = root_as_message(&head).map_err(|error| EngineError::io("a message is damaged", error))?;
         usize::try_from(message.bodyLength()).ok().and_then(|length| stream.pass(length)).ok_or_else(damaged)?;
     }
@@ -210,14 +213,6 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 struct Parts<'a>(VecDeque<&'a [u8]>);
 
 impl Parts<'_> {
-    /// The next bytes; `None` where there are fewer.
-    fn cut(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        let there: usize = self.0.iter().map(|part| part.len()).sum();
-        let mut taken = vec![0; (bytes <= there).then_some(bytes)?];
-        self.read_exact(&mut taken).ok()?;
-        Some(taken)
-    }
-
     /// Leaves out the next bytes; `None` where there are fewer.
     fn pass(&mut self, mut bytes: usize) -> Option<()> {
         while bytes > 0 {

@@ -17,11 +17,11 @@ use super::support::{Args, Types, function};
 type Checked = fn(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>;
 
 static ADD: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| function("+", &[], "a + b", same, |args| compute(args, numeric::add)));
+    LazyLock::new(|| function("+", &[], "a + b", whole, |args| compute(args, numeric::add)));
 static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| function("-", &[], "a - b", same, |args| compute(args, numeric::sub)));
+    LazyLock::new(|| function("-", &[], "a - b", whole, |args| compute(args, numeric::sub)));
 static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| function("*", &[], "a * b", same, |args| compute(args, numeric::mul)));
+    LazyLock::new(|| function("*", &[], "a * b", whole, |args| compute(args, numeric::mul)));
 static DIVIDE: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| function("/", &[], "a / b", floating, |args| divide(args, numeric::div)));
 static REMAINDER: LazyLock<Arc<ScalarUDF>> =
@@ -64,18 +64,20 @@ pub(crate) fn wrapping(expr: Expr, to: &DataType) -> Expr {
     function(name, &[], "wrap(bigint)", types, wrap).call(vec![expr])
 }
 
-fn same(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+/// The type of an operator over two values of one type, which `is` takes.
+fn alike(types: &[DataType], is: fn(&DataType) -> bool) -> Option<(DataType, Vec<DataType>)> {
     match types {
-        [left, right] if left == right && left.is_integer() => Some((left.clone(), types.to_vec())),
+        [left, right] if left == right && is(left) => Some((left.clone(), types.to_vec())),
         _ => None,
     }
 }
 
+fn whole(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    alike(types, DataType::is_integer)
+}
+
 fn floating(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
-    match types {
-        [left, right] if left == right && is_floating(left) => Some((left.clone(), types.to_vec())),
-        _ => None,
-    }
+    alike(types, is_floating)
 }
 
 fn divide(args: &Args, kernel: Checked) -> Result<ArrayRef> {

@@ -175,7 +175,8 @@ fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     Ok(Transformed::yes(cast(seconds, DataType::Decimal128(8, 6))))
 }
 
-/// Whether a text extracts anything, where only that is asked for, by a function that need not know what. After the analyzer.
+/// `REGEXP_EXTRACT(…) IS [NOT] NULL` as a call of the function that tells whether there is a match, which takes less than to tell
+/// which one. In either semantics; after the analyzer, which has typed the arguments.
 pub(super) fn questions(plan: LogicalPlan) -> Result<LogicalPlan> {
     let asked = |of: &Expr| match of {
         Expr::ScalarFunction(call) if call.name() == "regexp_extract" => Some(regexp_extracts(call.args.clone())),
@@ -191,8 +192,8 @@ pub(super) fn questions(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-/// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round. Flink: casts to narrower whole
-/// numbers wrap. After the analyzer, when both sides of an operator have one type.
+/// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round.
+/// Flink: casts to narrower whole numbers wrap. After the analyzer, when both sides of an operator have one type.
 pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     match semantics {
         Semantics::Flink => rewrite::expressions(plan, narrowing),
