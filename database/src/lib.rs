@@ -13,7 +13,6 @@ pub mod config;
 pub mod copy;
 mod durable;
 pub mod encode;
-pub mod errors;
 mod memory;
 pub mod session;
 mod system;

@@ -28,7 +28,7 @@ pub use api::{
     function_exists, lower, lower_set, parse, readable_plan,
 };
 pub use ddl::create_catalog;
-pub use error::{Result, SqlError, SqlState, state_of_text};
+pub use error::{Result, SqlError, SqlState};
 pub use explain::ExplainOptions;
 pub use files::{FileFormat, FileScan, file_scans};
 pub use functions::{ListedFunction, functions_page, listed_functions, push_double, push_single};

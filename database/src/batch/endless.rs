@@ -3,6 +3,7 @@
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::catalog::RelationKind;
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{RelationSource, SqlError};
 
 /// Refuses a plan that reads an endless table other than through a `LIMIT`.
@@ -45,7 +46,7 @@ fn walk(plan: &LogicalPlan, limited: bool) -> Result<(), SqlError> {
         }
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Jump)
     });
-    visited.map_err(crate::errors::from_datafusion)?;
+    visited.map_err(from_datafusion)?;
     inner
 }
 

@@ -9,8 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
 use millstream_engine::message::{Delta, Sign};
 use millstream_sql::SqlError;
-
-use crate::errors::from_arrow;
+use millstream_sql::error::from_arrow;
 
 /// The rows that are left when all deltas have been applied in order, in the order in which they were inserted.
 ///

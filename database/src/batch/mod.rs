@@ -29,9 +29,8 @@ use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use millstream_engine::message::BATCH_ROWS;
+use millstream_sql::error::{from_arrow, from_datafusion};
 use millstream_sql::{SqlError, SqlState};
-
-use crate::errors::{from_arrow, from_datafusion};
 
 pub use fold::{difference, fold_deltas};
 pub use scan::{ReadNotes, Scans, keep_rejects, no_rows_yet};

@@ -16,13 +16,13 @@ use millstream_engine::rejects::{RejectEntry, RejectLog, Rejects};
 use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::catalog::{Relation, RelationKind};
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{RelationSource, SqlError, SqlState};
 
 use super::connector_table::ConnectorScan;
 use super::endless;
 use super::view_table::ViewScan;
 use crate::catalog::Catalog;
-use crate::errors::from_datafusion;
 
 /// `object_not_in_prerequisite_state`
 const OBJECT_NOT_READY: SqlState = SqlState("55000");

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, BinaryBuilder, RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_sql::catalog::Column;
+use millstream_sql::error::from_arrow;
 use millstream_sql::types::postgres_name;
 use millstream_sql::{SqlError, SqlState};
 
@@ -39,7 +40,7 @@ pub(crate) fn typed(texts: &Texts, columns: &[&Column], table: &str) -> Result<R
     let fields = columns.iter().zip(&arrays);
     let fields: Vec<Field> =
         fields.map(|(column, array)| Field::new(&column.name, array.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(crate::errors::from_arrow)
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(from_arrow)
 }
 
 /// The values of texts; null where a text is none.
@@ -56,13 +57,13 @@ fn convert(texts: &StringArray, to: &DataType) -> Result<ArrayRef, SqlError> {
         }
         to => {
             let safe = CastOptions { safe: true, ..CastOptions::default() };
-            let values = cast_with_options(texts, to, &safe).map_err(crate::errors::from_arrow)?;
+            let values = cast_with_options(texts, to, &safe).map_err(from_arrow)?;
             if values.null_count() == texts.null_count() {
                 return Ok(values);
             }
             // White space around a value does not count.
             let trimmed: StringArray = texts.iter().map(|text| text.map(str::trim)).collect();
-            cast_with_options(&trimmed, to, &safe).map_err(crate::errors::from_arrow)
+            cast_with_options(&trimmed, to, &safe).map_err(from_arrow)
         }
     }
 }

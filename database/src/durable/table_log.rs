@@ -17,6 +17,7 @@ use millstream_engine::EngineError;
 use millstream_engine::message::Delta;
 use millstream_engine::plan::RelationId;
 use millstream_sql::SqlError;
+use millstream_sql::error::from_arrow;
 use tokio::sync::oneshot;
 
 use super::DurableError;
@@ -250,7 +251,7 @@ impl Writer {
             .iter()
             .zip(log.position + 1..)
             .map(|(delta, position)| encode(&TableRecord { position, snapshot: false, delta: (*delta).clone() }));
-        let payloads = records.collect::<Result<Vec<_>, _>>().map_err(crate::errors::from_arrow)?;
+        let payloads = records.collect::<Result<Vec<_>, _>>().map_err(from_arrow)?;
         log.log.append(&payloads)?;
         let before = log.position;
         log.position += deltas.len() as u64;
@@ -361,7 +362,7 @@ fn compact(log: &mut TableLog, rows: &[RecordBatch]) {
         starts.map(move |from| rows.slice(from, SNAPSHOT_ROWS.min(rows.num_rows() - from)))
     });
     let records = slices.map(|rows| encode(&TableRecord { position, snapshot: true, delta: Delta::append(rows) }));
-    let written = records.collect::<Result<Vec<_>, _>>().map_err(crate::errors::from_arrow);
+    let written = records.collect::<Result<Vec<_>, _>>().map_err(from_arrow);
     match written.and_then(|payloads| Ok(log.log.rewrite(&payloads)?)) {
         Ok(()) => log.compacted_bytes = log.log.bytes(),
         // The changes stay, and are as good.

@@ -10,13 +10,13 @@ use millstream_engine::ports::Boundedness;
 use millstream_sql::ast::{CopyEnd, CopyFormat, CopyOptions};
 use millstream_sql::bound::{BoundQuery, BoundStatement, StreamingOptions};
 use millstream_sql::catalog::{Column, Relation, RelationKind};
+use millstream_sql::error::{from_arrow, from_datafusion};
 use millstream_sql::{SqlError, SqlState};
 
 use super::copy_folder;
 use super::job::open_sink;
 use super::{Body, Outcome, Rows, Session, Wording};
 use crate::copy::{CopyEncoder, decode, read_file, typed, write_file};
-use crate::errors::{from_arrow, from_datafusion};
 
 /// Rows on their way to the client of a `COPY … TO STDOUT`.
 #[derive(Debug)]

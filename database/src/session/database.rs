@@ -8,6 +8,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::rejects::{RejectLimits, Rejects};
 use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard};
+use millstream_sql::error::out_of_memory;
 use millstream_sql::{NativeFunction, SqlError, SqlState};
 use parking_lot::Mutex;
 
@@ -21,7 +22,6 @@ use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
 use crate::durable::table_log::{Apply, TableLogs, Visible};
-use crate::errors::out_of_memory;
 use crate::memory::{self, GuardedPool};
 use crate::system::{RejectsConnector, rejects_relations};
 

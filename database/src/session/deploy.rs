@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::runtime::{Deployed, JobId, JobState, Member, MemberKind, Restore, StopReason};
+use millstream_sql::error::from_arrow;
 use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
@@ -17,7 +18,6 @@ use super::job::{JobGuard, JobPlan, blocking};
 use crate::batch::difference;
 use crate::catalog::Supervision;
 use crate::durable::table_log::{HeldLogs, Kept};
-use crate::errors::from_arrow;
 
 /// What fills views, tables and sinks, and is started by [`Database::deploy`].
 #[derive(Debug, Clone)]

@@ -7,13 +7,13 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use millstream_sql::ast::{Details, Show};
+use millstream_sql::error::from_arrow;
 use millstream_sql::namespace::Namespace;
 use millstream_sql::{SqlError, SqlState, create_catalog};
 
 use super::namespaces::{CATALOG, DATABASE};
 use super::show::{text, texts};
 use super::{Session, functions, job_list};
-use crate::errors::from_arrow;
 
 /// The type that all catalogs have.
 const CATALOG_TYPE: &str = "generic_in_memory";

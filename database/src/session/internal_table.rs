@@ -13,13 +13,13 @@ use millstream_engine::message::Delta;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::bound::{BoundQuery, ChangeKind};
 use millstream_sql::catalog::{InternalTable, Relation, RelationKind};
+use millstream_sql::error::from_arrow;
 use millstream_sql::{SqlError, SqlState};
 
 use super::query::inputs;
 use super::{Outcome, Session};
 use crate::batch::{ReadNotes, conform};
 use crate::encode::{TextStyle, text_value};
-use crate::errors::from_arrow;
 
 /// Held while rows are checked against the keys of a table and inserted. The keys are read from the table once.
 pub(super) type TableGate = tokio::sync::Mutex<Option<Keys>>;

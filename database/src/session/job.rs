@@ -9,13 +9,13 @@ use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStat
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{ConnectorTable, Relation, RelationKind};
+use millstream_sql::error::from_failure;
 use millstream_sql::{Opener, SqlError, SqlState, Target, lower_set};
 
 use super::Database;
 use super::query::inputs;
 use crate::batch::{conform, no_rows_yet};
 use crate::catalog::{Catalog, JobKind, JobRecord};
-use crate::errors::from_failure;
 
 /// How the system's error for a full disk ends.
 /// Stands in the error of a job whose view another job has left.

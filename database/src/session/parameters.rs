@@ -10,10 +10,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use millstream_sql::ast::ParsedStatement;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{SqlError, SqlState};
 
 use super::{Session, explain, show, subscribe};
-use crate::errors::from_datafusion;
 
 /// What a client is told of a statement before it runs.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,11 +7,11 @@ use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::RelationKind;
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{RelationSource, SqlError, SqlState, batch_plan};
 
 use super::{Notice, Outcome, Rows, RuntimeMode, Session};
 use crate::batch::{Batches, ReadNotes};
-use crate::errors::from_datafusion;
 
 /// Name of the only database and of its only schema.
 pub(crate) const DATABASE_AND_SCHEMA: (&str, &str) = ("millstream", "public");

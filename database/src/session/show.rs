@@ -8,11 +8,11 @@ use arrow::compute::{filter, not};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use millstream_sql::ast::{NamePattern, Show};
 use millstream_sql::catalog::{ColumnOrigin, Relation, RelationKind};
+use millstream_sql::error::from_arrow;
 use millstream_sql::namespace::split;
 use millstream_sql::{SqlError, SqlState};
 
 use super::{Database, Outcome, Rows, Session, checkpoint_list, details, functions, job_list};
-use crate::errors::from_arrow;
 
 /// Word of the command tag.
 const COMMAND: &str = "SHOW";

@@ -14,13 +14,13 @@ use millstream_engine::message::Delta;
 use millstream_engine::runtime::CollectSink;
 use millstream_sql::SqlError;
 use millstream_sql::bound::BoundQuery;
+use millstream_sql::error::{from_arrow, from_datafusion};
 
 use super::job::JobPlan;
 use super::query::DATABASE_AND_SCHEMA;
 use super::{Outcome, Rows, Session};
 use crate::batch::{ReadNotes, conform, fold_deltas};
 use crate::catalog::JobKind;
-use crate::errors::{from_arrow, from_datafusion};
 
 /// Epochs that may wait for the reader before the sources are held back.
 const EPOCHS_AHEAD: usize = 16;

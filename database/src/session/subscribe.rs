@@ -12,13 +12,13 @@ use millstream_engine::message::{Delta, Epoch};
 use millstream_engine::runtime::{CollectSink, Collected};
 use millstream_sql::ast::ParsedStatement;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
+use millstream_sql::error::from_arrow;
 use millstream_sql::{SqlError, SqlState};
 
 use super::job::{JobGuard, JobPlan};
 use super::{Body, Notice, Outcome, Rows, Session};
 use crate::batch::{ReadNotes, conform};
 use crate::catalog::JobKind;
-use crate::errors::from_arrow;
 
 /// Epochs that may wait for the client before the sources are held back.
 const EPOCHS_AHEAD: usize = 4;

@@ -30,10 +30,10 @@ use datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use futures::StreamExt;
 use millstream_sql::catalog::CatalogSnapshot;
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{SqlError, SqlState};
 
 use crate::batch::{QueryThreads, ReadNotes};
-use crate::errors::from_datafusion;
 use crate::session::{Database, Description, Rows, Settings};
 use asked::AskedFunction;
 use pg_catalog::PgCatalog;

@@ -17,9 +17,9 @@ use millstream_engine::ports::{
 use millstream_engine::rejects::{RejectEntry, RejectKind, RejectLog, RejectedContent};
 use millstream_engine::{EngineError, Result};
 use millstream_sql::catalog::{ConnectorTable, Relation};
+use millstream_sql::error::from_evaluation;
 
 use crate::encode::{TextStyle, write_json_row};
-use crate::errors::from_evaluation;
 use crate::session::{moments, some_numbers, texts};
 
 /// The connector's name, which no option can have: it is in no list.

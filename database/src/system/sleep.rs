@@ -8,8 +8,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, ScalarUDF, Volatility, create_udf};
 use datafusion::scalar::ScalarValue;
 use millstream_sql::SqlError;
-
-use crate::errors::from_datafusion;
+use millstream_sql::error::from_datafusion;
 
 const NAME: &str = "pg_sleep";
 

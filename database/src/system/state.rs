@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use millstream_engine::checkpoint::readable::StateTable;
+use millstream_sql::error::from_arrow;
 use millstream_sql::{SqlError, SqlState};
 
-use crate::errors::from_arrow;
 use crate::session::Database;
 
 /// The name of the function.

@@ -185,7 +185,9 @@ fn known<'c>(key: &str, connector: &'c ConnectorDescriptor) -> Result<&'c Option
     let names: Vec<&str> = connector.options.iter().map(|option| option.name).collect();
     let message = format!("connector \"{}\" has no option \"{key}\"", connector.name);
     let error = SqlError::new(SqlState::INVALID_OPTION_NAME, message);
-    let error = error.with_detail(format!("its options are {}", quoted(&names)));
+    let detail =
+        if names.is_empty() { "it has none".to_owned() } else { format!("its options are {}", quoted(&names)) };
+    let error = error.with_detail(detail);
     Err(with_near(error, nearest(key, names.into_iter())))
 }
 

@@ -13,12 +13,12 @@ use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use millstream_connectors::FoundFiles;
 use millstream_engine::ports::OptionValues;
+use millstream_sql::error::from_datafusion;
 use millstream_sql::{SqlError, SqlState};
 
 use super::bucket_store::BucketStore;
 use super::views::{TwoWays, view_schema};
 use super::{absolute, types};
-use crate::errors::from_datafusion;
 
 /// Files whose schemas are read at the same time.
 const SCHEMAS_AT_A_TIME: usize = 16;

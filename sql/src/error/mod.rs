@@ -1,8 +1,13 @@
 //! [`SqlError`]: what a statement is refused with, as PostgreSQL reports it.
 
+mod foreign;
+
 use std::fmt;
 
 use millstream_engine::{EngineError, ErrorKind};
+
+pub(crate) use self::foreign::lower_first;
+pub use self::foreign::{from_arrow, from_datafusion, from_evaluation, from_failure, out_of_memory};
 
 /// A five-letter SQLSTATE of PostgreSQL's appendix A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,6 +88,8 @@ impl SqlState {
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
     /// `too_many_columns`
     pub const TOO_MANY_COLUMNS: Self = Self("54011");
+    /// `out_of_memory`
+    pub const OUT_OF_MEMORY: Self = Self("53200");
     /// `io_error`
     pub const IO_ERROR: Self = Self("58030");
     /// `undefined_file`
@@ -183,24 +190,3 @@ impl From<EngineError> for SqlError {
 
 /// The result of the SQL front end.
 pub type Result<T, E = SqlError> = std::result::Result<T, E>;
-
-/// The state that only the text of an error of a value tells; `None` where it tells none.
-pub fn state_of_text(message: &str) -> Option<SqlState> {
-    let lower = message.to_ascii_lowercase();
-    let has = |part: &str| lower.contains(part);
-    if has("requested length too large") {
-        Some(SqlState::PROGRAM_LIMIT_EXCEEDED)
-    } else if has("regular expression") || has("regex parse error") {
-        Some(SqlState::INVALID_REGULAR_EXPRESSION)
-    } else if has("invalid json path") {
-        Some(SqlState::SYNTAX_ERROR)
-    } else if has("timestamp out of range") || has("date out of range") || has("date arithmetic overflow") {
-        Some(SqlState::DATETIME_FIELD_OVERFLOW)
-    } else if has("divide by zero") || has("division by zero") {
-        Some(SqlState::DIVISION_BY_ZERO)
-    } else if has("overflow") || has("out of range") || has("too large to store") || has("can't cast value") {
-        Some(SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
-    } else {
-        None
-    }
-}

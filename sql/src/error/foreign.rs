@@ -1,20 +1,17 @@
-//! How the errors of DataFusion and Arrow become SQL errors with a code.
+//! The errors of DataFusion and Arrow as PostgreSQL's. Many of them are told apart by their texts alone.
 
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use millstream_engine::EngineError;
-use millstream_sql::{SqlError, SqlState, state_of_text};
 
-/// `out_of_memory`
-const OUT_OF_MEMORY: SqlState = SqlState("53200");
-
-/// `not_null_violation`
-const NOT_NULL_VIOLATION: SqlState = SqlState("23502");
+use super::{SqlError, SqlState};
+use crate::catalog::nearest;
+use crate::functions::SEVERAL_ROWS;
 
 /// The SQL error for what asks for memory that is not there.
 pub fn out_of_memory(message: String) -> SqlError {
-    SqlError::new(OUT_OF_MEMORY, message)
+    SqlError::new(SqlState::OUT_OF_MEMORY, message)
         .with_hint("Start the server with a larger memory-limit or query-memory, or read less at once.")
 }
 
@@ -29,7 +26,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
             None => internal("an empty collection of errors"),
         },
         DataFusionError::Shared(inner) => from_shared(&inner),
-        DataFusionError::SchemaError(inner, _) => from_schema(&inner),
+        DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::ResourcesExhausted(message) => out_of_memory(first_line(&message)),
         DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
         DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
@@ -82,7 +79,10 @@ pub fn from_evaluation(message: &str) -> SqlError {
     }
     let message = message.strip_prefix("Execution error: ").unwrap_or(message);
     if message.contains("non-nullable but contains null") {
-        return SqlError::new(NOT_NULL_VIOLATION, lower_first(message.trim_start_matches("Invalid argument error: ")));
+        return SqlError::new(
+            SqlState::NOT_NULL_VIOLATION,
+            lower_first(message.trim_start_matches("Invalid argument error: ")),
+        );
     }
     from_message(message, SqlState::DATA_EXCEPTION)
 }
@@ -140,15 +140,24 @@ fn of_value(message: &str) -> SqlError {
     SqlError::new(state_of_text(message).unwrap_or(SqlState::DATA_EXCEPTION), lower_first(message))
 }
 
-fn from_schema(error: &SchemaError) -> SqlError {
-    let state = match error {
-        SchemaError::AmbiguousReference { .. } => SqlState::AMBIGUOUS_COLUMN,
-        SchemaError::FieldNotFound { .. } => SqlState::UNDEFINED_COLUMN,
-        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
-            SqlState::DUPLICATE_COLUMN
+fn from_schema(error: SchemaError) -> SqlError {
+    match error {
+        SchemaError::AmbiguousReference { field } => {
+            SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
         }
-    };
-    SqlError::new(state, lower_first(&first_line(&error.to_string())))
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" is there more than once"))
+                .with_hint("give the columns different names with AS")
+        }
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let message = format!("column \"{}\" does not exist", field.name);
+            let error = SqlError::new(SqlState::UNDEFINED_COLUMN, message);
+            match nearest(&field.name, valid_fields.iter().map(|field| field.name.as_str())) {
+                Some(near) => error.with_hint(format!("perhaps you meant the column \"{near}\"")),
+                None => error,
+            }
+        }
+    }
 }
 
 /// The SQL error of a job that failed for a reason that is known by its text alone.
@@ -157,17 +166,36 @@ pub fn from_failure(message: &str) -> SqlError {
     from_message(told.unwrap_or(message), SqlState::DATA_EXCEPTION)
 }
 
+/// The state that only the text of an error of a value tells; `None` where it tells none.
+fn state_of_text(message: &str) -> Option<SqlState> {
+    let lower = message.to_ascii_lowercase();
+    let has = |part: &str| lower.contains(part);
+    if has("requested length too large") {
+        Some(SqlState::PROGRAM_LIMIT_EXCEEDED)
+    } else if has("regular expression") || has("regex parse error") {
+        Some(SqlState::INVALID_REGULAR_EXPRESSION)
+    } else if has("invalid json path") {
+        Some(SqlState::SYNTAX_ERROR)
+    } else if has("timestamp out of range") || has("date out of range") || has("date arithmetic overflow") {
+        Some(SqlState::DATETIME_FIELD_OVERFLOW)
+    } else if has("divide by zero") || has("division by zero") {
+        Some(SqlState::DIVISION_BY_ZERO)
+    } else if has("overflow") || has("out of range") || has("too large to store") || has("can't cast value") {
+        Some(SqlState::NUMERIC_VALUE_OUT_OF_RANGE)
+    } else {
+        None
+    }
+}
+
 /// Errors that DataFusion tells by their text alone.
 fn from_message(message: &str, otherwise: SqlState) -> SqlError {
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return from_arrow(ArrowError::DivideByZero);
+    if message.contains(SEVERAL_ROWS) {
+        return SqlError::new(SqlState::CARDINALITY_VIOLATION, SEVERAL_ROWS);
     }
-    if lower.starts_with("more than one row returned by a subquery") {
-        return SqlError::new(SqlState::CARDINALITY_VIOLATION, first_line(message));
+    match state_of_text(message) {
+        Some(SqlState::DIVISION_BY_ZERO) => from_arrow(ArrowError::DivideByZero),
+        state => SqlError::new(state.unwrap_or(otherwise), lower_first(&first_line(message))),
     }
-    let state = state_of_text(message).unwrap_or(otherwise);
-    SqlError::new(state, lower_first(&first_line(message)))
 }
 
 fn cast_state(message: &str) -> SqlState {
@@ -218,10 +246,10 @@ fn first_line(text: &str) -> String {
 }
 
 /// PostgreSQL's messages begin with a small letter; a word in capitals stays.
-fn lower_first(text: &str) -> String {
+pub(crate) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
+        (Some(first), Some(second)) if first.is_uppercase() && (second.is_lowercase() || second == ' ') => {
             first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
         _ => text.to_owned(),
