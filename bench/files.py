@@ -2,11 +2,12 @@
 """Queries over Parquet files that nobody declared: Millstream against DataFusion itself, on the same files, in the same run.
 
     pip install datafusion psycopg[binary] tpchgen-cli
-    bench/files.py target/release/millstream --scale 1 --runs 7
+    bench/files.py target/release/millstream --scale 1 --runs 7 [--cli datafusion-cli]
 
 Both are warm and read from the page cache. Millstream is asked over the wire, each time on a new connection, as `psql -c` does;
-DataFusion in this process, each time with a new context that knows no table, as its command line does. The runs of the two take
-turns, the median of each counts. Every ratio above --limit is marked, and the run then fails.
+DataFusion in this process, each time with a new context that knows no table, as its command line does. With --cli both are what
+a user types: `psql -c` against that program with -c, which are started each time and print their rows to nowhere. The runs of the
+two take turns, the median of each counts. Every ratio above --limit is marked, and the run then fails.
 """
 
 import argparse
@@ -69,6 +70,9 @@ class Millstream:
             if result.status != psycopg.pq.ExecStatus.TUPLES_OK:
                 sys.exit(result.error_message.decode())
 
+    def psql(self, text):
+        subprocess.run(["psql", "-X", "-d", self.url, "-c", text], check=True, stdout=subprocess.DEVNULL)
+
     def stop(self):
         self.server.terminate()
         self.server.wait()
@@ -91,6 +95,11 @@ def datafusion_only(text):
     """As it, but the rows stay where they are: Python's own time is not DataFusion's."""
     context = SessionContext(SessionConfig()).enable_url_table()
     return context.sql(text).collect()
+
+
+def command_line(program):
+    """What runs a query in DataFusion's command line."""
+    return lambda text: subprocess.run([program, "-q", "-c", text], check=True, stdout=subprocess.DEVNULL)
 
 
 def generate(directory, scale, parts):
@@ -132,6 +141,7 @@ def main():
     parser.add_argument("--parts", type=int, default=4, help="files for each table")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--limit", type=float, default=1.2, help="the highest ratio that passes")
+    parser.add_argument("--cli", help="DataFusion's command line, to be measured beside psql")
     parser.add_argument("--only", help="queries whose names hold this text")
     parser.add_argument("--directory", help="where the files are or are to be made; else a temporary one")
     arguments = parser.parse_args()
@@ -150,6 +160,7 @@ def main():
 
 def compare(millstream, tables, arguments):
     """Prints a line for each query, and returns the names of those that took too long."""
+    ways = (millstream.psql, command_line(arguments.cli)) if arguments.cli else (millstream.query_only, datafusion_only)
     over = []
     print(f"{'query':22} {'Millstream':>11} {'DataFusion':>11} {'ratio':>6}")
     for name, text in QUERIES.items():
@@ -157,11 +168,8 @@ def compare(millstream, tables, arguments):
             continue
         text = text.format(**tables)
         same(name, millstream.query(text), datafusion(text))
-        ours, theirs = [], []
-        for _ in range(arguments.runs):
-            ours.append(seconds(millstream.query_only, text))
-            theirs.append(seconds(datafusion_only, text))
-        ours, theirs = statistics.median(ours), statistics.median(theirs)
+        times = [[seconds(way, text) for way in ways] for _ in range(arguments.runs)]
+        ours, theirs = (statistics.median(of) for of in zip(*times))
         mark = "  <" if ours / theirs > arguments.limit else ""
         over += [name] if mark else []
         print(f"{name:22} {ours * 1e3:8.1f} ms {theirs * 1e3:8.1f} ms {ours / theirs:6.2f}{mark}", flush=True)

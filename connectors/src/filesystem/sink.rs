@@ -167,6 +167,10 @@ impl Sink for SharedFileSink {
         Guarantee::ExactlyOnce
     }
 
+    fn withholds(&self) -> bool {
+        true
+    }
+
     fn recover(&self, recovery: &SinkRecovery<'_>) -> Result<()> {
         let mut hidden = BTreeSet::new();
         for token in recovery.kept {

@@ -1,5 +1,7 @@
 //! [`CatalogLog`]: what happened to the catalog, on the disk before the statement answers.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+
 use super::DurableError;
 use super::directory::DataDirectory;
 use super::format_catalog::{CatalogRecord, CatalogState, decode, encode};
@@ -20,13 +22,16 @@ pub(crate) struct CatalogLog {
 }
 
 impl CatalogLog {
-    /// Reads the catalog of a directory; an empty one where there is none.
+    /// Reads the catalog of a directory; an empty one where there is none yet.
     ///
     /// # Errors
-    /// Where the file cannot be read, is damaged, or was written by a later version.
+    /// Where the file cannot be read, is damaged, was written by a later version, or is missing or empty beside rows of tables.
     pub(crate) fn open(directory: &DataDirectory) -> Result<Self, DurableError> {
         let path = directory.folder("catalog")?.join("catalog.log");
         let (log, payloads) = RecordLog::open(&path, KIND)?;
+        if payloads.is_empty() && directory.has_files("tables") {
+            return Err(DurableError::Missing(path));
+        }
         let mut state = CatalogState::default();
         for (index, payload) in payloads.iter().enumerate() {
             let record = decode(payload).map_err(|error| {
@@ -36,6 +41,9 @@ impl CatalogLog {
             state.apply(record);
         }
         let mut catalog = Self { log, state, records: payloads.len() };
+        if catalog.state.identity.is_none() {
+            catalog.write(CatalogRecord::Identity { id: random() })?;
+        }
         catalog.compact();
         Ok(catalog)
     }
@@ -70,6 +78,13 @@ impl CatalogLog {
             Err(error) => tracing::warn!(%error, "could not compact the catalog"),
         }
     }
+}
+
+/// A text that nobody else gets.
+fn random() -> String {
+    // Each state has keys of its own, which the operating system gives.
+    let part = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", part(), part())
 }
 
 fn payload(record: &CatalogRecord) -> Result<Vec<u8>, DurableError> {

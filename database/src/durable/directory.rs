@@ -62,6 +62,11 @@ impl DataDirectory {
         }
     }
 
+    /// Whether there are files in a folder of it.
+    pub(super) fn has_files(&self, name: &str) -> bool {
+        std::fs::read_dir(self.path.join(name)).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// A folder in it, which is made where it is missing.
     ///
     /// # Errors

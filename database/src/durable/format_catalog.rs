@@ -46,6 +46,16 @@ pub(crate) enum CatalogRecord {
         /// Their names.
         names: Vec<String>,
     },
+    /// The catalog was made.
+    Identity {
+        /// Tells it apart from all other catalogs.
+        id: String,
+    },
+    /// Its checkpoints are made in a store from now on.
+    Checkpoints {
+        /// The store for people.
+        store: String,
+    },
     /// Numbers up to these have been given away.
     Numbers {
         /// Of relations.
@@ -113,6 +123,10 @@ pub(crate) struct JobEntry {
 /// What exists.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct CatalogState {
+    /// Tells the catalog apart from all others. `None`: of a release before that, or a new one.
+    pub(crate) identity: Option<String>,
+    /// Where its checkpoints are made.
+    pub(crate) store: Option<String>,
     /// Databases and catalogs.
     pub(crate) namespaces: Vec<NamespaceEntry>,
     /// In the order in which they were made: a function may be used by every relation, and calls others.
@@ -173,6 +187,8 @@ impl CatalogState {
                 self.namespaces.push(entry);
             }
             CatalogRecord::NamespacesDropped { names } => self.namespaces.retain(|entry| !names.contains(&entry.name)),
+            CatalogRecord::Identity { id } => self.identity = Some(id),
+            CatalogRecord::Checkpoints { store } => self.store = Some(store),
             CatalogRecord::Numbers { relation, job } => {
                 self.last_relation = self.last_relation.max(relation);
                 self.last_job = self.last_job.max(job);
@@ -188,11 +204,14 @@ impl CatalogState {
     /// The shortest list of records that leads to this state.
     pub(crate) fn records(&self) -> Vec<CatalogRecord> {
         let numbers = CatalogRecord::Numbers { relation: self.last_relation, job: self.last_job };
+        let identity = self.identity.iter().map(|id| CatalogRecord::Identity { id: id.clone() });
+        let store = self.store.iter().map(|store| CatalogRecord::Checkpoints { store: store.clone() });
         let namespaces = self.namespaces.iter().cloned().map(CatalogRecord::Namespace);
         let functions = self.functions.iter().cloned().map(CatalogRecord::Function);
         let relations = self.relations.iter().cloned().map(CatalogRecord::Relation);
         let jobs = self.jobs.iter().cloned().map(CatalogRecord::Job);
-        std::iter::once(numbers).chain(namespaces).chain(functions).chain(relations).chain(jobs).collect()
+        let made = identity.chain(store).chain(std::iter::once(numbers));
+        made.chain(namespaces).chain(functions).chain(relations).chain(jobs).collect()
     }
 }
 

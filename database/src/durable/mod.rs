@@ -17,6 +17,7 @@ mod format_log;
 mod format_table;
 mod log;
 pub(crate) mod table_log;
+mod table_writer;
 
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,9 @@ pub(crate) enum DurableError {
         /// What is wrong there.
         what: String,
     },
+    /// The file that says what the others are is not there.
+    #[error("file \"{}\" is missing or empty, and there are rows of tables that only it can tell of", .0.display())]
+    Missing(PathBuf),
     /// Another server holds the directory.
     #[error("data directory \"{}\" is in use by another server{holder}", .path.display())]
     InUse {
@@ -85,6 +89,8 @@ impl From<DurableError> for SqlError {
             DurableError::Damaged { at, .. } => Self::new(DATA_CORRUPTED, message).with_hint(format!(
                 "Put the file back from a backup, or cut it at byte {at} and lose what came after."
             )),
+            DurableError::Missing(_) => Self::new(DATA_CORRUPTED, message)
+                .with_hint("Put the file back from a backup, or start with another --data-dir."),
             DurableError::InUse { .. } => Self::new(OBJECT_IN_USE, message)
                 .with_hint("Stop that server, or start this one with another --data-dir."),
             DurableError::Closed(_) => Self::new(SqlState::IO_ERROR, message).with_hint("Restart the server."),

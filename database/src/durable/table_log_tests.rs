@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)] // A failed assertion of a test.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -13,8 +12,9 @@ use millstream_engine::plan::RelationId;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{Apply, Kept, TableLogs, Writer};
+use super::Writer;
 use crate::durable::DataDirectory;
+use crate::durable::table_log::{Apply, Kept, TableLogs, Visible};
 
 const TABLE: RelationId = RelationId(5);
 
@@ -28,7 +28,7 @@ fn counting() -> (Apply, Arc<Mutex<usize>>) {
     let counted = Arc::clone(&count);
     let apply = move |_, _, _| {
         *counted.lock() += 1;
-        Ok(Box::pin(async { Ok(()) }) as super::Visible)
+        Ok(Box::pin(async { Ok(()) }) as Visible)
     };
     (Box::new(apply), count)
 }
@@ -90,7 +90,7 @@ async fn changes_after_a_position_come_back_one_by_one_while_others_wait() {
 #[test]
 fn changes_that_wait_are_written_together() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer { folder: folder.path().to_owned(), apply: counting().0, open: HashMap::new() };
+    let mut writer = Writer::new(folder.path().to_owned(), counting().0);
     let changes = (0..100).map(|value| (TABLE, Delta::append(batch(vec![value])), oneshot::channel().0));
     writer.write(changes.collect());
     let log = writer.open.get(&TABLE).unwrap();
@@ -100,7 +100,7 @@ fn changes_that_wait_are_written_together() {
 #[test]
 fn a_grown_log_is_compacted_and_keeps_its_rows() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer { folder: folder.path().to_owned(), apply: counting().0, open: HashMap::new() };
+    let mut writer = Writer::new(folder.path().to_owned(), counting().0);
     let many: Vec<i64> = (0..300_000).collect();
     for _ in 0..10 {
         let twice: Vec<i64> = many.iter().chain(&many).copied().collect();
@@ -130,4 +130,26 @@ async fn a_failed_write_is_told_and_nothing_is_applied() {
     let error = logs.change(TABLE, Delta::append(batch(vec![1]))).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("5.log"), "{error}");
     assert_eq!(*applied.lock(), 0);
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_end_is_replaced_and_goes_on_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = DataDirectory::take(folder.path()).unwrap();
+    let logs = TableLogs::open(&directory, counting().0).unwrap();
+    for value in 1..=2 {
+        logs.change(TABLE, Delta::append(batch(vec![value]))).await.unwrap().await.unwrap();
+    }
+    let held = logs.hold().await.unwrap();
+    let Kept::Behind { position: 2 } = held.load(TABLE, Some(5)).await.unwrap() else { panic!("nothing is missing") };
+    held.replace(TABLE, 5, vec![batch(vec![1, 2, 3])]).await.unwrap();
+    drop(held);
+    logs.change(TABLE, Delta::append(batch(vec![4]))).await.unwrap().await.unwrap();
+    drop(logs);
+    assert_eq!(rows(&directory, TABLE).await, [1, 2, 3, 4]);
+    let logs = TableLogs::open(&directory, counting().0).unwrap();
+    let Kept::Changes(changes) = logs.hold().await.unwrap().load(TABLE, Some(5)).await.unwrap() else {
+        panic!("no changes")
+    };
+    assert_eq!(changes.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [6]);
 }

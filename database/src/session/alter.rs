@@ -1,11 +1,13 @@
 //! `ALTER TABLE`, `ALTER VIEW` and `CREATE TABLE … AS`.
 
+use std::sync::Arc;
+
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
 
 use super::ddl::forget;
-use super::{Body, Outcome, Session, Wording};
+use super::{Body, Database, Outcome, Session, Wording};
 use crate::catalog::DdlGuard;
 use crate::durable::format_catalog::CatalogRecord;
 
@@ -62,9 +64,13 @@ impl Session {
         let Some(relation) = snapshot.relations.get(&name).filter(|found| found.temporary == temporary) else {
             return Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("table \"{name}\" is gone")));
         };
-        // Filling may take long: others may change the catalog meanwhile.
+        // Filling may take long: others may change the catalog meanwhile, and it may be stopped.
         drop(guard);
-        match self.insert(relation, query, &wording).await {
+        let unfilled = Unfilled { database: self.database.clone(), relation: Some(Arc::clone(relation)) };
+        self.decision.revoke();
+        let filled = self.insert(relation, query, &wording).await;
+        let relation = unfilled.done();
+        match filled {
             Ok(Outcome { notices, body }) => {
                 let body = match body {
                     Body::Done(tag) => Body::Done(format!("SELECT {}", tag.rsplit(' ').next().unwrap_or("0"))),
@@ -73,17 +79,49 @@ impl Session {
                 Ok(Outcome { notices, body })
             }
             Err(error) => {
-                let catalog = std::sync::Arc::clone(self.database.catalog());
-                let guard = catalog.lock().await;
-                if !relation.temporary {
-                    self.database
-                        .write(|| CatalogRecord::Dropped { relations: vec![relation.id.0], functions: vec![] })?;
+                if let Some(relation) = relation {
+                    self.temporary.retain(|_, temporary| temporary.id != relation.id);
+                    take_back(&self.database, &relation).await?;
                 }
-                catalog.remove_relation(&guard, relation.id);
-                self.temporary.retain(|_, temporary| temporary.id != relation.id);
-                forget(&self.database, relation);
                 Err(error)
             }
         }
     }
+}
+
+/// A table that is being filled for the first time. Where that is stopped, the table goes.
+struct Unfilled {
+    database: Database,
+    relation: Option<Arc<Relation>>,
+}
+
+impl Unfilled {
+    /// The table, which stays.
+    fn done(mut self) -> Option<Arc<Relation>> {
+        self.relation.take()
+    }
+}
+
+impl Drop for Unfilled {
+    fn drop(&mut self) {
+        let Some(relation) = self.relation.take() else { return };
+        let database = self.database.clone();
+        tokio::spawn(async move {
+            if let Err(error) = take_back(&database, &relation).await {
+                tracing::warn!(table = relation.name, %error, "a table that was not filled stays");
+            }
+        });
+    }
+}
+
+/// Drops a table that was just made.
+async fn take_back(database: &Database, relation: &Relation) -> Result<(), SqlError> {
+    let catalog = Arc::clone(database.catalog());
+    let guard = catalog.lock().await;
+    if !relation.temporary {
+        database.write(|| CatalogRecord::Dropped { relations: vec![relation.id.0], functions: vec![] })?;
+    }
+    catalog.remove_relation(&guard, relation.id);
+    forget(database, relation);
+    Ok(())
 }

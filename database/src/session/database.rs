@@ -7,14 +7,15 @@ use millstream_engine::message::{Delta, Sign};
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
 use millstream_engine::rejects::{RejectLimits, Rejects};
-use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard};
+use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard, Owner};
 use millstream_sql::error::out_of_memory;
 use millstream_sql::{NativeFunction, SqlError, SqlState};
 use parking_lot::Mutex;
 
 use super::Session;
-use super::deploy::Makers;
+use super::deploy::{Makers, job_of_uid};
 use super::internal_table::TableGate;
+use super::refill::Refilling;
 use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
 use crate::catalog::{Catalog, JobKind, JobRegistry, Relations};
 use crate::config::{CheckpointSettings, Config};
@@ -44,6 +45,7 @@ struct Inner {
     durable: Option<Durable>,
     /// What has been started.
     makers: Mutex<Makers>,
+    refilling: Refilling,
     /// Held while a job is started again.
     restarting: tokio::sync::Mutex<()>,
 }
@@ -154,13 +156,15 @@ impl Database {
     ) -> Result<Self, SqlError> {
         // Before anything is started: the directory may be another server's.
         let directory = durable.then(|| DataDirectory::take(&config.data_dir)).transpose()?;
+        let kept = directory.as_ref().map(CatalogLog::open).transpose()?;
         let (memory, clock) = (Arc::clone(&engine.memory), Arc::clone(&engine.clock));
         let pool = Arc::new(GuardedPool::new(config.query_memory_bytes, memory, clock));
         let spill = directory.as_ref().map(DataDirectory::spill_folder).transpose()?;
         let batch = BatchRuntime::new(pool, spill, engine.shards.max(1))?;
-        let checkpoints = if durable { checkpoint_config(&config)? } else { None };
+        let checkpoints = kept.as_ref().map(|kept| checkpoint_config(&config, kept.state())).transpose()?.flatten();
         let engine = Engine::start(EngineConfig { checkpoints, ..engine })?;
-        let durable = directory.map(|directory| Durable::open(directory, &engine)).transpose()?;
+        let durable =
+            directory.zip(kept).map(|(directory, kept)| Durable::open(directory, kept, &engine)).transpose()?;
         let rejects = RejectsConnector::new(Arc::clone(engine.rejects()));
         let catalog = Catalog::new(connectors).with_system(Arc::new(rejects), rejects_relations());
         Ok(Self(Arc::new(Inner {
@@ -172,6 +176,7 @@ impl Database {
             gates: Mutex::default(),
             durable,
             makers: Mutex::default(),
+            refilling: Refilling::default(),
             restarting: tokio::sync::Mutex::default(),
         })))
     }
@@ -199,6 +204,11 @@ impl Database {
     /// What has been started.
     pub(super) fn makers(&self) -> &Mutex<Makers> {
         &self.0.makers
+    }
+
+    /// What does not show all its rows yet.
+    pub(super) fn refilling(&self) -> &Refilling {
+        &self.0.refilling
     }
 
     /// The settings of the process.
@@ -329,19 +339,18 @@ impl WeakDatabase {
 }
 
 impl Durable {
-    fn open(directory: DataDirectory, engine: &Engine) -> Result<Self, SqlError> {
-        let catalog = Mutex::new(CatalogLog::open(&directory)?);
+    fn open(directory: DataDirectory, catalog: CatalogLog, engine: &Engine) -> Result<Self, SqlError> {
         let engine = engine.clone();
         let apply: Apply = Box::new(move |table, delta, position| {
             Ok(Box::pin(engine.begin_insert(table, delta, position)?) as Visible)
         });
         let tables = TableLogs::open(&directory, apply)?;
-        Ok(Self { catalog, tables, _directory: directory })
+        Ok(Self { catalog: Mutex::new(catalog), tables, _directory: directory })
     }
 }
 
 /// Where and when checkpoints are made; `None`: never.
-fn checkpoint_config(config: &Config) -> Result<Option<CheckpointConfig>, SqlError> {
+fn checkpoint_config(config: &Config, kept: &CatalogState) -> Result<Option<CheckpointConfig>, SqlError> {
     let CheckpointSettings { state_url, interval_ms, timeout_ms, min_pause_ms, retained } = config.checkpoints.clone();
     if interval_ms == 0 {
         return Ok(None);
@@ -349,7 +358,12 @@ fn checkpoint_config(config: &Config) -> Result<Option<CheckpointConfig>, SqlErr
     let folder = config.data_dir.join("checkpoints");
     let url = if state_url.is_empty() { folder.to_string_lossy().into_owned() } else { state_url };
     let store = millstream_connectors::state_store::open(&url)?;
-    Ok(Some(CheckpointConfig { store, interval_ms, timeout_ms, min_pause_ms, retained }))
+    let owner = kept.identity.clone().map(|id| Owner {
+        id,
+        returns: kept.store.as_ref() == Some(&store.describe()),
+        writes: |uid| job_of_uid(uid).is_some(),
+    });
+    Ok(Some(CheckpointConfig { store, owner, interval_ms, timeout_ms, min_pause_ms, retained }))
 }
 
 fn engine_config(config: &Config) -> EngineConfig {

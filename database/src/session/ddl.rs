@@ -219,6 +219,7 @@ impl Session {
                 kept.into_iter().find(|entry| entry.id == relation.id.0).map_or(settings, |entry| entry.settings);
         }
         let (id, statement, job) = (relation.id.0, relation.definition.clone(), job.map(|job| job.0));
+        self.decision.make();
         self.database
             .write(|| CatalogRecord::Relation(RelationEntry { id, statement, settings, job, stopped: false }))?;
         self.database.catalog().put_relation(guard, relation);

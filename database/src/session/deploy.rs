@@ -6,18 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
 use millstream_engine::runtime::{Deployed, JobId, JobState, Member, MemberKind, Restore, StopReason};
-use millstream_sql::error::from_arrow;
 use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
 use super::job::{JobGuard, JobPlan, blocking};
-use crate::batch::difference;
 use crate::catalog::Supervision;
-use crate::durable::table_log::{HeldLogs, Kept};
 
 /// What fills views, tables and sinks, and is started by [`Database::deploy`].
 #[derive(Debug, Clone)]
@@ -208,7 +204,7 @@ impl Database {
         self.deploy_now(&[new], &Restore::Nothing)?.pop().unwrap_or_else(|| Err(gone(job))).map(|_| ())
     }
 
-    async fn start_one(&self, job: JobId, maker: Maker, restore: Restore) -> Result<Started, SqlError> {
+    pub(super) async fn start_one(&self, job: JobId, maker: Maker, restore: Restore) -> Result<Started, SqlError> {
         let started = self.deploy(vec![ToDeploy { job, maker, dataflow: None }], restore).await?.pop();
         started.unwrap_or_else(|| Err(gone(job)))
     }
@@ -341,37 +337,6 @@ impl Database {
             self.refill(held, &tables).await?;
         }
         own
-    }
-
-    /// Gives internal tables the changes that came after the checkpoint that they continue from.
-    ///
-    /// # Errors
-    /// Where a log cannot be read.
-    pub(super) async fn refill(&self, logs: &HeldLogs, tables: &[(TablePlan, Deployed)]) -> Result<(), SqlError> {
-        let mut visible = Vec::new();
-        for (table, deployed) in tables {
-            let conform = |batch: RecordBatch| batch.with_schema(Arc::clone(&table.schema)).map_err(from_arrow);
-            let changes = match logs.load(table.relation, deployed.restored.map(|_| deployed.inserted)).await? {
-                Kept::Changes(changes) => changes,
-                Kept::Rows { position, rows } => {
-                    let rows = rows.into_iter().map(conform).collect::<Result<Vec<_>, _>>()?;
-                    let snapshot = self.engine().snapshot();
-                    let all: Vec<usize> = (0..table.schema.fields().len()).collect();
-                    let shards = snapshot.views.get(&table.relation).into_iter().flat_map(|view| &view.shards);
-                    let before = shards.map(|shard| shard.scan(&all)).collect::<Result<Vec<_>, _>>()?.concat();
-                    let change = difference(&table.schema, &before, &rows)?;
-                    change.into_iter().map(|delta| (position, delta)).collect()
-                }
-            };
-            for (position, delta) in changes {
-                let delta = delta.with_batch(conform(delta.batch.clone())?);
-                visible.push(self.engine().begin_insert(table.relation, delta, position)?);
-            }
-        }
-        for visible in visible {
-            visible.await?;
-        }
-        Ok(())
     }
 
     /// Notes a job that somebody had stopped before the server ended.

@@ -85,6 +85,7 @@ impl Session {
             let _guard = self.database.catalog().lock().await;
             let (statement, settings) = self.kept_text(wording)?;
             let entry = JobEntry { id: job.id().0, statement, settings, stopped: false };
+            self.decision.make();
             self.database.write(|| CatalogRecord::Job(entry))?;
         }
         let job = job.keep();
@@ -119,6 +120,7 @@ impl Session {
             count += batch.num_rows();
             policy::write(writer.as_mut(), &Delta::append(batch), &mut rejects)?;
         }
+        self.decision.make();
         writer.on_end();
         let token = writer.prepare(Epoch(1))?;
         while !writer.is_prepared()? {

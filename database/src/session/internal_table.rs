@@ -48,6 +48,7 @@ impl Session {
         let rows = rows.iter().map(|batch| conform(batch, &table.schema)).collect::<Result<Vec<_>, _>>()?;
         let batch = concat_batches(&table.schema, &rows).map_err(from_arrow)?;
         if table.primary_key.is_empty() {
+            self.decision.make();
             self.database.change_table(target.id, target.temporary, Delta::append(batch)).await?;
             return Ok(Outcome::done(format!("INSERT 0 {count}")));
         }
@@ -61,6 +62,7 @@ impl Session {
     /// dropped, and holds the gate until then: who comes next must see it.
     async fn apply(&self, target: &Relation, mut keys: HeldGate, delta: Delta, new: Keys) -> Result<(), SqlError> {
         let (database, table, temporary) = (self.database.clone(), target.id, target.temporary);
+        self.decision.make();
         let change = tokio::spawn(async move {
             // Where the change fails, the keys are unknown: whoever comes next reads them again.
             let mut known = keys.take().unwrap_or_default();
@@ -78,6 +80,7 @@ impl Session {
             None | Some(Boundedness::Bounded) => (),
             Some(Boundedness::Unbounded | Boundedness::Endless) => return Err(unbounded(target)),
         }
+        self.database.refilled(&[target.id]).await;
         self.batch_rows(query, &ReadNotes::default()).await?.try_collect().await
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use millstream_engine::plan::{Dataflow, RelationId};
-use millstream_engine::ports::{Connector, Lookup, LookupRequest, MemorySource, ScanRequest, Sink, Source, policy};
+use millstream_engine::ports::{
+    Boundedness, Connector, Lookup, LookupRequest, MemorySource, ScanRequest, Sink, Source, policy,
+};
 use millstream_engine::runtime::{JobId, JobPolicy, JobRequest, JobState, JobStatus};
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::bound::BoundQuery;
@@ -241,7 +243,11 @@ impl JobPlan {
     /// What the engine is asked to run.
     pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
         let streaming = self.queries.first().map(|(query, _)| query.streaming).unwrap_or_default();
-        let policy = JobPolicy { on_error: streaming.on_error, evaluation_limit_us: streaming.evaluation_limit_us };
+        let policy = JobPolicy {
+            on_error: streaming.on_error,
+            evaluation_limit_us: streaming.evaluation_limit_us,
+            ends: !self.lasting && self.queries.iter().all(|(query, _)| query.boundedness == Boundedness::Bounded),
+        };
         JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), policy }
     }
 

@@ -10,6 +10,7 @@ mod copy;
 mod copy_folder;
 mod database;
 mod ddl;
+mod decision;
 mod deploy;
 mod details;
 mod explain;
@@ -27,6 +28,7 @@ mod outcome;
 mod parameters;
 mod query;
 mod recovery;
+mod refill;
 mod replace;
 mod restart;
 mod settings;
@@ -51,6 +53,7 @@ use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
 pub use database::{Database, Extensions};
+pub use decision::Decision;
 pub(crate) use job::blocking;
 pub use outcome::{Body, Notice, Outcome, Rows, Severity};
 pub use parameters::Description;
@@ -88,12 +91,21 @@ pub struct Session {
     system: Option<SystemCatalog>,
     /// The statements of a statement set whose end is still to come.
     open_set: Option<Vec<String>>,
+    decision: Decision,
 }
 
 impl Session {
     pub(crate) fn new(database: Database) -> Self {
         let settings = Settings::new(database.config(), database.engine().config().checkpoints.is_some());
-        Self { database, settings, temporary: Relations::new(), files: Arc::default(), system: None, open_set: None }
+        Self {
+            database,
+            settings,
+            temporary: Relations::new(),
+            files: Arc::default(),
+            system: None,
+            open_set: None,
+            decision: Decision::default(),
+        }
     }
 
     /// What all sessions share.
@@ -125,26 +137,6 @@ impl Session {
             return outcome;
         }
         self.execute_whole(statement, parameters).await
-    }
-
-    /// Carries out one statement that is no part of a statement set.
-    async fn execute_whole(
-        &mut self,
-        statement: &ParsedStatement,
-        parameters: &[ScalarValue],
-    ) -> Result<Outcome, SqlError> {
-        let Some(limit) = self.settings.statement_timeout() else {
-            return self.carry_out(statement, parameters).await;
-        };
-        let deadline = tokio::time::Instant::now() + limit;
-        let outcome = tokio::time::timeout_at(deadline, self.carry_out(statement, parameters)).await;
-        let mut outcome = outcome.map_err(|_| timed_out(limit))??;
-        match &mut outcome.body {
-            Body::Rows(rows) | Body::Subscription(rows) => limit_rows(rows, deadline, limit),
-            Body::CopyOut(copy) => limit_rows(&mut copy.rows, deadline, limit),
-            Body::CopyIn(_) | Body::Done(_) => (),
-        }
-        Ok(outcome)
     }
 
     /// Carries out all statements of a script, one after the other, and returns the last outcome with all rows of the

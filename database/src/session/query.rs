@@ -52,6 +52,7 @@ impl Session {
 
     /// The rows of a query, read once, now.
     pub(super) async fn batch_rows(&self, query: &BoundQuery, notes: &ReadNotes) -> Result<Batches, SqlError> {
+        self.database.refilled(&query.depends_on).await;
         let mut scans = self.scans();
         scans.notes = notes.clone();
         let (query, schema) = (query.clone(), Arc::clone(&query.schema));

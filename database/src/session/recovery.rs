@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_engine::plan::RelationId;
 use millstream_engine::runtime::{JobId, Restore};
@@ -19,7 +20,7 @@ use super::job::{JobPlan, blocking};
 use super::restart::RestartStrategy;
 use super::{Database, Session};
 use crate::catalog::DdlGuard;
-use crate::durable::format_catalog::{FunctionEntry, JobEntry, RelationEntry, StoredSettings};
+use crate::durable::format_catalog::{CatalogRecord, FunctionEntry, JobEntry, RelationEntry, StoredSettings};
 
 /// A table or job that is in the catalog again and is to be started.
 struct Recovered {
@@ -31,6 +32,9 @@ struct Recovered {
     stopped: bool,
 }
 
+/// How long the start waits for the rows of a view that was stopped.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
 impl Database {
     /// Makes everything again that is kept. Nobody is served before this returns.
     pub(super) async fn recover(&self) -> Result<(), SqlError> {
@@ -38,6 +42,7 @@ impl Database {
         self.catalog().reserve_ids(RelationId(kept.last_relation));
         // A job that was never acknowledged may be in a checkpoint: no other one may be taken for it.
         let saved = self.saved_uids().await?.iter().filter_map(|uid| job_of_uid(uid)).max();
+        self.note_store(kept.store.as_deref())?;
         self.engine().reserve_jobs(saved.max(Some(JobId(kept.last_job))).unwrap_or(JobId(0)));
         let guard = self.catalog().lock().await;
         for entry in kept.namespaces {
@@ -59,6 +64,14 @@ impl Database {
         Ok(())
     }
 
+    /// Notes where the checkpoints are, which is this server's by now: should they be gone at the next start, that is known then.
+    fn note_store(&self, noted: Option<&str>) -> Result<(), SqlError> {
+        match self.engine().config().checkpoints.as_ref().map(|of| of.store.describe()) {
+            Some(store) if noted != Some(&store) => self.write(|| CatalogRecord::Checkpoints { store }),
+            _ => Ok(()),
+        }
+    }
+
     async fn saved_uids(&self) -> Result<BTreeSet<String>, SqlError> {
         let engine = self.engine().clone();
         blocking(move || Ok(engine.saved_uids()?)).await
@@ -70,11 +83,11 @@ impl Database {
         self.engine().keep_saved(recovered.iter().filter_map(|of| of.to_deploy.maker.uid(of.to_deploy.job)));
         let ready = recovered.iter().filter(|of| of.refused.is_none() && !of.stopped).map(|of| of.to_deploy.clone());
         let mut results = self.deploy(ready.collect(), Restore::Latest).await?.into_iter();
-        let mut tables = Vec::new();
+        let (mut tables, mut at_rest) = (Vec::new(), Vec::new());
         for Recovered { to_deploy, strategy, refused, stopped } in recovered {
             let (job, maker) = (to_deploy.job, to_deploy.maker);
             if stopped {
-                self.keep_stopped(job, maker);
+                at_rest.push((job, maker));
                 continue;
             }
             let result = match refused {
@@ -92,9 +105,27 @@ impl Database {
             }
         }
         if let Some(logs) = self.table_logs() {
-            self.refill(&logs.hold().await?, &tables).await?;
+            self.refill_beside(&logs.hold().await?, &tables).await?;
+        }
+        for (job, maker) in at_rest {
+            self.recover_stopped(job, maker).await;
         }
         Ok(())
+    }
+
+    /// A job that somebody had stopped stays so. Its view has the rows of its last checkpoint, and can be read.
+    async fn recover_stopped(&self, job: JobId, maker: Maker) {
+        if matches!(&maker, Maker::Job(plan) if plan.record.makes.is_some()) {
+            match self.start_one(job, maker.clone(), Restore::Latest).await {
+                // What it makes of the rows that have come since it was stopped is no part of any checkpoint.
+                Ok(_) => {
+                    let _ = tokio::time::timeout(SHOWN_WITHIN, self.engine().published(job)).await;
+                    let _ = self.engine().cancel(job);
+                }
+                Err(error) => tracing::warn!(job = job.0, %error, "the view of a stopped job cannot be read"),
+            }
+        }
+        self.keep_stopped(job, maker);
     }
 
     /// A session with these settings.

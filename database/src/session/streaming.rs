@@ -46,6 +46,7 @@ impl Session {
     async fn run_to_end(&self, query: &BoundQuery) -> Result<Vec<RecordBatch>, SqlError> {
         let (sink, mut receiver) = CollectSink::channel(EPOCHS_AHEAD);
         let mut plan = JobPlan::collected(JobKind::Query, "select", query, sink);
+        self.database.refilled(&query.depends_on).await;
         plan.snapshot = Some(self.scans().snapshot);
         let (job, dataflow) = self.database.start_job(plan).await?;
         // The sink's sender lives in the dataflow; the receiver ends when the engine has dropped it as well.

@@ -7,6 +7,8 @@
 //! generation and sequence, so that their names are in the order of their age.
 
 mod clean;
+mod generation;
+mod owner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,6 +16,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::clean::Stored;
+use self::generation::{claim, generation_path, generations, last_claim, newest_generation};
+pub use self::owner::Owner;
+use self::owner::note_newest;
 use super::chain::{Chains, State};
 use super::choose;
 use super::format_claim::Claim;
@@ -30,6 +35,7 @@ use crate::ports::StateStore;
 pub struct Archive {
     store: Arc<dyn StateStore>,
     generation: u64,
+    owner: Option<Owner>,
     kept: Mutex<Kept>,
     chains: Mutex<Chains>,
 }
@@ -49,11 +55,16 @@ struct Kept {
 }
 
 impl Archive {
-    /// Claims the store and reads its manifests. Manifests that cannot be read are left out, with a warning.
+    /// Claims the store and reads its manifests. Manifests that cannot be read are left out, with a warning. Without an owner
+    /// anybody may.
     ///
     /// # Errors
-    /// Where the store does not answer.
-    pub fn open(store: Arc<dyn StateStore>) -> Result<Self> {
+    /// Where the store does not answer, is another owner's, or lacks what its owner cannot do without.
+    pub fn open(store: Arc<dyn StateStore>, owner: Option<Owner>) -> Result<Self> {
+        if let Some(owner) = &owner {
+            owner.take(&*store)?;
+            owner.check_newest(&*store)?;
+        }
         let generation = claim(&*store)?;
         let listed = store.list("manifests/")?;
         let (counted, stale) = match last_claim(&*store)? {
@@ -78,8 +89,11 @@ impl Archive {
                 Err(error) => tracing::warn!(%error, "a checkpoint is left out"),
             }
         }
+        if owner.is_some() {
+            note_newest(&*store, manifests.last().map(|(path, _)| path.as_str()))?;
+        }
         let kept = Mutex::new(Kept { manifests, ..Kept::default() });
-        Ok(Self { store, generation, kept, chains: Mutex::default() })
+        Ok(Self { store, generation, owner, kept, chains: Mutex::default() })
     }
 
     /// The greatest epoch of a checkpoint; 0 where there is none.
@@ -125,6 +139,9 @@ impl Archive {
                     }
                     Err(ReadError::Unreachable(error)) => return Err(error),
                     Err(ReadError::Damaged(error)) => {
+                        if let Some(owner) = &self.owner {
+                            owner.check_back(&uids, &error)?;
+                        }
                         tracing::warn!(%error, epoch = manifest.epoch, "a checkpoint cannot be used; trying the one before");
                         failure = Some(error);
                         bad.insert(place);
@@ -220,6 +237,12 @@ impl Archive {
             // It may be there.
             kept.doubtful.push((path, manifest));
             return Err(error);
+        }
+        if self.owner.is_some()
+            && let Err(error) = note_newest(&*self.store, Some(&path))
+        {
+            // The one that is noted is there still, or a newer one than it.
+            tracing::warn!(%error, "the newest checkpoint cannot be noted");
         }
         kept.manifests.push((path, manifest));
         Ok(())
@@ -343,41 +366,4 @@ fn savepoint_path(name: &str) -> Result<String> {
 
 fn read_manifest(store: &dyn StateStore, path: &str) -> Result<Option<Manifest>> {
     store.get(path)?.map(|bytes| Manifest::decode(path, &bytes)).transpose()
-}
-
-/// Claims the next generation.
-fn claim(store: &dyn StateStore) -> Result<u64> {
-    loop {
-        let generation = newest_generation(store)? + 1;
-        // Claims before the last one are deleted, so that a slow claimer may get a number that was had before.
-        if store.put_if_absent(&generation_path(generation), b"")? && newest_generation(store)? == generation {
-            return Ok(generation);
-        }
-    }
-}
-
-fn generation_path(generation: u64) -> String {
-    format!("generations/{generation:08}")
-}
-
-fn newest_generation(store: &dyn StateStore) -> Result<u64> {
-    Ok(generations(store)?.into_iter().max().unwrap_or(0))
-}
-
-fn generations(store: &dyn StateStore) -> Result<Vec<u64>> {
-    let of = |path: &String| path.strip_prefix("generations/").and_then(|name| name.parse().ok());
-    Ok(store.list("generations/")?.iter().filter_map(of).collect())
-}
-
-/// The newest generation whose opener came so far as to say what it found, and that.
-fn last_claim(store: &dyn StateStore) -> Result<Option<(u64, Claim)>> {
-    for path in store.list("claims/")?.into_iter().rev() {
-        let Some(generation) = path.strip_prefix("claims/").and_then(|name| name.parse().ok()) else { continue };
-        let Some(bytes) = store.get(&path)? else { continue };
-        match Claim::decode(&path, &bytes) {
-            Ok(claim) => return Ok(Some((generation, claim))),
-            Err(error) => tracing::warn!(%error, "a claim is left out"),
-        }
-    }
-    Ok(None)
 }

@@ -29,7 +29,7 @@ fn batch(rows: &[(i64, i64)]) -> RecordBatch {
 
 impl Viewed {
     fn new() -> Self {
-        let archive = Archive::open(Arc::new(MemoryStateStore::default())).unwrap();
+        let archive = Archive::open(Arc::new(MemoryStateStore::default()), None).unwrap();
         Self { archive, view: ViewStore::new(batch(&[]).schema(), None), rows: Vec::new(), epoch: 0 }
     }
 

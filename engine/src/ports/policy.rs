@@ -123,6 +123,10 @@ impl Sink for WithPolicy<dyn Sink> {
         self.inner.guarantee()
     }
 
+    fn withholds(&self) -> bool {
+        self.inner.withholds()
+    }
+
     fn recover(&self, recovery: &SinkRecovery<'_>) -> Result<()> {
         self.inner.recover(recovery)
     }

@@ -105,6 +105,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// What it promises when the server dies, where checkpoints are made.
     fn guarantee(&self) -> Guarantee;
 
+    /// Whether its writers can take any number of rows before they are asked to prepare them.
+    fn withholds(&self) -> bool {
+        false
+    }
+
     /// A job is about to write again after a restart. What it prepared or began and is not in `kept` was never part of a
     /// complete checkpoint: it goes away. What is in `kept` may be made visible here, or by the writers, which are given it
     /// as well. May block; never called on a shard.

@@ -75,6 +75,7 @@ impl RejectLog {
     /// Adds rows, in place of the oldest ones where there is no room. `entry.number` is given here.
     pub fn add(&self, mut entry: RejectEntry) {
         let key = (entry.job, entry.rejected.kind);
+        entry.rejected.content.keep_last(self.limits.job_rows.min(self.limits.rows));
         let (rows, bytes) = (entry.rejected.content.rows(), bytes_of(&entry));
         let mut state = self.state.lock();
         state.last_number += 1;

@@ -92,6 +92,15 @@ impl RejectedContent {
             Self::Record(_) => 1,
         }
     }
+
+    /// Keeps so many rows at most, those that came last.
+    fn keep_last(&mut self, rows: usize) {
+        if let Self::Rows(batch) = self
+            && batch.num_rows() > rows
+        {
+            *batch = batch.slice(batch.num_rows() - rows, rows);
+        }
+    }
 }
 
 /// How many rows were rejected.

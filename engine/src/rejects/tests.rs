@@ -124,6 +124,13 @@ fn the_log_forgets_the_oldest_of_who_has_most() {
     let bad = log.entries(RejectKind::Bad);
     assert!(bad.is_sorted_by_key(|entry| entry.number));
     assert_eq!(bad.iter().map(|entry| entry.job.map(|job| job.0)).collect::<Vec<_>>(), [Some(1), Some(1), Some(2)]);
+    let log = RejectLog::new(RejectLimits { job_rows: 4, ..RejectLimits::default() });
+    log.add(entry(1, RejectKind::Late, 0, 10));
+    let last = log.entries(RejectKind::Late).into_iter().map(|entry| match entry.rejected.content {
+        RejectedContent::Rows(batch) => values(&batch),
+        RejectedContent::Record(_) => Vec::new(),
+    });
+    assert_eq!(last.collect::<Vec<_>>(), [[6, 7, 8, 9]], "more than fit at once: the last of them");
     let small = RejectLog::new(RejectLimits { bytes: 1, ..RejectLimits::default() });
     small.add(entry(1, RejectKind::Bad, 0, 1));
     assert_eq!(small.rows(JobId(1)), 0);

@@ -73,6 +73,9 @@ pub struct JobPolicy {
     /// Microseconds that one evaluation may take, between two turns of other jobs; one that takes longer fails the job. `None`:
     /// there is no limit.
     pub evaluation_limit_us: Option<i64>,
+    /// Its input ends, and whoever waits for that may begin it again: what it writes becomes visible when it has ended, where its
+    /// sinks can withhold it so long and no checkpoints are made of it.
+    pub ends: bool,
 }
 
 /// Where a job is in its life.

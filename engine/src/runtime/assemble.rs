@@ -16,7 +16,7 @@ use super::recover::{Continued, KnownSplits, recover_sinks, restore, saved_split
 use super::ring::Ring;
 use super::shared::{JobShared, NodeLabel, SplitProgress};
 use super::signal::Signal;
-use super::sink::SinkNode;
+use super::sink::{Commits, SinkNode};
 use super::source::SourceDriver;
 use super::view_source::{Feed, ViewReader};
 use super::{JobId, JobPolicy};
@@ -45,6 +45,8 @@ pub(super) struct Assembled {
     pub(super) durable: Option<Arc<DurablePlan>>,
     /// It has a sink that commits with checkpoints.
     pub(super) transactional: bool,
+    /// It has a sink that commits when it ends.
+    pub(super) at_end: bool,
     /// The epoch of the checkpoint that it continues from.
     pub(super) restored: Option<Epoch>,
     /// The views as of that checkpoint, by shard.
@@ -126,22 +128,15 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
     }
     let job = durable.map_or(name, |plan| plan.uid.as_str());
     let rings = lay_rings(dataflow, &shared.signals);
-    let assembly = Assembly { job, store, dataflow, shared: &shared, rings, splits, feeds };
+    let assembly = Assembly { job, ends: policy.ends, store, dataflow, shared: &shared, rings, splits, feeds };
     let parts = (0..links.config.shards).map(|shard| assembly.part(shard, links)).collect::<Result<_>>()?;
-    let transactional = store.is_some() && dataflow.nodes.iter().any(is_transactional);
-    let mut assembled = Assembled { reads, makes, transactional, ..Assembled::new(name, shared, parts) };
+    let commits = |kind| dataflow.nodes.iter().any(|node| assembly.commits(node) == Some(kind));
+    let (transactional, at_end) = (commits(Commits::WithCheckpoints), commits(Commits::AtEnd));
+    let mut assembled = Assembled { reads, makes, transactional, at_end, ..Assembled::new(name, shared, parts) };
     if let Some(plan) = durable {
         assembled.remember(plan, continued)?;
     }
     Ok(assembled)
-}
-
-/// Whether a node is a sink that commits with checkpoints, where there are such.
-fn is_transactional(node: &plan::Node) -> bool {
-    match &node.spec {
-        OperatorSpec::Sink(spec) => spec.sink.guarantee() == Guarantee::ExactlyOnce,
-        _ => false,
-    }
 }
 
 impl Assembled {
@@ -155,6 +150,7 @@ impl Assembled {
             table: false,
             durable: None,
             transactional: false,
+            at_end: false,
             restored: None,
             staged: Vec::new(),
         }
@@ -271,6 +267,8 @@ fn lay_rings(dataflow: &Dataflow, signals: &[Arc<Signal>]) -> HashMap<(usize, us
 struct Assembly<'a> {
     /// What sinks know the job by.
     job: &'a str,
+    /// It ends, and somebody waits for that.
+    ends: bool,
     /// Where checkpoints are kept, where they are made.
     store: Option<&'a Arc<dyn StateStore>>,
     dataflow: &'a Dataflow,
@@ -281,6 +279,16 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
+    /// When what a node writes becomes visible; `None`: it is no sink.
+    fn commits(&self, node: &plan::Node) -> Option<Commits> {
+        let OperatorSpec::Sink(spec) = &node.spec else { return None };
+        Some(match (spec.sink.guarantee(), self.store) {
+            (Guarantee::ExactlyOnce, Some(_)) => Commits::WithCheckpoints,
+            _ if self.store.is_none() && self.ends && spec.sink.withholds() => Commits::AtEnd,
+            _ => Commits::WithEpochs,
+        })
+    }
+
     fn part(&self, shard: usize, links: &Arc<Links>) -> Result<JobPart> {
         let mut nodes: Vec<Node> = Vec::with_capacity(self.dataflow.nodes.len());
         let mut inlets = Vec::new();
@@ -338,8 +346,8 @@ impl Assembly<'_> {
                     store: self.store.map(Arc::clone),
                     wake: signal.handle(),
                 };
-                let transactional = self.store.is_some() && is_transactional(node);
-                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, spec.sink.on_error(), transactional))
+                let commits = self.commits(node).unwrap_or(Commits::WithEpochs);
+                NodeKind::Sink(SinkNode::new(spec.sink.writer(context)?, spec.sink.on_error(), commits))
             }
             OperatorSpec::Stateless(_)
             | OperatorSpec::Union

@@ -58,8 +58,11 @@ impl Coordinator {
         let (attaches, connected) = self.attaches(&assembled, begun)?;
         self.take_over(&assembled)?;
         let component = self.connect(&connected, id);
-        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, restored, staged } =
+        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, at_end, restored, staged } =
             assembled;
+        if let Some(of) = self.components.get_mut(&component).filter(|_| at_end) {
+            of.at_end.insert(id);
+        }
         for made in &makes {
             self.relations.insert(made.relation, id);
         }

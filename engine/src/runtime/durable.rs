@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::{JobId, JobRequest};
+use crate::checkpoint::archive::Owner;
 use crate::message::Epoch;
 use crate::plan::{Dataflow, OperatorSpec, RelationId};
 use crate::ports::StateStore;
@@ -15,6 +16,8 @@ use crate::ports::StateStore;
 pub struct CheckpointConfig {
     /// Where they are kept. Two engines must not share one: the one that opens it last shuts the other out.
     pub store: Arc<dyn StateStore>,
+    /// Whose they are; `None`: of whoever opens them.
+    pub owner: Option<Owner>,
     /// Milliseconds from the start of a checkpoint to the start of the next one of the same jobs.
     pub interval_ms: u64,
     /// Milliseconds after which a checkpoint that is not complete is given up.
@@ -28,7 +31,7 @@ pub struct CheckpointConfig {
 impl CheckpointConfig {
     /// Checkpoints every 10 s, one at a time; the last two are kept.
     pub fn new(store: Arc<dyn StateStore>) -> Self {
-        Self { store, interval_ms: 10_000, timeout_ms: 600_000, min_pause_ms: 500, retained: 2 }
+        Self { store, owner: None, interval_ms: 10_000, timeout_ms: 600_000, min_pause_ms: 500, retained: 2 }
     }
 }
 

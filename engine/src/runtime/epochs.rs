@@ -21,6 +21,8 @@ const PENDING_MAX: usize = 2;
 #[derive(Default)]
 pub(super) struct Component {
     pub(super) jobs: BTreeSet<JobId>,
+    /// Those whose sinks commit when they end.
+    pub(super) at_end: BTreeSet<JobId>,
     /// Epochs under way, the oldest first.
     pending: VecDeque<Pending>,
     began_at: Option<ProcessingTime>,
@@ -155,6 +157,7 @@ impl Component {
         if !front.published {
             front.published = true;
             front.waiting = std::mem::take(&mut front.prepared);
+            front.waiting.retain(|(job, _)| !self.at_end.contains(job) || front.ending.contains(job));
             let commits: BTreeSet<JobId> = front.waiting.iter().map(|(job, _)| *job).collect();
             let staged = std::mem::take(&mut front.staged);
             let captured = std::mem::take(&mut front.captured);
@@ -168,6 +171,7 @@ impl Component {
     /// Takes a job out: nobody waits for it, and what it made in epochs under way is not shown.
     pub(super) fn forget(&mut self, job: JobId) {
         self.jobs.remove(&job);
+        self.at_end.remove(&job);
         for pending in &mut self.pending {
             pending.jobs.retain(|of| *of != job);
             pending.ending.retain(|of| *of != job);
@@ -182,6 +186,7 @@ impl Component {
     pub(super) fn absorb(&mut self, other: Self, now: ProcessingTime) {
         self.saves.absorb(other.saves, now);
         self.jobs.extend(other.jobs);
+        self.at_end.extend(other.at_end);
         self.pending.extend(other.pending);
         self.pending.make_contiguous().sort_by_key(|pending| pending.epoch);
         self.began_at = self.began_at.max(other.began_at);

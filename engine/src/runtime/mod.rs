@@ -50,6 +50,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use crate::checkpoint::archive::Owner;
 pub use api::{EngineConfig, JobId, JobMetrics, JobPolicy, JobRequest, JobState, JobStatus, SplitStatus, StopReason};
 pub use collect::{CollectSink, Collected};
 pub use durable::{CheckpointConfig, CheckpointStatus, Deployed, Member, MemberKind, Restore, SavepointStatus};

@@ -121,7 +121,7 @@ impl System {
         if let Some(archive) = &*opened {
             return Ok(Some(Arc::clone(archive)));
         }
-        let archive = Arc::new(Archive::open(Arc::clone(&config.store))?);
+        let archive = Arc::new(Archive::open(Arc::clone(&config.store), config.owner.clone())?);
         let mut coordinator = self.coordinator.lock();
         // Epochs go on where they were, so that later ones are greater.
         coordinator.last_epoch = coordinator.last_epoch.max(archive.last_epoch());

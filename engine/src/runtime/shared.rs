@@ -148,7 +148,7 @@ impl JobShared {
         let (memory, clock) = (Arc::clone(&links.config.memory), Arc::clone(&links.config.clock));
         let (checkpoint, base) = (AtomicU64::new(0), AtomicU64::new(0));
         let (reads, splits, over) = (!splits.is_empty(), RwLock::new(splits), AtomicBool::new(false));
-        let JobPolicy { on_error, evaluation_limit_us } = policy;
+        let JobPolicy { on_error, evaluation_limit_us, .. } = policy;
         Self {
             id,
             dirty,

@@ -12,8 +12,7 @@ pub(super) struct SinkNode {
     pub(super) writer: Box<dyn SinkWriter>,
     /// What is done with rows that the writer refuses, and those that it has refused.
     pub(super) rejects: Rejects,
-    /// What is prepared is committed with a checkpoint, not with its epoch.
-    transactional: bool,
+    commits: Commits,
     prepared: VecDeque<(Epoch, CommitToken)>,
     /// The input has ended.
     ended: bool,
@@ -21,10 +20,21 @@ pub(super) struct SinkNode {
     closed: bool,
 }
 
+/// When what is written becomes visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commits {
+    /// With its epoch.
+    WithEpochs,
+    /// With the next checkpoint.
+    WithCheckpoints,
+    /// When the job ends.
+    AtEnd,
+}
+
 impl SinkNode {
-    pub(super) fn new(writer: Box<dyn SinkWriter>, on_error: OnError, transactional: bool) -> Self {
+    pub(super) fn new(writer: Box<dyn SinkWriter>, on_error: OnError, commits: Commits) -> Self {
         let rejects = Rejects::new(on_error);
-        Self { writer, rejects, transactional, prepared: VecDeque::new(), ended: false, closed: false }
+        Self { writer, rejects, commits, prepared: VecDeque::new(), ended: false, closed: false }
     }
 
     /// Hands rows to the writer; those that it refuses are rejected where they are not to fail the job.
@@ -35,12 +45,17 @@ impl SinkNode {
         policy::write(self.writer.as_mut(), delta, &mut self.rejects)
     }
 
-    /// Makes the rows of the epoch ready. A transactional sink collects them until the next checkpoint.
+    /// Makes the rows of the epoch ready, where they are not collected until the next checkpoint or the end.
     ///
     /// # Errors
     /// What the writer reports.
     pub(super) fn prepare(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
-        if self.closed || (self.transactional && !checkpoint) {
+        let waits = match self.commits {
+            Commits::WithEpochs => false,
+            Commits::WithCheckpoints => !checkpoint,
+            Commits::AtEnd => !self.ended,
+        };
+        if self.closed || waits {
             return Ok(());
         }
         self.closed = self.ended;
@@ -53,7 +68,7 @@ impl SinkNode {
 
     /// Whether something of the epoch, or before, waits to be made visible as soon as the epoch is complete.
     pub(super) fn has_prepared(&self, epoch: Epoch) -> bool {
-        !self.transactional && self.prepared.front().is_some_and(|(of, _)| *of <= epoch)
+        self.commits != Commits::WithCheckpoints && self.prepared.front().is_some_and(|(of, _)| *of <= epoch)
     }
 
     /// What is prepared and may not be visible yet.
@@ -74,7 +89,7 @@ impl SinkNode {
     /// # Errors
     /// What the writer reports.
     pub(super) fn commit(&mut self, epoch: Epoch, checkpoint: bool) -> Result<()> {
-        if self.transactional && !checkpoint {
+        if self.commits == Commits::WithCheckpoints && !checkpoint {
             return Ok(());
         }
         while let Some((of, token)) = self.prepared.front()

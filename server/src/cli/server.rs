@@ -1,5 +1,6 @@
 //! `millstream server`
 
+use super::tell;
 use crate::config::Config;
 use crate::pgwire::PgServer;
 use crate::session::Database;
@@ -12,9 +13,9 @@ pub(super) async fn run(config: Config) -> Result<(), String> {
     let address = pg.address().map_err(|error| error.to_string())?;
     let http =
         crate::http::bind(http_listen).await.map_err(|error| format!("could not listen on {http_listen}: {error}"))?;
-    eprintln!("millstream {} is ready", env!("CARGO_PKG_VERSION"));
-    eprintln!("  psql -h {} -p {} -d millstream", address.ip(), address.port());
-    eprintln!("  http://{http_listen}/metrics");
+    tell(format_args!("millstream {} is ready", env!("CARGO_PKG_VERSION")));
+    tell(format_args!("  psql -h {} -p {} -d millstream", address.ip(), address.port()));
+    tell(format_args!("  http://{http_listen}/metrics"));
     tokio::select! {
         () = pg.serve(database.clone()) => (),
         done = crate::http::serve(http, database.clone()) => done.map_err(|error| error.to_string())?,

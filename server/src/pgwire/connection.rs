@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use futures::FutureExt;
 use millstream_sql::ast::{ParsedStatement, Statement};
@@ -19,7 +19,7 @@ use super::errors::{cancelled, error_message, panicked, protocol_violation};
 use super::extended::{Portal, Prepared};
 use super::startup::{REPORTED, Started, report};
 use super::wire::{NotText, Wire};
-use crate::session::Session;
+use crate::session::{Decision, Session};
 
 /// A client that is connected.
 pub(super) struct Connection {
@@ -201,18 +201,25 @@ impl Connection {
     }
 }
 
-/// Runs `work` to its end, unless the client cancels it or goes away. A panic in it is an error of the statement.
+/// Runs `work` to its end, unless the client goes away, or cancels it before the session has made its decision. A panic in it is
+/// an error of the statement.
 pub(super) async fn interruptible<T>(
     wire: &mut Wire,
     cancel: Pin<&mut Notified<'_>>,
+    decision: &Decision,
     work: impl Future<Output = T>,
 ) -> Result<T, Stop> {
-    tokio::select! {
+    let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+    let result = tokio::select! {
         biased;
-        result = AssertUnwindSafe(work).catch_unwind() => {
-            result.map_err(|cause| Stop::Error(panicked(cause.as_ref())))
+        result = &mut work => result,
+        () = cancel => {
+            if !decision.is_made() {
+                return Err(Stop::Error(cancelled()));
+            }
+            work.await
         }
-        () = cancel => Err(Stop::Error(cancelled())),
-        () = wire.gone() => Err(Stop::Gone(io::ErrorKind::ConnectionAborted.into())),
-    }
+        () = wire.gone() => return Err(Stop::Gone(io::ErrorKind::ConnectionAborted.into())),
+    };
+    result.map_err(|cause| Stop::Error(panicked(cause.as_ref())))
 }

@@ -13,7 +13,7 @@ use super::connection::{Stop, interruptible};
 use super::errors::{cancelled, notice_message, protocol_violation};
 use super::extended::flush;
 use super::wire::Wire;
-use crate::session::{Body, CopyIn, CopyOut, Notice, Session};
+use crate::session::{Body, CopyIn, CopyOut, Decision, Notice, Session};
 
 /// Bytes that a client may copy in one statement: they are held until all are there, since either all rows are added
 /// or none.
@@ -29,7 +29,7 @@ pub(super) async fn send(wire: &mut Wire, copy: CopyOut, mut cancel: Pin<&mut No
     let mut count = 0_u64;
     encoder.header(&rows.schema, &mut buffer);
     feed(wire, &mut buffer);
-    while let Some(batch) = interruptible(wire, cancel.as_mut(), rows.batches.next()).await? {
+    while let Some(batch) = interruptible(wire, cancel.as_mut(), &Decision::default(), rows.batches.next()).await? {
         let batch = batch?;
         for row in 0..batch.num_rows() {
             encoder.row(&batch, row, &mut buffer);
@@ -95,7 +95,7 @@ pub(super) async fn receive(
             Some(other) => return Err(protocol_violation(format!("unexpected message {other:?} in COPY")).into()),
         }
     }
-    let outcome = interruptible(wire, cancel.as_mut(), session.copy_from(copy, bytes)).await??;
+    let outcome = interruptible(wire, cancel.as_mut(), &session.decision(), session.copy_from(copy, bytes)).await??;
     for notice in &outcome.notices {
         wire.feed(&notice_message(notice))?;
     }

@@ -26,7 +26,7 @@ use super::rows::{Formats, description, write_row};
 use super::simple::parse;
 use super::wire::Wire;
 use crate::encode::TextStyle;
-use crate::session::{Body, Description, Notice, Outcome, Rows, Session};
+use crate::session::{Body, Decision, Description, Notice, Outcome, Rows, Session};
 
 /// A statement that was parsed.
 #[derive(Debug, Clone)]
@@ -210,7 +210,7 @@ impl Connection {
         };
         let Self { wire, session, cancel, .. } = self;
         let requested = pin!(cancel.requested());
-        let mut description = interruptible(wire, requested, session.describe(statement))
+        let mut description = interruptible(wire, requested, &session.decision(), session.describe(statement))
             .await?
             .map_err(|error| shifted(error, statement))?;
         for (kind, oid) in description.parameters.iter_mut().zip(&prepared.oids) {
@@ -234,9 +234,11 @@ impl Portal {
         mut cancel: Pin<&mut Notified<'_>>,
     ) -> Result<Option<String>, Stop> {
         if matches!(self.state, State::Bound) {
+            let decision = session.decision();
             let work = session.execute(statement, &self.values);
-            let Outcome { notices, body } =
-                interruptible(wire, cancel.as_mut(), work).await?.map_err(|error| shifted(error, statement))?;
+            let Outcome { notices, body } = interruptible(wire, cancel.as_mut(), &decision, work)
+                .await?
+                .map_err(|error| shifted(error, statement))?;
             for notice in &notices {
                 wire.feed(&notice_message(notice))?;
             }
@@ -310,7 +312,7 @@ pub(super) async fn send_rows(
                 if running.follows {
                     flush(wire, cancel.as_mut()).await?;
                 }
-                interruptible(wire, cancel.as_mut(), running.rows.batches.next()).await?
+                interruptible(wire, cancel.as_mut(), &Decision::default(), running.rows.batches.next()).await?
             }
         };
         match next {

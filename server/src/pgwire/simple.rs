@@ -60,7 +60,8 @@ async fn run(
     statement: &ParsedStatement,
 ) -> Result<String, Stop> {
     let mut requested: Pin<&mut Notified<'_>> = pin!(cancel.requested());
-    let outcome = interruptible(wire, requested.as_mut(), session.execute(statement, &[])).await??;
+    let outcome =
+        interruptible(wire, requested.as_mut(), &session.decision(), session.execute(statement, &[])).await??;
     for notice in &outcome.notices {
         wire.feed(&notice_message(notice))?;
     }

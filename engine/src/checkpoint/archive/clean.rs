@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::owner::note_newest;
 use super::{Archive, Kept, Manifest, read_manifest};
 use crate::checkpoint::choose;
 use crate::error::Result;
@@ -87,6 +88,11 @@ impl Archive {
     fn clean_kept(&self, kept: &mut Kept, live: &BTreeSet<String>, retained: usize) -> Result<()> {
         let manifests: Vec<Manifest> = kept.manifests.iter().map(|(_, manifest)| manifest.clone()).collect();
         let outdated: BTreeSet<choose::Place> = choose::outdated(&manifests, live, retained).into_iter().collect();
+        let last = kept.manifests.len().saturating_sub(1);
+        if self.owner.is_some() && outdated.contains(&last) {
+            let left = kept.manifests.iter().enumerate().rev().find(|(place, _)| !outdated.contains(place));
+            note_newest(&*self.store, left.map(|(_, (path, _))| path.as_str()))?;
+        }
         // What cannot be deleted stays known, and its runs with it.
         let mut gone = Vec::new();
         for place in outdated.iter().rev() {

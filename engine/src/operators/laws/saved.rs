@@ -32,7 +32,7 @@ pub(super) struct Saved {
 
 impl Saved {
     pub(super) fn new() -> Self {
-        Self { archive: Archive::open(Arc::new(MemoryStateStore::default())).unwrap(), epoch: 0 }
+        Self { archive: Archive::open(Arc::new(MemoryStateStore::default()), None).unwrap(), epoch: 0 }
     }
 
     /// A checkpoint of the operator; every third one fails.

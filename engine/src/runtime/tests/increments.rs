@@ -183,7 +183,7 @@ fn a_manifest_that_comes_after_the_claim_of_another_counts_for_nobody() {
             let (inner, other) = (Arc::clone(&inner), Arc::clone(&other));
             Box::new(move || {
                 if wanted && other.lock().is_none() {
-                    *other.lock() = Some(Archive::open(Arc::clone(&inner))?.last_epoch());
+                    *other.lock() = Some(Archive::open(Arc::clone(&inner), None)?.last_epoch());
                 }
                 Ok(())
             })
@@ -203,7 +203,7 @@ fn a_manifest_that_comes_after_the_claim_of_another_counts_for_nobody() {
         assert_eq!(found == 0, before, "the other found epoch {found}");
         drop(first);
         // A third one agrees with the second.
-        let third = Archive::open(Arc::clone(&inner)).unwrap();
+        let third = Archive::open(Arc::clone(&inner), None).unwrap();
         assert_eq!(third.last_epoch(), found);
         assert_eq!(inner.list("manifests/").unwrap().len(), usize::from(!before));
     }
@@ -219,7 +219,7 @@ fn the_runs_of_a_manifest_that_may_be_there_stay() {
         false => Ok(()),
     };
     let store = Hooked { inner: Arc::clone(&inner), before: Box::new(|| Ok(())), after: Box::new(after) };
-    let archive = Archive::open(Arc::new(store)).unwrap();
+    let archive = Archive::open(Arc::new(store), None).unwrap();
     let save = |uid: &str, epoch: u64, value: i64| {
         let mut manifest = Manifest::new(1, epoch, 0, 1);
         let (name, plan) = (String::new(), String::new());
@@ -232,7 +232,7 @@ fn the_runs_of_a_manifest_that_may_be_there_stay() {
     fails.store(false, Ordering::SeqCst);
     save("a", 2, 2).unwrap();
     archive.clean(&live, 1).unwrap();
-    let recovered = || Archive::open(Arc::clone(&inner)).unwrap().recover(&["b".to_owned()]).unwrap().remove("b");
+    let recovered = || Archive::open(Arc::clone(&inner), None).unwrap().recover(&["b".to_owned()]).unwrap().remove("b");
     assert_eq!(recovered().unwrap().epoch, 1);
     // The first opening is shut out by now, and this one begins with what is there.
     assert!(save("b", 3, 3).unwrap_err().to_string().contains("another server"));
