@@ -87,7 +87,7 @@ pub struct Session {
     files: files::FileTables,
     system: Option<SystemCatalog>,
     /// The statements of a statement set whose end is still to come.
-    open_set: Option<Vec<String>>,
+    open_set: Option<open_set::OpenSet>,
 }
 
 impl Session {

@@ -8,7 +8,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
-use millstream_sql::ast::ParsedStatement;
+use millstream_sql::ast::{ParsedStatement, Statement};
 use millstream_sql::bound::{BoundQuery, BoundStatement};
 use millstream_sql::error::from_datafusion;
 use millstream_sql::{SqlError, SqlState};
@@ -30,8 +30,17 @@ impl Session {
     /// # Errors
     /// As binding it.
     pub async fn describe(&mut self, statement: &ParsedStatement) -> Result<Description, SqlError> {
+        if self.open_set.as_ref().is_some_and(|set| set.explains)
+            && matches!(statement.ast, Statement::Transaction("COMMIT"))
+        {
+            return Ok(Description { parameters: Vec::new(), columns: Some(explain::schema()) });
+        }
         let bound = self.bind(statement).await?;
         let (query, columns) = match &bound {
+            // The beginning of a statement set, whose plan comes at its end.
+            BoundStatement::Explain { statement, .. } if matches!(**statement, BoundStatement::Acknowledge(_)) => {
+                (None, None)
+            }
             BoundStatement::Query(query) => (Some(query), Some(query.schema.clone())),
             BoundStatement::Subscribe(query) => (Some(query), Some(subscribe::schema(&query.schema))),
             BoundStatement::Insert { query, .. } | BoundStatement::Change { query, .. } => (Some(query), None),
