@@ -178,6 +178,7 @@ impl Session {
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
             streaming: self.settings.streaming(),
+            parameters: Vec::new(),
         }
     }
 
