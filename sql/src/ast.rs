@@ -9,6 +9,7 @@ mod job;
 mod namespace;
 mod show;
 
+use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
@@ -24,6 +25,8 @@ pub struct ParsedStatement {
     pub ast: Statement,
     /// Its text, without the semicolon. Positions in errors count from its start.
     pub text: String,
+    /// The types of `$1`, `$2`, … that the client says and the statement cannot tell.
+    pub parameters: Vec<Option<DataType>>,
     /// Characters of the script before the text: added to a position, it counts from the start of the script.
     pub offset: usize,
 }

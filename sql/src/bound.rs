@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::{RelationId, WindowEmit};
 use millstream_engine::ports::Boundedness;
@@ -23,6 +23,8 @@ pub struct BindContext {
     pub time_zone: String,
     /// How queries are kept up to date.
     pub streaming: StreamingOptions,
+    /// The types of `$1`, `$2`, …, where they are known beforehand.
+    pub parameters: Vec<Option<DataType>>,
 }
 
 /// How a query is kept up to date, where it says nothing itself. Stored with views.

@@ -271,7 +271,7 @@ impl TableEnvironment {
 
     /// The columns of a query.
     pub(crate) async fn columns_of(&self, query: &str) -> Result<SchemaRef> {
-        let described = self.0.session.lock().await.describe(&one(query)?).await?;
+        let described = self.0.session.lock().await.describe(&one(query)?, &[]).await?;
         let gone = || SqlError::new(SqlState::INTERNAL_ERROR, "a query without columns");
         described.columns.ok_or_else(gone)
     }

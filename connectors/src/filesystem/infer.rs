@@ -9,16 +9,19 @@ use std::sync::Arc;
 
 use arrow::csv::reader::Format as CsvShape;
 use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
-use arrow::json::reader::infer_json_schema;
+use arrow::error::ArrowError;
+use arrow::json::reader::infer_json_schema_from_iterator;
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::ports::{OptionValues, TableSpec};
 use millstream_engine::rejects::Rejects;
 
 use super::compressed;
+use super::json_names::Names;
 use super::listing::{Listed, Location};
 use super::place::Place;
 use super::{json_layout, partition, table};
 use crate::bucket::Bucket;
+use crate::formats::csv::CsvFormat;
 use crate::formats::json::ANY_LAYOUT_OPTION;
 use crate::formats::{Format, Progress};
 
@@ -185,8 +188,10 @@ pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, 
     for file in files.with_bytes().take(if header { FILES_MAX } else { 1 }) {
         let sample = files.sample(file)?;
         if !options.0.contains_key("csv.field-delimiter") {
-            options.0.insert("csv.field-delimiter".to_owned(), delimiter(&sample).to_string());
+            let comments = options.boolean("csv.allow-comments", false)?;
+            options.0.insert("csv.field-delimiter".to_owned(), delimiter(&sample, comments).to_string());
         }
+        let sample = readable(sample, &options)?;
         let fields = csv_columns(file, &sample, header, &options)?;
         merge(&mut columns, fields);
     }
@@ -195,24 +200,50 @@ pub fn infer_csv(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, 
 }
 
 /// The columns of files of JSON objects, and the options to read them with: they say it where the objects stand otherwise than one
-/// a line.
+/// a line. Lines that are no object are passed over where `json.ignore-parse-errors` says so.
 ///
 /// # Errors
 /// Where a file cannot be read or is no JSON.
-pub fn infer_json(files: &FoundFiles) -> Result<(Fields, OptionValues)> {
-    let (mut columns, mut options): (Vec<Field>, _) = (Vec::new(), OptionValues::default());
+pub fn infer_json(files: &FoundFiles, options: &OptionValues) -> Result<(Fields, OptionValues)> {
+    let (mut columns, mut options): (Vec<Field>, _) = (Vec::new(), options.clone());
+    let ignore = options.boolean("json.ignore-parse-errors", false)?;
     for file in files.with_bytes().take(FILES_MAX) {
         let mut sample = files.sample(file)?;
         if json_layout::is_other(&sample) {
             sample = json_layout::sample_lines(&sample);
             options.0.insert(ANY_LAYOUT_OPTION.to_owned(), "any".to_owned());
         }
-        let (schema, _) = infer_json_schema(sample.as_slice(), None).map_err(|error| refuse(file, &error))?;
-        check_count(file, schema.fields().len())?;
-        merge(&mut columns, schema.fields().iter().map(|field| ours(field)).collect());
+        let fields = json_columns(file, &sample, ignore)?;
+        check_count(file, fields.len())?;
+        merge(&mut columns, fields.iter().map(|field| ours(field)).collect());
     }
     some_columns(files, &columns)?;
     Ok((columns.into(), options))
+}
+
+/// The columns of one file, in the order in which they come.
+fn json_columns(file: &Path, sample: &[u8], ignore: bool) -> Result<Fields> {
+    let mut names = Names::default();
+    let lines = sample.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let values = lines.filter_map(|line| match serde_json::from_slice::<serde_json::Value>(line) {
+        Ok(value) if value.is_object() || !ignore => {
+            names.take(line);
+            Some(Ok(value))
+        }
+        Ok(_) => None,
+        Err(_) if ignore => None,
+        Err(error) => Some(Err(ArrowError::JsonError(format!("Not valid JSON: {error}")))),
+    });
+    let schema = infer_json_schema_from_iterator(values).map_err(|error| refuse(file, &error))?;
+    Ok(names.sorted(schema.fields()))
+}
+
+/// What of a sample tells types: where bad lines are passed over, those with as many fields as the first.
+fn readable(sample: Vec<u8>, options: &OptionValues) -> Result<Vec<u8>> {
+    if !options.boolean("csv.ignore-parse-errors", false)? {
+        return Ok(sample);
+    }
+    Ok(CsvFormat::from_options(options)?.even_records(&sample))
 }
 
 /// Refuses files in which nothing is.
@@ -224,9 +255,10 @@ fn some_columns(files: &FoundFiles, columns: &[Field]) -> Result<()> {
     Err(EngineError::BadRow { message, hint: None })
 }
 
-/// The delimiter that the first line has most of.
-fn delimiter(sample: &[u8]) -> char {
-    let line = sample.split(|byte| *byte == b'\n').next().unwrap_or_default();
+/// The delimiter that the first line has most of that is no comment.
+fn delimiter(sample: &[u8], comments: bool) -> char {
+    let mut lines = sample.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| !comments || !line.starts_with(b"#")).unwrap_or_default();
     let count = |wanted: char| line.iter().filter(|byte| char::from(**byte) == wanted).count();
     let mut best = ',';
     for candidate in [';', '\t', '|'] {
@@ -295,6 +327,7 @@ fn no_name_twice(file: &Path, columns: &[Field]) -> Result<()> {
 fn decodes(columns: &[Field], sample: &[u8], options: &OptionValues) -> Result<bool> {
     let mut options = options.clone();
     options.0.insert("format".to_owned(), "csv".to_owned());
+    options.0.remove("csv.ignore-parse-errors");
     let format = Format::from_options("sample", &options)?;
     let fields: Fields = columns.to_vec().into();
     let wanted: Vec<_> = (0..fields.len()).map(|index| (index, None)).collect();

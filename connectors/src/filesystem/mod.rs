@@ -10,6 +10,7 @@ mod format_offset;
 mod format_token;
 mod infer;
 mod json_layout;
+mod json_names;
 mod listing;
 mod part_file;
 mod partition;

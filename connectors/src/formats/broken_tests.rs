@@ -277,7 +277,7 @@ fn schemas_are_found_in_broken_files() {
             std::fs::write(&path, bytes).unwrap();
             let files = crate::find_files(path.to_str().unwrap()).unwrap().unwrap();
             let _ = if json {
-                crate::infer_json(&files).map(|_| ())
+                crate::infer_json(&files, &options(&[])).map(|_| ())
             } else {
                 crate::infer_csv(&files, &options(&[])).map(|_| ())
             };

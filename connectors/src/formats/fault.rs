@@ -46,14 +46,19 @@ impl Fault {
         self
     }
 
-    /// The error for a user: `PLACE: column "c": WHAT, in: EXCERPT`.
+    /// The error for a user: `PLACE: column "c": WHAT, in: EXCERPT`; of a record without a text to show, and an empty hint,
+    /// without these.
     pub(crate) fn into_error(self, place: &str, record: &[u8], hint: &str) -> EngineError {
         let mut message = format!("{place}: ");
         if !self.path.is_empty() {
             let _ = write!(message, "column \"{}\": ", self.path.join("."));
         }
-        let _ = write!(message, "{}, in: {}", self.what, excerpt(record, self.at));
-        EngineError::BadRow { message, hint: Some(hint.to_owned()) }
+        message += &self.what;
+        let shown = excerpt(record, self.at);
+        if !shown.is_empty() {
+            let _ = write!(message, ", in: {shown}");
+        }
+        EngineError::BadRow { message, hint: (!hint.is_empty()).then(|| hint.to_owned()) }
     }
 }
 

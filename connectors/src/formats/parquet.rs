@@ -1,14 +1,17 @@
 //! Parquet files: only the asked-for columns are read, by name; a column that the file does not have is null. The
 //! reader is driven by the `filesystem` connector, whose [`FileReader`] it implements.
 
+mod fit;
+
 use std::fs::File;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use fit::{Rows, fit};
 use millstream_engine::error::{EngineError, Result};
 use millstream_engine::message::BATCH_ROWS;
 use millstream_engine::ports::{OptionDescriptor, OptionType, OptionValues};
@@ -83,7 +86,7 @@ pub(crate) struct ParquetFile {
     sources: Vec<Option<usize>>,
     schema: SchemaRef,
     rows: u64,
-    /// Rows read beyond what was asked for.
+    /// Rows read beyond what was asked for, as they stand in the file.
     left: Option<RecordBatch>,
 }
 
@@ -175,32 +178,72 @@ fn find(schema: &Schema, name: &str) -> Option<usize> {
 }
 
 impl ParquetFile {
-    fn convert(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let column = |(field, source): (&Arc<Field>, &Option<usize>)| -> Result<ArrayRef> {
+    /// The columns that are to be given, and no row with a value that does not fit.
+    fn convert(&self, batch: &RecordBatch, rejects: &mut Rejects) -> Result<RecordBatch> {
+        let mut arrays = Vec::with_capacity(self.sources.len());
+        let mut good = vec![true; batch.num_rows()];
+        let rows = Rows { file: &self.name, before: self.rows, batch };
+        for (field, source) in self.schema.fields().iter().zip(&self.sources) {
             let Some(array) = source.and_then(|source| batch.columns().get(source)) else {
-                if !field.is_nullable() {
-                    return Err(self.bad(format!("has no column \"{}\", which is NOT NULL", field.name())));
-                }
-                return Ok(new_null_array(field.data_type(), batch.num_rows()));
+                arrays.push(self.absent(field, batch.num_rows())?);
+                continue;
             };
             if !field.is_nullable() && array.null_count() > 0 {
                 return Err(self.bad(format!("has nulls in column \"{}\", which is NOT NULL", field.name())));
             }
             if array.data_type() == field.data_type() {
-                return Ok(Arc::clone(array));
+                arrays.push(Arc::clone(array));
+                continue;
             }
-            cast(array, field.data_type()).map_err(|_| {
-                self.bad(format!(
-                    "has column \"{}\" of type {}, expected {}",
-                    field.name(),
-                    sql_name(array.data_type()),
-                    sql_name(field.data_type())
-                ))
-            })
+            let fitted = fit(array, field.data_type()).ok_or_else(|| self.other_type(field, array.data_type()))?;
+            for row in fitted.misfits() {
+                // A row is told of once.
+                if let Some(good) = good.get_mut(row).filter(|good| **good) {
+                    rows.refuse(row, array, field, rejects)?;
+                    *good = false;
+                }
+            }
+            arrays.push(fitted.values);
+        }
+        let arrays = if good.contains(&false) {
+            let good = BooleanArray::from(good.clone());
+            arrays.iter().map(|array| filter(array, &good)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            arrays
         };
-        let arrays = self.schema.fields().iter().zip(&self.sources).map(column).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let count = good.iter().filter(|good| **good).count();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+    }
+
+    /// A column that the file does not have.
+    fn absent(&self, field: &Field, rows: usize) -> Result<ArrayRef> {
+        if !field.is_nullable() {
+            return Err(self.bad(format!("has no column \"{}\", which is NOT NULL", field.name())));
+        }
+        Ok(new_null_array(field.data_type(), rows))
+    }
+
+    fn other_type(&self, field: &Field, found: &DataType) -> EngineError {
+        let (name, found, expected) = (field.name(), sql_name(found), sql_name(field.data_type()));
+        self.bad(format!("has column \"{name}\" of type {found}, expected {expected}"))
+    }
+
+    /// Further rows as they stand in the file; `None` at its end.
+    fn read(&mut self) -> Result<Option<RecordBatch>> {
+        if let Some(batch) = self.left.take() {
+            return Ok(Some(batch));
+        }
+        loop {
+            // What is damaged inside of a page may be noticed nowhere but in an assertion of the library.
+            match catch_unwind(AssertUnwindSafe(|| self.reader.next())) {
+                Err(_) => return Err(refuse(&self.name, "the file is damaged")),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return Err(refuse(&self.name, error)),
+                Ok(Some(Ok(batch))) if batch.num_rows() == 0 => {}
+                Ok(Some(Ok(batch))) => return Ok(Some(batch)),
+            }
+        }
     }
 
     fn bad(&self, what: String) -> EngineError {
@@ -212,26 +255,19 @@ impl ParquetFile {
 }
 
 impl FileReader for ParquetFile {
-    fn next(&mut self, rows_max: usize, _rejects: &mut Rejects) -> Result<Option<RecordBatch>> {
-        let batch = match self.left.take() {
-            Some(batch) => batch,
-            None => loop {
-                // What is damaged inside of a page may be noticed nowhere but in an assertion of the library.
-                match catch_unwind(AssertUnwindSafe(|| self.reader.next())) {
-                    Err(_) => return Err(refuse(&self.name, "the file is damaged")),
-                    Ok(None) => return Ok(None),
-                    Ok(Some(Err(error))) => return Err(refuse(&self.name, error)),
-                    Ok(Some(Ok(batch))) if batch.num_rows() == 0 => {}
-                    Ok(Some(Ok(batch))) => break self.convert(&batch)?,
-                }
-            },
-        };
-        let taken = batch.num_rows().min(rows_max.max(1));
-        if taken < batch.num_rows() {
-            self.left = Some(batch.slice(taken, batch.num_rows() - taken));
+    fn next(&mut self, rows_max: usize, rejects: &mut Rejects) -> Result<Option<RecordBatch>> {
+        loop {
+            let Some(batch) = self.read()? else { return Ok(None) };
+            let taken = batch.num_rows().min(rows_max.max(1));
+            if taken < batch.num_rows() {
+                self.left = Some(batch.slice(taken, batch.num_rows() - taken));
+            }
+            let converted = self.convert(&batch.slice(0, taken), rejects)?;
+            self.rows += taken as u64;
+            if converted.num_rows() > 0 {
+                return Ok(Some(converted));
+            }
         }
-        self.rows += taken as u64;
-        Ok(Some(batch.slice(0, taken)))
     }
 
     fn position(&self) -> Position {

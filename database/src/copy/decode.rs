@@ -38,6 +38,7 @@ pub(crate) fn decode(bytes: &[u8], options: &CopyOptions, names: &[&str], table:
         line: 1,
         next: 0,
         skip: options.header,
+        match_header: options.match_header,
     };
     match options.format {
         CopyFormat::Csv => csv(text, options, &mut rows)?,
@@ -58,12 +59,14 @@ struct Rows<'a> {
     next: usize,
     /// The row is the header.
     skip: bool,
+    /// Its names must be those of the columns.
+    match_header: bool,
 }
 
 impl Rows<'_> {
     fn value(&mut self, value: Option<&str>) -> Result<(), SqlError> {
         if self.skip {
-            return Ok(());
+            return self.name(value);
         }
         let Some(column) = self.columns.get_mut(self.next) else {
             return Err(self.wrong("extra data after last expected column"));
@@ -75,6 +78,9 @@ impl Rows<'_> {
 
     /// The row is over; the next one begins on line `next`.
     fn end(&mut self, next: u64) -> Result<(), SqlError> {
+        if self.skip && self.match_header && self.next != self.names.len() {
+            return Err(self.wrong_count());
+        }
         if !std::mem::take(&mut self.skip) {
             if let Some(missing) = self.names.get(self.next) {
                 return Err(self.wrong(&format!("missing data for column \"{missing}\"")));
@@ -83,6 +89,26 @@ impl Rows<'_> {
         }
         (self.next, self.line) = (0, next);
         Ok(())
+    }
+
+    /// A name of the header.
+    fn name(&mut self, found: Option<&str>) -> Result<(), SqlError> {
+        if self.match_header {
+            let Some(wanted) = self.names.get(self.next) else { return Err(self.wrong_count()) };
+            if found != Some(*wanted) {
+                let (number, found) = (self.next + 1, found.unwrap_or_default());
+                let message = format!(
+                    "column name mismatch in header line field {number}: got \"{found}\", expected \"{wanted}\""
+                );
+                return Err(self.wrong(&message));
+            }
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    fn wrong_count(&self) -> SqlError {
+        self.wrong(&format!("wrong number of fields in header line: expected {}", self.names.len()))
     }
 
     fn wrong(&self, message: &str) -> SqlError {

@@ -13,6 +13,7 @@ fn options(format: CopyFormat) -> CopyOptions {
     CopyOptions {
         format,
         header: false,
+        match_header: false,
         delimiter: if csv { b',' } else { b'\t' },
         null: if csv { String::new() } else { "\\N".to_owned() },
         quote: b'"',
@@ -77,4 +78,17 @@ fn what_is_written_is_read_back() {
         let found = read(std::str::from_utf8(&out).unwrap(), &options(format)).unwrap();
         assert_eq!(found, odd.map(|text| row(text, None)), "{format:?}");
     }
+}
+
+#[test]
+fn names_of_the_header_that_must_match() {
+    let matched = CopyOptions { header: true, match_header: true, ..options(CopyFormat::Csv) };
+    assert_eq!(read("a,b\n1,2\n", &matched).unwrap(), [row("1", Some("2"))]);
+    let wrong = |text| read(text, &matched).unwrap_err();
+    assert_eq!(
+        wrong("b,a\n1,2\n"),
+        "22P04: column name mismatch in header line field 1: got \"b\", expected \"a\" (COPY t, line 1)"
+    );
+    assert_eq!(wrong("a\n1\n"), "22P04: wrong number of fields in header line: expected 2 (COPY t, line 1)");
+    assert_eq!(wrong("a,b,c\n1,2,3\n"), "22P04: wrong number of fields in header line: expected 2 (COPY t, line 1)");
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryBuilder, RecordBatch, StringArray};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use millstream_sql::catalog::Column;
 use millstream_sql::error::from_arrow;
 use millstream_sql::types::postgres_name;
-use millstream_sql::{SqlError, SqlState};
+use millstream_sql::{SqlError, SqlState, cast_text};
 
 use super::decode::Texts;
 
@@ -52,18 +51,18 @@ fn convert(texts: &StringArray, to: &DataType) -> Result<ArrayRef, SqlError> {
             texts.iter().for_each(|text| bytes.append_option(text.map(from_hex)));
             Ok(Arc::new(bytes.finish()))
         }
-        DataType::List(_) | DataType::Struct(_) | DataType::Map(..) => {
+        DataType::List(_) => cast_text(texts, to, true).map_err(from_arrow),
+        DataType::Struct(_) | DataType::Map(..) => {
             Err(SqlError::unsupported(format!("COPY cannot read values of type {}", postgres_name(to))))
         }
         to => {
-            let safe = CastOptions { safe: true, ..CastOptions::default() };
-            let values = cast_with_options(texts, to, &safe).map_err(from_arrow)?;
+            let values = cast_text(texts, to, true).map_err(from_arrow)?;
             if values.null_count() == texts.null_count() {
                 return Ok(values);
             }
             // White space around a value does not count.
             let trimmed: StringArray = texts.iter().map(|text| text.map(str::trim)).collect();
-            cast_with_options(&trimmed, to, &safe).map_err(from_arrow)
+            cast_text(&trimmed, to, true).map_err(from_arrow)
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use millstream_engine::ports::Boundedness;
 use millstream_sql::ast::{CopyEnd, CopyFormat, CopyOptions};
 use millstream_sql::bound::{BoundQuery, BoundStatement, StreamingOptions};
-use millstream_sql::catalog::{Column, Relation, RelationKind};
+use millstream_sql::catalog::{Column, Relation, RelationKind, Semantics};
 use millstream_sql::error::{from_arrow, from_datafusion};
+use millstream_sql::types::flink_name;
 use millstream_sql::{SqlError, SqlState};
 
 use super::copy_folder;
@@ -102,9 +103,14 @@ impl Session {
     ) -> Result<Outcome, SqlError> {
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         let columns: Vec<String> = copy.given().iter().map(|column| quoted(&column.name)).collect();
-        let columns = columns.join(", ");
+        let json = function == "read_json";
+        let values = copy.given().into_iter().zip(&columns).map(|(column, name)| match &column.data_type.arrow {
+            to if json && self.needs_cast(to) => format!("CAST({name} AS {})", flink_name(to)),
+            _ => name.clone(),
+        });
+        let (values, columns) = (values.collect::<Vec<_>>().join(", "), columns.join(", "));
         let text = format!(
-            "INSERT INTO {} ({columns}) SELECT {columns} FROM {function}('{}')",
+            "INSERT INTO {} ({columns}) SELECT {values} FROM {function}('{}')",
             quoted(&copy.target.name),
             path.replace('\'', "''")
         );
@@ -118,6 +124,13 @@ impl Session {
             }
             other => Err(SqlError::new(SqlState::INTERNAL_ERROR, format!("COPY became {other:?}"))),
         }
+    }
+
+    /// Whether a value of JSON becomes one of this type by a cast alone: JSON has no times, and a column that is null everywhere
+    /// is taken for text. Casts of Flink to whole numbers let digits go, so there they are left out.
+    fn needs_cast(&self, to: &DataType) -> bool {
+        let number = to.is_numeric() && self.settings.semantics() == Semantics::Postgres;
+        number || to.is_temporal() || *to == DataType::Boolean
     }
 
     /// Takes the bytes of a `COPY … FROM STDIN`. All rows are added, or none.

@@ -59,9 +59,9 @@ impl Session {
                 let (mode, to) = self.explain_insert(target)?;
                 (query, mode, to)
             }
+            BoundStatement::StatementSet(inserts) => return self.explain_set(inserts, options).await,
             BoundStatement::Explain { .. }
             | BoundStatement::Change { .. }
-            | BoundStatement::StatementSet(_)
             | BoundStatement::CopyTo { .. }
             | BoundStatement::CopyFrom { .. }
             | BoundStatement::CreateTable { .. }
@@ -83,11 +83,37 @@ impl Session {
             | BoundStatement::Acknowledge(_)
             | BoundStatement::SystemCatalog => {
                 return Err(SqlError::unsupported(
-                    "EXPLAIN takes a query, INSERT, SUBSCRIBE or CREATE MATERIALIZED VIEW",
+                    "EXPLAIN takes a query, INSERT, STATEMENT SET, SUBSCRIBE or CREATE MATERIALIZED VIEW",
                 ));
             }
         };
         answer(&self.parts(query, mode, target, options).await?)
+    }
+
+    /// A statement set is one job that reads each table once; in batch its statements run one after the other.
+    async fn explain_set(
+        &self,
+        inserts: &[(Arc<Relation>, BoundQuery)],
+        options: &[String],
+    ) -> Result<Outcome, SqlError> {
+        let mut parts = Vec::new();
+        if self.settings.mode() == RuntimeMode::Batch {
+            for (target, query) in inserts {
+                let (mode, to) = self.explain_insert(target)?;
+                parts.append(&mut self.parts(query, mode, to, options).await?);
+            }
+            return answer(&parts);
+        }
+        parts.push(Part { title: "Mode".to_owned(), text: "streaming: a statement set runs as one job".to_owned() });
+        parts.extend(inserts.iter().map(|(target, query)| Part {
+            title: format!("Logical plan of the INSERT into {}", target.name),
+            text: readable_plan(&query.plan.display_indent().to_string()),
+        }));
+        let (plan, catalog) = (JobPlan::of_set(inserts.to_vec()), Arc::clone(self.database.catalog()));
+        let lowered = async move { plan.lower(&catalog) };
+        let dataflow = self.database.batch().threads().run(lowered).await?;
+        self.add_dataflow(&dataflow, options, &mut parts);
+        answer(&parts)
     }
 
     /// What becomes of a materialised view, and of those that read it, when it gets another query.
@@ -129,6 +155,19 @@ impl Session {
         explain_dataflow(dataflow, ExplainOptions { shards, kinds, checkpoints, change })
     }
 
+    /// The dataflow, and before it what is asked for besides.
+    fn add_dataflow(&self, dataflow: &Dataflow, options: &[String], parts: &mut Vec<Part>) {
+        if asked(options, "PLAN_ADVICE") {
+            parts.push(Part { title: "Plan advice".to_owned(), text: explain_advice(dataflow) });
+        }
+        if asked(options, "JSON_EXECUTION_PLAN") {
+            let text = explain_json(dataflow, self.database.engine().config().shards);
+            parts.push(Part { title: "Physical Execution Plan".to_owned(), text });
+        }
+        let text = self.dataflow_text(dataflow, changelog_kinds(options), None);
+        parts.push(Part { title: "Dataflow".to_owned(), text });
+    }
+
     /// How an `INSERT` runs. An internal table is no target of a dataflow.
     fn explain_insert(&self, target: &Relation) -> Result<(Choice, Option<Target>), SqlError> {
         match &target.kind {
@@ -165,23 +204,14 @@ impl Session {
         if let Some(target) = target {
             let (part, catalog) = (dataflow_part(query), Arc::clone(self.database.catalog()));
             let lowered = async move { lower(&part, target, &CatalogOpener(&catalog)) };
-            let text = match self.database.batch().threads().run(lowered).await {
-                Ok(dataflow) => {
-                    let shards = self.database.engine().config().shards;
-                    if asked(options, "PLAN_ADVICE") {
-                        parts.push(Part { title: "Plan advice".to_owned(), text: explain_advice(&dataflow) });
-                    }
-                    if asked(options, "JSON_EXECUTION_PLAN") {
-                        let text = explain_json(&dataflow, shards);
-                        parts.push(Part { title: "Physical Execution Plan".to_owned(), text });
-                    }
-                    self.dataflow_text(&dataflow, changelog_kinds(options), None)
-                }
+            match self.database.batch().threads().run(lowered).await {
+                Ok(dataflow) => self.add_dataflow(&dataflow, options, &mut parts),
                 // What batch computes need not have a dataflow.
-                Err(error) if !mode.streaming => format!("none: {error}"),
+                Err(error) if !mode.streaming => {
+                    parts.push(Part { title: "Dataflow".to_owned(), text: format!("none: {error}") });
+                }
                 Err(error) => return Err(error),
-            };
-            parts.push(Part { title: "Dataflow".to_owned(), text });
+            }
         }
         let costs = asked(options, "ESTIMATED_COST");
         if !mode.streaming {

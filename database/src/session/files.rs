@@ -54,6 +54,7 @@ impl Session {
     /// What binding depends on, the files that the statement names included.
     async fn file_context(&mut self, statement: &ParsedStatement) -> Result<BindContext, SqlError> {
         let mut context = self.bind_context();
+        context.parameters.clone_from(&statement.parameters);
         let scans = file_scans(statement, &context.catalog)?;
         if scans.is_empty() {
             return Ok(context);

@@ -90,7 +90,7 @@ pub struct Session {
     files: files::FileTables,
     system: Option<SystemCatalog>,
     /// The statements of a statement set whose end is still to come.
-    open_set: Option<Vec<String>>,
+    open_set: Option<open_set::OpenSet>,
     decision: Decision,
 }
 
@@ -170,6 +170,7 @@ impl Session {
             semantics: self.settings.semantics(),
             time_zone: self.settings.time_zone().name().to_owned(),
             streaming: self.settings.streaming(),
+            parameters: Vec::new(),
         }
     }
 

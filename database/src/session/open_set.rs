@@ -7,6 +7,16 @@ use millstream_sql::{SqlError, SqlState};
 
 use super::{Notice, Outcome, Session};
 
+/// A statement set whose end is still to come.
+pub(super) struct OpenSet {
+    /// The text up to `BEGIN`.
+    begins: String,
+    /// Its statements.
+    kept: Vec<String>,
+    /// It is not run: its plan is asked for.
+    pub(super) explains: bool,
+}
+
 /// Statements that are kept.
 const KEPT_MAX: usize = 1_000;
 
@@ -17,8 +27,12 @@ impl Session {
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
     ) -> Option<Result<Outcome, SqlError>> {
+        let opens = match &statement.ast {
+            Statement::Explain { statement, .. } => matches!(**statement, Statement::OpenSet(_)),
+            other => matches!(other, Statement::OpenSet(_)),
+        };
         match (&statement.ast, self.open_set.is_some()) {
-            (Statement::OpenSet(_), false) => Some(self.open(statement).await),
+            (_, false) if opens => Some(self.open(statement).await),
             (_, false) => None,
             (Statement::Insert(_), true) => Some(self.keep(statement).await),
             (Statement::Transaction("ROLLBACK"), true) => {
@@ -26,8 +40,8 @@ impl Session {
                 Some(Ok(Outcome::done("ROLLBACK")))
             }
             (Statement::Transaction("COMMIT"), true) => {
-                let kept = self.open_set.take().unwrap_or_default();
-                Some(self.close(&kept, parameters).await)
+                let set = self.open_set.take()?;
+                Some(self.close(&set, parameters).await)
             }
             _ => {
                 let message = "only INSERT and END can follow in a statement set";
@@ -44,26 +58,32 @@ impl Session {
         let upper = text.to_ascii_uppercase();
         let begin = upper.find("BEGIN").unwrap_or(0);
         let first = upper.get(begin..).and_then(|rest| rest.find("INSERT")).and_then(|start| text.get(begin + start..));
-        self.open_set = Some(first.map(str::to_owned).into_iter().collect());
-        Ok(Outcome::done("BEGIN")
-            .with_notice(Notice::info("statement set begun: its statements run at END".to_owned())))
+        let explains = matches!(statement.ast, Statement::Explain { .. });
+        let begins = text.get(..begin + "BEGIN".len()).filter(|_| explains);
+        self.open_set = Some(OpenSet {
+            begins: begins.unwrap_or("EXECUTE STATEMENT SET BEGIN").to_owned(),
+            kept: first.map(str::to_owned).into_iter().collect(),
+            explains,
+        });
+        let what = if explains { "its plan comes at END" } else { "its statements run at END" };
+        Ok(Outcome::done("BEGIN").with_notice(Notice::info(format!("statement set begun: {what}"))))
     }
 
     async fn keep(&mut self, statement: &ParsedStatement) -> Result<Outcome, SqlError> {
         self.bind(statement).await?;
-        let kept = self.open_set.get_or_insert_default();
-        if kept.len() >= KEPT_MAX {
+        let kept = self.open_set.as_mut().map(|set| &mut set.kept);
+        let Some(kept) = kept.filter(|kept| kept.len() < KEPT_MAX) else {
             let message = format!("a statement set can have {KEPT_MAX} statements");
             return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message));
-        }
+        };
         kept.push(statement.text.clone());
         Ok(Outcome::done("INSERT 0 0").with_notice(Notice::info("kept until the END of the statement set".to_owned())))
     }
 
-    async fn close(&mut self, kept: &[String], parameters: &[ScalarValue]) -> Result<Outcome, SqlError> {
-        let text = format!("EXECUTE STATEMENT SET BEGIN\n{};\nEND", kept.join(";\n"));
+    async fn close(&mut self, set: &OpenSet, parameters: &[ScalarValue]) -> Result<Outcome, SqlError> {
+        let text = format!("{}\n{};\nEND", set.begins, set.kept.join(";\n"));
         match millstream_sql::parse(&text)?.as_slice() {
-            [whole] if !kept.is_empty() => self.execute_whole(whole, parameters).await,
+            [whole] if !set.kept.is_empty() => self.execute_whole(whole, parameters).await,
             _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, "the statement set has no statements")),
         }
     }

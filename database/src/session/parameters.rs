@@ -1,17 +1,19 @@
 //! Parameters of statements: `$1`, `$2`, … — their types before execution, their values at it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::ParamValues;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::scalar::ScalarValue;
-use millstream_sql::ast::ParsedStatement;
+use millstream_sql::ast::{ParsedStatement, Statement};
 use millstream_sql::bound::{BoundQuery, BoundStatement};
-use millstream_sql::error::from_datafusion;
-use millstream_sql::{SqlError, SqlState};
+use millstream_sql::error::{from_arrow, from_datafusion};
+use millstream_sql::{SqlError, SqlState, value_of_text, with_values};
 
 use super::{Session, explain, show, subscribe};
 
@@ -25,13 +27,27 @@ pub struct Description {
 }
 
 impl Session {
-    /// Tells parameters and columns of a statement without running it.
+    /// Tells parameters and columns of a statement without running it. `declared`: the types that the client says, which count
+    /// where the statement tells none.
     ///
     /// # Errors
     /// As binding it.
-    pub async fn describe(&mut self, statement: &ParsedStatement) -> Result<Description, SqlError> {
+    pub async fn describe(
+        &mut self,
+        statement: &ParsedStatement,
+        declared: &[Option<DataType>],
+    ) -> Result<Description, SqlError> {
+        if self.open_set.as_ref().is_some_and(|set| set.explains)
+            && matches!(statement.ast, Statement::Transaction("COMMIT"))
+        {
+            return Ok(Description { parameters: Vec::new(), columns: Some(explain::schema()) });
+        }
         let bound = self.bind(statement).await?;
         let (query, columns) = match &bound {
+            // The beginning of a statement set, whose plan comes at its end.
+            BoundStatement::Explain { statement, .. } if matches!(**statement, BoundStatement::Acknowledge(_)) => {
+                (None, None)
+            }
             BoundStatement::Query(query) => (Some(query), Some(query.schema.clone())),
             BoundStatement::Subscribe(query) => (Some(query), Some(subscribe::schema(&query.schema))),
             BoundStatement::Insert { query, .. } | BoundStatement::Change { query, .. } => (Some(query), None),
@@ -59,30 +75,43 @@ impl Session {
             | BoundStatement::Flush
             | BoundStatement::Acknowledge(_) => (None, None),
         };
-        let parameters = query.map(|query| types(&query.plan)).transpose()?.unwrap_or_default();
+        let Some(query) = query else { return Ok(Description { parameters: Vec::new(), columns }) };
+        let known = known_types(&query.plan)?;
+        let declared = |number: usize| declared.get(number).cloned().flatten().unwrap_or(DataType::Utf8);
+        let kinds = known.iter().enumerate();
+        let parameters: Vec<_> = kinds.map(|(number, kind)| kind.clone().unwrap_or_else(|| declared(number))).collect();
+        let columns = match columns {
+            // The type of a column may be that of a parameter.
+            Some(_) if known.contains(&None) && matches!(bound, BoundStatement::Query(_)) => {
+                let nulls = parameters.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>();
+                Some(fill_query(query.clone(), &nulls.map_err(from_datafusion)?)?.schema)
+            }
+            columns => columns,
+        };
         Ok(Description { parameters, columns })
     }
 }
 
 /// The types of a plan's parameters in order; text where nothing tells.
 pub(crate) fn types(plan: &LogicalPlan) -> Result<Vec<DataType>, SqlError> {
+    Ok(known_types(plan)?.into_iter().map(|kind| kind.unwrap_or(DataType::Utf8)).collect())
+}
+
+/// The types of a plan's parameters in order; `None` where nothing tells.
+fn known_types(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>, SqlError> {
     let mut found: BTreeMap<usize, DataType> = BTreeMap::new();
     for (id, kind) in plan.get_parameter_types().map_err(from_datafusion)? {
         let number = number(&id)?;
         found.insert(number, kind.unwrap_or(DataType::Null));
     }
-    for (number, kind) in cast_types(plan)? {
+    for (number, kind) in cast_types(plan)?.into_iter().chain(member_types(plan)?) {
         let known = found.entry(number).or_insert(DataType::Null);
         if known == &DataType::Null {
             *known = kind;
         }
     }
     let count = found.last_key_value().map_or(0, |(number, _)| *number);
-    let kind = |number: usize| match found.get(&number) {
-        Some(kind) if kind != &DataType::Null => kind.clone(),
-        _ => DataType::Utf8,
-    };
-    Ok((1..=count).map(kind).collect())
+    Ok((1..=count).map(|number| found.get(&number).filter(|kind| **kind != DataType::Null).cloned()).collect())
 }
 
 /// Parameters without a type that stand directly in a cast: the type of the cast.
@@ -108,6 +137,45 @@ fn cast_types(plan: &LogicalPlan) -> Result<Vec<(usize, DataType)>, SqlError> {
     });
     visited.map_err(from_datafusion)?;
     Ok(found)
+}
+
+/// Parameters without a type of `value = ANY($1)` and `$1 = ANY(array)`, as arrays of the value's type and as its items.
+fn member_types(plan: &LogicalPlan) -> Result<Vec<(usize, DataType)>, SqlError> {
+    let mut found = Vec::new();
+    let visited = plan.apply_with_subqueries(|node| {
+        let input = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr
+                    && call.name() == "array_has"
+                    && let [array, item] = call.args.as_slice()
+                {
+                    found.extend(member_type(array, item, &input));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    visited.map_err(from_datafusion)?;
+    Ok(found)
+}
+
+fn member_type(array: &Expr, item: &Expr, input: &DFSchema) -> Option<(usize, DataType)> {
+    let parameter = |expr: &Expr| match expr {
+        Expr::Placeholder(Placeholder { id, .. }) => number(id).ok(),
+        _ => None,
+    };
+    match (parameter(array), parameter(item)) {
+        (Some(number), None) => {
+            let item = item.get_type(input).ok().filter(|kind| *kind != DataType::Null)?;
+            Some((number, DataType::List(Arc::new(Field::new_list_field(item, true)))))
+        }
+        (None, Some(number)) => match array.get_type(input).ok()? {
+            DataType::List(item) => Some((number, item.data_type().clone())),
+            _ => None,
+        },
+        (Some(_), Some(_)) | (None, None) => None,
+    }
 }
 
 fn number(id: &str) -> Result<usize, SqlError> {
@@ -143,22 +211,44 @@ pub(super) fn fill(statement: BoundStatement, values: &[ScalarValue]) -> Result<
 }
 
 fn fill_query(mut query: BoundQuery, values: &[ScalarValue]) -> Result<BoundQuery, SqlError> {
-    let kinds = types(&query.plan)?;
+    let kinds = known_types(&query.plan)?;
     if kinds.is_empty() {
         return Ok(query);
     }
     if values.len() < kinds.len() {
         return Err(SqlError::new(SqlState("42P02"), format!("there is no parameter ${}", values.len() + 1)));
     }
-    let values = kinds.iter().zip(values).map(|(kind, value)| fit(value, kind)).collect::<Result<Vec<_>, _>>()?;
+    let fitted = kinds.iter().zip(values).map(|(kind, value)| match kind {
+        Some(kind) => fit(value, kind),
+        None => Ok(value.clone()),
+    });
+    let values = fitted.collect::<Result<Vec<_>, _>>()?;
     query.plan = query.plan.with_param_values(ParamValues::from(values)).map_err(from_datafusion)?;
+    if kinds.contains(&None) {
+        query.plan = with_values(query.plan)?;
+        query.schema = retyped(&query);
+    }
     Ok(query)
+}
+
+/// The columns of a query under their names, with the types that its parameters have given them.
+fn retyped(query: &BoundQuery) -> SchemaRef {
+    let columns = query.schema.fields().iter().zip(query.plan.schema().fields());
+    let columns = columns.map(|(known, found)| match known.data_type() {
+        DataType::Null => Field::new(known.name(), found.data_type().clone(), true),
+        _ => known.as_ref().clone(),
+    });
+    Arc::new(Schema::new(columns.collect::<Vec<_>>()))
 }
 
 /// A value in the type that the statement wants.
 pub(crate) fn fit(value: &ScalarValue, kind: &DataType) -> Result<ScalarValue, SqlError> {
     if &value.data_type() == kind {
         return Ok(value.clone());
+    }
+    if let ScalarValue::Utf8(Some(text)) = value {
+        let read = value_of_text(text, kind).map_err(from_arrow)?;
+        return ScalarValue::try_from_array(&read, 0).map_err(from_datafusion);
     }
     value.cast_to(kind).map_err(from_datafusion)
 }

@@ -14,8 +14,9 @@ use pgwire::messages::PgWireFrontendMessage as Frontend;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus};
 use tokio::sync::futures::Notified;
 
+use super::block::Block;
 use super::cancel::CancelEntry;
-use super::errors::{cancelled, error_message, panicked, protocol_violation};
+use super::errors::{cancelled, error_message, notice_message, panicked, protocol_violation};
 use super::extended::{Portal, Prepared};
 use super::startup::{REPORTED, Started, report};
 use super::wire::{NotText, Wire};
@@ -28,7 +29,7 @@ pub(super) struct Connection {
     pub(super) cancel: CancelEntry,
     pub(super) statements: HashMap<String, Prepared>,
     pub(super) portals: HashMap<String, Portal>,
-    transaction: TransactionStatus,
+    block: Block,
     /// After an error in the extended protocol everything up to the next Sync is skipped.
     skipping: bool,
     reported: Vec<Option<String>>,
@@ -62,7 +63,7 @@ impl Connection {
             cancel: started.cancel,
             statements: HashMap::new(),
             portals: HashMap::new(),
-            transaction: TransactionStatus::Idle,
+            block: Block::new(),
             skipping: false,
             reported: Vec::new(),
         };
@@ -117,7 +118,7 @@ impl Connection {
             }
             Frontend::Sync(_) => {
                 self.skipping = false;
-                if self.transaction == TransactionStatus::Idle {
+                if self.block.status == TransactionStatus::Idle {
                     self.portals.clear();
                 }
                 return self.ready().await;
@@ -146,26 +147,19 @@ impl Connection {
 
     /// Tells the client of an error. `offset`: where its statement begins, in characters.
     pub(super) fn fail(&mut self, error: &SqlError, offset: usize) -> io::Result<()> {
-        if self.transaction == TransactionStatus::Transaction {
-            self.transaction = TransactionStatus::Error;
-        }
+        self.block.fail();
         self.wire.feed(&error_message(error, offset, false))
     }
 
     /// Tells the client that the next query may come.
     pub(super) async fn ready(&mut self) -> io::Result<()> {
-        self.wire.feed(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(self.transaction)))?;
+        self.wire.feed(&PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(self.block.status)))?;
         self.wire.flush().await
     }
 
     /// Whether the statement may run now: after an error in a transaction block only its end may.
     pub(super) fn check_transaction(&self, statement: &ParsedStatement) -> Result<(), SqlError> {
-        let ends = matches!(statement.ast, Statement::Transaction(_));
-        if self.transaction != TransactionStatus::Error || ends {
-            return Ok(());
-        }
-        let message = "current transaction is aborted, commands ignored until end of transaction block";
-        Err(SqlError::new(SqlState("25P02"), message))
+        self.block.check(statement)
     }
 
     /// Notes what a statement that ended well does to the transaction block and to reported settings; returns its tag
@@ -173,14 +167,11 @@ impl Connection {
     pub(super) fn after(&mut self, statement: &ParsedStatement, tag: String) -> io::Result<String> {
         match &statement.ast {
             Statement::Transaction(word) => {
-                let failed = self.transaction == TransactionStatus::Error;
-                self.transaction = match *word {
-                    "BEGIN" | "START TRANSACTION" => TransactionStatus::Transaction,
-                    "COMMIT" | "END" | "ROLLBACK" | "ABORT" => TransactionStatus::Idle,
-                    // Savepoints stay in the block.
-                    _ => self.transaction,
-                };
-                return Ok(if failed && *word == "COMMIT" { "ROLLBACK".to_owned() } else { tag });
+                let (tag, warning) = self.block.word(word, tag);
+                if let Some(warning) = warning {
+                    self.wire.feed(&notice_message(&warning))?;
+                }
+                return Ok(tag);
             }
             Statement::Set { .. } | Statement::Reset(_) | Statement::Acknowledge(_) => {
                 let values = self.reported_values();
@@ -191,7 +182,7 @@ impl Connection {
                 }
                 self.reported = values;
             }
-            _ => (),
+            other => self.block.note(other),
         }
         Ok(tag)
     }

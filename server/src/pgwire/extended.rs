@@ -9,6 +9,7 @@ use datafusion::scalar::ScalarValue;
 use futures::{FutureExt, StreamExt};
 use millstream_sql::ast::ParsedStatement;
 use millstream_sql::{SqlError, SqlState};
+use pgwire::api::Type;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -101,6 +102,13 @@ impl Connection {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).into());
         }
+        let statement = statement.map(|mut statement| {
+            // Beside a time an interval would be taken for another time.
+            let declared =
+                message.type_oids.iter().map(|oid| Type::from_oid(*oid).filter(|kind| *kind == Type::INTERVAL));
+            statement.parameters = declared.map(|kind| kind.as_ref().and_then(arrow_type)).collect();
+            statement
+        });
         if let Some(statement) = &statement {
             self.check_transaction(statement)?;
         }
@@ -210,11 +218,12 @@ impl Connection {
         };
         let Self { wire, session, cancel, .. } = self;
         let requested = pin!(cancel.requested());
-        let mut description = interruptible(wire, requested, &session.decision(), session.describe(statement))
+        let declared = prepared.oids.iter().map(|oid| Type::from_oid(*oid).as_ref().and_then(arrow_type));
+        let declared: Vec<_> = declared.collect();
+        let mut description = interruptible(wire, requested, &session.decision(), session.describe(statement, &declared))
             .await?
             .map_err(|error| shifted(error, statement))?;
-        for (kind, oid) in description.parameters.iter_mut().zip(&prepared.oids) {
-            let declared = pgwire::api::Type::from_oid(*oid).as_ref().and_then(arrow_type);
+        for (kind, declared) in description.parameters.iter_mut().zip(declared) {
             if let (true, Some(declared)) = (*kind == arrow::datatypes::DataType::Utf8, declared) {
                 *kind = declared;
             }

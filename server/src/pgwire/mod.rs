@@ -7,6 +7,7 @@
 //! ([`simple`], [`extended`]), its rows ([`rows`]).
 
 mod binary;
+mod block;
 #[cfg(test)]
 mod broken_tests;
 mod cancel;

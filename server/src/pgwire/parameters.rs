@@ -1,8 +1,11 @@
 //! The values of a Bind message: text or binary, in the types that the client or the statement says.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalUnit, TimeUnit};
 use datafusion::scalar::ScalarValue;
-use millstream_sql::{SqlError, SqlState};
+use millstream_sql::error::{from_arrow, from_datafusion};
+use millstream_sql::{SqlError, SqlState, value_of_text};
 use pgwire::api::Type;
 
 use super::errors::protocol_violation;
@@ -35,15 +38,17 @@ pub(super) fn decode(
         }
         let text = std::str::from_utf8(bytes)
             .map_err(|_| SqlError::new(SqlState("22021"), format!("parameter ${} is not valid UTF-8", index + 1)))?;
-        Ok(text_value(text, &kind))
+        text_value(text, &kind)
     });
     values.collect()
 }
 
-/// A text for a statement that wants `kind`. Where PostgreSQL's text differs from Arrow's it is brought to the latter;
-/// whether it parses is seen when the value is cast.
-fn text_value(text: &str, kind: &DataType) -> ScalarValue {
-    match kind {
+/// The value of a text.
+///
+/// # Errors
+/// Where it is none of its type.
+fn text_value(text: &str, kind: &DataType) -> Result<ScalarValue, SqlError> {
+    Ok(match kind {
         DataType::Boolean => match text.to_ascii_lowercase().as_str() {
             "t" | "true" | "y" | "yes" | "on" | "1" => ScalarValue::Boolean(Some(true)),
             "f" | "false" | "n" | "no" | "off" | "0" => ScalarValue::Boolean(Some(false)),
@@ -53,8 +58,22 @@ fn text_value(text: &str, kind: &DataType) -> ScalarValue {
             Some(bytes) => ScalarValue::Binary(Some(bytes)),
             None => ScalarValue::Binary(Some(text.as_bytes().to_vec())),
         },
-        _ => ScalarValue::Utf8(Some(text.to_owned())),
-    }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => ScalarValue::Utf8(Some(text.to_owned())),
+        DataType::Decimal128(..) | DataType::Decimal256(..) => decimal(text),
+        kind => {
+            let value = value_of_text(text, kind).map_err(from_arrow)?;
+            ScalarValue::try_from_array(&value, 0).map_err(from_datafusion)?
+        }
+    })
+}
+
+/// A number with the digits behind the point that it is written with. What is no number is seen when it is cast.
+fn decimal(text: &str) -> ScalarValue {
+    let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let scale = i8::try_from(digits).unwrap_or(38).min(38);
+    let read = value_of_text(text, &DataType::Decimal128(38, scale)).ok();
+    let value = read.and_then(|value| ScalarValue::try_from_array(&value, 0).ok());
+    value.unwrap_or_else(|| ScalarValue::Utf8(Some(text.to_owned())))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -84,7 +103,8 @@ pub(super) fn arrow_type(kind: &Type) -> Option<DataType> {
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Type::NUMERIC => DataType::Decimal128(38, 18),
-        _ => return None,
+        Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
+        _ => DataType::List(Arc::new(Field::new_list_field(arrow_type(&item_type(kind)?)?, true))),
     })
 }
 
@@ -115,8 +135,10 @@ fn binary(bytes: &[u8], kind: &DataType, declared: Option<&Type>) -> Result<Scal
             ScalarValue::TimestampMicrosecond(Some(micros), zone.clone())
         }),
         DataType::Decimal128(_, _) | DataType::Decimal256(_, _) | DataType::UInt64 => {
-            numeric(bytes).map(|text| ScalarValue::Utf8(Some(text)))
+            numeric(bytes).map(|text| decimal(&text))
         }
+        DataType::Interval(_) => interval(bytes),
+        DataType::List(item) => array(bytes, item.data_type()),
         _ => None,
     };
     value.ok_or_else(|| {
@@ -124,6 +146,84 @@ fn binary(bytes: &[u8], kind: &DataType, declared: Option<&Type>) -> Result<Scal
         SqlError::new(SqlState("22P03"), format!("incorrect binary data format for a parameter of type {name}"))
             .with_hint("Send the parameter as text.")
     })
+}
+
+/// The type of the items of an array type.
+fn item_type(array: &Type) -> Option<Type> {
+    let name = array.name().strip_prefix('_')?;
+    let all = [
+        Type::BOOL,
+        Type::INT2,
+        Type::INT4,
+        Type::INT8,
+        Type::FLOAT4,
+        Type::FLOAT8,
+        Type::TEXT,
+        Type::VARCHAR,
+        Type::BPCHAR,
+        Type::NAME,
+        Type::JSON,
+        Type::OID,
+        Type::BYTEA,
+        Type::DATE,
+        Type::TIME,
+        Type::TIMESTAMP,
+        Type::TIMESTAMPTZ,
+        Type::NUMERIC,
+        Type::INTERVAL,
+    ];
+    all.into_iter().find(|item| item.name() == name)
+}
+
+/// PostgreSQL's binary `interval`: microseconds, days and months.
+fn interval(bytes: &[u8]) -> Option<ScalarValue> {
+    let (micros, rest) = bytes.split_first_chunk::<8>()?;
+    let (days, months) = rest.split_first_chunk::<4>()?;
+    let nanos = i64::from_be_bytes(*micros).checked_mul(1_000)?;
+    let value = IntervalMonthDayNano::new(i32::from_be_bytes(fixed(months)?), i32::from_be_bytes(*days), nanos);
+    Some(ScalarValue::IntervalMonthDayNano(Some(value)))
+}
+
+/// PostgreSQL's binary arrays: dimensions, a flag, the type of the items, the lengths, and the items behind their lengths.
+/// Those of several dimensions are not read.
+fn array(bytes: &[u8], wanted: &DataType) -> Option<ScalarValue> {
+    let mut rest = bytes;
+    let dimensions = word(&mut rest)?;
+    let _has_nulls = word(&mut rest)?;
+    let declared = Type::from_oid(u32::try_from(word(&mut rest)?).ok()?)?;
+    let kind = arrow_type(&declared).unwrap_or_else(|| wanted.clone());
+    let count = match dimensions {
+        0 => 0,
+        1 => word(&mut rest)?,
+        _ => return None,
+    };
+    if dimensions == 1 {
+        let _first_index = word(&mut rest)?;
+    }
+    let mut items = Vec::new();
+    for _ in 0..count {
+        let length = word(&mut rest)?;
+        // Its length is −1 where an item is null.
+        let Ok(length) = usize::try_from(length) else {
+            items.push(None);
+            continue;
+        };
+        let (item, behind) = rest.split_at_checked(length)?;
+        items.push(Some(binary(item, &kind, Some(&declared)).ok()?));
+        rest = behind;
+    }
+    // What a binary value is read as: a `numeric` is a text.
+    let kind = items.iter().flatten().next().map_or(kind, ScalarValue::data_type);
+    let null = ScalarValue::try_from(&kind).ok()?;
+    let items: Vec<ScalarValue> = items.into_iter().map(|item| item.unwrap_or_else(|| null.clone())).collect();
+    Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, &kind)))
+}
+
+/// Takes four bytes as a number.
+fn word(bytes: &mut &[u8]) -> Option<i32> {
+    let (word, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    Some(i32::from_be_bytes(*word))
 }
 
 fn fixed<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
@@ -172,7 +272,7 @@ fn numeric(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::DataType;
+    use arrow::datatypes::{DataType, IntervalMonthDayNano};
     use bytes::Bytes;
     use datafusion::scalar::ScalarValue;
 
@@ -188,6 +288,26 @@ mod tests {
         assert_eq!(numeric(&bytes_of(&[1, -1, 0x4000, 2, 500])).as_deref(), Some("-0.05"));
         assert_eq!(numeric(&bytes_of(&[0, 0, 0, 2])).as_deref(), Some("0.00"));
         assert_eq!(numeric(&bytes_of(&[1, -2, 0, 8, 1])).as_deref(), Some("0.00000001"));
+    }
+
+    #[test]
+    fn arrays_and_intervals() {
+        let words: Vec<u8> =
+            [1, 1, 23, 3, 1, 4, 7, -1, 4, 9].iter().flat_map(|word: &i32| word.to_be_bytes()).collect();
+        let read = decode(&[Some(Bytes::from(words.clone()))], &[1], &[1007], &[DataType::Utf8]);
+        assert_eq!(
+            read.map(|values| values.iter().map(ToString::to_string).collect()),
+            Ok(vec!["[7, , 9]".to_owned()])
+        );
+        // Cut off anywhere it is an error, and no more.
+        for end in 0..words.len() {
+            let cut = Bytes::copy_from_slice(words.get(..end).unwrap_or_default());
+            assert!(decode(&[Some(cut)], &[1], &[1007], &[DataType::Utf8]).is_err());
+        }
+        let span = [0_i32, 5_000_000, 1, 2].iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+        let read = decode(&[Some(Bytes::from(span))], &[1], &[1186], &[DataType::Utf8]);
+        let wanted = IntervalMonthDayNano::new(2, 1, 5_000_000_000);
+        assert_eq!(read.ok(), Some(vec![ScalarValue::IntervalMonthDayNano(Some(wanted))]));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct CopyOptions {
     pub format: CopyFormat,
     /// The first line names the columns.
     pub header: bool,
+    /// The names of the first line must be those of the columns, in their order.
+    pub match_header: bool,
     /// Between two values.
     pub delimiter: u8,
     /// The text of null.

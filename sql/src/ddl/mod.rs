@@ -188,12 +188,12 @@ impl Binder<'_> {
             }
             Statement::Query(_)
             | Statement::Insert(_)
+            | Statement::StatementSet(_)
+            | Statement::OpenSet(_)
             | Statement::Subscribe(_)
             | Statement::CreateView(_)
             | Statement::AlterView(AlterView::Query { materialized: true, .. }) => self.statement(statement)?,
             Statement::Change(_)
-            | Statement::StatementSet(_)
-            | Statement::OpenSet(_)
             | Statement::Copy(_)
             | Statement::AlterTable(_)
             | Statement::AlterView(_)
@@ -215,7 +215,7 @@ impl Binder<'_> {
         };
         if matches!(bound, BoundStatement::SystemCatalog) {
             return Err(SqlError::unsupported("EXPLAIN does not take this statement")
-                .with_hint("it takes queries, INSERT, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW"));
+                .with_hint("it takes queries, INSERT, STATEMENT SET, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW"));
         }
         Ok(BoundStatement::Explain { statement: Box::new(bound), options: options.to_vec() })
     }

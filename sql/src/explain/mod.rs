@@ -41,8 +41,11 @@ pub(crate) fn dataflow(dataflow: &Dataflow, options: ExplainOptions<'_>) -> Stri
     let ExplainOptions { shards, kinds, checkpoints, change } = options;
     let mut text = format!("dataflow on {shards} {}\n", if shards == 1 { "shard" } else { "shards" });
     let mut printer = Printer { dataflow, shards, kinds, checkpoints, change, seen: HashSet::new(), out: &mut text };
-    if let Some(last) = dataflow.nodes.last() {
-        printer.node(last.id, 0, None);
+    let read: HashSet<NodeId> =
+        dataflow.nodes.iter().flat_map(|node| node.inputs.iter().map(|input| input.from)).collect();
+    // A statement set ends in several sinks.
+    for end in dataflow.nodes.iter().filter(|node| !read.contains(&node.id)) {
+        printer.node(end.id, 0, None);
     }
     readable(&text)
 }

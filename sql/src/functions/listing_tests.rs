@@ -32,7 +32,7 @@ fn text(array: &dyn Array, row: usize) -> String {
 /// Evaluates the one expression of `SELECT …`.
 pub(super) fn run(expression: &str, semantics: Semantics) -> Result<String, String> {
     let (catalog, streaming) = (Arc::new(CatalogSnapshot::default()), StreamingOptions::default());
-    let context = BindContext { catalog, semantics, time_zone: "UTC".to_owned(), streaming };
+    let context = BindContext { catalog, semantics, time_zone: "UTC".to_owned(), streaming, parameters: Vec::new() };
     let statement = crate::parse(&format!("SELECT {expression}")).map_err(|error| format!("{error:?}"))?;
     let bound = crate::bind(&statement[0], &context).map_err(|error| format!("{error:?}"))?;
     let BoundStatement::Query(query) = bound else { return Err("no query".to_owned()) };

@@ -49,6 +49,7 @@ pub(super) fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
 struct Given {
     format: Option<CopyFormat>,
     header: bool,
+    match_header: bool,
     delimiter: Option<u8>,
     null: Option<String>,
     quote: Option<u8>,
@@ -81,6 +82,7 @@ fn option(cursor: &mut Cursor<'_>, given: &mut Given) -> Result<()> {
     } else if cursor.accept(&["CSV"]) {
         given.format = Some(CopyFormat::Csv);
     } else if cursor.accept(&["HEADER"]) {
+        given.match_header = cursor.ahead(&["MATCH"]);
         given.header = header(cursor)?;
     } else if cursor.accept(&["DELIMITER"]) {
         given.delimiter = Some(character(cursor, "delimiter")?);
@@ -156,7 +158,7 @@ fn compression(cursor: &mut Cursor<'_>) -> Result<CopyCompression> {
     }
 }
 
-/// `[true|false|on|off|1|0|match]`, true where nothing stands; the names of a header are always looked at where there are any.
+/// `[true|false|on|off|1|0|match]`, true where nothing stands.
 fn header(cursor: &mut Cursor<'_>) -> Result<bool> {
     for (word, on) in [("TRUE", true), ("ON", true), ("MATCH", true), ("FALSE", false), ("OFF", false)] {
         if cursor.accept(&[word]) {
@@ -243,6 +245,7 @@ impl Given {
         let options = CopyOptions {
             format,
             header: self.header,
+            match_header: self.match_header,
             delimiter: self.delimiter.unwrap_or(if csv { b',' } else { b'\t' }),
             null: self.null.unwrap_or_else(|| if csv { String::new() } else { "\\N".to_owned() }),
             quote,

@@ -62,7 +62,7 @@ pub(crate) fn script(text: &str) -> Result<Vec<ParsedStatement>> {
 fn parsed(piece: Piece<'_>) -> Result<ParsedStatement, (SqlError, usize)> {
     let Piece { text, tokens, offset } = piece;
     match statement_of(text, tokens) {
-        Ok(ast) => Ok(ParsedStatement { ast, text: text.to_owned(), offset }),
+        Ok(ast) => Ok(ParsedStatement { ast, text: text.to_owned(), parameters: Vec::new(), offset }),
         Err(error) => Err((error, offset)),
     }
 }

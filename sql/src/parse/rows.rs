@@ -45,6 +45,11 @@ pub(super) fn statement_set(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
         cursor.need(&Token::SemiColon)?;
     }
+    inserts_to_end(cursor)
+}
+
+/// `INSERT …; … END`: what stands behind the beginning of a statement set.
+fn inserts_to_end(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let mut inserts = Vec::new();
     while !cursor.accept(&["END"]) {
         if *cursor.peek(0) == Token::EOF {
@@ -148,18 +153,27 @@ pub(super) fn subscribe(cursor: &mut Cursor<'_>) -> Result<Statement> {
     Ok(Statement::Subscribe(to))
 }
 
-/// `EXPLAIN [words | (options)] statement`
+/// `EXPLAIN [words | (options)] statement`, also of `STATEMENT SET BEGIN INSERT …; … END`.
 pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["EXPLAIN"])?;
     let mut options = Vec::new();
-    if cursor.ahead(&["STATEMENT", "SET"]) {
-        let error = SqlError::unsupported("EXPLAIN STATEMENT SET is not supported");
-        return cursor.refused(error.with_hint("explain its INSERT statements one by one"));
-    }
     if *cursor.peek(0) == Token::LParen && !cursor.query_ahead() {
         options = cursor.list(explain_option)?.into_iter().flatten().collect();
     } else {
-        let starts = ["INSERT", "CREATE", "ALTER", "SUBSCRIBE", "EXPLAIN", "DROP", "SET", "SHOW", "UPDATE", "DELETE"];
+        let starts = [
+            "INSERT",
+            "CREATE",
+            "ALTER",
+            "SUBSCRIBE",
+            "EXPLAIN",
+            "DROP",
+            "SET",
+            "SHOW",
+            "UPDATE",
+            "DELETE",
+            "STATEMENT",
+            "EXECUTE",
+        ];
         while !cursor.query_ahead() && !cursor.ahead_any(&starts) {
             options.push(option_word(cursor)?);
             cursor.take(&Token::Comma);
@@ -168,7 +182,13 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     if cursor.ahead(&["EXPLAIN"]) {
         return cursor.unexpected("a statement to explain");
     }
-    Ok(Statement::Explain { statement: Box::new(statement(cursor)?), options })
+    let explained = if cursor.accept(&["STATEMENT"]) {
+        cursor.expect(&["SET", "BEGIN"])?;
+        inserts_to_end(cursor)?
+    } else {
+        statement(cursor)?
+    };
+    Ok(Statement::Explain { statement: Box::new(explained), options })
 }
 
 /// One word, upper case.

@@ -47,12 +47,27 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>> {
 /// Whether the tokens of a statement so far are those of a statement set without its end: its statements are part of it.
 fn in_set(open: &[TokenWithSpan]) -> bool {
     let mut words = open.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_)));
-    let first = words.next();
-    let begins = first.is_some_and(|word| spells(word, "EXECUTE") || spells(word, "BEGIN"));
+    let begins = match words.next() {
+        Some(first) if spells(first, "EXPLAIN") => {
+            words.by_ref().take_while(|token| is_option(token)).any(is_statement)
+        }
+        Some(first) if spells(first, "EXECUTE") || spells(first, "BEGIN") => words.next().is_some_and(is_statement),
+        Some(_) | None => false,
+    };
     begins
-        && words.next().is_some_and(|word| spells(word, "STATEMENT"))
         && words.next().is_some_and(|word| spells(word, "SET"))
         && !words.next_back().is_some_and(|word| spells(word, "END"))
+}
+
+fn is_statement(token: &Token) -> bool {
+    spells(token, "STATEMENT")
+}
+
+/// Whether a token can stand between `EXPLAIN` and `STATEMENT SET`.
+fn is_option(token: &Token) -> bool {
+    let query = ["SELECT", "INSERT", "WITH", "VALUES", "TABLE"].iter().any(|word| spells(token, word));
+    let mark = matches!(token, Token::LParen | Token::RParen | Token::Comma | Token::Number(..));
+    mark || (matches!(token, Token::Word(_)) && !query)
 }
 
 /// The statement that some tokens make; `None` where there are none.

@@ -1,23 +1,28 @@
 //! Casts that DataFusion means otherwise: of `VARIANT`, which Arrow takes for a row, by its value as a text; of ROWs by
-//! position.
+//! position; of texts to arrays, intervals and decimals as PostgreSQL writes them.
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use super::rewrite;
 use super::row_cast::{is_needed, row_cast};
+use super::{rewrite, text_cast};
+use crate::catalog::Semantics;
 use crate::error::Result;
 use crate::functions::variant_text;
 use crate::types::is_variant;
 
 /// A plan whose casts are the right ones.
-pub(super) fn right(plan: LogicalPlan) -> Result<LogicalPlan> {
-    rewrite::expressions(plan, cast)
+pub(super) fn right(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    rewrite::expressions(plan, |expr, input| cast(expr, input, semantics))
 }
 
-fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+fn cast(expr: Expr, input: &DFSchema, semantics: Semantics) -> PlanResult<Transformed<Expr>> {
+    // Flink has no text form of arrays to read.
+    let read = |to: &DataType| !to.is_nested() || semantics == Semantics::Postgres;
+    let of_text =
+        |value: &Expr, to: &DataType| read(to) && value.get_type(input).is_ok_and(|of| text_cast::is_needed(&of, to));
     let needed = |value: &Expr, to: &DataType| !is_variant(to) && value.get_type(input).is_ok_and(|of| is_variant(&of));
     let by_position = |value: &Expr, to: &DataType| value.get_type(input).is_ok_and(|of| is_needed(&of, to));
     Ok(match expr {
@@ -34,6 +39,12 @@ fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         }
         Expr::TryCast(cast) if by_position(&cast.expr, cast.field.data_type()) => {
             Transformed::yes(row_cast(*cast.expr, cast.field.data_type()))
+        }
+        Expr::Cast(cast) if of_text(&cast.expr, cast.field.data_type()) => {
+            Transformed::yes(text_cast::text_cast(*cast.expr, cast.field.data_type(), false))
+        }
+        Expr::TryCast(cast) if of_text(&cast.expr, cast.field.data_type()) => {
+            Transformed::yes(text_cast::text_cast(*cast.expr, cast.field.data_type(), true))
         }
         other => Transformed::no(other),
     })

@@ -27,6 +27,7 @@ mod semantics;
 mod single_row;
 pub(crate) mod temporal;
 mod text;
+mod text_cast;
 mod types;
 pub(crate) mod unnest;
 mod window;
@@ -45,7 +46,7 @@ use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Boundedness;
 
 use crate::bound::{BindContext, BoundQuery};
-use crate::catalog::RelationKind;
+use crate::catalog::{RelationKind, Semantics};
 use crate::error::Result;
 use crate::relation_source::RelationSource;
 use provider::{PlanSource, Provider, options};
@@ -100,7 +101,13 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let Resolved { calls, functions, hints, tables } = resolver.finish();
     let provider = Provider::new(context, calls, depth)?.with_tables(tables);
     let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
-    let plan = planner.sql_statement_to_plan(sp::Statement::Query(Box::new(query))).map_err(from_datafusion)?;
+    let parameters = context
+        .parameters
+        .iter()
+        .map(|known| known.as_ref().map(|known| Arc::new(Field::new("parameter", known.clone(), true))));
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters.collect());
+    let query = sp::Statement::Query(Box::new(query));
+    let plan = planner.sql_statement_to_plan_with_context(query, &mut planning).map_err(from_datafusion)?;
     let plan = unnest::joined(emit::times_to_live(plan, &hints)?)?;
     let plan = finish(plan, context)?;
     let clause = emit::clause(&settings, &planner)?;
@@ -116,6 +123,14 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     Ok(BoundQuery { plan, schema, boundedness, depends_on, functions, streaming })
 }
 
+/// A plan in which parameters have got their values: what is cast of them is read as PostgreSQL writes it.
+///
+/// # Errors
+/// Where the plan cannot be made anew.
+pub fn with_values(plan: LogicalPlan) -> Result<LogicalPlan> {
+    casts::right(plan, Semantics::Postgres)
+}
+
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = forms::written_out(plan)?;
@@ -123,7 +138,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
     let plan = doubles::kept(plan)?;
-    let plan = casts::right(plan)?;
+    let plan = casts::right(plan, context.semantics)?;
     let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;

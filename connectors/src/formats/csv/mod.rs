@@ -81,6 +81,42 @@ impl CsvFormat {
         })
     }
 
+    /// The comments that bytes begin with: their length, and how many lines they are. `None`: the last may go on.
+    fn comments_at(&self, bytes: &[u8], at_end: bool) -> Option<(usize, u64)> {
+        let (mut length, mut lines) = (0, 0);
+        while let Some(rest) = bytes.get(length..).filter(|rest| self.comments && rest.first() == Some(&b'#')) {
+            length += match memchr::memchr(b'\n', rest) {
+                Some(end) => end + 1,
+                None if at_end => rest.len(),
+                None => return None,
+            };
+            lines += 1;
+        }
+        Some((length, lines))
+    }
+
+    /// The records of a text that have as many fields as the first one; comments are none.
+    pub(crate) fn even_records(&self, text: &[u8]) -> Vec<u8> {
+        let (mut even, mut spans, mut fields, mut at) = (Vec::with_capacity(text.len()), Vec::new(), None, 0);
+        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+            let (comments, _) = self.comments_at(rest, true).unwrap_or_default();
+            let record = rest.get(comments..).unwrap_or_default();
+            let length = match split(record, true, self.marks, &mut spans) {
+                Ok(Some(length)) => {
+                    if *fields.get_or_insert(spans.len()) == spans.len() {
+                        even.extend_from_slice(record.get(..length).unwrap_or_default());
+                    }
+                    length
+                }
+                Ok(None) => record.len(),
+                Err((_, length)) => length,
+            };
+            // Something is taken always: the loop ends.
+            at += (comments + length).max(1);
+        }
+        even
+    }
+
     /// Whether every line end is the end of a record: nothing takes its meaning from it.
     pub(crate) fn lines_are_records(&self) -> bool {
         self.marks.quote.is_none() && self.marks.escape.is_none()
@@ -281,12 +317,14 @@ impl RecordDecoder for CsvDecoder {
         if !self.format.header || (bytes.is_empty() && at_end) {
             return Ok(Some(0));
         }
+        let Some((before, lines)) = self.format.comments_at(bytes, at_end) else { return Ok(None) };
+        let bytes = bytes.get(before..).unwrap_or_default();
         match split(bytes, at_end, self.format.marks, &mut self.spans) {
             Ok(None) => Ok(None),
             Ok(Some(len)) => {
-                progress.line += 1;
+                progress.line += lines + 1;
                 self.take_header(bytes, &progress.place().to_string())?;
-                Ok(Some(len))
+                Ok(Some(before + len))
             }
             Err((fault, _)) => Err(fault.into_error(&progress.place().to_string(), bytes, HINT)),
         }

@@ -64,12 +64,13 @@ pub async fn open(context: &SessionContext, scan: &FileScan, id: RelationId) -> 
             Ok(by_connector(scan, id, &as_asked(scan, &columns)?, &partitions, options))
         }
         FileFormat::Json => {
-            let inferred = blocking(move || Ok(millstream_connectors::infer_json(&files)?)).await?;
-            let (columns, mut options) = inferred;
-            options.0.insert("format".to_owned(), "json".to_owned());
+            let mut options = OptionValues::default();
             if let Some((_, value)) = scan.options.iter().find(|(name, _)| name == "ignore_errors") {
                 options.0.insert("json.ignore-parse-errors".to_owned(), value.clone());
             }
+            let inferred = blocking(move || Ok(millstream_connectors::infer_json(&files, &options)?)).await?;
+            let (columns, mut options) = inferred;
+            options.0.insert("format".to_owned(), "json".to_owned());
             Ok(by_connector(scan, id, &columns, &partitions, options))
         }
     }

@@ -47,18 +47,22 @@ pub(super) async fn table(
     let options = ListingOptions::new(Arc::new(format))
         .with_file_extension(if named { ".parquet" } else { "" })
         .with_table_partition_cols(columns);
-    let schema_of = |url| {
+    let schema_of = |(url, path)| {
         // A damaged schema makes the library assert.
         let read = AssertUnwindSafe(options.infer_schema(&state, url)).catch_unwind();
         let read = read.map(move |read| match read {
-            Ok(read) => read.map_err(|error| in_file(url, from_datafusion(error))),
-            Err(_) => Err(in_file(url, SqlError::new(SqlState::IO_ERROR, "the file's schema is damaged"))),
+            Ok(read) => read.map_err(|error| in_file(path, from_datafusion(error))),
+            Err(_) => Err(in_file(path, SqlError::new(SqlState::IO_ERROR, "the file's schema is damaged"))),
         });
         read.boxed()
     };
-    let schemas: Vec<_> = each.iter().map(schema_of).collect();
+    let schemas: Vec<_> = each.iter().zip(files.paths()).map(schema_of).collect();
     let schemas: Vec<SchemaRef> = stream::iter(schemas).buffered(SCHEMAS_AT_A_TIME).try_collect().await?;
     let merged = types::merged(&schemas).map_err(|error| SqlError::new(SqlState::DATATYPE_MISMATCH, error))?;
+    if merged.fields().is_empty() {
+        let message = format!("\"{}\" has no columns: nothing is in its files", files.base().display());
+        return Err(SqlError::new(SqlState::DATA_EXCEPTION, message));
+    }
     let cache = context.runtime_env().cache_manager.get_file_statistic_cache();
     let table = |schema| -> Result<Arc<dyn TableProvider>, SqlError> {
         let config = ListingTableConfig::new_with_multi_paths(urls.clone()).with_listing_options(options.clone());
@@ -69,9 +73,9 @@ pub(super) async fn table(
     Ok(Arc::new(TwoWays { plain, views }))
 }
 
-/// An error of a file, with its place.
-fn in_file(url: &ListingTableUrl, error: SqlError) -> SqlError {
-    let message = format!("{}: {}", url.prefix(), error.parts().message);
+/// An error of a file, with its name.
+fn in_file(path: &Path, error: SqlError) -> SqlError {
+    let message = format!("cannot read Parquet file \"{}\": {}", path.display(), error.parts().message);
     SqlError::new(error.parts().state, message)
 }
 

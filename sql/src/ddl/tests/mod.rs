@@ -62,6 +62,7 @@ impl World {
             semantics: Semantics::Postgres,
             time_zone: "UTC".to_owned(),
             streaming: StreamingOptions::default(),
+            parameters: Vec::new(),
         };
         let mut world = Self { context, next: 1 };
         for statement in crate::parse(statements).unwrap() {

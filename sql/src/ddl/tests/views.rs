@@ -206,7 +206,7 @@ fn views() {
         "explain drop view a",
         &expect![[r#"
             0A000: EXPLAIN does not take this statement
-            hint: it takes queries, INSERT, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW
+            hint: it takes queries, INSERT, STATEMENT SET, SUBSCRIBE, CREATE and ALTER MATERIALIZED VIEW
         "#]],
     );
 }
