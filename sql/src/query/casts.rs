@@ -4,10 +4,11 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::rewrite;
 use super::row_cast::{is_needed, row_cast};
+use super::types::type_of;
 use crate::error::Result;
 use crate::functions::variant_text;
 use crate::types::is_variant;
@@ -18,8 +19,8 @@ pub(super) fn right(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn cast(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
-    let needed = |value: &Expr, to: &DataType| !is_variant(to) && value.get_type(input).is_ok_and(|of| is_variant(&of));
-    let by_position = |value: &Expr, to: &DataType| value.get_type(input).is_ok_and(|of| is_needed(&of, to));
+    let needed = |value: &Expr, to: &DataType| !is_variant(to) && type_of(value, input).is_ok_and(|of| is_variant(&of));
+    let by_position = |value: &Expr, to: &DataType| type_of(value, input).is_ok_and(|of| is_needed(&of, to));
     Ok(match expr {
         Expr::Cast(mut cast) if needed(&cast.expr, cast.field.data_type()) => {
             cast.expr = Box::new(variant_text(*cast.expr));

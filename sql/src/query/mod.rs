@@ -14,6 +14,7 @@ mod expand;
 mod float_keys;
 mod forms;
 mod insert;
+mod intervals;
 mod literals;
 pub(crate) mod nodes;
 pub(crate) mod position;
@@ -127,11 +128,13 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
+    let plan = intervals::ordered(plan)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
     let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
     let plan = semantics::questions(plan)?;
+    let plan = intervals::by_length(plan)?;
     float_keys::normalised(plan)
 }
 
