@@ -17,6 +17,7 @@ mod insert;
 mod intervals;
 mod literals;
 pub(crate) mod nodes;
+mod placement;
 pub(crate) mod position;
 mod provider;
 mod quantified;
@@ -54,6 +55,7 @@ use resolve::{Columns, Resolved, Resolver};
 
 pub(crate) use error::from_datafusion;
 pub(crate) use insert::{bind_insert, is_stored, named, physical_first, stored_type};
+pub(crate) use resolve::{option, with_options};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -119,6 +121,7 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
 
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
+    placement::check(&plan)?;
     let plan = forms::written_out(plan)?;
     let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
