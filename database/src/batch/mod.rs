@@ -108,8 +108,7 @@ impl BatchRuntime {
         plan: &LogicalPlan,
     ) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
         let state = context.state();
-        // Types have been settled when the query was bound.
-        let plan = state.optimizer().optimize(plan.clone(), &state, |_, _| {}).map_err(from_datafusion)?;
+        let plan = state.optimize(plan).map_err(from_datafusion)?;
         // Where the types cannot be made to fit, plain strings do it too.
         if let Ok(Some(views)) = files::with_views(&plan, &state)
             && let Ok(physical) = state.query_planner().create_physical_plan(&views, &state).await
