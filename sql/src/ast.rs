@@ -254,6 +254,8 @@ pub struct Drop {
 pub struct Insert {
     /// The target.
     pub table: sp::ObjectName,
+    /// Options of the target for this statement, `/*+ OPTIONS('key' = 'value') */`.
+    pub options: Vec<(String, String)>,
     /// The target's columns that the query gives; all where empty.
     pub columns: Vec<sp::Ident>,
     /// `PARTITION (a = 1, …)`: columns that the query does not give, and their values.

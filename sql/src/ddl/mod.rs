@@ -37,6 +37,7 @@ use crate::catalog::{LookupError, Relation, RelationKind};
 use crate::error::{Result, SqlError, SqlState};
 use crate::namespace;
 use crate::parse::place;
+use crate::query::with_options;
 
 /// Resolves the names of a statement.
 ///
@@ -119,7 +120,11 @@ impl Binder<'_> {
             return self.upsert(insert, on_conflict);
         }
         let query = self.rows_for(target, insert)?;
-        Ok(BoundStatement::Insert { target: Arc::clone(target), query })
+        let target = match insert.options.as_slice() {
+            [] => Arc::clone(target),
+            options => Arc::new(with_options(&self.context.catalog, target, options)?),
+        };
+        Ok(BoundStatement::Insert { target, query })
     }
 
     /// The rows of an `INSERT`, those of `PARTITION (…)` with the values that it gives.

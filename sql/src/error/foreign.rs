@@ -28,7 +28,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::Shared(inner) => from_shared(&inner),
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::ResourcesExhausted(message) => out_of_memory(first_line(&message)),
-        DataFusionError::NotImplemented(message) => SqlError::unsupported(lower_first(&first_line(&message))),
+        DataFusionError::NotImplemented(message) => not_implemented(&message),
         DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
             from_message(&message, SqlState::SYNTAX_ERROR)
         }
@@ -50,6 +50,29 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         | DataFusionError::Ffi(_)) => internal(&other.strip_backtrace()),
         #[allow(unreachable_patterns)] // Variants behind features that another crate of the build may turn on.
         other => internal(&other.strip_backtrace()),
+    }
+}
+
+/// What DataFusion cannot do, without the tree that it shows.
+fn not_implemented(message: &str) -> SqlError {
+    let word = |tree: &str| {
+        let end = tree.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(tree.len());
+        tree.get(..end).unwrap_or_default().to_owned()
+    };
+    if let Some((_, node)) = message.split_once("Unsupported ast node in sqltorel: ") {
+        return SqlError::unsupported(format!("this kind of expression is not supported: {}", word(node)));
+    }
+    let Some((_, tree)) = message.split_once("does not support logical expression ") else {
+        return SqlError::unsupported(lower_first(&first_line(message)));
+    };
+    match word(tree).as_str() {
+        "OuterReferenceColumn" => SqlError::unsupported("this use of a column of the query around is not supported")
+            .with_hint("join the tables, with the condition in ON or WHERE"),
+        "ScalarSubquery" | "Exists" | "InSubquery" | "SetComparison" => {
+            SqlError::unsupported("a subquery is not supported in this place")
+                .with_hint("join its rows, or refer to the query around it in its WHERE only")
+        }
+        other => SqlError::unsupported(format!("{other} is not supported in this place")),
     }
 }
 
@@ -192,6 +215,10 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
     if message.contains(SEVERAL_ROWS) {
         return SqlError::new(SqlState::CARDINALITY_VIOLATION, SEVERAL_ROWS);
     }
+    if let Some(name) = message.trim_start_matches("Error during planning: ").strip_prefix("Invalid function '") {
+        let name = name.split('\'').next().unwrap_or_default();
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+    }
     match state_of_text(message) {
         Some(SqlState::DIVISION_BY_ZERO) => from_arrow(ArrowError::DivideByZero),
         state => SqlError::new(state.unwrap_or(otherwise), lower_first(&first_line(message))),
@@ -222,8 +249,14 @@ fn cast_message(message: &str) -> String {
     }
 }
 
-fn sql_type(arrow: &str) -> &str {
+/// PostgreSQL's name of a type that a message names as Arrow does.
+pub(crate) fn sql_type(arrow: &str) -> &str {
     match arrow {
+        "Null" => "unknown",
+        "Utf8" | "Utf8View" | "LargeUtf8" => "text",
+        "Binary" | "BinaryView" | "LargeBinary" => "bytea",
+        "UInt8" | "UInt16" | "UInt32" => "bigint",
+        "UInt64" => "numeric",
         "Int8" | "Int16" => "smallint",
         "Int32" => "integer",
         "Int64" => "bigint",
@@ -233,6 +266,11 @@ fn sql_type(arrow: &str) -> &str {
         "Date32" => "date",
         other if other.starts_with("Decimal") => "numeric",
         other if other.starts_with("Timestamp") => "timestamp",
+        other if other.starts_with("Time") => "time",
+        other if other.starts_with("Interval") || other.starts_with("Duration") => "interval",
+        other if other.starts_with("List") || other.starts_with("LargeList") => "array",
+        other if other.starts_with("Struct") => "record",
+        other if other.starts_with("Map") => "map",
         other => other,
     }
 }

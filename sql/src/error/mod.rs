@@ -6,8 +6,8 @@ use std::fmt;
 
 use millstream_engine::{EngineError, ErrorKind};
 
-pub(crate) use self::foreign::lower_first;
 pub use self::foreign::{from_arrow, from_datafusion, from_evaluation, from_failure, out_of_memory};
+pub(crate) use self::foreign::{lower_first, sql_type};
 
 /// A five-letter SQLSTATE of PostgreSQL's appendix A.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

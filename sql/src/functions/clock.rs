@@ -1,9 +1,11 @@
-//! `PROCTIME()`. It is never computed here: the engine reads it from its clock, a batch query from its start.
+//! `PROCTIME()` and `NOW()`. They are never computed here: the engine reads them from its clock, a batch query from its start.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::functions::datetime::now::NowFunc;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 /// Its name.
@@ -14,6 +16,17 @@ static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(ScalarUDF:
 /// The function.
 pub(crate) fn proctime() -> Arc<ScalarUDF> {
     Arc::clone(&FUNCTION)
+}
+
+static NOW: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    let mut config = ConfigOptions::default();
+    config.execution.time_zone = Some("UTC".to_owned());
+    Arc::new(ScalarUDF::new_from_impl(NowFunc::new_with_config(&config)))
+});
+
+/// `NOW()` as a moment, `TIMESTAMP_LTZ(9)`: DataFusion's own, which has no zone unless it is given one.
+pub(crate) fn now() -> Arc<ScalarUDF> {
+    Arc::clone(&NOW)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

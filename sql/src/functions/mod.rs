@@ -16,6 +16,7 @@ mod escapes;
 mod flink;
 mod float_key;
 mod format;
+mod interval_order;
 mod intervals;
 mod json;
 mod large;
@@ -54,6 +55,7 @@ pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
 pub(crate) use flink::in_flink;
 pub(crate) use float_key::{FLOAT_KEY, float_key};
+pub(crate) use interval_order::{interval_bytes, interval_length, interval_of_bytes};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
@@ -63,6 +65,7 @@ pub(crate) use pattern::regexp_extracts;
 pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
+pub(crate) use support::own_type;
 pub(crate) use value_text::{has_own_text, value_text};
 pub(crate) use variant::variant_text;
 pub(crate) use zones::{AT_TIME_ZONE, moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
@@ -139,7 +142,7 @@ const ALIASES: [(&str, &str); 8] = [
 
 /// The functions of Millstream's own, which come before DataFusion's of the same name.
 fn ours() -> Vec<Arc<ScalarUDF>> {
-    let mut functions = vec![clock::proctime(), arithmetic::modulo()];
+    let mut functions = vec![clock::proctime(), clock::now(), arithmetic::modulo()];
     functions.extend(calendar::functions());
     functions.extend(coding::functions());
     functions.extend(collection::functions());

@@ -7,13 +7,12 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, UInt32Ar
 use arrow::compute::{cast as cast_array, take};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
-use datafusion::functions::datetime::expr_fn::now;
 use datafusion::functions::math::expr_fn::{floor, random};
 use datafusion::functions_nested::expr_fn::array_sort;
 use datafusion::logical_expr::{Case, Expr, ScalarUDF, cast, lit, when};
 
-use super::seeded;
 use super::support::{Args, function};
+use super::{clock, seeded};
 use crate::types::flink_name;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -52,7 +51,7 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
         ("current_time" | "localtime", []) => {
             Ok(cast(cast(now(), super::calendar::MICROS), DataType::Time64(TimeUnit::Microsecond)))
         }
-        ("localtimestamp", []) => Ok(cast(now(), DataType::Timestamp(TimeUnit::Millisecond, None))),
+        ("localtimestamp", []) => Ok(cast(now(), super::calendar::MICROS)),
         ("coalesce" | "nvl", [first, rest @ ..]) => Ok(first_of(first, rest)),
         ("array_sort", [array, Expr::Literal(ScalarValue::Boolean(Some(up)), _)]) => Ok(sorted(array, *up, *up)),
         (
@@ -65,6 +64,10 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
         ) => Ok(sorted(array, *up, *nulls_first)),
         _ => return None,
     })
+}
+
+fn now() -> Expr {
+    clock::now().call(Vec::new())
 }
 
 /// The first that is not null, as conditions: the engine evaluates no `coalesce`.
@@ -100,7 +103,7 @@ fn time(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
 }
 
 fn timestamp(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
-    types.is_empty().then(|| (DataType::Timestamp(TimeUnit::Millisecond, None), Vec::new()))
+    types.is_empty().then(|| (super::calendar::MICROS, Vec::new()))
 }
 
 /// A whole number that stands in the text of the query.

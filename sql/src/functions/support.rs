@@ -363,6 +363,12 @@ impl ScalarUDFImpl for Function {
     }
 }
 
+/// The type of a call of one of our functions with arguments of these types; `None` for another function or a wrong call.
+pub(crate) fn own_type(function: &ScalarUDF, types: &[DataType]) -> Option<DataType> {
+    let inner: &dyn std::any::Any = function.inner().as_ref();
+    inner.downcast_ref::<Function>()?.resolve(types).ok().map(|(returns, _)| returns)
+}
+
 /// Whether a value of the type can be taken for text.
 pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null)

@@ -19,6 +19,7 @@ use super::window::spread;
 use super::{Lowering, broken, refuse};
 use crate::error::Result;
 use crate::query::from_datafusion;
+use crate::types::flink_name;
 
 /// A call whose arguments are expressions still.
 struct Planned<'a> {
@@ -271,6 +272,12 @@ fn frame(frame: &WindowFrame, order: Option<&DataType>) -> Result<Frame> {
 }
 
 fn offset(value: &ScalarValue, units: FrameUnits, order: Option<&DataType>) -> Result<i64> {
+    if let (FrameUnits::Range, Some(of)) = (units, order)
+        && !matches!(of, DataType::Timestamp(..) | DataType::Date32)
+        && (!of.is_integer() || *of == DataType::UInt64)
+    {
+        return Err(refuse(&format!("RANGE with an offset over a column of type {}", flink_name(of)), None));
+    }
     let timed = units == FrameUnits::Range && order.is_some_and(DataType::is_temporal);
     let span = match value {
         ScalarValue::IntervalDayTime(Some(span)) if timed => {

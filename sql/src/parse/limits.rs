@@ -79,7 +79,8 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             _ => {}
         }
         if around_sum + here.depth() > CHAIN_MAX {
-            return Err(too_deep());
+            let limit = format!("at most {CHAIN_MAX} operators can stand in one chain, with those around it");
+            return Err(too_deep().with_detail(limit));
         }
     }
     Ok(())

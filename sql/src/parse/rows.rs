@@ -4,13 +4,15 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::ast::{Change, Changes, Insert, OnConflict, Statement, SubscribeTo};
 use crate::error::{SqlError, SqlState};
+use crate::query::option;
 
 use super::cursor::Cursor;
 use super::fail::{Fail, Result};
+use super::hint::OPTIONS_MARK;
 use super::statement::statement;
 use super::{show, words};
 
-/// `INSERT INTO t [PARTITION (a = 1, …)] [(columns)] query`
+/// `INSERT INTO t [/*+ OPTIONS(…) */] [PARTITION (a = 1, …)] [(columns)] query`
 pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["INSERT"])?;
     if cursor.ahead(&["OVERWRITE"]) {
@@ -21,6 +23,7 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect(&["INTO"])?;
     cursor.accept(&["TABLE"]);
     let table = cursor.name()?;
+    let options = options(cursor)?;
     let partition = if cursor.accept(&["PARTITION"]) { cursor.list(show::partition_value)? } else { Vec::new() };
     let listed = *cursor.peek(0) == Token::LParen && !cursor.query_ahead();
     let columns = if listed { cursor.list(Cursor::ident)? } else { Vec::new() };
@@ -30,7 +33,20 @@ pub(super) fn insert(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let query = cursor.query()?;
     let on_conflict = if cursor.accept(&["ON", "CONFLICT"]) { Some(on_conflict(cursor)?) } else { None };
     no_returning(cursor)?;
-    Ok(Statement::Insert(Insert { table, columns, partition, query, on_conflict }))
+    Ok(Statement::Insert(Insert { table, options, columns, partition, query, on_conflict }))
+}
+
+/// The options of a table, as [`OPTIONS_MARK`] has them.
+fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(String, String)>> {
+    let mark = Token::SingleQuotedString(OPTIONS_MARK.to_owned());
+    let begin = cursor.position();
+    if *cursor.peek(0) != Token::LParen || *cursor.peek(1) != mark {
+        return Ok(Vec::new());
+    }
+    let written = cursor.list(Cursor::expr)?;
+    let options = written.iter().skip(1).map(option).collect::<Option<Vec<_>>>();
+    let refused = || SqlError::new(SqlState::SYNTAX_ERROR, "OPTIONS takes pairs 'key' = 'value'").at(begin);
+    Ok(options.ok_or_else(refused)?)
 }
 
 /// `EXECUTE STATEMENT SET BEGIN INSERT …; … END`, `BEGIN STATEMENT SET; INSERT …; … END`; without its end, where a client

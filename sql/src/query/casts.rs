@@ -4,9 +4,10 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::row_cast::{is_needed, row_cast};
+use super::types::type_of;
 use super::{rewrite, text_cast};
 use crate::catalog::Semantics;
 use crate::error::Result;
@@ -22,9 +23,9 @@ fn cast(expr: Expr, input: &DFSchema, semantics: Semantics) -> PlanResult<Transf
     // Flink has no text form of arrays to read.
     let read = |to: &DataType| !to.is_nested() || semantics == Semantics::Postgres;
     let of_text =
-        |value: &Expr, to: &DataType| read(to) && value.get_type(input).is_ok_and(|of| text_cast::is_needed(&of, to));
-    let needed = |value: &Expr, to: &DataType| !is_variant(to) && value.get_type(input).is_ok_and(|of| is_variant(&of));
-    let by_position = |value: &Expr, to: &DataType| value.get_type(input).is_ok_and(|of| is_needed(&of, to));
+        |value: &Expr, to: &DataType| read(to) && type_of(value, input).is_ok_and(|of| text_cast::is_needed(&of, to));
+    let needed = |value: &Expr, to: &DataType| !is_variant(to) && type_of(value, input).is_ok_and(|of| is_variant(&of));
+    let by_position = |value: &Expr, to: &DataType| type_of(value, input).is_ok_and(|of| is_needed(&of, to));
     Ok(match expr {
         Expr::Cast(mut cast) if needed(&cast.expr, cast.field.data_type()) => {
             cast.expr = Box::new(variant_text(*cast.expr));

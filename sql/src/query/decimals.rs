@@ -4,9 +4,10 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, cast, lit};
 
 use super::rewrite;
+use super::types::type_of;
 use crate::error::Result;
 use crate::functions::{Decimal, decimal_operator};
 
@@ -28,7 +29,7 @@ fn rounded(call: ScalarFunction, input: &DFSchema) -> PlanResult<Transformed<Exp
         ("round" | "trunc", [value, digits]) => (value, small(digits)),
         _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
     };
-    let narrower = match (value.get_type(input), digits) {
+    let narrower = match (type_of(value, input), digits) {
         (Ok(DataType::Decimal128(precision, scale)), Some(digits)) => i8::try_from(digits.max(0))
             .ok()
             .filter(|digits| *digits < scale)
@@ -50,7 +51,7 @@ fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     if !arithmetic {
         return as_it_was(left, right);
     }
-    let (Ok(left_type), Ok(right_type)) = (left.get_type(input), right.get_type(input)) else {
+    let (Ok(left_type), Ok(right_type)) = (type_of(&left, input), type_of(&right, input)) else {
         return as_it_was(left, right);
     };
     let decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..));

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union, Values, cast,
 };
 
+use super::types::type_of;
 use super::{from_datafusion, rewrite};
 use crate::error::Result;
 
@@ -48,7 +49,8 @@ pub(super) fn kept(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-fn compares(op: Operator) -> bool {
+/// Whether an operator compares two values of one type.
+pub(super) fn compares(op: Operator) -> bool {
     matches!(
         op,
         Operator::Eq
@@ -68,7 +70,7 @@ fn is_decimal(of: &DataType) -> bool {
 
 /// Makes doubles of the decimals among expressions of which one is floating; whether it did.
 fn as_doubles(exprs: &mut [&mut Expr], input: &DFSchema) -> bool {
-    let types: Vec<Option<DataType>> = exprs.iter().map(|expr| expr.get_type(input).ok()).collect();
+    let types: Vec<Option<DataType>> = exprs.iter().map(|expr| type_of(expr, input).ok()).collect();
     let any = |is: fn(&DataType) -> bool| types.iter().flatten().any(is);
     if !any(DataType::is_floating) || !any(is_decimal) {
         return false;

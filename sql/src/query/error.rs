@@ -4,7 +4,7 @@ use datafusion::common::{DataFusionError, Diagnostic};
 use datafusion::sql::sqlparser::tokenizer::Location;
 
 use super::position::packed;
-use crate::error::{SqlError, SqlState, lower_first};
+use crate::error::{SqlError, SqlState, lower_first, sql_type};
 
 /// Maps an error of DataFusion's planner.
 pub(crate) fn from_datafusion(error: DataFusionError) -> SqlError {
@@ -50,6 +50,16 @@ fn plan_error(message: &str) -> SqlError {
     if has("Aggregate functions are not allowed") {
         return SqlError::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE");
     }
+    if let Some(call) = message.split_once("argument types '").and_then(|(_, rest)| rest.split_once('\'')) {
+        return no_function(call.0);
+    }
+    if let Some(name) = message.split_once("failed to match any signature").and_then(|(before, _)| {
+        let (before, name) = before.trim_end_matches(['\'', ' ']).rsplit_once('\'')?;
+        before.ends_with("unction ").then_some(name)
+    }) {
+        let text = format!("no form of the function {name} takes these arguments");
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, text).with_hint(CASTS);
+    }
     if has("Invalid function") || has("No function matches") || has("no function matches") || has("coerce_types") {
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, lower_first(first_line(message)));
     }
@@ -59,13 +69,31 @@ fn plan_error(message: &str) -> SqlError {
         || has("must be boolean")
         || has("type mismatch")
     {
-        return SqlError::new(SqlState::DATATYPE_MISMATCH, lower_first(first_line(message)))
-            .with_hint("you might need to add explicit casts");
+        return SqlError::new(SqlState::DATATYPE_MISMATCH, lower_first(first_line(message))).with_hint(CASTS);
     }
     if has("does not exist") {
         return SqlError::new(SqlState::UNDEFINED_TABLE, lower_first(message));
     }
     SqlError::new(SqlState::SYNTAX_ERROR, lower_first(message))
+}
+
+const CASTS: &str = "you might need to add explicit casts";
+
+/// The error for a call that fits no function, such as `upper(Int64, Int64)`.
+fn no_function(call: &str) -> SqlError {
+    let (name, types) = call.trim_end_matches(')').split_once('(').unwrap_or((call, ""));
+    let mut depth = 0;
+    let parts = types.split(|character| {
+        match character {
+            '(' | '{' | '<' => depth += 1,
+            ')' | '}' | '>' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    });
+    let types: Vec<&str> = parts.map(|part| sql_type(part.trim())).collect();
+    let message = format!("function {name}({}) does not exist", types.join(", "));
+    SqlError::new(SqlState::UNDEFINED_FUNCTION, message).with_hint(CASTS)
 }
 
 fn first_line(message: &str) -> &str {

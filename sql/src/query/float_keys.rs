@@ -12,10 +12,11 @@ use datafusion::common::{Column, DFSchema, Result as PlanResult};
 use datafusion::logical_expr::expr::{InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    Aggregate, BinaryExpr, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
 };
 
 use super::from_datafusion;
+use super::types::type_of;
 use crate::error::Result;
 use crate::functions::{FLOAT_KEY, float_key};
 
@@ -132,7 +133,7 @@ fn replace(expr: &mut Expr, input: &DFSchema) -> PlanResult<bool> {
 /// An expression, normalised where it is a floating-point number.
 fn keyed(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     let is_key = matches!(&expr, Expr::ScalarFunction(call) if call.name() == FLOAT_KEY);
-    let floats = |expr: &Expr| matches!(expr.get_type(input), Ok(DataType::Float32 | DataType::Float64));
+    let floats = |expr: &Expr| matches!(type_of(expr, input), Ok(DataType::Float32 | DataType::Float64));
     if is_key || matches!(expr, Expr::Literal(..)) || !floats(&expr) {
         return Ok(Transformed::no(expr));
     }

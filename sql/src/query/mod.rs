@@ -14,8 +14,10 @@ mod expand;
 mod float_keys;
 mod forms;
 mod insert;
+mod intervals;
 mod literals;
 pub(crate) mod nodes;
+mod placement;
 pub(crate) mod position;
 mod provider;
 mod quantified;
@@ -54,6 +56,7 @@ use resolve::{Columns, Resolved, Resolver};
 
 pub(crate) use error::from_datafusion;
 pub(crate) use insert::{bind_insert, is_stored, named, physical_first, stored_type};
+pub(crate) use resolve::{option, with_options};
 
 /// Views may stand on views so many deep.
 const DEPTH_MAX: usize = 64;
@@ -133,6 +136,7 @@ pub fn with_values(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// Puts our meaning and the casts into a plan of DataFusion's planner.
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
+    placement::check(&plan)?;
     let plan = forms::written_out(plan)?;
     let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
@@ -142,11 +146,13 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = decimals::typed(plan)?;
     let plan = semantics::functions(plan, context.semantics)?;
     let plan = semantics::aggregates(plan, context.semantics)?;
+    let plan = intervals::ordered(plan)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
     let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
     let plan = semantics::questions(plan)?;
+    let plan = intervals::by_length(plan)?;
     float_keys::normalised(plan)
 }
 

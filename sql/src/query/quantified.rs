@@ -8,24 +8,75 @@ use datafusion::common::{Column, DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, binary_expr, lit, not, when,
 };
 
-use super::from_datafusion;
+use super::{from_datafusion, rewrite};
 use crate::error::Result;
 
-/// What the rows of a query are called. Not to be met in user tables.
+/// What the column of a query is called. Not to be met in user tables.
 const ROWS: &str = "__millstream_in";
 
 /// A plan in which only conditions have `IN`, `EXISTS`, `ANY` and `ALL` of queries. Before the analyzer.
 pub(super) fn counted(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = rewrite::expressions(plan, |expr, _| match expr {
+        Expr::SetComparison(comparison) => Ok(Transformed::yes(Expr::SetComparison(apart(comparison)?))),
+        other => Ok(Transformed::no(other)),
+    })?;
     let rewritten = plan.transform_up_with_subqueries(|node| match &node {
         LogicalPlan::Projection(_) if has_quantified(&node)? => in_projection(node),
         LogicalPlan::Aggregate(_) if has_quantified(&node)? => below_aggregation(node),
+        LogicalPlan::Filter(_) => in_condition(node),
         _ => Ok(Transformed::no(node)),
     });
     Ok(rewritten.map_err(from_datafusion)?.data)
+}
+
+/// A comparison whose rows have a name of their own: a column of the outer rows may be called as theirs.
+fn apart(comparison: SetComparison) -> PlanResult<SetComparison> {
+    let SetComparison { expr, subquery, op, quantifier } = comparison;
+    let mut columns = subquery.subquery.schema().columns().into_iter();
+    let (Some(column), None) = (columns.next(), columns.next()) else {
+        return Ok(SetComparison { expr, subquery, op, quantifier });
+    };
+    let named = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
+        .project([Expr::Column(column).alias(ROWS)])?
+        .build()?;
+    Ok(SetComparison { expr, subquery: Subquery { subquery: Arc::new(named), ..subquery }, op, quantifier })
+}
+
+/// A filter whose conditions `= ANY` and `<> ALL` are `IN` and `NOT IN`, which are joined by equality.
+fn in_condition(node: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
+    let is_equality = |expr: &Expr| match expr {
+        Expr::SetComparison(comparison) => membership(comparison).is_some(),
+        _ => false,
+    };
+    let LogicalPlan::Filter(mut filter) = node else { return Ok(Transformed::no(node)) };
+    if !split_conjunction(&filter.predicate).into_iter().any(is_equality) {
+        return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+    }
+    let conditions = split_conjunction_owned(filter.predicate).into_iter().map(|condition| match condition {
+        Expr::SetComparison(comparison) => match membership(&comparison) {
+            Some(negated) => {
+                Expr::InSubquery(InSubquery { expr: comparison.expr, subquery: comparison.subquery, negated })
+            }
+            None => Expr::SetComparison(comparison),
+        },
+        other => other,
+    });
+    filter.predicate = conjunction(conditions).unwrap_or_else(|| lit(true));
+    Ok(Transformed::yes(LogicalPlan::Filter(filter)))
+}
+
+/// Whether a comparison is `NOT IN`, or `IN`; `None` where it is neither.
+fn membership(comparison: &SetComparison) -> Option<bool> {
+    match (comparison.op, &comparison.quantifier) {
+        (Operator::Eq, SetQuantifier::Any) => Some(false),
+        (Operator::NotEq, SetQuantifier::All) => Some(true),
+        _ => None,
+    }
 }
 
 fn is_quantified(expr: &Expr) -> bool {
@@ -85,12 +136,15 @@ fn value(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
             Ok(Transformed::yes(if negated { not(any) } else { any }))
         }
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
-            if subquery.subquery.schema().fields().len() != 1 {
+            let columns = subquery.subquery.schema().columns();
+            let [column] = columns.as_slice() else {
                 return Ok(Transformed::no(Expr::InSubquery(InSubquery { expr, subquery, negated })));
-            }
+            };
             // Under a name of its own: a table may be on both sides of the comparison.
-            let named = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(ROWS)?.build()?;
-            let column = Expr::from(named.schema().qualified_field(0));
+            let named = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery))
+                .project([Expr::Column(column.clone()).alias(ROWS)])?
+                .build()?;
+            let column = Expr::Column(Column::new_unqualified(ROWS));
             let subquery = Subquery { subquery: Arc::new(named), ..subquery };
             let equal = rows(&subquery, Some(column.clone().eq(outer(*expr.clone(), input)?)), count(lit(1_i64)))?;
             let all = rows(&subquery, None, count(lit(1_i64)))?;
@@ -109,17 +163,12 @@ fn value(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
 
 /// The truth of a comparison with all rows of a query, or any: with the least and the greatest of them.
 fn compared(comparison: SetComparison, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    let negated = membership(&comparison);
     let SetComparison { expr, subquery, op, quantifier } = comparison;
-    let any = match (op, quantifier) {
-        (Operator::Eq, SetQuantifier::Any) => {
-            return value(Expr::InSubquery(InSubquery { expr, subquery, negated: false }), input);
-        }
-        (Operator::NotEq, SetQuantifier::All) => {
-            return value(Expr::InSubquery(InSubquery { expr, subquery, negated: true }), input);
-        }
-        (_, SetQuantifier::Any) => true,
-        (_, SetQuantifier::All) => false,
-    };
+    if let Some(negated) = negated {
+        return value(Expr::InSubquery(InSubquery { expr, subquery, negated }), input);
+    }
+    let any = quantifier == SetQuantifier::Any;
     let column = Expr::from(subquery.subquery.schema().qualified_field(0));
     let least = || Ok(binary_expr(*expr.clone(), op, rows(&subquery, None, min(column.clone()))?));
     let greatest = || Ok(binary_expr(*expr.clone(), op, rows(&subquery, None, max(column.clone()))?));

@@ -1,7 +1,7 @@
 //! Where Flink and PostgreSQL disagree on a result, the plan is rewritten so that streaming and batch both give what
 //! `sql.semantics` says. The list of differences is in `docs/semantics.md`.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result as PlanResult, ScalarValue};
 use datafusion::functions::math::expr_fn::round;
@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     not,
 };
 
+use super::types::type_of;
 use super::{from_datafusion, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
@@ -145,6 +146,7 @@ fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResul
 
 /// Functions that have another meaning in Flink under the same name. Before the analyzer.
 pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
+    let plan = rewrite::expressions(plan, |expr, _| Ok(digits_of_clock(expr, semantics)))?;
     if semantics == Semantics::Postgres {
         return rewrite::expressions(plan, seconds);
     }
@@ -155,6 +157,21 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
         },
         _ => Ok(Transformed::no(expr)),
     })
+}
+
+/// The time of the clock with six digits, in Flink three.
+fn digits_of_clock(expr: Expr, semantics: Semantics) -> Transformed<Expr> {
+    let unit = match semantics {
+        Semantics::Postgres => TimeUnit::Microsecond,
+        Semantics::Flink => TimeUnit::Millisecond,
+    };
+    match expr {
+        Expr::ScalarFunction(call) if call.name() == "now" && call.args.is_empty() => {
+            let moment = DataType::Timestamp(unit, Some("UTC".into()));
+            Transformed::yes(cast(Expr::ScalarFunction(call), moment))
+        }
+        other => Transformed::no(other),
+    }
 }
 
 /// PostgreSQL: `EXTRACT(SECOND FROM t)` with its fraction.
@@ -217,7 +234,7 @@ fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         )
     };
     let small = matches!(value.as_ref(), Expr::Literal(ScalarValue::Int64(Some(-128..=127)), _));
-    if small || !value.get_type(input).is_ok_and(|from| narrows(&from)) {
+    if small || !type_of(value, input).is_ok_and(|from| narrows(&from)) {
         return Ok(Transformed::no(expr));
     }
     Ok(Transformed::yes(wrapping(cast(value.as_ref().clone(), DataType::Int64), to)))
@@ -226,7 +243,7 @@ fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
 fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            if let (Ok(left_type), Ok(right_type)) = (left.get_type(input), right.get_type(input))
+            if let (Ok(left_type), Ok(right_type)) = (type_of(&left, input), type_of(&right, input))
                 && left_type == right_type
                 && !divides_by_a_number(op, &right)
                 && let Some(function) = checked(op, &left_type)
@@ -237,7 +254,7 @@ fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
         }
         Expr::Cast(mut cast) => {
             let rounds = cast.field.data_type().is_integer()
-                && cast.expr.get_type(input).is_ok_and(|from| from.is_floating() || from.is_decimal());
+                && type_of(&cast.expr, input).is_ok_and(|from| from.is_floating() || from.is_decimal());
             if !rounds || already_round(&cast.expr) {
                 return Ok(Transformed::no(Expr::Cast(cast)));
             }

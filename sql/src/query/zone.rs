@@ -9,6 +9,7 @@ use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, cast, try_cast};
 
 use super::rewrite;
+use super::types::type_of;
 use crate::bound::BindContext;
 use crate::catalog::Semantics;
 use crate::error::Result;
@@ -31,7 +32,7 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
         Expr::TryCast(cast) => (cast.expr.as_ref(), cast.field.data_type().clone(), true),
         _ => return of_clock(expr, input, context),
     };
-    let Ok(from) = value.get_type(input) else { return Ok(Transformed::no(expr)) };
+    let Ok(from) = type_of(value, input) else { return Ok(Transformed::no(expr)) };
     let to_type = |value: Expr, to: DataType| if trying { try_cast(value, to) } else { cast(value, to) };
     let (zone, mut value) = (context.time_zone.as_str(), value.clone());
     let reads = is_text(&from) && is_time(&to) && !is_padded(&value);

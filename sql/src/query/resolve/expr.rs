@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
 use super::scope::{Clause, Env, Found, Scope};
-use super::{Resolver, aggregate_names, legacy, patterns};
+use super::{Resolver, aggregate_names, arrays, legacy, patterns, tuples};
 use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
 use crate::functions;
@@ -17,9 +17,13 @@ impl Resolver<'_> {
     pub(super) fn expr(&self, expr: &mut sp::Expr, scope: &Scope<'_>, clause: Clause<'_>, env: &Env<'_>) -> Result<()> {
         let mut names = Names { resolver: self, scope, clause, env, depth: 0, locals: Vec::new() };
         match expr.visit(&mut names) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => {}
+            ControlFlow::Break(error) => return Err(error),
         }
+        if env.outer.is_some() {
+            arrays::as_calls(expr);
+        }
+        Ok(())
     }
 
     /// Resolves an expression and tells what column it is, where it is nothing but one.
@@ -144,6 +148,10 @@ impl VisitorMut for Names<'_, '_, '_> {
             return ControlFlow::Continue(());
         }
         patterns::written_out(expr);
+        tuples::as_value(expr);
+        if let Err(error) = patterns::without_collation(expr) {
+            return ControlFlow::Break(error);
+        }
         match expr {
             sp::Expr::Identifier(ident) => {
                 if ident.value.starts_with('@') || self.locals.contains(&ident.value) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast as sp;
 
-use super::scope::{Clause, Env, Scope};
+use super::scope::{Clause, Cte, Env, Scope};
 use super::tvf::{self, TvfCall};
 use super::{Columns, Named, Resolver, renamed, row_function, temporal, using};
 use crate::catalog::{LookupError, Relation};
@@ -62,8 +62,11 @@ impl Resolver<'_> {
                     return Err(temporal::at_name(error, name));
                 }
                 let (found, columns) = self.relation(name, env)?;
-                if let (None, (Some(_), last)) = (&alias, namespace::split(&found)) {
-                    // The query calls it by the last part of its name.
+                let last = namespace::split(&found).1;
+                if alias.is_none()
+                    && name.0.last().and_then(|part| part.as_ident()).is_none_or(|name| name.value != last)
+                {
+                    // The query calls it by the last part of its name, or as it was written.
                     let name = sp::Ident::with_quote('"', last);
                     *alias = Some(sp::TableAlias { explicit: false, name, columns: Vec::new(), at: None });
                 }
@@ -170,17 +173,17 @@ impl Resolver<'_> {
         let missing =
             || at(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")), ident.span);
         let cte = |exact: bool| {
-            env.ctes.iter().rev().find(|(name, _)| {
+            env.ctes.iter().rev().find(|Cte { name, .. }| {
                 schema.is_empty() && if exact { *name == ident.value } else { name.eq_ignore_ascii_case(&ident.value) }
             })
         };
         let parts = namespace::parts(name);
         let candidates = self.catalog.candidates(&parts).map_err(|_| missing())?;
         let exact = candidates.iter().any(|candidate| self.catalog.relations.contains_key(candidate));
-        if let Some((found, columns)) = cte(true).or_else(|| if exact { None } else { cte(false) }) {
-            let spelled = sp::Ident { value: found.clone(), ..ident.clone() };
+        if let Some(found) = cte(true).or_else(|| if exact { None } else { cte(false) }) {
+            let spelled = sp::Ident { value: found.plan.clone(), ..ident.clone() };
             *name = sp::ObjectName::from(vec![spelled]);
-            return Ok((found.clone(), columns.clone()));
+            return Ok((found.name.clone(), found.columns.clone()));
         }
         match self.catalog.find(&parts) {
             Ok(relation) => {
@@ -192,7 +195,7 @@ impl Resolver<'_> {
                 Ok((relation.name.clone(), Some(columns)))
             }
             Err(LookupError::Missing(near)) => {
-                let ctes = env.ctes.iter().map(|(name, _)| name.as_str());
+                let ctes = env.ctes.iter().map(|cte| cte.name.as_str());
                 let near = near.or_else(|| crate::catalog::nearest(&ident.value, ctes).map(str::to_owned));
                 Err(match near {
                     Some(near) => missing().with_hint(format!("perhaps you meant \"{near}\"")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast as sp;
 
 use super::Resolver;
-use crate::catalog::{ConnectorTable, Relation, RelationKind};
+use crate::catalog::{CatalogSnapshot, ConnectorTable, Relation, RelationKind};
 use crate::ddl::check_options;
 use crate::error::{Result, SqlError, SqlState};
 use crate::parse::OPTIONS_MARK;
@@ -30,22 +30,39 @@ impl Resolver<'_> {
             let message = format!("relation \"{name}\" does not exist");
             return Err(at(SqlError::new(SqlState::UNDEFINED_TABLE, message), ident.span));
         };
-        let RelationKind::ConnectorTable(table) = &relation.kind else {
-            let message = format!("OPTIONS are for tables of connectors, and \"{}\" is none", relation.name);
-            return Err(at(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message), ident.span));
-        };
-        let Some(connector) = self.catalog.connectors.get(&table.connector) else { return Ok(None) };
-        let mut spec = table.spec.clone();
-        spec.options.0.extend(pairs.iter().cloned());
-        let written = spec.options.0.iter().map(|(key, value)| (key.clone(), value.clone(), 0)).collect::<Vec<_>>();
-        spec.options = check_options(&written, connector).map_err(|error| at(error, ident.span))?;
+        let relation = with_options(self.catalog, relation, &pairs).map_err(|error| at(error, ident.span))?;
         let shown: Vec<String> = pairs.iter().map(|(key, value)| format!("'{key}' = '{value}'")).collect();
-        let hinted = Relation {
-            name: format!("{} /*+ OPTIONS({}) */", relation.name, shown.join(", ")),
-            kind: RelationKind::ConnectorTable(ConnectorTable { spec, ..table.clone() }),
-            ..relation.as_ref().clone()
-        };
-        Ok(Some((Arc::new(hinted), sp::Ident { value: relation.name.clone(), ..ident.clone() })))
+        let name = relation.name.clone();
+        let hinted = Relation { name: format!("{name} /*+ OPTIONS({}) */", shown.join(", ")), ..relation };
+        Ok(Some((Arc::new(hinted), sp::Ident { value: name, ..ident.clone() })))
+    }
+}
+
+/// A table of a connector with these options besides its own, or instead of them.
+///
+/// # Errors
+/// For another relation; where the connector refuses an option.
+pub(crate) fn with_options(catalog: &CatalogSnapshot, relation: &Relation, options: &[Pair]) -> Result<Relation> {
+    let RelationKind::ConnectorTable(table) = &relation.kind else {
+        let message = format!("OPTIONS are for tables of connectors, and \"{}\" is none", relation.name);
+        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+    };
+    let Some(connector) = catalog.connectors.get(&table.connector) else { return Ok(relation.clone()) };
+    let mut spec = table.spec.clone();
+    spec.options.0.extend(options.iter().cloned());
+    let written = spec.options.0.iter().map(|(key, value)| (key.clone(), value.clone(), 0)).collect::<Vec<_>>();
+    spec.options = check_options(&written, connector)?;
+    let kind = RelationKind::ConnectorTable(ConnectorTable { spec, ..table.clone() });
+    Ok(Relation { kind, ..relation.clone() })
+}
+
+/// The option that `'key' = 'value'` is.
+pub(crate) fn option(written: &sp::Expr) -> Option<Pair> {
+    match written {
+        sp::Expr::BinaryOp { left, op: sp::BinaryOperator::Eq, right } => {
+            Some((text(left)?.to_owned(), text(right)?.to_owned()))
+        }
+        _ => None,
     }
 }
 
@@ -68,11 +85,7 @@ fn text(expr: &sp::Expr) -> Option<&str> {
 
 fn pair(arg: &sp::FunctionArg) -> Option<Pair> {
     match arg {
-        sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(sp::Expr::BinaryOp {
-            left,
-            op: sp::BinaryOperator::Eq,
-            right,
-        })) => Some((text(left)?.to_owned(), text(right)?.to_owned())),
+        sp::FunctionArg::Unnamed(sp::FunctionArgExpr::Expr(written)) => option(written),
         _ => None,
     }
 }

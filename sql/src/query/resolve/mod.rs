@@ -6,6 +6,7 @@
 //! to DataFusion.
 
 mod aggregate_names;
+mod arrays;
 mod expr;
 mod factor;
 mod group_id;
@@ -17,6 +18,7 @@ mod patterns;
 mod row_function;
 mod scope;
 mod temporal;
+mod tuples;
 pub(super) mod tvf;
 mod using;
 
@@ -30,7 +32,9 @@ use datafusion::sql::sqlparser::ast as sp;
 use crate::catalog::{CatalogSnapshot, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::emit::TtlHint;
-use scope::{Clause, Env, Scope};
+use crate::query::position::at;
+pub(crate) use hint::{option, with_options};
+use scope::{Clause, Cte, Env, Scope};
 use tvf::TvfCall;
 
 /// A column as names see it.
@@ -112,19 +116,7 @@ impl<'a> Resolver<'a> {
         fetch_as_limit(query);
         let mut env = env.clone();
         if let Some(with) = &mut query.with {
-            if with.cte_tables.len() > CTES_MAX {
-                let message = format!("a query can have {CTES_MAX} queries in its WITH");
-                return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message));
-            }
-            for cte in &mut with.cte_tables {
-                let name = cte.alias.name.value.clone();
-                let mut inner = env.clone();
-                if with.recursive {
-                    inner.ctes.push((name.clone(), None));
-                }
-                let columns = self.query(&mut cte.query, &inner)?;
-                env.ctes.push((name, renamed(columns, &cte.alias.columns)));
-            }
+            self.with(with, &mut env)?;
         }
         if let sp::SetExpr::Select(select) = query.body.as_mut() {
             let resolved = self.select(select, &env)?;
@@ -144,6 +136,36 @@ impl<'a> Resolver<'a> {
             self.expr(expr, &scope, Clause::Row, &env)?;
         }
         Ok(columns)
+    }
+
+    /// Resolves the queries of a `WITH` and adds them to what is visible.
+    fn with(&self, with: &mut sp::With, env: &mut Env<'_>) -> Result<()> {
+        if with.cte_tables.len() > CTES_MAX {
+            let message = format!("a query can have {CTES_MAX} queries in its WITH");
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, message));
+        }
+        let around = env.ctes.len();
+        for cte in &mut with.cte_tables {
+            let ident = &mut cte.alias.name;
+            let name = ident.value.clone();
+            let alike = |cte: &Cte| cte.name == name;
+            if env.ctes.iter().skip(around).any(alike) {
+                let message = format!("WITH query name \"{name}\" specified more than once");
+                return Err(at(SqlError::new(SqlState("42712"), message), ident.span));
+            }
+            let hides = env.ctes.iter().any(alike);
+            let plan = if hides { format!("{name} {}", env.ctes.len()) } else { name.clone() };
+            if hides {
+                *ident = sp::Ident { value: plan.clone(), quote_style: Some('"'), ..ident.clone() };
+            }
+            let mut inner = env.clone();
+            if with.recursive {
+                inner.ctes.push(Cte { name: name.clone(), plan: plan.clone(), columns: None });
+            }
+            let columns = self.query(&mut cte.query, &inner)?;
+            env.ctes.push(Cte { name, plan, columns: renamed(columns, &cte.alias.columns) });
+        }
+        Ok(())
     }
 
     fn set_expr(&self, body: &mut sp::SetExpr, env: &Env<'_>) -> Result<Columns> {

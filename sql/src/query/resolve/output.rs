@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use super::legacy::LegacyWindow;
 use super::naming::result_name;
 use super::scope::{Clause, Env, Scope};
-use super::{Columns, Named, Resolver};
+use super::{Columns, Named, Resolver, tuples};
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::position::at;
 
@@ -31,6 +31,7 @@ impl Resolver<'_> {
             self.table_with_joins(table, &mut scope, env)?;
         }
         if let Some(condition) = &mut select.selection {
+            tuples::in_condition(condition);
             self.expr(condition, &scope, Clause::Row, env)?;
         }
         let outputs = self.projection(&mut select.projection, &scope, env)?;
@@ -69,6 +70,7 @@ impl Resolver<'_> {
             match item {
                 sp::SelectItem::UnnamedExpr(mut expr) => {
                     let name = result_name(&expr);
+                    tuples::refuse(&expr)?;
                     let found = self.column(&mut expr, scope, env)?;
                     let plain = found.as_ref().filter(|found| !found.child).map(|found| found.column.plan.clone());
                     let (name, data_type) = match found {
@@ -84,6 +86,7 @@ impl Resolver<'_> {
                     items.push(if unnamed { sp::SelectItem::UnnamedExpr(expr) } else { aliased(expr, plan, None) });
                 }
                 sp::SelectItem::ExprWithAlias { mut expr, alias } => {
+                    tuples::refuse(&expr)?;
                     let found = self.column(&mut expr, scope, env)?;
                     let data_type = found.and_then(|found| found.column.data_type);
                     let name = alias.value.clone();

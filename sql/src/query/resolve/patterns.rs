@@ -4,7 +4,9 @@
 use datafusion::sql::sqlparser::ast as sp;
 
 use super::aggregate_names::call;
+use crate::error::{Result, SqlError};
 use crate::functions::{AT_TIME_ZONE, LIKE_PATTERN, SIMILAR_PATTERN};
+use crate::query::position::at;
 
 /// Writes such an operator with the others.
 pub(super) fn written_out(expr: &mut sp::Expr) {
@@ -34,6 +36,29 @@ pub(super) fn written_out(expr: &mut sp::Expr) {
         _ => {}
     }
 }
+
+/// Takes away the order of bytes, which texts have anyway.
+///
+/// # Errors
+/// For another order.
+pub(super) fn without_collation(expr: &mut sp::Expr) -> Result<()> {
+    while let sp::Expr::Collate { expr: inner, collation } = expr {
+        let name = collation.0.last().and_then(|part| part.as_ident());
+        if !name.is_some_and(|name| BYTES.iter().any(|bytes| name.value.eq_ignore_ascii_case(bytes))) {
+            let error = SqlError::unsupported(format!("COLLATE {collation} is not supported"));
+            let error = error.with_hint("texts are ordered by their bytes, as with COLLATE \"C\"");
+            return Err(match name {
+                Some(name) => at(error, name.span),
+                None => error,
+            });
+        }
+        *expr = std::mem::replace(inner.as_mut(), sp::Expr::Value(sp::Value::Null.into()));
+    }
+    Ok(())
+}
+
+/// Names of the order by bytes.
+const BYTES: [&str; 5] = ["default", "C", "POSIX", "C.UTF-8", "ucs_basic"];
 
 fn is_backslash(escape: &sp::ValueWithSpan) -> bool {
     matches!(&escape.value, sp::Value::SingleQuotedString(text) if text == "\\")

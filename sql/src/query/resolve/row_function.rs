@@ -6,7 +6,7 @@ use super::aggregate_names::call;
 use super::factor::push;
 use super::scope::{Env, Scope};
 use super::tvf::TvfKind;
-use super::{Named, Resolver};
+use super::{Named, Resolver, arrays};
 use crate::error::Result;
 use crate::functions;
 use crate::query::unnest::{columns_of, names};
@@ -21,6 +21,7 @@ impl Resolver<'_> {
         let mut types = Some(Vec::new());
         for expr in array_exprs {
             let found = self.column(expr, scope, env)?;
+            arrays::as_calls(expr);
             let known = found.and_then(|found| found.column.data_type);
             types = types.zip(known).map(|(mut types, known)| {
                 types.push(known);

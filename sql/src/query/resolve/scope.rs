@@ -11,11 +11,23 @@ use crate::catalog::nearest;
 use crate::error::{Result, SqlError, SqlState};
 use crate::query::position::at;
 
+/// A schema that tells the planner that what follows is a table. Its tables have none, which fits any.
+const ANY_SCHEMA: &str = "__millstream_table";
+
 /// What a query finds around it: the `WITH` queries, and the tables of the queries it stands in.
 #[derive(Clone, Default)]
 pub(super) struct Env<'s> {
-    pub(super) ctes: Vec<(String, Columns)>,
+    pub(super) ctes: Vec<Cte>,
     pub(super) outer: Option<&'s Scope<'s>>,
+}
+
+/// A `WITH` query.
+#[derive(Clone)]
+pub(super) struct Cte {
+    pub(super) name: String,
+    /// What the plan calls it. Another name, where it stands before a `WITH` query around it.
+    pub(super) plan: String,
+    pub(super) columns: Columns,
 }
 
 /// The tables of one `FROM`.
@@ -151,9 +163,9 @@ impl<'s> Scope<'s> {
     }
 
     /// Looks up `a.b.c…`: a column of a table, or a child of a ROW column.
-    pub(super) fn resolve_path(&self, path: &mut [Ident]) -> Result<Option<Found>> {
-        let [head, second, rest @ ..] = path else { return Ok(None) };
-        for scope in self.chain() {
+    pub(super) fn resolve_path(&self, path: &mut Vec<Ident>) -> Result<Option<Found>> {
+        let [head, second, rest @ ..] = path.as_mut_slice() else { return Ok(None) };
+        for (depth, scope) in self.chain().enumerate() {
             if let Some(relation) = scope.relation(head)? {
                 let Some(columns) = &relation.columns else { return Ok(None) };
                 if let Some(column) = find(columns, second)? {
@@ -161,7 +173,12 @@ impl<'s> Scope<'s> {
                         head.value.clone_from(name);
                     }
                     second.value.clone_from(&column.plan);
-                    return children(column.clone(), rest);
+                    let found = children(column.clone(), rest)?;
+                    if self.chain().take(depth).any(|nearer| nearer.columns().any(|column| column.plan == head.value)) {
+                        // The planner would look for a field of that column.
+                        path.insert(0, Ident::with_quote('"', ANY_SCHEMA));
+                    }
+                    return Ok(found);
                 }
             }
             let columns: Vec<&Named> = scope.columns().collect();
