@@ -20,6 +20,12 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
         ("regexp_replace", [text, regex, new]) => {
             Some(Ok(function.call(vec![text.clone(), regex.clone(), new.clone(), lit("g")])))
         }
+        ("json_exists", _) => other("flink_json_exists"),
+        ("json_value", _) => other("flink_json_value"),
+        ("json_object", _) => other("flink_json_object"),
+        // Of a group without rows.
+        ("json_arrayagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("[]")).otherwise(call())),
+        ("json_objectagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("{}")).otherwise(call())),
         ("chr", [_]) => other("flink_chr"),
         ("overlaps", [_, _, _, _]) => other("flink_overlaps"),
         ("left", [_, _]) => other("flink_left"),

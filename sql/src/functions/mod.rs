@@ -4,6 +4,7 @@
 
 mod access;
 mod arithmetic;
+mod average;
 mod calendar;
 mod charset;
 mod checked;
@@ -22,6 +23,7 @@ mod large;
 mod listing;
 mod moments;
 mod native;
+mod number_reading;
 mod number_text;
 mod overlaps;
 mod padded;
@@ -29,11 +31,13 @@ mod pattern;
 mod percentile;
 mod printf;
 mod regexes;
+mod rounding;
 mod seeded;
 mod series;
 mod single_row;
 mod special;
 mod support;
+mod text_moment;
 mod to_char;
 mod url;
 mod value_text;
@@ -57,12 +61,14 @@ pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
+pub(crate) use number_reading::readable_number;
 pub use number_text::{push_double, push_single};
-pub(crate) use padded::{is_padded, padded_time};
+pub(crate) use padded::{Padding, is_padded, padded_time, rounded_clock};
 pub(crate) use pattern::regexp_extracts;
 pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
+pub(crate) use text_moment::{Reading, text_moment};
 pub(crate) use value_text::{has_own_text, value_text};
 pub(crate) use variant::variant_text;
 pub(crate) use zones::{AT_TIME_ZONE, moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
@@ -114,7 +120,8 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     }
     for function in SessionStateDefaults::default_aggregate_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
+            let function = if name == "avg" || name == "mean" { average::rounded(&function) } else { Arc::clone(&function) };
+            registry.aggregate.insert(name.to_owned(), function);
         }
     }
     for function in SessionStateDefaults::default_window_functions() {
@@ -152,6 +159,7 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(pattern::functions());
     functions.extend(percentile::functions());
     functions.extend(regexes::functions());
+    functions.extend(rounding::functions());
     functions.extend(special::functions());
     functions.extend(to_char::functions());
     functions.extend(zones::functions());

@@ -66,16 +66,16 @@ fn aggregate(
     semantics: Semantics,
     narrow: &mut Option<Narrow>,
 ) -> PlanResult<Transformed<Expr>> {
-    let expr = ignoring_nulls(expr);
+    let changed = is_edge(&expr);
+    let expr = ignoring_nulls(expr, semantics);
     let (name, args) = match &expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
         Expr::WindowFunction(call) => match &call.fun {
             WindowFunctionDefinition::AggregateUDF(function) => (function.name(), &call.params.args),
-            WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::no(expr)),
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::new_transformed(expr, changed)),
         },
         _ => return Ok(Transformed::no(expr)),
     };
-    let changed = is_edge(&expr);
     let [arg] = args.as_slice() else { return Ok(Transformed::new_transformed(expr, changed)) };
     let data_type = arg.get_type(input)?;
     if !data_type.is_integer() {
@@ -108,18 +108,30 @@ fn aggregate(
     }))
 }
 
-/// Whether this is an aggregate `first_value` or `last_value`.
+/// Whether this is `first_value` or `last_value`.
 fn is_edge(expr: &Expr) -> bool {
-    matches!(expr, Expr::AggregateFunction(call) if matches!(call.func.name(), "first_value" | "last_value"))
+    let name = match expr {
+        Expr::AggregateFunction(call) => call.func.name(),
+        Expr::WindowFunction(call) => call.fun.name(),
+        _ => return false,
+    };
+    matches!(name, "first_value" | "last_value")
 }
 
-/// The aggregates `first_value` and `last_value` pass over nulls unless it is said that they do not, as Flink's.
-fn ignoring_nulls(expr: Expr) -> Expr {
+/// The aggregates `first_value` and `last_value` pass over nulls unless it is said that they do not, as Flink's; as window
+/// functions they do so in Flink only.
+fn ignoring_nulls(expr: Expr, semantics: Semantics) -> Expr {
     let edge = is_edge(&expr);
     match expr {
         Expr::AggregateFunction(mut call) if edge && call.params.null_treatment.is_none() => {
             call.params.null_treatment = Some(NullTreatment::IgnoreNulls);
             Expr::AggregateFunction(call)
+        }
+        Expr::WindowFunction(mut call)
+            if edge && semantics == Semantics::Flink && call.params.null_treatment.is_none() =>
+        {
+            call.params.null_treatment = Some(NullTreatment::IgnoreNulls);
+            Expr::WindowFunction(call)
         }
         other => other,
     }
