@@ -15,6 +15,7 @@ mod convert;
 mod decimal;
 mod escapes;
 mod flink;
+mod flink_map;
 mod float_key;
 mod format;
 mod intervals;
@@ -52,7 +53,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-pub(crate) use arithmetic::{checked, wrapping};
+pub(crate) use arithmetic::{checked, wrapping, wrapping_abs, wrapping_div, wrapping_neg};
 pub(crate) use clock::PROCTIME;
 pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
@@ -120,7 +121,8 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     }
     for function in SessionStateDefaults::default_aggregate_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            let function = if name == "avg" || name == "mean" { average::rounded(&function) } else { Arc::clone(&function) };
+            let function =
+                if name == "avg" || name == "mean" { average::rounded(&function) } else { Arc::clone(&function) };
             registry.aggregate.insert(name.to_owned(), function);
         }
     }
@@ -152,6 +154,7 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(collection::functions());
     functions.extend(convert::functions());
     functions.extend(escapes::functions());
+    functions.extend(flink_map::functions());
     functions.extend(intervals::functions());
     functions.extend(json::functions());
     functions.extend(moments::functions());

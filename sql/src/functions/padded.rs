@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF};
 
-use super::support::{Args, Kernel, Types, function, is_text};
+use super::support::{Args, Kernel, Types, function, is_text, write_texts};
 
 static PADDED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| made("padded", |args| padded(args, Padding::Moment)));
 static CLOCK: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| made("padded_clock", |args| padded(args, Padding::Clock)));
@@ -57,12 +57,16 @@ pub(crate) fn padded_time(text: Expr, padding: Padding) -> Expr {
 }
 
 fn padded(args: &Args, padding: Padding) -> Result<ArrayRef> {
-    let column = args.column(0)?;
+    padded_column(&args.column(0)?, padding)
+}
+
+/// The same for a column of texts.
+pub(super) fn padded_column(column: &ArrayRef, padding: Padding) -> Result<ArrayRef> {
     let texts = column.as_string::<i32>();
     if texts.iter().flatten().all(is_whole) {
-        return Ok(column);
+        return Ok(Arc::clone(column));
     }
-    Ok(args.write(|row, out| {
+    Ok(write_texts(texts.len(), |row, out| {
         let text = texts.is_valid(row).then(|| texts.value(row))?;
         if is_whole(text) {
             out.push_str(text);
@@ -200,9 +204,8 @@ fn clock(args: &Args, trying: bool) -> Result<ArrayRef> {
     let options = CastOptions { safe: trying, ..CastOptions::default() };
     let nanos = cast_with_options(&args.column(0)?, &DataType::Time64(TimeUnit::Nanosecond), &options)?;
     let nanos = cast(&nanos, &DataType::Int64)?;
-    let millis = nanos
-        .as_primitive::<Int64Type>()
-        .unary::<_, Int64Type>(|nanos| ((nanos + 500_000) / 1_000_000).min(LAST_MS));
+    let millis =
+        nanos.as_primitive::<Int64Type>().unary::<_, Int64Type>(|nanos| ((nanos + 500_000) / 1_000_000).min(LAST_MS));
     Ok(cast(&cast(&millis, &DataType::Int32)?, &CLOCK_MS)?)
 }
 

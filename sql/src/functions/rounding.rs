@@ -99,12 +99,12 @@ fn cut(args: &Args) -> Result<ArrayRef> {
     let digits = if args.len() > 1 { Some(args.column(1)?.as_primitive().clone()) } else { None };
     let digits = digits.as_ref();
     Ok(match column.data_type() {
-        DataType::Float64 => Arc::new(by_digits::<Float64Type>(&column, digits, |value, digits| {
-            scaled(value, digits, f64::trunc)
-        })?),
+        DataType::Float64 => {
+            Arc::new(by_digits::<Float64Type>(&column, digits, |value, digits| scaled(value, digits, true))?)
+        }
         DataType::Float32 => {
             #[expect(clippy::cast_possible_truncation, reason = "it has no more digits than it had")]
-            let of = |value: f32, digits: i32| scaled(f64::from(value), digits, f64::trunc) as f32;
+            let of = |value: f32, digits: i32| scaled(f64::from(value), digits, true) as f32;
             Arc::new(by_digits::<Float32Type>(&column, digits, of)?)
         }
         DataType::Decimal128(_, scale) => {
@@ -131,20 +131,29 @@ fn cut_whole(value: i128, zeros: i32) -> i128 {
     }
 }
 
-/// A number rounded by `of` to so many digits behind the point, before it where they are negative.
-fn scaled(value: f64, digits: i32, of: fn(f64) -> f64) -> f64 {
+/// A number with so many digits behind the point, or zeros before it where they are negative: rounded half away from zero
+/// as its shortest decimal text would be, so that 1.005 is 1.01, or cut.
+fn scaled(value: f64, digits: i32, cuts: bool) -> f64 {
     let factor = 10_f64.powi(digits.saturating_abs());
-    if !value.is_finite() {
-        value
-    } else if digits < 0 {
-        if factor.is_finite() { of(value / factor) * factor } else { 0.0 }
-    } else if digits == 0 {
-        of(value)
-    } else {
-        let shifted = value * factor;
-        // A number that has no more digits than these is as it was, whatever the multiplication makes of it.
-        if !shifted.is_finite() || shifted.round() / factor == value { value } else { of(shifted) / factor }
+    let up = |number: f64| if digits < 0 { number * factor } else { number / factor };
+    let shifted = if digits < 0 { value.abs() / factor } else { value.abs() * factor };
+    if !value.is_finite() || (digits >= 0 && !shifted.is_finite()) {
+        return value;
     }
+    if !factor.is_finite() {
+        return 0.0;
+    }
+    let (near, below) = (shifted.round(), shifted.floor());
+    let whole = if up(near).total_cmp(&value.abs()).is_eq() {
+        // It has no more digits than these, whatever the multiplication has made of it.
+        near
+    } else if !cuts && value.abs() >= up(below + 0.5) {
+        below + 1.0
+    } else {
+        below
+    };
+    // Nothing has no sign.
+    up(whole).copysign(value) + 0.0
 }
 
 fn sign_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
@@ -218,7 +227,7 @@ impl ScalarUDFImpl for Round {
         let column = cast(&value.to_array(args.number_rows)?, &DataType::Float64)?;
         let digits = digits.to_array(args.number_rows)?;
         let rounded = by_digits::<Float64Type>(&column, Some(digits.as_primitive()), |value, digits| {
-            scaled(value, digits, f64::round)
+            scaled(value, digits, false)
         })?;
         Ok(ColumnarValue::Array(cast(&rounded, args.return_field.data_type())?))
     }

@@ -14,6 +14,7 @@ mod expand;
 mod float_keys;
 mod forms;
 mod insert;
+mod java;
 mod literals;
 pub(crate) mod nodes;
 pub(crate) mod position;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     not,
 };
 
-use super::{from_datafusion, rewrite};
+use super::{from_datafusion, java, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
 use crate::functions::{checked, in_flink, regexp_extracts, wrapping};
@@ -205,10 +205,13 @@ pub(super) fn questions(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round.
-/// Flink: casts to narrower whole numbers wrap. After the analyzer, when both sides of an operator have one type.
+/// Flink: casts to narrower whole numbers wrap, and so does arithmetic; `NaN` is neither less nor greater than anything. After the analyzer, when both sides of an operator have one type.
 pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     match semantics {
-        Semantics::Flink => rewrite::expressions(plan, narrowing),
+        Semantics::Flink => rewrite::expressions(plan, |expr, input| {
+            let java = java::operator(expr, input)?;
+            if java.transformed { Ok(java) } else { narrowing(java.data, input) }
+        }),
         Semantics::Postgres => rewrite::expressions(plan, operator),
     }
 }

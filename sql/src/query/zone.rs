@@ -133,7 +133,8 @@ fn of_clock(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<T
         }));
     }
     let moment = |arg: &Expr| matches!(arg.get_type(input), Ok(DataType::Timestamp(_, Some(_))));
-    if !OF_CLOCKS.contains(&call.name()) || !call.args.iter().any(moment) {
+    let since_1970 = call.args.first().is_some_and(is_epoch) && context.semantics == Semantics::Postgres;
+    if !OF_CLOCKS.contains(&call.name()) || since_1970 || !call.args.iter().any(moment) {
         return Ok(Transformed::no(Expr::ScalarFunction(call)));
     }
     let rounds = ROUNDING.contains(&call.name());
@@ -141,6 +142,11 @@ fn of_clock(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<T
     call.args = args.collect();
     let made = Expr::ScalarFunction(call);
     Ok(Transformed::yes(if rounds { moment_of(made, zone, context.semantics == Semantics::Flink) } else { made }))
+}
+
+/// Whether it is the name of the seconds since 1970, which no clock shows; in Flink they are those of the clock.
+fn is_epoch(part: &Expr) -> bool {
+    matches!(part, Expr::Literal(value, _) if value.try_as_str().flatten().is_some_and(|part| part.eq_ignore_ascii_case("epoch")))
 }
 
 const FROM_UNIXTIME: &str = "from_unixtime";

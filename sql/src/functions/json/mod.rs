@@ -24,14 +24,21 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         shaped("is_json", "text IS JSON", all(&[Text, Text], Truth), is_json),
         shaped("json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), |args| exists(args, false)),
-        shaped("flink_json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), |args| exists(args, true)),
+        shaped("flink_json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), |args| {
+            exists(args, true)
+        }),
         shaped("json_value", "JSON_VALUE(json, path)", all(&[Text; 6], Text), |args| value(args, false)),
         shaped("flink_json_value", "JSON_VALUE(json, path)", all(&[Text; 6], Text), |args| value(args, true)),
         shaped("json_query", "JSON_QUERY(json, path)", all(&[Text, Text, Text, Text, Text], Text), query),
         function("json_texts", &[], "JSON_QUERY(json, path RETURNING ARRAY<STRING>)", texts_types, texts),
         shaped("json_string", "JSON_STRING(value)", all(&[Any], Text), build::string),
         shaped("json_object", "JSON_OBJECT(key VALUE value, …)", many(1, &[Text, Any], Text), build::object),
-        shaped("flink_json_object", "JSON_OBJECT(key VALUE value, …)", many(1, &[Text, Any], Text), build::object_of_last),
+        shaped(
+            "flink_json_object",
+            "JSON_OBJECT(key VALUE value, …)",
+            many(1, &[Text, Any], Text),
+            build::object_of_last,
+        ),
         shaped("json_array", "JSON_ARRAY(value, …)", many(1, &[Text, Any], Text), build::array),
         shaped("json_arrayagg", "JSON_ARRAYAGG(value)", all(&[Text, Any], Text), build::array_of_rows),
         shaped("json_objectagg", "JSON_OBJECTAGG(key VALUE value)", all(&[Text, Any], Text), build::object_of_rows),
