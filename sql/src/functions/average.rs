@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature,
 };
+
+use super::recast::{Recast, RecastGroups};
 
 /// The digits that a decimal of Arrow's may have.
 const DIGITS_MAX: u8 = 38;
@@ -63,7 +63,7 @@ impl AggregateUDFImpl for Rounded {
         match widened(&args.return_field) {
             Some((return_field, returns)) => {
                 let inner = self.inner.accumulator(AccumulatorArgs { return_field, ..args })?;
-                Ok(Box::new(One { inner, returns }))
+                Ok(Box::new(Recast { inner, returns }))
             }
             None => self.inner.accumulator(args),
         }
@@ -81,7 +81,7 @@ impl AggregateUDFImpl for Rounded {
         match widened(&args.return_field) {
             Some((return_field, returns)) => {
                 let inner = self.inner.create_groups_accumulator(AccumulatorArgs { return_field, ..args })?;
-                Ok(Box::new(Groups { inner, returns }))
+                Ok(Box::new(RecastGroups { inner, returns }))
             }
             None => self.inner.create_groups_accumulator(args),
         }
@@ -89,80 +89,5 @@ impl AggregateUDFImpl for Rounded {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         ReversedUDAF::Identical
-    }
-}
-
-/// The mean of one group.
-#[derive(Debug)]
-struct One {
-    inner: Box<dyn Accumulator>,
-    returns: DataType,
-}
-
-impl Accumulator for One {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(values)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.inner.evaluate()?.cast_to(&self.returns)
-    }
-
-    fn size(&self) -> usize {
-        self.inner.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(values)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
-    }
-}
-
-/// The means of many groups.
-struct Groups {
-    inner: Box<dyn GroupsAccumulator>,
-    returns: DataType,
-}
-
-impl GroupsAccumulator for Groups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        total: usize,
-    ) -> Result<()> {
-        self.inner.update_batch(values, groups, filter, total)
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        Ok(cast(&self.inner.evaluate(emit_to)?, &self.returns)?)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.inner.state(emit_to)
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.inner.merge_batch(values, groups, total)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        self.inner.convert_to_state(values, filter)
-    }
-
-    fn size(&self) -> usize {
-        self.inner.size()
     }
 }

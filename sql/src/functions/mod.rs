@@ -31,10 +31,12 @@ mod padded;
 mod pattern;
 mod percentile;
 mod printf;
+mod recast;
 mod regexes;
 mod rounding;
 mod seeded;
 mod series;
+mod signed;
 mod single_row;
 mod special;
 mod support;
@@ -111,6 +113,9 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
             registry.scalar.insert(name.to_owned(), limited);
         }
     }
+    if let Some(cardinality) = registry.scalar.get("cardinality").map(signed::size) {
+        registry.scalar.insert("cardinality".to_owned(), cardinality);
+    }
     for (alias, name) in ALIASES {
         if let Some(function) = registry.scalar.get(name) {
             registry.scalar.insert(alias.to_owned(), Arc::clone(function));
@@ -121,14 +126,19 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     }
     for function in SessionStateDefaults::default_aggregate_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            let function =
-                if name == "avg" || name == "mean" { average::rounded(&function) } else { Arc::clone(&function) };
+            let function = match function.name() {
+                "avg" => average::rounded(&function),
+                "approx_distinct" => signed::count(&function),
+                _ => Arc::clone(&function),
+            };
             registry.aggregate.insert(name.to_owned(), function);
         }
     }
     for function in SessionStateDefaults::default_window_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            registry.window.insert(name.to_owned(), Arc::clone(&function));
+            let places = signed::PLACES.contains(&function.name());
+            let function = if places { signed::place(&function) } else { Arc::clone(&function) };
+            registry.window.insert(name.to_owned(), function);
         }
     }
     registry
