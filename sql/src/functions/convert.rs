@@ -186,7 +186,7 @@ fn from_unixtime(args: &Args) -> Result<ArrayRef> {
 fn read(args: &Args) -> Result<TimestampMicrosecondArray> {
     let column = args.column(0)?;
     if args.len() < 2 {
-        let times = cast(&super::padded::padded_column(&column, Padding::Moment)?, &MICROS)?;
+        let times = cast(&super::padded::padded_column(&column, Padding::Exact)?, &MICROS)?;
         return Ok(times.as_primitive::<TimestampMicrosecondType>().clone());
     }
     let text = column.as_string::<i32>();

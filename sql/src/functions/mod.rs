@@ -64,7 +64,7 @@ pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
-pub(crate) use number_reading::readable_number;
+pub(crate) use number_reading::{readable_decimal, whole_number};
 pub use number_text::{push_double, push_single};
 pub(crate) use padded::{Padding, is_padded, padded_time, rounded_clock};
 pub(crate) use pattern::regexp_extracts;

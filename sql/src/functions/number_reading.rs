@@ -18,15 +18,14 @@ static WHOLE: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| shaped("whole_number", "CAST(text AS INT)", all(&[Text], Text), |args| written(args, whole)));
 
 /// The text of a number that is cast to this type, as the cast wants it; `None` where it does already, or is so already.
-pub(crate) fn readable_number(text: &Expr, to: &DataType, flink: bool) -> Option<Expr> {
-    if matches!(text, Expr::ScalarFunction(call) if matches!(call.name(), "plain_number" | "whole_number")) {
-        return None;
-    }
-    match to {
-        DataType::Decimal128(..) => Some(PLAIN.call(vec![text.clone()])),
-        to if flink && to.is_signed_integer() => Some(WHOLE.call(vec![text.clone()])),
-        _ => None,
-    }
+pub(crate) fn readable_decimal(text: &Expr, to: &DataType) -> Option<Expr> {
+    let is_plain = matches!(text, Expr::ScalarFunction(call) if call.name() == "plain_number");
+    (!is_plain && matches!(to, DataType::Decimal128(..))).then(|| PLAIN.call(vec![text.clone()]))
+}
+
+/// The text of a whole number without what stands behind its point.
+pub(crate) fn whole_number(text: Expr) -> Expr {
+    WHOLE.call(vec![text])
 }
 
 /// Exponents above this are left to be refused: they would be as many digits.

@@ -31,6 +31,8 @@ fn made(name: &'static str, kernel: Kernel) -> Arc<ScalarUDF> {
 pub(crate) enum Padding {
     /// A timestamp, or PostgreSQL's date.
     Moment,
+    /// A timestamp with its seconds and nothing around it, as `TO_TIMESTAMP` wants it.
+    Exact,
     /// A time of the day. Digits alone are none, which Arrow would take for microseconds.
     Clock,
     /// The same; one or two digits alone are an hour.
@@ -48,7 +50,7 @@ pub(crate) fn is_padded(text: &Expr) -> bool {
 /// The text of a date or time with two digits for everything but the year.
 pub(crate) fn padded_time(text: Expr, padding: Padding) -> Expr {
     let function = match padding {
-        Padding::Moment => &PADDED,
+        Padding::Moment | Padding::Exact => &PADDED,
         Padding::Clock => &CLOCK,
         Padding::FlinkClock => &FLINK_CLOCK,
         Padding::FlinkDate => &FLINK_DATE,
@@ -68,7 +70,8 @@ pub(super) fn padded_column(column: &ArrayRef, padding: Padding) -> Result<Array
     }
     Ok(write_texts(texts.len(), |row, out| {
         let text = texts.is_valid(row).then(|| texts.value(row))?;
-        if is_whole(text) {
+        let inexact = text.trim().len() < text.len() || text.matches(':').count() == 1;
+        if is_whole(text) || padding == Padding::Exact && inexact {
             out.push_str(text);
         } else if push_short(text.trim(), padding, out).is_none() {
             out.clear();
@@ -85,7 +88,7 @@ pub(super) fn padded_column(column: &ArrayRef, padding: Padding) -> Result<Array
 /// What Flink fills up; `None` where it is nothing of that.
 fn push_short(text: &str, padding: Padding, out: &mut String) -> Option<()> {
     match padding {
-        Padding::Moment | Padding::Clock => return None,
+        Padding::Moment | Padding::Exact | Padding::Clock => return None,
         Padding::FlinkClock => {
             number(text, 2, out).filter(|rest| rest.is_empty())?;
             out.push_str(":00:00");

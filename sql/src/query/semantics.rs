@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::{from_datafusion, java, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{checked, in_flink, regexp_extracts, wrapping};
+use crate::functions::{checked, in_flink, regexp_extracts, whole_number, wrapping};
 
 /// What whole numbers are averaged in, so that the mean has a scale of 16.
 const MEAN: DataType = DataType::Decimal128(38, 12);
@@ -160,13 +160,29 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
     if semantics == Semantics::Postgres {
         return rewrite::expressions(plan, seconds);
     }
-    rewrite::expressions(plan, |expr, _| match &expr {
+    rewrite::expressions(plan, |expr, input| match &expr {
+        Expr::Cast(_) | Expr::TryCast(_) => Ok(whole_text(expr, input)),
         Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
             Some(meant) => Ok(Transformed::yes(meant?)),
             None => Ok(Transformed::no(expr)),
         },
         _ => Ok(Transformed::no(expr)),
     })
+}
+
+/// A cast of a text to a whole number leaves out what stands behind its point. Those that the query has alone: a comparison
+/// of a text with a number must not.
+fn whole_text(mut expr: Expr, input: &DFSchema) -> Transformed<Expr> {
+    let (value, to) = match &mut expr {
+        Expr::Cast(cast) => (&mut cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&mut cast.expr, cast.field.data_type()),
+        _ => return Transformed::no(expr),
+    };
+    if !to.is_signed_integer() || !matches!(value.get_type(input), Ok(DataType::Utf8 | DataType::Utf8View)) {
+        return Transformed::no(expr);
+    }
+    **value = whole_number(std::mem::take(value));
+    Transformed::yes(expr)
 }
 
 /// PostgreSQL: `EXTRACT(SECOND FROM t)` with its fraction.

@@ -13,7 +13,7 @@ use crate::bound::BindContext;
 use crate::catalog::Semantics;
 use crate::error::Result;
 use crate::functions::{
-    Padding, Reading, has_own_text, is_padded, moment_of, moment_seconds, padded_time, readable_number, registry,
+    Padding, Reading, has_own_text, is_padded, moment_of, moment_seconds, padded_time, readable_decimal, registry,
     rounded_clock, text_moment, timestamp_text, value_text, wall_clock, wall_seconds,
 };
 
@@ -41,7 +41,7 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
         value = padded_time(text, padding(&to, flink));
     }
     if is_text(&from)
-        && let Some(number) = readable_number(&value, &to, flink)
+        && let Some(number) = readable_decimal(&value, &to)
     {
         return Ok(Transformed::yes(to_type(number, to)));
     }
