@@ -220,9 +220,10 @@ impl Connection {
         let requested = pin!(cancel.requested());
         let declared = prepared.oids.iter().map(|oid| Type::from_oid(*oid).as_ref().and_then(arrow_type));
         let declared: Vec<_> = declared.collect();
-        let mut description = interruptible(wire, requested, &session.decision(), session.describe(statement, &declared))
-            .await?
-            .map_err(|error| shifted(error, statement))?;
+        let mut description =
+            interruptible(wire, requested, &session.decision(), session.describe(statement, &declared))
+                .await?
+                .map_err(|error| shifted(error, statement))?;
         for (kind, declared) in description.parameters.iter_mut().zip(declared) {
             if let (true, Some(declared)) = (*kind == arrow::datatypes::DataType::Utf8, declared) {
                 *kind = declared;

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::numeric;
 use arrow::compute::{CastOptions, cast_with_options};
@@ -64,6 +64,59 @@ pub(crate) fn wrapping(expr: Expr, to: &DataType) -> Expr {
     function(name, &[], "wrap(bigint)", types, wrap).call(vec![expr])
 }
 
+static NEGATED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("wrapping_neg", &[], "-a", signed, negated));
+static ABSOLUTE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("wrapping_abs", &[], "ABS(a)", signed, absolute));
+static QUOTIENT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| function("wrapping_div", &[], "a / b", whole, quotient));
+
+/// A whole number negated; the least stays as it is.
+pub(crate) fn wrapping_neg(expr: Expr) -> Expr {
+    NEGATED.call(vec![expr])
+}
+
+/// The absolute value of a whole number; the least stays as it is.
+pub(crate) fn wrapping_abs(args: Vec<Expr>) -> Expr {
+    ABSOLUTE.call(args)
+}
+
+/// The quotient of two whole numbers of one type; that of the least and −1 is the least.
+pub(crate) fn wrapping_div(left: Expr, right: Expr) -> Expr {
+    QUOTIENT.call(vec![left, right])
+}
+
+fn signed(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [of] if of.is_signed_integer() => Some((of.clone(), types.to_vec())),
+        _ => None,
+    }
+}
+
+/// Applies a function of wide numbers, and keeps the low bits.
+fn widely(args: &Args, of: fn(i64) -> i64) -> Result<ArrayRef> {
+    let wide = cast_with_options(&args.column(0)?, &DataType::Int64, &CastOptions::default())?;
+    narrowed(&(Arc::new(wide.as_primitive::<Int64Type>().unary::<_, Int64Type>(of)) as ArrayRef), &args.returns)
+}
+
+fn negated(args: &Args) -> Result<ArrayRef> {
+    widely(args, i64::wrapping_neg)
+}
+
+fn absolute(args: &Args) -> Result<ArrayRef> {
+    widely(args, i64::wrapping_abs)
+}
+
+fn quotient(args: &Args) -> Result<ArrayRef> {
+    let wide = |index| -> Result<ArrayRef> {
+        Ok(cast_with_options(&args.column(index)?, &DataType::Int64, &CastOptions::default())?)
+    };
+    let (left, right) = (wide(0)?, wide(1)?);
+    let divided: Int64Array = arrow::compute::try_binary(
+        left.as_primitive::<Int64Type>(),
+        right.as_primitive::<Int64Type>(),
+        |left: i64, right: i64| if right == 0 { Err(ArrowError::DivideByZero) } else { Ok(left.wrapping_div(right)) },
+    )?;
+    narrowed(&(Arc::new(divided) as ArrayRef), &args.returns)
+}
+
 /// The type of an operator over two values of one type, which `is` takes.
 fn alike(types: &[DataType], is: fn(&DataType) -> bool) -> Option<(DataType, Vec<DataType>)> {
     match types {
@@ -120,14 +173,18 @@ fn type_name(data_type: &DataType) -> &'static str {
 }
 
 fn wrap(args: &Args) -> Result<ArrayRef> {
-    let column = args.column(0)?;
+    narrowed(&args.column(0)?, &args.returns)
+}
+
+/// The low bits of wide numbers.
+fn narrowed(column: &ArrayRef, returns: &DataType) -> Result<ArrayRef> {
     let values = column.as_primitive::<Int64Type>();
     #[expect(clippy::cast_possible_truncation, reason = "keeping the low bits is what it is for")]
-    let wrapped: ArrayRef = match args.returns {
+    let wrapped: ArrayRef = match returns {
         DataType::Int8 => Arc::new(values.unary::<_, Int8Type>(|value| value as i8)),
         DataType::Int16 => Arc::new(values.unary::<_, Int16Type>(|value| value as i16)),
         DataType::Int32 => Arc::new(values.unary::<_, Int32Type>(|value| value as i32)),
-        _ => cast_with_options(&column, &args.returns, &CastOptions::default())?,
+        _ => cast_with_options(column, returns, &CastOptions::default())?,
     };
     Ok(wrapped)
 }

@@ -14,6 +14,14 @@ pub(super) trait Check: Debug + PartialEq + Eq + Hash + Send + Sync + 'static {
     /// # Errors
     /// Where the function `name` must not be called with these columns. Each has `rows` rows.
     fn check(&self, name: &str, columns: &[ArrayRef], rows: usize) -> Result<()>;
+
+    /// Makes arguments what the function can take.
+    ///
+    /// # Errors
+    /// Where they are none of its.
+    fn adjust(&self, _args: &mut [ColumnarValue], _rows: usize) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The function with the check before it.
@@ -44,11 +52,12 @@ impl<C: Check> ScalarUDFImpl for Checked<C> {
         self.inner.coerce_types(types)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let columns = args.args.iter().map(|value| value.to_array(rows)).collect::<Result<Vec<_>>>()?;
         self.check.check(self.name(), &columns, rows)?;
+        self.check.adjust(&mut args.args, rows)?;
         self.inner.invoke_with_args(args)
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder};
 use arrow::datatypes::{DataType, Int64Type};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 use md5::{Digest, Md5};
@@ -65,13 +67,19 @@ fn to_base64(args: &Args) -> Result<ArrayRef> {
     }))
 }
 
+/// Base 64 whose padding may be missing.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// Null where it is not base 64, or no text.
 fn from_base64(args: &Args) -> Result<ArrayRef> {
     let texts = args.text(0)?;
     let mut buffer = Vec::new();
     Ok(args.write(|row, out| {
         buffer.clear();
-        STANDARD.decode_vec(texts.get(row)?, &mut buffer).ok()?;
+        UNPADDED.decode_vec(texts.get(row)?, &mut buffer).ok()?;
         out.push_str(std::str::from_utf8(&buffer).ok()?);
         Some(())
     }))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::{cast, concat, take};
@@ -13,7 +13,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 
-use super::support::{Args, function};
+use super::support::{Args, function, is_whole};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -22,6 +22,13 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("array_mode", &[], "MODE(value)", element_of, mode),
         function("array_prepend", &["list_prepend"], "ARRAY_PREPEND(array, value)", prepend_types, prepend),
         function("array_contains", &[], "ARRAY_CONTAINS(array, value)", contains_types, contains),
+        function(
+            "array_position",
+            &["list_position"],
+            "ARRAY_POSITION(array, value [, start])",
+            position_types,
+            position,
+        ),
         function("array_remove", &[], "ARRAY_REMOVE(array, value)", remove_types, remove),
     ]
 }
@@ -123,7 +130,7 @@ fn union(args: &Args) -> Result<ArrayRef> {
     Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, inner, Some(nulls), *sorted)?))
 }
 
-fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
+pub(super) fn range(offsets: &[i32], row: usize) -> std::ops::Range<usize> {
     let at = |row: usize| offsets.get(row).and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
     at(row)..at(row + 1)
 }
@@ -222,6 +229,30 @@ fn remove_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     with_value(types).map(|(array, value)| (array.clone(), vec![array, value]))
 }
 
+fn position_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    let (pair, start) = types.split_at_checked(2)?;
+    let (array, value) = with_value(pair)?;
+    match start {
+        [] => Some((DataType::Int32, vec![array, value])),
+        [start] if is_whole(start) => Some((DataType::Int32, vec![array, value, DataType::Int64])),
+        _ => None,
+    }
+}
+
+/// Where an element is the value, from 1; null where none is.
+fn position(args: &Args) -> Result<ArrayRef> {
+    let (lists, wanted, starts) = (args.column(0)?, args.column(1)?, args.wholes_if_given(2, 1)?);
+    let lists = lists.as_list::<i32>();
+    let equal = found(lists, &wanted)?;
+    let place = |row| {
+        let before = usize::try_from(starts.get(row)?.saturating_sub(1)).unwrap_or(0);
+        let mut elements = range(lists.offsets(), row).filter(|_| lists.is_valid(row)).enumerate().skip(before);
+        let (place, _) = elements.find(|(_, at)| equal.value(*at))?;
+        i32::try_from(place + 1).ok()
+    };
+    Ok(Arc::new((0..args.rows).map(place).collect::<Int32Array>()))
+}
+
 /// Which elements are the value of their row, where two nulls are the same.
 fn found(lists: &ListArray, wanted: &ArrayRef) -> Result<BooleanArray> {
     let mut rows = Vec::with_capacity(lists.values().len());
@@ -230,7 +261,17 @@ fn found(lists: &ListArray, wanted: &ArrayRef) -> Result<BooleanArray> {
         rows.resize(usize::try_from(end).unwrap_or(0), row);
     }
     rows.resize(lists.values().len(), 0);
-    Ok(not_distinct(lists.values(), &take(wanted, &UInt32Array::from(rows), None)?)?)
+    let wanted = take(wanted, &UInt32Array::from(rows), None)?;
+    if !lists.values().data_type().is_nested() {
+        return Ok(not_distinct(lists.values(), &wanted)?);
+    }
+    // Arrow compares no arrays and rows.
+    let converter = RowConverter::new(vec![SortField::new(wanted.data_type().clone())])?;
+    let (left, right) = (
+        converter.convert_columns(&[cast(lists.values(), wanted.data_type())?])?,
+        converter.convert_columns(&[wanted])?,
+    );
+    Ok(left.iter().zip(right.iter()).map(|(left, right)| Some(left == right)).collect())
 }
 
 /// Whether an element is the value, which may be null.

@@ -12,11 +12,15 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::calendar::MICROS;
 use super::format::Format;
+use super::padded::Padding;
 use super::support::{Args, function, is_text, is_whole};
 
 /// Flink's pattern where none is given. A fraction of the second may follow in text.
 const DEFAULT: &str = "yyyy-MM-dd HH:mm:ss";
 const SECOND_US: i64 = 1_000_000;
+/// Timestamps reach so far from 1970, in seconds.
+const SECONDS_MAX: f64 = 8_210_000_000_000.0;
+const MILLIS_MAX: i128 = 8_210_000_000_000_000;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
@@ -61,8 +65,11 @@ fn to_timestamp(args: &Args) -> Result<ArrayRef> {
     let column = args.column(0)?;
     match column.data_type() {
         DataType::Float64 => {
-            #[expect(clippy::cast_possible_truncation, reason = "out of range saturates")]
-            let micros = column.as_primitive::<Float64Type>().unary(|seconds| (seconds * 1e6).round() as i64);
+            #[expect(clippy::cast_possible_truncation, reason = "infinity saturates")]
+            let micros = column.as_primitive::<Float64Type>().try_unary(|seconds| {
+                let near = seconds.abs() <= SECONDS_MAX || seconds.is_infinite();
+                if near { Ok((seconds * 1e6).round() as i64) } else { Err(super::moments::out_of_range()) }
+            })?;
             let micros: TimestampMicrosecondArray = micros;
             Ok(Arc::new(micros.with_timezone("UTC")))
         }
@@ -98,9 +105,16 @@ fn to_timestamp_ltz(args: &Args) -> Result<ArrayRef> {
     let precision = if args.len() > 1 { Some(args.column(1)?) } else { None };
     let millis = numbers.iter().enumerate().map(|(row, number)| {
         let precision = precision.as_ref().map_or(3, |precision| precision.as_primitive::<Int32Type>().value(row));
-        number.map(|number| if precision == 0 { number.saturating_mul(1_000) } else { number })
+        number.and_then(|number| scaled_millis(number, precision))
     });
     Ok(Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC")))
+}
+
+/// Milliseconds, of a number of parts of a second with so many digits behind the point; `None` where that is no timestamp.
+fn scaled_millis(number: i64, digits: i32) -> Option<i64> {
+    let per_second = 10_i128.checked_pow(u32::try_from(digits).ok().filter(|digits| *digits <= 9)?)?;
+    let millis = (i128::from(number) * 1_000).div_euclid(per_second);
+    i64::try_from(millis).ok().filter(|_| millis.abs() <= MILLIS_MAX)
 }
 
 /// The moments of texts in a zone, UTC where none is named.
@@ -172,7 +186,7 @@ fn from_unixtime(args: &Args) -> Result<ArrayRef> {
 fn read(args: &Args) -> Result<TimestampMicrosecondArray> {
     let column = args.column(0)?;
     if args.len() < 2 {
-        let times = cast(&column, &MICROS)?;
+        let times = cast(&super::padded::padded_column(&column, Padding::Exact)?, &MICROS)?;
         return Ok(times.as_primitive::<TimestampMicrosecondType>().clone());
     }
     let text = column.as_string::<i32>();

@@ -70,7 +70,7 @@ fn like(pattern: &str, escape: Option<char>, out: &mut String) -> bool {
 /// A regular expression that matches whole texts.
 fn similar(pattern: &str, escape: Option<char>, out: &mut String) -> bool {
     out.push_str("^(?s:");
-    let mut in_brackets = false;
+    let (mut in_brackets, mut in_braces) = (false, false);
     let mut characters = pattern.chars();
     while let Some(character) = characters.next() {
         if Some(character) == escape {
@@ -78,7 +78,15 @@ fn similar(pattern: &str, escape: Option<char>, out: &mut String) -> bool {
             push_literal(next, out);
             continue;
         }
+        if character == '[' && in_brackets && push_class(&mut characters, out) {
+            continue;
+        }
         match (character, in_brackets) {
+            (',', false) if in_braces => out.push(','),
+            ('{' | '}', false) => {
+                in_braces = character == '{';
+                out.push(character);
+            }
             ('[', false) => {
                 in_brackets = true;
                 out.push('[');
@@ -87,16 +95,31 @@ fn similar(pattern: &str, escape: Option<char>, out: &mut String) -> bool {
                 in_brackets = false;
                 out.push(']');
             }
-            // Classes as `[:alpha:]` and ranges are the same in both.
+            // Ranges are the same in both.
             (character, true) => out.push(character),
             ('%', false) => out.push_str(".*"),
             ('_', false) => out.push('.'),
             ('(', false) => out.push_str("(?:"),
-            ('|' | ')' | '*' | '+' | '?' | '{' | '}', false) => out.push(character),
+            ('|' | ')' | '*' | '+' | '?', false) => out.push(character),
             (character, false) => push_literal(character, out),
         }
     }
     out.push_str(")$");
+    true
+}
+
+/// Appends what follows a bracket within brackets where it is a class as `[:ALPHA:]`; whether it is one.
+fn push_class(rest: &mut std::str::Chars<'_>, out: &mut String) -> bool {
+    let Some((name, after)) = rest.as_str().strip_prefix(':').and_then(|rest| rest.split_once(":]")) else {
+        return false;
+    };
+    if !name.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+        return false;
+    }
+    out.push_str("[:");
+    out.push_str(&name.to_ascii_lowercase());
+    out.push_str(":]");
+    *rest = after.chars();
     true
 }
 
@@ -133,9 +156,15 @@ mod tests {
             assert!(similar(pattern, Some('\\'), &mut out));
             regex::Regex::new(&out).unwrap().is_match(text)
         };
-        for (pattern, text) in
-            [("(a|b)%", "abc"), ("_b_", "abc"), ("a.c", "a.c"), ("[a-c]+", "abc"), (r"a\%", "a%"), ("a{2}", "aa")]
-        {
+        for (pattern, text) in [
+            ("(a|b)%", "abc"),
+            ("_b_", "abc"),
+            ("a.c", "a.c"),
+            ("[a-c]+", "abc"),
+            (r"a\%", "a%"),
+            ("a{2,3}", "aaa"),
+            ("[[:ALPHA:]][_[:digit:]]", "a1"),
+        ] {
             assert!(matches(pattern, text), "{pattern}");
         }
         for (pattern, text) in [("a.c", "abc"), ("b", "abc"), (r"a\%", "ab"), ("a|b", "ab"), ("^a", "a")] {

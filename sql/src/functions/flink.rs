@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions::math::expr_fn::ln;
+use datafusion::functions::math::expr_fn::{floor, ln};
 use datafusion::logical_expr::{Expr, ScalarUDF, cast, lit, when};
 
 use super::registry;
@@ -20,6 +20,12 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
         ("regexp_replace", [text, regex, new]) => {
             Some(Ok(function.call(vec![text.clone(), regex.clone(), new.clone(), lit("g")])))
         }
+        ("json_exists", _) => other("flink_json_exists"),
+        ("json_value", _) => other("flink_json_value"),
+        ("json_object", _) => other("flink_json_object"),
+        // Of a group without rows.
+        ("json_arrayagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("[]")).otherwise(call())),
+        ("json_objectagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("{}")).otherwise(call())),
         ("chr", [_]) => other("flink_chr"),
         ("overlaps", [_, _, _, _]) => other("flink_overlaps"),
         ("left", [_, _]) => other("flink_left"),
@@ -36,9 +42,20 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
         }
         // From 1 for Sunday.
         ("date_part", [Expr::Literal(part, _), at]) if is_weekday(part) => other_of("dayofweek", at),
+        ("date_part", [Expr::Literal(part, _), _]) => within_second(part, call()),
         ("array_position", [_, _]) => {
-            Some(when(call().is_null(), lit(0_u64)).otherwise(call()).and_then(|found| null_with_nulls(args, found)))
+            Some(when(call().is_null(), lit(0_i32)).otherwise(call()).and_then(|found| null_with_nulls(args, found)))
         }
+        ("array_append", [array, _]) => Some(null_with_nulls(std::slice::from_ref(array), call())),
+        ("array_concat", _) => Some(null_with_nulls(args, call())),
+        // The end 0 is the first element, as the start 0 is.
+        ("array_slice", [array, start, end]) => {
+            let end = when(end.clone().eq(lit(0_i64)), lit(1_i64)).otherwise(end.clone());
+            Some(end.map(|end| function.call(vec![array.clone(), start.clone(), end])))
+        }
+        ("map", [_, _]) => other("flink_map"),
+        ("overlay", [_, _, _] | [_, _, _, _]) => other("flink_overlay"),
+        ("initcap", [_]) => other("flink_initcap"),
         _ => None,
     }
 }
@@ -46,6 +63,19 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
 fn is_weekday(part: &ScalarValue) -> bool {
     let (ScalarValue::Utf8(Some(part)) | ScalarValue::Utf8View(Some(part))) = part else { return false };
     matches!(part.to_ascii_lowercase().as_str(), "dow" | "dayofweek")
+}
+
+/// A part of a moment as `BIGINT`: `EPOCH` without its fraction, parts of a second without the seconds.
+fn within_second(part: &ScalarValue, call: Expr) -> Option<Result<Expr>> {
+    let (ScalarValue::Utf8(Some(part)) | ScalarValue::Utf8View(Some(part))) = part else { return None };
+    let per_second: i64 = match part.to_ascii_lowercase().as_str() {
+        "epoch" => return Some(Ok(cast(floor(call), DataType::Int64))),
+        "millisecond" | "milliseconds" => 1_000,
+        "microsecond" | "microseconds" => 1_000_000,
+        "nanosecond" | "nanoseconds" => 1_000_000_000,
+        _ => return None,
+    };
+    Some(Ok(cast(call, DataType::Int64) % lit(per_second)))
 }
 
 /// The call of a function of one argument.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
-use datafusion::common::{DataFusionError, Result};
-use datafusion::logical_expr::ScalarUDF;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 
 use super::checked::{Check, checked};
 
@@ -66,6 +66,21 @@ impl Check for Size {
         }
         Ok(())
     }
+
+    /// Texts of less than no characters have none.
+    fn adjust(&self, args: &mut [ColumnarValue], rows: usize) -> Result<()> {
+        let (Self::Padded, [_, length, ..]) = (self, args) else { return Ok(()) };
+        let lengths = numbers(&length.to_array(rows)?)?;
+        if lengths.iter().flatten().any(|length| length < 0) {
+            let least = lengths.unary::<_, Int64Type>(|length| length.max(0));
+            let column = cast(&least, &length.data_type())?;
+            *length = match length {
+                ColumnarValue::Scalar(_) => ColumnarValue::Scalar(ScalarValue::try_from_array(&column, 0)?),
+                ColumnarValue::Array(_) => ColumnarValue::Array(column),
+            };
+        }
+        Ok(())
+    }
 }
 
 impl Size {
@@ -121,7 +136,7 @@ fn texts(column: &ArrayRef) -> Result<StringArray> {
 }
 
 fn numbers(column: &ArrayRef) -> Result<Int64Array> {
-    Ok(cast(column, &DataType::Int64)?.as_primitive::<arrow::datatypes::Int64Type>().clone())
+    Ok(cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
 }
 
 fn bytes(texts: &StringArray, row: usize) -> i128 {

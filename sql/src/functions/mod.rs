@@ -4,6 +4,7 @@
 
 mod access;
 mod arithmetic;
+mod average;
 mod calendar;
 mod charset;
 mod checked;
@@ -14,6 +15,7 @@ mod convert;
 mod decimal;
 mod escapes;
 mod flink;
+mod flink_map;
 mod float_key;
 mod format;
 mod interval_order;
@@ -23,18 +25,23 @@ mod large;
 mod listing;
 mod moments;
 mod native;
+mod number_reading;
 mod number_text;
 mod overlaps;
 mod padded;
 mod pattern;
 mod percentile;
 mod printf;
+mod recast;
 mod regexes;
+mod rounding;
 mod seeded;
 mod series;
+mod signed;
 mod single_row;
 mod special;
 mod support;
+mod text_moment;
 mod to_char;
 mod url;
 mod value_text;
@@ -49,7 +56,7 @@ use datafusion::execution::SessionStateDefaults;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-pub(crate) use arithmetic::{checked, wrapping};
+pub(crate) use arithmetic::{checked, wrapping, wrapping_abs, wrapping_div, wrapping_neg};
 pub(crate) use clock::PROCTIME;
 pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
@@ -59,13 +66,15 @@ pub(crate) use interval_order::{interval_bytes, interval_length, interval_of_byt
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
+pub(crate) use number_reading::{readable_decimal, whole_number};
 pub use number_text::{push_double, push_single};
-pub(crate) use padded::{is_padded, padded_time};
+pub(crate) use padded::{Padding, is_padded, padded_time, rounded_clock};
 pub(crate) use pattern::regexp_extracts;
 pub(crate) use percentile::WEIGHTED;
 pub(crate) use single_row::{SEVERAL_ROWS, first_row, single_row};
 pub(crate) use special::replaced;
 pub(crate) use support::own_type;
+pub(crate) use text_moment::{Reading, text_moment};
 pub(crate) use value_text::{has_own_text, value_text};
 pub(crate) use variant::variant_text;
 pub(crate) use zones::{AT_TIME_ZONE, moment_of, moment_seconds, timestamp_text, wall_clock, wall_seconds};
@@ -107,6 +116,9 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
             registry.scalar.insert(name.to_owned(), limited);
         }
     }
+    if let Some(cardinality) = registry.scalar.get("cardinality").map(signed::size) {
+        registry.scalar.insert("cardinality".to_owned(), cardinality);
+    }
     for (alias, name) in ALIASES {
         if let Some(function) = registry.scalar.get(name) {
             registry.scalar.insert(alias.to_owned(), Arc::clone(function));
@@ -117,12 +129,19 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     }
     for function in SessionStateDefaults::default_aggregate_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            registry.aggregate.insert(name.to_owned(), Arc::clone(&function));
+            let function = match function.name() {
+                "avg" => average::rounded(&function),
+                "approx_distinct" => signed::count(&function),
+                _ => Arc::clone(&function),
+            };
+            registry.aggregate.insert(name.to_owned(), function);
         }
     }
     for function in SessionStateDefaults::default_window_functions() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
-            registry.window.insert(name.to_owned(), Arc::clone(&function));
+            let places = signed::PLACES.contains(&function.name());
+            let function = if places { signed::place(&function) } else { Arc::clone(&function) };
+            registry.window.insert(name.to_owned(), function);
         }
     }
     registry
@@ -148,6 +167,7 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(collection::functions());
     functions.extend(convert::functions());
     functions.extend(escapes::functions());
+    functions.extend(flink_map::functions());
     functions.extend(intervals::functions());
     functions.extend(json::functions());
     functions.extend(moments::functions());
@@ -155,6 +175,7 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(pattern::functions());
     functions.extend(percentile::functions());
     functions.extend(regexes::functions());
+    functions.extend(rounding::functions());
     functions.extend(special::functions());
     functions.extend(to_char::functions());
     functions.extend(zones::functions());

@@ -85,7 +85,7 @@ fn add_months(us: i64, months: i64) -> Option<i64> {
     moved.map(micros)
 }
 
-fn out_of_range() -> DataFusionError {
+pub(super) fn out_of_range() -> DataFusionError {
     DataFusionError::Execution("timestamp out of range".into())
 }
 
@@ -154,13 +154,15 @@ fn difference(args: &Args) -> Result<ArrayRef> {
     Ok(Arc::new(between.collect::<Result<Int32Array>>()?))
 }
 
+/// The greatest number of months by which the first moment can be moved without passing the second.
 fn months_between(from: i64, to: i64) -> Option<i64> {
+    if to < from {
+        return months_between(to, from)?.checked_neg();
+    }
     let (a, b) = (naive(from)?, naive(to)?);
     let count = |at: &NaiveDateTime| i64::from(at.year()) * 12 + i64::from(at.month0());
     let months = count(&b) - count(&a);
-    let rest = |at: NaiveDateTime| (at.day(), at.time());
-    let over = i64::from(months > 0 && rest(b) < rest(a)) - i64::from(months < 0 && rest(b) > rest(a));
-    Some(months - over)
+    Some(if add_months(from, months).is_none_or(|moved| moved > to) { months - 1 } else { months })
 }
 
 fn floor_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
@@ -228,7 +230,11 @@ fn floor(unit: Unit, at: i64) -> Option<i64> {
 
 /// Null where the text does not fit.
 fn to_date(args: &Args) -> Result<ArrayRef> {
-    let (texts, patterns) = (args.text(0)?, args.text_if_given(1, "yyyy-MM-dd")?);
+    if args.len() < 2 {
+        let texts = super::padded::padded_column(&args.column(0)?, super::padded::Padding::FlinkDate)?;
+        return Ok(cast(&texts, &DataType::Date32)?);
+    }
+    let (texts, patterns) = (args.text(0)?, args.text(1)?);
     let mut format: Option<(String, Format)> = None;
     let mut days = Vec::with_capacity(args.rows);
     for row in 0..args.rows {
@@ -275,17 +281,18 @@ fn zone(name: &str) -> Option<Zone> {
 
 /// The universal time of a local time, in microseconds; `None` where the zone is not known.
 pub(super) fn in_zone(local: i64, name: &str) -> Option<i64> {
-    to_utc(&zone(name)?, local)
+    to_utc(&zone(name)?, local, true)
 }
 
-/// Local time to universal time; in the gap of a clock change, an hour later.
-fn to_utc(zone: &Zone, local: i64) -> Option<i64> {
+/// Local time to universal time; in the gap of a clock change, an hour later; of two the first or the second.
+fn to_utc(zone: &Zone, local: i64, first: bool) -> Option<i64> {
     match zone {
         Zone::Fixed(distance) => local.checked_sub(*distance),
         Zone::Named(zone) => {
             let at = naive(local)?;
             match zone.from_local_datetime(&at) {
-                LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at.timestamp_micros()),
+                LocalResult::Single(at) => Some(at.timestamp_micros()),
+                LocalResult::Ambiguous(earlier, later) => Some(if first { earlier } else { later }.timestamp_micros()),
                 LocalResult::None => {
                     let before = at.checked_sub_signed(chrono::TimeDelta::hours(1))?;
                     let before = zone.from_local_datetime(&before).earliest()?;
@@ -310,7 +317,7 @@ fn convert_tz(args: &Args) -> Result<ArrayRef> {
     Ok(args.write(|row, out| {
         let at = format.read(texts.get(row)?)?;
         let (from, to) = (zone(from.get(row)?)?, zone(to.get(row)?)?);
-        out.push_str(format.format(to_local(&to, to_utc(&from, at)?)?));
+        out.push_str(format.format(to_local(&to, to_utc(&from, at, false)?)?));
         Some(())
     }))
 }

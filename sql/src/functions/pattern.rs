@@ -23,15 +23,32 @@ fn split_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
         [text, delimiter, index] if is_text(text) && is_text(delimiter) && is_whole(index) => {
             Some((DataType::Utf8, vec![DataType::Utf8, DataType::Utf8, DataType::Int64]))
         }
+        // The delimiter as the number of its character.
+        [text, delimiter, index] if is_text(text) && is_whole(delimiter) && is_whole(index) => {
+            Some((DataType::Utf8, vec![DataType::Utf8, DataType::Int64, DataType::Int64]))
+        }
         _ => None,
     }
 }
 
-/// The part with that number from 0 between delimiters; null where there are fewer.
+/// Delimiters, which may be given by their numbers.
+fn delimiters(args: &Args) -> Result<Text> {
+    if !is_whole(args.column(1)?.data_type()) {
+        return args.text(1);
+    }
+    let numbers = args.wholes(1)?;
+    let texts = args.write(|row, out| {
+        out.push(char::from_u32(u32::try_from(numbers.get(row)?).ok()?)?);
+        Some(())
+    });
+    Ok(Text::Column(texts.as_string::<i32>().clone()))
+}
+
+/// The part with that number from 0 between delimiters; null where there are fewer, as in an empty text.
 fn split_index(args: &Args) -> Result<ArrayRef> {
     let column = args.column(0)?;
     let texts = column.as_string::<i32>();
-    let delimiters = args.text(1)?;
+    let delimiters = delimiters(args)?;
     let indexes = args.column(2)?;
     let indexes = indexes.as_primitive::<Int64Type>();
     let mut out = StringBuilder::with_capacity(texts.len(), texts.len() * 8);
@@ -46,7 +63,7 @@ fn split_index(args: &Args) -> Result<ArrayRef> {
 }
 
 fn nth<'t>(text: &'t str, delimiter: &str, index: i64) -> Option<&'t str> {
-    let index = usize::try_from(index).ok()?;
+    let index = usize::try_from(index).ok().filter(|_| !text.is_empty())?;
     match delimiter.as_bytes() {
         [] => (index == 0).then_some(text),
         [single] => text.split(char::from(*single)).nth(index),

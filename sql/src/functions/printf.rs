@@ -1,4 +1,5 @@
-//! `PRINTF`: Java's format strings with `%s %d %x %X %o %f %e %c %b %%`, width, precision and the flags `-0+`.
+//! `PRINTF`: Java's format strings with `%s %d %x %X %o %f %e %c %b %%`, width, precision, the flags `-0+ ,(` and the
+//! number of a value (`%2$s`).
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ struct Directive {
     left: bool,
     zeros: bool,
     plus: bool,
+    space: bool,
+    groups: bool,
+    brackets: bool,
+    /// The number of the value, from 1, where it is given.
+    value: Option<usize>,
     width: usize,
     precision: Option<usize>,
     letter: char,
@@ -32,7 +38,13 @@ const WIDTH_MAX: usize = 10_000;
 
 fn directive<'t>(rest: &'t str, format: &str) -> Result<(Directive, &'t str)> {
     let wrong = || DataFusionError::Execution(format!("the format '{format}' is wrong"));
-    let flags = rest.len() - rest.trim_start_matches(['-', '0', '+']).len();
+    let (value, rest) = match rest.split_once('$') {
+        Some((number, behind)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (Some(number.parse().map_err(|_| wrong())?), behind)
+        }
+        _ => (None, rest),
+    };
+    let flags = rest.len() - rest.trim_start_matches(['-', '0', '+', ' ', ',', '(']).len();
     let (flags, rest) = rest.split_at_checked(flags).ok_or_else(wrong)?;
     let number = |text: &'t str| {
         let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
@@ -49,13 +61,46 @@ fn directive<'t>(rest: &'t str, format: &str) -> Result<(Directive, &'t str)> {
     let width =
         if width.is_empty() { 0 } else { width.parse().ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(wrong)? };
     let has = |flag: char| flags.contains(flag);
-    let directive = Directive { left: has('-'), zeros: has('0'), plus: has('+'), width, precision, letter };
+    let directive = Directive {
+        left: has('-'),
+        zeros: has('0'),
+        plus: has('+'),
+        space: has(' '),
+        groups: has(','),
+        brackets: has('('),
+        value,
+        width,
+        precision,
+        letter,
+    };
     Ok((directive, rest.get(letter.len_utf8()..).unwrap_or_default()))
+}
+
+/// The digits of a number with its sign, as the flags want it.
+fn signed(directive: &Directive, negative: bool, digits: &str) -> String {
+    let sign = match negative {
+        true if directive.brackets => "(",
+        true => "-",
+        false if directive.plus => "+",
+        false if directive.space => " ",
+        false => "",
+    };
+    let mut out = sign.to_owned();
+    let whole = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+    for (index, letter) in digits.char_indices() {
+        if directive.groups && index > 0 && index < whole && (whole - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(letter);
+    }
+    if sign == "(" {
+        out.push(')');
+    }
+    out
 }
 
 /// The value's text in the form of its letter; `None` where it does not fit.
 fn shown(directive: &Directive, text: &str) -> Option<String> {
-    let plus = |number: f64| if directive.plus && number >= 0.0 { "+" } else { "" };
     Some(match directive.letter {
         's' | 'S' => {
             let text: String = text.chars().take(directive.precision.unwrap_or(usize::MAX)).collect();
@@ -68,20 +113,21 @@ fn shown(directive: &Directive, text: &str) -> Option<String> {
         },
         'd' => {
             let number: i128 = text.parse().ok()?;
-            if directive.plus { format!("{number:+}") } else { number.to_string() }
+            signed(directive, number < 0, &number.unsigned_abs().to_string())
         }
         'x' => format!("{:x}", text.parse::<i64>().ok()?),
         'X' => format!("{:X}", text.parse::<i64>().ok()?),
         'o' => format!("{:o}", text.parse::<i64>().ok()?),
         'f' => {
             let number: f64 = text.parse().ok()?;
-            format!("{}{number:.*}", plus(number), directive.precision.unwrap_or(6))
+            let digits = format!("{:.*}", directive.precision.unwrap_or(6), number.abs());
+            signed(directive, number < 0.0, &digits)
         }
         'e' => {
             let number: f64 = text.parse().ok()?;
-            let text = format!("{}{number:.*e}", plus(number), directive.precision.unwrap_or(6));
+            let text = format!("{:.*e}", directive.precision.unwrap_or(6), number.abs());
             let (mantissa, exponent) = text.split_once('e')?;
-            format!("{mantissa}e{:+03}", exponent.parse::<i32>().ok()?)
+            signed(directive, number < 0.0, &format!("{mantissa}e{:+03}", exponent.parse::<i32>().ok()?))
         }
         _ => return None,
     })
@@ -94,7 +140,7 @@ fn pad(out: &mut String, directive: &Directive, text: &str) {
         // Writing to a string does not fail.
         let _ = write!(out, "{text}{:missing$}", "");
     } else if directive.zeros && numeric {
-        let sign = text.len() - text.trim_start_matches(['-', '+']).len();
+        let sign = text.len() - text.trim_start_matches(['-', '+', ' ', '(']).len();
         let (sign, digits) = text.split_at(sign);
         out.push_str(sign);
         out.extend(std::iter::repeat_n('0', missing));
@@ -129,14 +175,20 @@ fn printf(args: &Args) -> Result<ArrayRef> {
                 'n' => out.push('\n'),
                 letter => {
                     let wrong = || DataFusionError::Execution(format!("PRINTF: no value fits %{letter} of '{format}'"));
-                    let column = columns.get(next).ok_or_else(wrong)?;
-                    let text = match values.get(next) {
+                    let place = match directive.value {
+                        Some(number) => number.wrapping_sub(1),
+                        None => {
+                            next += 1;
+                            next - 1
+                        }
+                    };
+                    let column = columns.get(place).ok_or_else(wrong)?;
+                    let text = match values.get(place) {
                         Some(Some(value)) if column.is_valid(row) => value.value(row).try_to_string()?,
                         _ => "null".to_owned(),
                     };
                     let text = if text == "null" { text } else { shown(&directive, &text).ok_or_else(wrong)? };
                     pad(out, &directive, &text);
-                    next += 1;
                 }
             }
         }

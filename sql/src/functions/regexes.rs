@@ -102,7 +102,7 @@ fn to_map(args: &Args) -> Result<ArrayRef> {
             return;
         };
         let mut known: Vec<(&str, Option<&str>)> = Vec::new();
-        for pair in pairs.split(text) {
+        for pair in pairs.split(text).filter(|_| !text.is_empty()) {
             let mut parts = split.splitn(pair, 2);
             let (key, value) = (parts.next().unwrap_or_default(), parts.next());
             known.retain(|(other, _)| *other != key);

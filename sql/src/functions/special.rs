@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::functions::math::expr_fn::{floor, random};
 use datafusion::functions_nested::expr_fn::array_sort;
-use datafusion::logical_expr::{Case, Expr, ScalarUDF, cast, lit, when};
+use datafusion::logical_expr::{Case, Expr, ScalarUDF, cast, lit};
 
 use super::support::{Args, function};
 use super::{clock, seeded};
@@ -33,7 +33,11 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
 /// What a call stands for; `None` where it stands for itself.
 pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
     Some(match (name, args) {
-        ("if", [condition, then, otherwise]) => when(condition.clone(), then.clone()).otherwise(otherwise.clone()),
+        // Its branches are given one type later.
+        ("if", [condition, then, otherwise]) => {
+            let branch = (Box::new(condition.clone()), Box::new(then.clone()));
+            Ok(Expr::Case(Case::new(None, vec![branch], Some(Box::new(otherwise.clone())))))
+        }
         ("rand", []) => Ok(random()),
         ("rand", [seed]) => constant(seed).map(|seed| seeded::call(seed, None)),
         ("rand_integer", [seed, bound]) => {
@@ -52,6 +56,7 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
             Ok(cast(cast(now(), super::calendar::MICROS), DataType::Time64(TimeUnit::Microsecond)))
         }
         ("localtimestamp", []) => Ok(cast(now(), super::calendar::MICROS)),
+        ("to_timestamp_ltz", [number, Expr::Literal(precision, _)]) => return fine_moment(number, precision),
         ("coalesce" | "nvl", [first, rest @ ..]) => Ok(first_of(first, rest)),
         ("array_sort", [array, Expr::Literal(ScalarValue::Boolean(Some(up)), _)]) => Ok(sorted(array, *up, *up)),
         (
@@ -68,6 +73,16 @@ pub(crate) fn replaced(name: &str, args: &[Expr]) -> Option<Result<Expr>> {
 
 fn now() -> Expr {
     clock::now().call(Vec::new())
+}
+
+/// `TO_TIMESTAMP_LTZ(number, 6)` and `(number, 9)`, whose types have more digits than that of other precisions.
+fn fine_moment(number: &Expr, precision: &ScalarValue) -> Option<Result<Expr>> {
+    let unit = match precision {
+        ScalarValue::Int64(Some(6)) => TimeUnit::Microsecond,
+        ScalarValue::Int64(Some(9)) => TimeUnit::Nanosecond,
+        _ => return None,
+    };
+    Some(Ok(cast(cast(number.clone(), DataType::Int64), DataType::Timestamp(unit, Some("UTC".into())))))
 }
 
 /// The first that is not null, as conditions: the engine evaluates no `coalesce`.

@@ -184,15 +184,8 @@ impl Args {
     }
 
     /// A text for each row, written into the empty buffer that is handed over; null where nothing comes back.
-    pub(super) fn write(&self, mut write: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
-        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
-        let mut text = String::new();
-        for row in 0..self.rows {
-            text.clear();
-            let written = write(row, &mut text);
-            out.append_option(written.map(|()| text.as_str()));
-        }
-        Arc::new(out.finish())
+    pub(super) fn write(&self, write: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
+        write_texts(self.rows, write)
     }
 
     /// As [`Self::write`], for what may fail.
@@ -217,6 +210,18 @@ impl Args {
     fn value(&self, index: usize) -> Result<&ColumnarValue> {
         self.values.get(index).ok_or_else(|| DataFusionError::Internal("an argument is missing".into()))
     }
+}
+
+/// A text for each row, written into the empty buffer that is handed over; null where nothing comes back.
+pub(super) fn write_texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
+    let mut out = StringBuilder::with_capacity(rows, rows * 16);
+    let mut text = String::new();
+    for row in 0..rows {
+        text.clear();
+        let written = write(row, &mut text);
+        out.append_option(written.map(|()| text.as_str()));
+    }
+    Arc::new(out.finish())
 }
 
 /// Text, one for all rows or one a row.

@@ -7,12 +7,13 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
-use super::support::Kind::{Any, Int, Text, Truth, Whole};
+use super::support::Kind::{self, Any, Int, Text, Truth, Whole};
 use super::support::{Args, all, function, is_text, many, shaped, some};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         shaped("elt", "ELT(index, text, …)", many(2, &[Whole, Text], Text), elt),
+        function("concat_ws", &[], "CONCAT_WS(separator, text, …)", texts_types, concat_ws),
         shaped("locate", "LOCATE(part, text [, start])", some(2, &[Text, Text, Whole], Int), locate),
         shaped("is_alpha", "IS_ALPHA(text)", all(&[Text], Truth), |args| holds(args, alphabetic)),
         shaped("is_digit", "IS_DIGIT(text)", all(&[Text], Truth), |args| holds(args, digits)),
@@ -26,6 +27,8 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("split", &[], "SPLIT(text, delimiter)", split_types, split),
         shaped("flink_chr", "CHR(number)", all(&[Whole], Text), chr),
         shaped("flink_substr", "SUBSTRING(text, start [, length])", some(2, &[Text, Whole, Whole], Text), substring),
+        shaped("flink_overlay", "OVERLAY(text PLACING new FROM start [FOR length])", some(3, OVERLAID, Text), overlay),
+        shaped("flink_initcap", "INITCAP(text)", all(&[Text], Text), initcap),
         shaped("flink_left", "LEFT(text, count)", all(&[Text, Whole], Text), left),
         shaped("flink_right", "RIGHT(text, count)", all(&[Text, Whole], Text), right),
     ]
@@ -38,6 +41,26 @@ fn elt(args: &Args) -> Result<ArrayRef> {
     Ok(args.pick(|row| {
         let place = usize::try_from(index.get(row)?).ok()?.checked_sub(1)?;
         texts.get(place)?.get(row)
+    }))
+}
+
+fn texts_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    (types.len() > 1).then(|| (DataType::Utf8, vec![DataType::Utf8; types.len()]))
+}
+
+/// The texts with a separator between them; nulls are left out, and a null separator makes it null.
+fn concat_ws(args: &Args) -> Result<ArrayRef> {
+    let separators = args.text(0)?;
+    let texts = (1..args.len()).map(|place| args.text(place)).collect::<Result<Vec<_>>>()?;
+    Ok(args.write(|row, out| {
+        let separator = separators.get(row)?;
+        for (index, text) in texts.iter().filter_map(|text| text.get(row)).enumerate() {
+            if index > 0 {
+                out.push_str(separator);
+            }
+            out.push_str(text);
+        }
+        Some(())
     }))
 }
 
@@ -58,7 +81,9 @@ fn locate(args: &Args) -> Result<ArrayRef> {
     let (parts, texts, starts) = (args.text(0)?, args.text(1)?, args.wholes_if_given(2, 1)?);
     let at = |row| {
         let (part, text, start) = (parts.get(row)?, texts.get(row)?, starts.get(row)?);
-        let found = usize::try_from(start).ok().and_then(|start| start.checked_sub(1)).and_then(|start| {
+        // What is not there is found at once; before the start is the start.
+        let start = if part.is_empty() { 0 } else { usize::try_from(start.saturating_sub(1)).unwrap_or(0) };
+        let found = Some(start).and_then(|start| {
             let from = place(text, start)?;
             let found = text.get(from..)?.find(part)? + from;
             text.get(..found).map(characters)
@@ -151,6 +176,50 @@ fn substring(args: &Args) -> Result<ArrayRef> {
         let from = first.and_then(|first| place(text, first)).unwrap_or(text.len());
         let rest = text.get(from..)?;
         rest.get(..place(rest, length).unwrap_or(rest.len()))
+    }))
+}
+
+const OVERLAID: &[Kind] = &[Text, Text, Whole, Whole];
+
+/// A part replaced. A start outside the text leaves it as it is; a length that is not positive or is too great
+/// reaches to its end.
+fn overlay(args: &Args) -> Result<ArrayRef> {
+    let (texts, news, starts) = (args.text(0)?, args.text(1)?, args.wholes(2)?);
+    let lengths = if args.len() > 3 { Some(args.wholes(3)?) } else { None };
+    Ok(args.write(|row, out| {
+        let (text, new, start) = (texts.get(row)?, news.get(row)?, starts.get(row)?);
+        let length = match &lengths {
+            Some(lengths) => lengths.get(row)?,
+            None => i64::try_from(characters(new)).ok()?,
+        };
+        let first = usize::try_from(start.checked_sub(1)?).ok();
+        let Some(from) = first.and_then(|first| place(text, first)).filter(|from| *from < text.len()) else {
+            out.push_str(text);
+            return Some(());
+        };
+        let (head, rest) = text.split_at_checked(from)?;
+        let end = usize::try_from(length)
+            .ok()
+            .filter(|length| *length > 0)
+            .and_then(|length| place(rest, length))
+            .unwrap_or(rest.len());
+        out.push_str(head);
+        out.push_str(new);
+        out.push_str(rest.get(end..)?);
+        Some(())
+    }))
+}
+
+/// Words with a capital first, of the letters of ASCII alone; all others stand between words.
+fn initcap(args: &Args) -> Result<ArrayRef> {
+    let texts = args.text(0)?;
+    Ok(args.write(|row, out| {
+        let mut inside = false;
+        for letter in texts.get(row)?.chars() {
+            out.push(if inside { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() });
+            inside = letter.is_ascii_alphanumeric();
+        }
+        Some(())
     }))
 }
 

@@ -78,7 +78,7 @@ struct InZone {
     signature: Signature,
 }
 
-fn per_second(unit: TimeUnit) -> (i64, usize) {
+pub(super) fn per_second(unit: TimeUnit) -> (i64, usize) {
     match unit {
         TimeUnit::Second => (1, 0),
         TimeUnit::Millisecond => (1_000, 3),
@@ -98,7 +98,7 @@ fn ahead(zone: Tz, seconds: i64) -> i64 {
 }
 
 /// The moment in seconds when the clock in a zone shows these; of two the first where it is asked for.
-fn shown_at(zone: Tz, seconds: i64, first: bool) -> i64 {
+pub(super) fn shown_at(zone: Tz, seconds: i64, first: bool) -> i64 {
     let offset = |offset: &<Tz as TimeZone>::Offset| i64::from(offset.fix().local_minus_utc());
     let Some(at) = DateTime::from_timestamp(seconds, 0).map(|at| at.naive_utc()) else { return seconds };
     seconds
@@ -256,7 +256,8 @@ impl ScalarUDFImpl for InZone {
                 cast(&moments, &DataType::Timestamp(unit, Some(UTC.into())))?
             }
             Into::WallSeconds => Arc::new(Self::moved(values, scale, wall)),
-            Into::MomentSeconds => Arc::new(Self::moved(values, scale, |seconds| shown_at(zone, seconds, true))),
+            // Of two the second, as Java's calendar has it.
+            Into::MomentSeconds => Arc::new(Self::moved(values, scale, |seconds| shown_at(zone, seconds, false))),
             Into::Text | Into::FlinkText => self.texts(values, (unit, zoned)),
         };
         Ok(ColumnarValue::Array(made))

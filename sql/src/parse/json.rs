@@ -116,9 +116,7 @@ fn as_text(expr: sp::Expr) -> sp::Expr {
 
 fn query(parser: &mut Parser) -> Result<sp::Expr> {
     let mut args = document(parser)?;
-    if words::accept(parser, &["RETURNING"]) {
-        types::parse(parser)?;
-    }
+    let returning = if words::accept(parser, &["RETURNING"]) { Some(types::parse(parser)?) } else { None };
     let wrapper = if words::accept(parser, &["WITHOUT"]) {
         "WITHOUT"
     } else if words::accept(parser, &["WITH", "CONDITIONAL"]) {
@@ -144,7 +142,10 @@ fn query(parser: &mut Parser) -> Result<sp::Expr> {
         }
     }
     args.extend([text(wrapper), text(on_empty), text(on_error)]);
-    Ok(function("json_query", args))
+    let call = function("json_query", args);
+    // Flink has STRING and ARRAY<STRING> only.
+    let is_list = matches!(returning, Some(sp::DataType::Array(_)));
+    Ok(if is_list { function("json_texts", vec![call]) } else { call })
 }
 
 fn exists(parser: &mut Parser) -> Result<sp::Expr> {

@@ -22,10 +22,10 @@ pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-/// `ROUND` and `TRUNCATE` to a number of digits, with so many behind the point; `CEIL` and `FLOOR` with none.
+/// `ROUND` and `TRUNCATE` to a number of digits, with so many behind the point.
 fn rounded(call: ScalarFunction, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     let (value, digits) = match (call.name(), call.args.as_slice()) {
-        ("round" | "trunc" | "ceil" | "floor", [value]) => (value, Some(0)),
+        ("round" | "trunc", [value]) => (value, Some(0)),
         ("round" | "trunc", [value, digits]) => (value, small(digits)),
         _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
     };

@@ -15,6 +15,7 @@ mod float_keys;
 mod forms;
 mod insert;
 mod intervals;
+mod java;
 mod literals;
 pub(crate) mod nodes;
 mod placement;

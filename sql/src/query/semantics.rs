@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 };
 
 use super::types::type_of;
-use super::{from_datafusion, rewrite};
+use super::{from_datafusion, java, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{checked, in_flink, regexp_extracts, wrapping};
+use crate::functions::{checked, in_flink, regexp_extracts, whole_number, wrapping};
 
 /// What whole numbers are averaged in, so that the mean has a scale of 16.
 const MEAN: DataType = DataType::Decimal128(38, 12);
@@ -67,16 +67,16 @@ fn aggregate(
     semantics: Semantics,
     narrow: &mut Option<Narrow>,
 ) -> PlanResult<Transformed<Expr>> {
-    let expr = ignoring_nulls(expr);
+    let changed = is_edge(&expr);
+    let expr = ignoring_nulls(expr, semantics);
     let (name, args) = match &expr {
         Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
         Expr::WindowFunction(call) => match &call.fun {
             WindowFunctionDefinition::AggregateUDF(function) => (function.name(), &call.params.args),
-            WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::no(expr)),
+            WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::new_transformed(expr, changed)),
         },
         _ => return Ok(Transformed::no(expr)),
     };
-    let changed = is_edge(&expr);
     let [arg] = args.as_slice() else { return Ok(Transformed::new_transformed(expr, changed)) };
     let data_type = arg.get_type(input)?;
     if !data_type.is_integer() {
@@ -109,18 +109,30 @@ fn aggregate(
     }))
 }
 
-/// Whether this is an aggregate `first_value` or `last_value`.
+/// Whether this is `first_value` or `last_value`.
 fn is_edge(expr: &Expr) -> bool {
-    matches!(expr, Expr::AggregateFunction(call) if matches!(call.func.name(), "first_value" | "last_value"))
+    let name = match expr {
+        Expr::AggregateFunction(call) => call.func.name(),
+        Expr::WindowFunction(call) => call.fun.name(),
+        _ => return false,
+    };
+    matches!(name, "first_value" | "last_value")
 }
 
-/// The aggregates `first_value` and `last_value` pass over nulls unless it is said that they do not, as Flink's.
-fn ignoring_nulls(expr: Expr) -> Expr {
+/// The aggregates `first_value` and `last_value` pass over nulls unless it is said that they do not, as Flink's; as window
+/// functions they do so in Flink only.
+fn ignoring_nulls(expr: Expr, semantics: Semantics) -> Expr {
     let edge = is_edge(&expr);
     match expr {
         Expr::AggregateFunction(mut call) if edge && call.params.null_treatment.is_none() => {
             call.params.null_treatment = Some(NullTreatment::IgnoreNulls);
             Expr::AggregateFunction(call)
+        }
+        Expr::WindowFunction(mut call)
+            if edge && semantics == Semantics::Flink && call.params.null_treatment.is_none() =>
+        {
+            call.params.null_treatment = Some(NullTreatment::IgnoreNulls);
+            Expr::WindowFunction(call)
         }
         other => other,
     }
@@ -150,7 +162,8 @@ pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<Logic
     if semantics == Semantics::Postgres {
         return rewrite::expressions(plan, seconds);
     }
-    rewrite::expressions(plan, |expr, _| match &expr {
+    rewrite::expressions(plan, |expr, input| match &expr {
+        Expr::Cast(_) | Expr::TryCast(_) => Ok(whole_text(expr, input)),
         Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
             Some(meant) => Ok(Transformed::yes(meant?)),
             None => Ok(Transformed::no(expr)),
@@ -174,11 +187,26 @@ fn digits_of_clock(expr: Expr, semantics: Semantics) -> Transformed<Expr> {
     }
 }
 
+/// A cast of a text to a whole number leaves out what stands behind its point. Those that the query has alone: a comparison
+/// of a text with a number must not.
+fn whole_text(mut expr: Expr, input: &DFSchema) -> Transformed<Expr> {
+    let (value, to) = match &mut expr {
+        Expr::Cast(cast) => (&mut cast.expr, cast.field.data_type()),
+        Expr::TryCast(cast) => (&mut cast.expr, cast.field.data_type()),
+        _ => return Transformed::no(expr),
+    };
+    if !to.is_signed_integer() || !matches!(type_of(value, input), Ok(DataType::Utf8 | DataType::Utf8View)) {
+        return Transformed::no(expr);
+    }
+    **value = whole_number(std::mem::take(value));
+    Transformed::yes(expr)
+}
+
 /// PostgreSQL: `EXTRACT(SECOND FROM t)` with its fraction.
 fn seconds(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     let Expr::ScalarFunction(mut call) = expr else { return Ok(Transformed::no(expr)) };
     let of_time = |at: &Expr| {
-        matches!(at.get_type(input), Ok(DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)))
+        matches!(type_of(at, input), Ok(DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_)))
     };
     match call.args.as_mut_slice() {
         [Expr::Literal(part, _), at]
@@ -210,10 +238,13 @@ pub(super) fn questions(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// PostgreSQL: whole-number arithmetic fails on overflow, floating point on a division by zero, casts to whole numbers round.
-/// Flink: casts to narrower whole numbers wrap. After the analyzer, when both sides of an operator have one type.
+/// Flink: casts to narrower whole numbers wrap, and so does arithmetic; `NaN` is neither less nor greater than anything. After the analyzer, when both sides of an operator have one type.
 pub(super) fn arithmetic(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     match semantics {
-        Semantics::Flink => rewrite::expressions(plan, narrowing),
+        Semantics::Flink => rewrite::expressions(plan, |expr, input| {
+            let java = java::operator(expr, input)?;
+            if java.transformed { Ok(java) } else { narrowing(java.data, input) }
+        }),
         Semantics::Postgres => rewrite::expressions(plan, operator),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result as PlanResult};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, cast, try_cast};
@@ -14,8 +14,8 @@ use crate::bound::BindContext;
 use crate::catalog::Semantics;
 use crate::error::Result;
 use crate::functions::{
-    has_own_text, is_padded, moment_of, moment_seconds, padded_time, registry, timestamp_text, value_text, wall_clock,
-    wall_seconds,
+    Padding, Reading, has_own_text, is_padded, moment_of, moment_seconds, padded_time, readable_decimal, registry,
+    rounded_clock, text_moment, timestamp_text, value_text, wall_clock, wall_seconds,
 };
 
 /// The zone that moments are kept in.
@@ -36,10 +36,16 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
     let to_type = |value: Expr, to: DataType| if trying { try_cast(value, to) } else { cast(value, to) };
     let (zone, mut value) = (context.time_zone.as_str(), value.clone());
     let reads = is_text(&from) && is_time(&to) && !is_padded(&value);
-    if reads {
-        value = padded_time(if from == DataType::Utf8 { value } else { cast(value, DataType::Utf8) });
-    }
     let flink = context.semantics == Semantics::Flink;
+    if reads {
+        let text = if from == DataType::Utf8 { value } else { cast(value, DataType::Utf8) };
+        value = padded_time(text, padding(&to, flink));
+    }
+    if is_text(&from)
+        && let Some(number) = readable_decimal(&value, &to)
+    {
+        return Ok(Transformed::yes(to_type(number, to)));
+    }
     let as_text = |text: Expr, to: DataType| if to == DataType::Utf8 { text } else { cast(text, to) };
     Ok(match (&from, &to) {
         (DataType::Timestamp(..), _) if is_text(&to) => {
@@ -48,6 +54,7 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
         (of, _) if is_text(&to) && has_own_text(of, flink) => {
             Transformed::yes(as_text(value_text(value, zone, flink), to))
         }
+        (_, DataType::Time32(TimeUnit::Millisecond)) if reads => Transformed::yes(rounded_clock(value, trying)),
         // One clock for all.
         _ if zone == UTC && reads => Transformed::yes(to_type(value, to)),
         _ if zone == UTC => Transformed::no(expr),
@@ -57,7 +64,10 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
             Transformed::yes(moment_of(to_type(value, DataType::Timestamp(*unit, None)), zone, flink))
         }
         (text, DataType::Timestamp(unit, Some(of))) if of.as_ref() == UTC && is_text(text) => {
-            Transformed::yes(cast(to_type(value, DataType::Timestamp(*unit, Some(zone.into()))), to))
+            if !reads {
+                return Ok(Transformed::no(expr));
+            }
+            Transformed::yes(text_moment(value, zone, Reading { unit: *unit, flink, trying }))
         }
         (
             DataType::Timestamp(_, Some(_)),
@@ -70,6 +80,16 @@ fn of_cast(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<Tr
 
 fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+}
+
+/// What a text is to be read as for a type.
+fn padding(to: &DataType, flink: bool) -> Padding {
+    match to {
+        DataType::Time32(_) | DataType::Time64(_) if flink => Padding::FlinkClock,
+        DataType::Time32(_) | DataType::Time64(_) => Padding::Clock,
+        DataType::Date32 if flink => Padding::FlinkDate,
+        _ => Padding::Moment,
+    }
 }
 
 fn is_time(of: &DataType) -> bool {
@@ -114,7 +134,8 @@ fn of_clock(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<T
         }));
     }
     let moment = |arg: &Expr| matches!(arg.get_type(input), Ok(DataType::Timestamp(_, Some(_))));
-    if !OF_CLOCKS.contains(&call.name()) || !call.args.iter().any(moment) {
+    let since_1970 = call.args.first().is_some_and(is_epoch) && context.semantics == Semantics::Postgres;
+    if !OF_CLOCKS.contains(&call.name()) || since_1970 || !call.args.iter().any(moment) {
         return Ok(Transformed::no(Expr::ScalarFunction(call)));
     }
     let rounds = ROUNDING.contains(&call.name());
@@ -122,6 +143,11 @@ fn of_clock(expr: Expr, input: &DFSchema, context: &BindContext) -> PlanResult<T
     call.args = args.collect();
     let made = Expr::ScalarFunction(call);
     Ok(Transformed::yes(if rounds { moment_of(made, zone, context.semantics == Semantics::Flink) } else { made }))
+}
+
+/// Whether it is the name of the seconds since 1970, which no clock shows; in Flink they are those of the clock.
+fn is_epoch(part: &Expr) -> bool {
+    matches!(part, Expr::Literal(value, _) if value.try_as_str().flatten().is_some_and(|part| part.eq_ignore_ascii_case("epoch")))
 }
 
 const FROM_UNIXTIME: &str = "from_unixtime";

@@ -1,7 +1,8 @@
 //! `SUM` and `AVG`.
 //!
 //! A sum is kept in the type of its result: integers wrap as Arrow's do (the binder asks for decimals where an overflow
-//! must not wrap). A mean is a sum and a count; a decimal mean is cut, not rounded, to the scale of the result.
+//! must not wrap). A mean is a sum and a count; a decimal mean is rounded half away from zero
+//! to the scale of the result.
 //!
 //! Rows are taken back by subtraction, which is exact for integers and decimals. For floats see `float_sum`.
 
@@ -194,16 +195,25 @@ impl ReadSum for Sum<Decimal128Type> {
                     if count <= 0 {
                         return Ok(None);
                     }
-                    let scaled = sum.checked_mul(factor).ok_or_else(|| {
-                        EngineError::Evaluate("numeric overflow in avg: the sum has too many digits".into())
+                    let mean = rounded_mean(sum, i128::from(count), factor).ok_or_else(|| {
+                        EngineError::Evaluate("numeric overflow in avg: the mean has too many digits".into())
                     })?;
-                    Ok(Some(scaled / i128::from(count)))
+                    Ok(Some(mean))
                 };
                 let means = slots.iter().map(mean).collect::<Result<PrimitiveArray<Decimal128Type>>>()?;
                 Ok(Arc::new(means.with_data_type(self.output.clone())))
             }
         }
     }
+}
+
+/// `sum * factor / count`, rounded half away from zero; `None` where it has too many digits.
+fn rounded_mean(sum: i128, count: i128, factor: i128) -> Option<i128> {
+    // Apart from the rest, so that the sum itself may have all digits.
+    let (whole, rest) = (sum / count, (sum % count).checked_mul(factor)?);
+    let (part, rest) = (rest / count, rest % count);
+    let up = if rest.abs() >= count - rest.abs() { rest.signum() } else { 0 };
+    whole.checked_mul(factor)?.checked_add(part + up)
 }
 
 fn parts<T: ArrowPrimitiveType>(state: &[ArrayRef]) -> Result<(&PrimitiveArray<T>, &Int64Array)> {

@@ -86,14 +86,24 @@ pub(crate) fn push(out: &mut String, array: &dyn Array, row: usize) -> Result<()
         data_type => {
             let options = FormatOptions::default();
             let text = ArrayFormatter::try_new(array, &options)?.value(row).try_to_string()?;
-            if data_type.is_numeric() || *data_type == DataType::Boolean {
-                out.push_str(&text);
-            } else {
-                push_text(out, &text.replace('T', " "));
+            match text.as_str() {
+                "inf" => push_text(out, "Infinity"),
+                "-inf" => push_text(out, "-Infinity"),
+                "NaN" => push_text(out, "NaN"),
+                text if data_type.is_numeric() || *data_type == DataType::Boolean => out.push_str(text),
+                text if matches!(data_type, DataType::Timestamp(..)) => push_text(out, &without_zeros(text)),
+                text => push_text(out, text),
             }
         }
     }
     Ok(())
+}
+
+/// A timestamp without the zeros at the end of its fraction: `2024-01-01T10:00:00.5Z`.
+fn without_zeros(text: &str) -> String {
+    let (moment, zone) = text.strip_suffix('Z').map_or((text, ""), |moment| (moment, "Z"));
+    let moment = if moment.contains('.') { moment.trim_end_matches('0').trim_end_matches('.') } else { moment };
+    format!("{moment}{zone}")
 }
 
 fn push_list(out: &mut String, length: usize, mut item: impl FnMut(&mut String, usize) -> Result<()>) -> Result<()> {
@@ -180,6 +190,25 @@ pub(super) fn array(args: &Args) -> Result<ArrayRef> {
 }
 
 pub(super) fn object(args: &Args) -> Result<ArrayRef> {
+    object_of(args, |_, _| false)
+}
+
+/// As Flink has it: of members with the same key the last.
+pub(super) fn object_of_last(args: &Args) -> Result<ArrayRef> {
+    object_of(args, |pairs, row| match pairs {
+        [key, _, later @ ..] => {
+            let same = |other: &ArrayRef| match (key.as_string_opt::<i32>(), other.as_string_opt::<i32>()) {
+                (Some(keys), Some(others)) => keys.value(row) == others.value(row),
+                _ => false,
+            };
+            later.chunks(2).any(|pair| pair.first().is_some_and(same))
+        }
+        _ => false,
+    })
+}
+
+/// Objects without the members that are left out: `skipped` is given the columns of a member and of those after it.
+fn object_of(args: &Args, skipped: fn(&[ArrayRef], usize) -> bool) -> Result<ArrayRef> {
     let plan = plan(args)?;
     let columns = (1..args.len()).map(|index| args.column(index)).collect::<Result<Vec<_>>>()?;
     let options = FormatOptions::default();
@@ -190,7 +219,8 @@ pub(super) fn object(args: &Args) -> Result<ArrayRef> {
             if is_null(keys, row) {
                 return Err(failed("a key of JSON_OBJECT is null"));
             }
-            if plan.absent && is_null(values, row) {
+            let rest = columns.get(index * 2..).unwrap_or_default();
+            if plan.absent && is_null(values, row) || skipped(rest, row) {
                 continue;
             }
             if out.len() > 1 {
@@ -223,7 +253,7 @@ fn places(lists: &ListArray, row: usize) -> Option<std::ops::Range<usize>> {
     lists.is_valid(row).then_some(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
 }
 
-/// Null of a group without rows, as PostgreSQL has it.
+/// Null of a group without rows, as PostgreSQL has it; in Flink's semantics what calls it sees to that.
 pub(super) fn array_of_rows(args: &Args) -> Result<ArrayRef> {
     let Plan { absent, raw } = plan(args)?;
     let raw = raw.first() == Some(&true);

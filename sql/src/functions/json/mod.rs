@@ -7,12 +7,13 @@ mod scan;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray, ListBuilder, StringBuilder};
+use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::support::Kind::{Any, Text, Truth};
-use super::support::{Args, all, many, shaped};
+use super::support::{Args, all, function, is_text, many, shaped};
 pub(super) use build::push as push_json;
 pub(crate) use build::push_text as push_json_text;
 use path::{Found, Path};
@@ -22,11 +23,22 @@ use scan::{compact, kind, unquoted};
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         shaped("is_json", "text IS JSON", all(&[Text, Text], Truth), is_json),
-        shaped("json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), exists),
-        shaped("json_value", "JSON_VALUE(json, path)", all(&[Text, Text, Text, Text, Text, Text], Text), value),
+        shaped("json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), |args| exists(args, false)),
+        shaped("flink_json_exists", "JSON_EXISTS(json, path)", all(&[Text, Text, Text], Truth), |args| {
+            exists(args, true)
+        }),
+        shaped("json_value", "JSON_VALUE(json, path)", all(&[Text; 6], Text), |args| value(args, false)),
+        shaped("flink_json_value", "JSON_VALUE(json, path)", all(&[Text; 6], Text), |args| value(args, true)),
         shaped("json_query", "JSON_QUERY(json, path)", all(&[Text, Text, Text, Text, Text], Text), query),
+        function("json_texts", &[], "JSON_QUERY(json, path RETURNING ARRAY<STRING>)", texts_types, texts),
         shaped("json_string", "JSON_STRING(value)", all(&[Any], Text), build::string),
         shaped("json_object", "JSON_OBJECT(key VALUE value, …)", many(1, &[Text, Any], Text), build::object),
+        shaped(
+            "flink_json_object",
+            "JSON_OBJECT(key VALUE value, …)",
+            many(1, &[Text, Any], Text),
+            build::object_of_last,
+        ),
         shaped("json_array", "JSON_ARRAY(value, …)", many(1, &[Text, Any], Text), build::array),
         shaped("json_arrayagg", "JSON_ARRAYAGG(value)", all(&[Text, Any], Text), build::array_of_rows),
         shaped("json_objectagg", "JSON_OBJECTAGG(key VALUE value)", all(&[Text, Any], Text), build::object_of_rows),
@@ -87,12 +99,13 @@ impl Paths {
     }
 }
 
-fn exists(args: &Args) -> Result<ArrayRef> {
+/// Whether the path leads to something; Flink takes the JSON null for nothing.
+fn exists(args: &Args, flink: bool) -> Result<ArrayRef> {
     let (texts, modes, mut paths) = (args.text(0)?, args.text(2)?, Paths::new(args)?);
     let rows = (0..args.rows).map(|row| {
         let Some(found) = texts.get(row).map_or(Ok(None), |json| paths.find(row, json))? else { return Ok(None) };
         Ok(match (found, modes.get(row)) {
-            (Found::One(_), _) => Some(true),
+            (Found::One(part), _) => Some(!flink || kind(part) != Some(scan::Kind::Null)),
             (Found::Many(found), _) => Some(!found.is_empty()),
             (Found::Nothing, _) => Some(false),
             (Found::Wrong, Some("TRUE")) => Some(true),
@@ -104,7 +117,8 @@ fn exists(args: &Args) -> Result<ArrayRef> {
     Ok(Arc::new(rows.collect::<Result<BooleanArray>>()?))
 }
 
-fn value(args: &Args) -> Result<ArrayRef> {
+/// The scalar that the path leads to. The JSON null is null; Flink takes it for an error.
+fn value(args: &Args, flink: bool) -> Result<ArrayRef> {
     let (texts, mut paths) = (args.text(0)?, Paths::new(args)?);
     let empty = (args.text(2)?, args.text(3)?);
     let wrong = (args.text(4)?, args.text(5)?);
@@ -113,7 +127,8 @@ fn value(args: &Args) -> Result<ArrayRef> {
         let (mode, error) = match found {
             Found::One(part) => match kind(part) {
                 Some(scan::Kind::Array | scan::Kind::Object) | None => (&wrong, "JSON_VALUE: the value is no scalar"),
-                Some(scan::Kind::Null) => (&empty, "JSON_VALUE: the path leads to nothing"),
+                Some(scan::Kind::Null) if flink => (&wrong, "JSON_VALUE: the value is null"),
+                Some(scan::Kind::Null) => return Ok(None),
                 Some(scan::Kind::Text) => return Ok(unquoted(part, out)),
                 Some(scan::Kind::Number | scan::Kind::Truth) => {
                     out.push_str(part);
@@ -185,6 +200,29 @@ fn write_all(parts: &[&str], wrap: bool, out: &mut String) {
     if wrap {
         out.push(']');
     }
+}
+
+fn texts_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
+    match types {
+        [json] if is_text(json) => Some((DataType::new_list(DataType::Utf8, true), vec![DataType::Utf8])),
+        _ => None,
+    }
+}
+
+/// The elements of a JSON array as texts; null where it is none.
+fn texts(args: &Args) -> Result<ArrayRef> {
+    let (texts, mut out) = (args.text(0)?, ListBuilder::new(StringBuilder::new()));
+    let mut text = String::new();
+    for row in 0..args.rows {
+        let elements = texts.get(row).and_then(path::elements);
+        for element in elements.iter().flatten() {
+            text.clear();
+            let there = scalar_text(element, &mut text);
+            out.values().append_option(there.map(|()| text.as_str()));
+        }
+        out.append(elements.is_some());
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 fn quote(args: &Args) -> Result<ArrayRef> {

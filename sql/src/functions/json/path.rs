@@ -136,6 +136,12 @@ pub(in crate::functions) fn element(json: &str, number: i64) -> Option<&str> {
     members.get(index).map(|(_, value)| *value)
 }
 
+/// The elements of an array.
+pub(super) fn elements(json: &str) -> Option<Vec<&str>> {
+    let (Kind::Array, members) = members(json)? else { return None };
+    Some(members.into_iter().map(|(_, value)| value).collect())
+}
+
 type Members<'j> = (Kind, Vec<(&'j str, &'j str)>);
 
 /// The keys (empty in an array) and values of an object or array; `None` for scalars.
