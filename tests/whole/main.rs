@@ -10,6 +10,7 @@ mod generated;
 mod isolation;
 mod multi_join;
 mod nexmark;
+mod nothing_lost;
 mod replace;
 mod slt;
 mod temporal;
