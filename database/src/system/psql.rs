@@ -8,9 +8,11 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::scalar::ScalarValue;
 
-/// Parts of psql's queries, and what is planned in their place: options of tables and members of roles, of which there are
-/// none.
-const PARTS: [(&str, &str); 2] = [
+/// Parts of psql's queries, and what is planned in their place: options of tables, members of roles, privileges and types made
+/// of tables, of which there are none.
+const PARTS: [(&str, &str); 4] = [
+    ("pg_catalog.array_to_string(n.nspacl, E'\\n')", "''"),
+    ("(SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)", "false"),
     (
         "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from pg_catalog.unnest(tc.reloptions) x), ', ')",
         "''",
@@ -31,14 +33,25 @@ pub(super) fn plannable(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Functions that ask about functions by number; the catalog has none of them that is not PostgreSQL's.
+/// Functions that ask about objects by number. Of functions the catalog has none that is not PostgreSQL's; comments and sizes
+/// are not in it.
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let of_number = |name: &str, value: ScalarValue| constant(name, vec![DataType::Int64], value);
     let empty = || ScalarValue::Utf8(Some(String::new()));
+    let (no_text, no_number) = (ScalarValue::Utf8(None), ScalarValue::Int64(None));
     vec![
         of_number("pg_function_is_visible", ScalarValue::Boolean(Some(true))),
+        of_number("pg_type_is_visible", ScalarValue::Boolean(Some(true))),
         of_number("pg_get_function_result", empty()),
         of_number("pg_get_function_arguments", empty()),
+        constant("col_description", vec![DataType::Int64, DataType::Int64], no_text.clone()),
+        constant("obj_description", vec![DataType::Int64, DataType::Utf8], no_text.clone()),
+        constant("shobj_description", vec![DataType::Int64, DataType::Utf8], no_text.clone()),
+        // SHOW CREATE VIEW tells it.
+        constant("pg_get_viewdef", vec![DataType::Int64, DataType::Boolean], empty()),
+        of_number("pg_table_size", no_number.clone()),
+        constant("pg_database_size", vec![DataType::Utf8], no_number),
+        of_number("pg_size_pretty", no_text),
     ]
 }
 
