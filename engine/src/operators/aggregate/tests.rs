@@ -129,13 +129,10 @@ fn sql(name: &str, distinct: bool, filter: &str) -> (String, Vec<usize>, Vec<(us
 
 /// A mean of decimals is rounded; DataFusion's is cut. Of more digits than the result has it may be.
 fn rounded(sql: &str, data_type: &DataType) -> String {
-    match data_type {
-        DataType::Decimal128(precision, scale) if sql.starts_with("avg") => {
-            let finer = sql.replacen("v)", &format!("CAST(v AS DECIMAL(38, {})))", scale + 6), 1);
-            format!("CAST({finer} AS DECIMAL({}, {}))", (precision + 4).min(38), scale + 4)
-        }
-        _ => sql.to_owned(),
-    }
+    let DataType::Decimal128(precision, scale) = data_type else { return sql.to_owned() };
+    let finer = sql.replacen("v)", &format!("CAST(v AS DECIMAL(38, {})))", scale + 6), 1);
+    let (precision, scale) = ((precision + 4).min(38), scale + 4);
+    if sql.starts_with("avg") { format!("CAST({finer} AS DECIMAL({precision}, {scale}))") } else { sql.to_owned() }
 }
 
 /// DataFusion's result by key, and its types.
