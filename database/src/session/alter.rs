@@ -5,6 +5,7 @@ use std::sync::Arc;
 use millstream_sql::bound::BoundQuery;
 use millstream_sql::catalog::{Relation, RelationKind};
 use millstream_sql::{SqlError, SqlState};
+use tokio::runtime::Handle;
 
 use super::ddl::forget;
 use super::{Body, Database, Outcome, Session, Wording};
@@ -104,9 +105,10 @@ impl Unfilled {
 
 impl Drop for Unfilled {
     fn drop(&mut self) {
-        let Some(relation) = self.relation.take() else { return };
+        // Without a runtime the process is about to end: the next start finds an empty table.
+        let (Some(relation), Ok(runtime)) = (self.relation.take(), Handle::try_current()) else { return };
         let database = self.database.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             if let Err(error) = take_back(&database, &relation).await {
                 tracing::warn!(table = relation.name, %error, "a table that was not filled stays");
             }
