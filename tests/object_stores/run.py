@@ -5,12 +5,13 @@
     python3 tests/object_stores/run.py --promises [s3 gs az]    # the tests of the client alone, by cargo
 
 The same in each: checkpoints are made, the server is killed with SIGKILL and goes on from them, a savepoint is made and gone back to,
-one is copied into the store and started from, and a second server that opens the store shuts the first one out. What is read is
-removed in between, so that it can only come from the store. Needs `pip install 'moto[server]' boto3` and `npm install azurite`.
+one is copied into the store and started from, a server with another data directory is refused, and one with a copy of the first
+one's shuts that out. What is read is removed in between, so that it can only come from the store. Needs `pip install 'moto[server]' boto3` and `npm install azurite`.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,11 @@ def scenario(binary: str, folder: str, url: str, keys: dict) -> None:
     write(folder, 4)
     server.becomes("SELECT * FROM sums", sums(5))
     server.sql("DROP SAVEPOINT 'one'")
+    command = [binary, "server", "--data-dir", os.path.join(folder, "other"), "--state-url", url]
+    other = subprocess.run(command, env=os.environ | keys, capture_output=True, text=True, timeout=60, check=False)
+    if "belong to another data directory" not in other.stderr:
+        sys.exit(f"a server with another data directory starts: {other.stderr}")
+    shutil.copytree(os.path.join(folder, "first"), os.path.join(folder, "second"))
     second = Server(binary, folder, "second", url, keys)
     write(folder, 5)
     server.becomes("SELECT * FROM sums", sums(6))
