@@ -11,6 +11,7 @@ mod isolation;
 mod multi_join;
 mod nexmark;
 mod nothing_lost;
+mod places;
 mod replace;
 mod slt;
 mod temporal;

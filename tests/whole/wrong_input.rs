@@ -30,7 +30,7 @@ impl Connection {
         connection
     }
 
-    /// The SQLSTATE that a simple query is answered with, else its first value.
+    /// The SQLSTATE that a simple query is answered with, and behind `@` where its error points to, else its first value.
     fn query(&mut self, text: &[u8]) -> String {
         self.send(b'Q', &[text, b"\x00"].concat());
         self.answer()
@@ -53,8 +53,12 @@ impl Connection {
             match head[0] {
                 b'Z' => return found,
                 b'E' => {
-                    let state = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C")).unwrap();
-                    found = String::from_utf8(state.to_vec()).unwrap();
+                    let field = |tag: &[u8]| body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(tag));
+                    found = String::from_utf8(field(b"C").unwrap().to_vec()).unwrap();
+                    if let Some(position) = field(b"P") {
+                        found.push('@');
+                        found.push_str(std::str::from_utf8(position).unwrap());
+                    }
                 }
                 b'D' if found.is_empty() => {
                     let value = body.get(6..).unwrap_or_default();
@@ -74,14 +78,14 @@ fn nested() -> Vec<(String, &'static str)> {
     let tables = format!("SELECT * FROM {}(VALUES (1)) AS t{}", "(SELECT * FROM ".repeat(DEEP), ") AS t".repeat(DEEP));
     let json = |open: &str, close: &str| format!("'{}1{}'", open.repeat(DEEP), close.repeat(DEEP));
     vec![
-        (repeated("(", "1", ")"), "54001"),
+        (repeated("(", "1", ")"), "54001@10007"),
         (repeated("CASE WHEN TRUE THEN ", "1", " END"), "54001"),
         (repeated("ARRAY[", "1", "]"), "54001"),
         (repeated("ROW(", "1", ")"), "54001"),
         (repeated("(SELECT ", "1", ")"), "54001"),
         (repeated("ABS(", "1", ")"), "54001"),
         (repeated("NOT ", "TRUE", ""), "54001"),
-        (repeated("1 + ", "1", ""), "54001"),
+        (repeated("1 + ", "1", ""), "54001@2010"),
         (tables, "54001"),
         (format!("SELECT CAST(NULL AS {}INT{})", "ARRAY<".repeat(DEEP), ">".repeat(DEEP)), "54001"),
         (format!("SELECT PARSE_JSON({})", json("[", "]")), "22000"),
@@ -151,14 +155,14 @@ fn wrong_input_is_an_error_and_the_connection_lives_on() {
     }
     check(&mut connection, format!("SELECT LENGTH('{}')", "x".repeat(LONG)).as_bytes(), "10485760");
     check(&mut connection, format!("SELECT 1{}", " + 1".repeat(LONG / 40)).as_bytes(), "54001");
-    check(&mut connection, b"SELECT '\xff\xfe'", "22021");
-    check(&mut connection, b"\xc3", "22021");
-    check(&mut connection, b"SELECT 'a\x00b'", "22021");
+    check(&mut connection, b"SELECT '\xff\xfe'", "22021@9");
+    check(&mut connection, b"\xc3", "22021@1");
+    check(&mut connection, b"SELECT 'a\x00b'", "22021@10");
     // In the extended protocol what follows is skipped up to the Sync.
     connection.send(b'P', b"\x00SELECT '\xff'\x00\x00\x00");
     connection.send(b'E', b"\x00\x00\x00\x00\x00");
     connection.send(b'S', b"");
-    assert_eq!(connection.answer(), "22021");
+    assert_eq!(connection.answer(), "22021@9");
     assert_eq!(connection.query(b"SELECT 'alive'"), "alive");
     serving.abort();
     database.shutdown();

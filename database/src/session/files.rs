@@ -24,7 +24,7 @@ impl Session {
     /// Binds a statement against the catalog as it is and the files that it names.
     pub(super) async fn bind(&mut self, statement: &ParsedStatement) -> Result<BoundStatement, SqlError> {
         let context = self.file_context(statement).await?;
-        self.bind_apart(statement, context).await
+        self.bind_apart(statement, Arc::new(context)).await
     }
 
     /// Binds a statement against other relations than there are.
@@ -38,12 +38,17 @@ impl Session {
     ) -> Result<BoundStatement, SqlError> {
         let mut context = self.file_context(statement).await?;
         Arc::make_mut(&mut context.catalog).relations = catalog.relations;
-        self.bind_apart(statement, context).await
+        self.bind_apart(statement, Arc::new(context)).await
     }
 
     /// Binds where nobody waits but this session, unless it is done at once: binding evaluates nothing, and takes as long
     /// as the text is.
-    async fn bind_apart(&self, statement: &ParsedStatement, context: BindContext) -> Result<BoundStatement, SqlError> {
+    async fn bind_apart(
+        &mut self,
+        statement: &ParsedStatement,
+        context: Arc<BindContext>,
+    ) -> Result<BoundStatement, SqlError> {
+        self.bound_in = Some(Arc::clone(&context));
         if statement.text.len() <= SHORT_BYTES {
             return millstream_sql::bind(statement, &context);
         }

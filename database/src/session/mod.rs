@@ -22,6 +22,7 @@ mod internal_table;
 mod job;
 mod job_control;
 mod job_list;
+mod located;
 mod namespaces;
 mod open_set;
 mod outcome;
@@ -92,6 +93,8 @@ pub struct Session {
     /// The statements of a statement set whose end is still to come.
     open_set: Option<open_set::OpenSet>,
     decision: Decision,
+    /// What the statement under way was bound in.
+    bound_in: Option<Arc<BindContext>>,
 }
 
 impl Session {
@@ -105,6 +108,7 @@ impl Session {
             system: None,
             open_set: None,
             decision: Decision::default(),
+            bound_in: None,
         }
     }
 
@@ -133,10 +137,11 @@ impl Session {
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
     ) -> Result<Outcome, SqlError> {
-        if let Some(outcome) = self.in_open_set(statement, parameters).await {
-            return outcome;
-        }
-        self.execute_whole(statement, parameters).await
+        let outcome = match self.in_open_set(statement, parameters).await {
+            Some(outcome) => outcome,
+            None => self.execute_whole(statement, parameters).await,
+        };
+        self.located_outcome(statement, outcome).await
     }
 
     /// Carries out all statements of a script, one after the other, and returns the last outcome with all rows of the

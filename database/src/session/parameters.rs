@@ -37,6 +37,20 @@ impl Session {
         statement: &ParsedStatement,
         declared: &[Option<DataType>],
     ) -> Result<Description, SqlError> {
+        match self.description(statement, declared).await {
+            Ok(description) => {
+                self.bound_in = None;
+                Ok(description)
+            }
+            Err(error) => Err(self.located(statement, error).await),
+        }
+    }
+
+    async fn description(
+        &mut self,
+        statement: &ParsedStatement,
+        declared: &[Option<DataType>],
+    ) -> Result<Description, SqlError> {
         if self.open_set.as_ref().is_some_and(|set| set.explains)
             && matches!(statement.ast, Statement::Transaction("COMMIT"))
         {

@@ -130,7 +130,7 @@ impl Run<'_> {
                 continue;
             }
             start = writer.get_ref().bytes;
-            writer.write(&live_batch(&batch.rows, batch.live.as_ref())?)?;
+            write_live(&mut writer, batch)?;
             let part = (start, writer.get_ref().bytes - start);
             places.into_iter().for_each(|places| places.push((batch.live.clone(), part)));
             add_part(&mut parts, part);
@@ -163,8 +163,9 @@ struct Summed<'a> {
 
 impl Write for Summed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.sum.update(bytes.get(..written).unwrap_or(bytes));
+        let piece = bytes.get(..SUMMED_BYTES).unwrap_or(bytes);
+        let written = self.out.write(piece)?;
+        self.sum.update(piece.get(..written).unwrap_or(piece));
         self.bytes += written;
         Ok(written)
     }
@@ -173,6 +174,25 @@ impl Write for Summed<'_> {
         self.out.flush()
     }
 }
+
+/// What is copied and summed at once: it comes out of memory once for both.
+const SUMMED_BYTES: usize = 32 << 10;
+
+/// Writes the rows of a batch that count, so few at once that what is copied of them stays in the cache of the core.
+fn write_live(writer: &mut StreamWriter<&mut Summed<'_>>, batch: &Batch) -> Result<()> {
+    let Some(live) = &batch.live else { return Ok(writer.write(&batch.rows)?) };
+    for start in (0..batch.rows.num_rows()).step_by(COPIED_ROWS) {
+        let rows = COPIED_ROWS.min(batch.rows.num_rows() - start);
+        let copy = live_batch(&batch.rows.slice(start, rows), Some(&live.slice(start, rows)))?;
+        if copy.num_rows() > 0 {
+            writer.write(&copy)?;
+        }
+    }
+    Ok(())
+}
+
+/// See [`write_live`].
+const COPIED_ROWS: usize = 1 << 12;
 
 fn add_part(parts: &mut Vec<Part>, (offset, bytes): Part) {
     match parts.last_mut() {

@@ -101,11 +101,13 @@ impl Connection {
 
     /// Answers to a statement that is no text.
     async fn no_text(&mut self, error: &io::Error) -> io::Result<()> {
-        let simple = error.get_ref().and_then(|inner| inner.downcast_ref::<NotText>()).is_none_or(|wrong| wrong.simple);
+        let wrong = error.get_ref().and_then(|inner| inner.downcast_ref::<NotText>());
+        let simple = wrong.is_none_or(|wrong| wrong.simple);
         if self.skipping && !simple {
             return Ok(());
         }
-        self.fail(&SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, error.to_string()), 0)?;
+        let refused = SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, error.to_string());
+        self.fail(&refused.at(wrong.map_or(1, |wrong| wrong.position)), 0)?;
         self.skipping = !simple;
         if simple { self.ready().await } else { self.wire.flush().await }
     }

@@ -275,7 +275,11 @@ impl Portal {
             // It has given all its rows before.
             return Ok(Some("SELECT 0".to_owned()));
         };
-        match send_rows(wire, running, rows_max, cancel).await? {
+        let sent = send_rows(wire, running, rows_max, cancel).await.map_err(|stop| match stop {
+            Stop::Error(error) => Stop::Error(shifted(error, statement)),
+            gone @ Stop::Gone(_) => gone,
+        });
+        match sent? {
             Sent::Some => Ok(None),
             Sent::All => {
                 if let Some(notice) = Notice::after(&running.rows.notes) {

@@ -22,6 +22,8 @@ pub(super) struct NotText {
     pub(super) simple: bool,
     /// The first byte that is wrong.
     pub(super) byte: u8,
+    /// Where it is: characters from the start of the statement, from 1.
+    pub(super) position: usize,
 }
 
 impl std::fmt::Display for NotText {
@@ -103,17 +105,14 @@ impl Wire {
         let body = rest.get(4..length)?;
         // The types of parameters of a `Parse` stand behind its two texts.
         let texts = if simple { body.strip_suffix(&[0])? } else { body };
-        let wrong = if simple {
-            std::str::from_utf8(texts).err().and_then(|error| texts.get(error.valid_up_to()).copied())
-        } else {
-            texts.splitn(3, |byte| *byte == 0).take(2).find_map(|text| {
-                std::str::from_utf8(text).err().and_then(|error| text.get(error.valid_up_to()).copied())
-            })
+        let wrong = match simple {
+            true => wrong_byte(texts),
+            false => texts.splitn(3, |byte| *byte == 0).take(2).find_map(wrong_byte),
         };
-        let nul = simple && wrong.is_none() && texts.contains(&0);
-        let byte = if nul { Some(0) } else { wrong }?;
+        let nul = || texts.iter().position(|byte| *byte == 0).filter(|_| simple).and_then(|at| at_byte(texts, at));
+        let (byte, position) = wrong.or_else(nul)?;
         let _ = self.incoming.split_to(length + 1);
-        Some(NotText { simple, byte })
+        Some(NotText { simple, byte, position })
     }
 
     /// Returns when the client is gone. What it sends meanwhile is kept for [`Self::read`].
@@ -159,4 +158,15 @@ impl Wire {
         }
         self.writer.flush().await
     }
+}
+
+/// The first byte of a text that is not UTF-8, and its place in characters from 1.
+fn wrong_byte(text: &[u8]) -> Option<(u8, usize)> {
+    at_byte(text, std::str::from_utf8(text).err()?.valid_up_to())
+}
+
+/// The byte there and its place in characters, behind bytes that are a text.
+fn at_byte(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    let before = std::str::from_utf8(text.get(..at)?).ok()?;
+    Some((*text.get(at)?, before.chars().count() + 1))
 }

@@ -5,7 +5,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use millstream_engine::EngineError;
 
-use super::{SqlError, SqlState};
+use super::{SqlError, SqlState, value};
 use crate::catalog::nearest;
 use crate::functions::SEVERAL_ROWS;
 
@@ -55,6 +55,9 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
 
 /// What DataFusion cannot do, without the tree that it shows.
 fn not_implemented(message: &str) -> SqlError {
+    if let Some(told) = value::told(message) {
+        return told;
+    }
     let word = |tree: &str| {
         let end = tree.find(|character: char| !character.is_ascii_alphanumeric()).unwrap_or(tree.len());
         tree.get(..end).unwrap_or_default().to_owned()
@@ -83,9 +86,8 @@ pub fn from_arrow(error: ArrowError) -> SqlError {
         ArrowError::ArithmeticOverflow(message) => {
             SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, lower_first(&message))
         }
-        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
-            SqlError::new(cast_state(&message), cast_message(&message))
-        }
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => value::told(&message)
+            .unwrap_or_else(|| SqlError::new(cast_state(&message), lower_first(&first_line(&message)))),
         ArrowError::ExternalError(inner) => from_external(inner),
         other => of_value(&other.to_string()),
     }
@@ -160,6 +162,10 @@ fn from_shared(error: &DataFusionError) -> SqlError {
 
 /// An error of a value that only its text tells from others.
 fn of_value(message: &str) -> SqlError {
+    let message = value::unwrapped(message);
+    if let Some(told) = value::told(message) {
+        return told;
+    }
     SqlError::new(state_of_text(message).unwrap_or(SqlState::DATA_EXCEPTION), lower_first(message))
 }
 
@@ -185,8 +191,7 @@ fn from_schema(error: SchemaError) -> SqlError {
 
 /// The SQL error of a job that failed for a reason that is known by its text alone.
 pub fn from_failure(message: &str) -> SqlError {
-    let told = ["Execution error: ", "Arrow error: "].iter().find_map(|before| message.strip_prefix(before));
-    from_message(told.unwrap_or(message), SqlState::DATA_EXCEPTION)
+    from_message(message, SqlState::DATA_EXCEPTION)
 }
 
 /// The state that only the text of an error of a value tells; `None` where it tells none.
@@ -215,6 +220,10 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
     if message.contains(SEVERAL_ROWS) {
         return SqlError::new(SqlState::CARDINALITY_VIOLATION, SEVERAL_ROWS);
     }
+    let message = value::unwrapped(message);
+    if let Some(told) = value::told(message) {
+        return told;
+    }
     if let Some(name) = message.trim_start_matches("Error during planning: ").strip_prefix("Invalid function '") {
         let name = name.split('\'').next().unwrap_or_default();
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
@@ -237,18 +246,6 @@ fn cast_state(message: &str) -> SqlState {
     }
 }
 
-/// PostgreSQL's words for `Cannot cast string 'x' to value of Int32 type`.
-fn cast_message(message: &str) -> String {
-    let parsed = message.strip_prefix("Cannot cast string '").and_then(|rest| rest.split_once("' to value of "));
-    match parsed {
-        Some((text, kind)) => {
-            let kind = sql_type(kind.trim_end_matches(" type"));
-            format!("invalid input syntax for type {kind}: \"{text}\"")
-        }
-        None => lower_first(&first_line(message)),
-    }
-}
-
 /// PostgreSQL's name of a type that a message names as Arrow does.
 pub(crate) fn sql_type(arrow: &str) -> &str {
     match arrow {
@@ -257,7 +254,8 @@ pub(crate) fn sql_type(arrow: &str) -> &str {
         "Binary" | "BinaryView" | "LargeBinary" => "bytea",
         "UInt8" | "UInt16" | "UInt32" => "bigint",
         "UInt64" => "numeric",
-        "Int8" | "Int16" => "smallint",
+        "Int8" => "tinyint",
+        "Int16" => "smallint",
         "Int32" => "integer",
         "Int64" => "bigint",
         "Float32" => "real",

@@ -1,6 +1,7 @@
 //! [`SqlError`]: what a statement is refused with, as PostgreSQL reports it.
 
 mod foreign;
+mod value;
 
 use std::fmt;
 
@@ -38,6 +39,8 @@ impl SqlState {
     pub const WINDOWING_ERROR: Self = Self("42P20");
     /// `datatype_mismatch`
     pub const DATATYPE_MISMATCH: Self = Self("42804");
+    /// `cannot_coerce`
+    pub const CANNOT_COERCE: Self = Self("42846");
     /// `wrong_object_type`
     pub const WRONG_OBJECT_TYPE: Self = Self("42809");
     /// `invalid_table_definition`

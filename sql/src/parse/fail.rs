@@ -37,7 +37,7 @@ impl Fail {
     pub(super) fn in_text(self, text: &str) -> SqlError {
         match self {
             Self::Refused(error) => error,
-            Self::Syntax(ParserError::RecursionLimitExceeded) => too_deep(),
+            Self::Syntax(ParserError::RecursionLimitExceeded) => too_deep(text, deepest(text)),
             Self::Syntax(ParserError::TokenizerError(message) | ParserError::ParserError(message)) => {
                 syntax_error(text, &message)
             }
@@ -45,10 +45,28 @@ impl Fail {
     }
 }
 
-/// The error for a statement that is nested more deeply than we follow.
-pub(super) fn too_deep() -> SqlError {
+/// The error for a statement that is nested more deeply than we follow, and where it is.
+pub(super) fn too_deep(text: &str, place: Location) -> SqlError {
     SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "the statement is nested too deeply")
         .with_hint("split it into views or common table expressions")
+        .at(place::position(text, place).unwrap_or(1))
+}
+
+/// Behind which most brackets are open for the first time: `sqlparser` does not tell where it has stopped.
+fn deepest(text: &str) -> Location {
+    let tokens = Tokenizer::new(&StreamDialect::new(0), text).tokenize_with_location().unwrap_or_default();
+    let (mut open, mut most, mut place) = (0_usize, 0, Location::new(1, 1));
+    for token in tokens {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace | Token::Lt => open += 1,
+            Token::RParen | Token::RBracket | Token::RBrace | Token::Gt => open = open.saturating_sub(1),
+            _ => (),
+        }
+        if open > most {
+            (most, place) = (open, token.span.start);
+        }
+    }
+    place
 }
 
 /// The error for a text that cannot be cut into tokens.

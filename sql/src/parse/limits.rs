@@ -56,7 +56,7 @@ pub(super) fn prepare() {
 }
 
 /// Refuses statements whose tree may grow too deep.
-pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
+pub(super) fn check(text: &str, tokens: &[TokenWithSpan]) -> Result<()> {
     let mut around = Vec::new();
     let mut around_sum = 0;
     let mut here = Chain::default();
@@ -80,7 +80,7 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
         }
         if around_sum + here.depth() > CHAIN_MAX {
             let limit = format!("at most {CHAIN_MAX} operators can stand in one chain, with those around it");
-            return Err(too_deep().with_detail(limit));
+            return Err(too_deep(text, token.span.start).with_detail(limit));
         }
     }
     Ok(())

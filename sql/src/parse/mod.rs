@@ -70,7 +70,7 @@ fn parsed(piece: Piece<'_>) -> Result<ParsedStatement, (SqlError, usize)> {
 /// Parses the tokens of one statement. What our grammar refuses and PostgreSQL's tools send is parsed as PostgreSQL's.
 fn statement_of(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
     limits::prepare();
-    limits::check(&tokens)?;
+    limits::check(text, &tokens)?;
     let catalog = names_catalog(&tokens);
     let dialect = StreamDialect::new(tokens.len());
     let mut cursor = Cursor::new(text, tokens, &dialect);
@@ -140,7 +140,7 @@ pub(crate) fn data_type(text: &str) -> Result<crate::ast::TypeName> {
 fn whole<T>(text: &str, parse: impl FnOnce(&mut Cursor<'_>) -> fail::Result<T>) -> Result<T> {
     let tokens = script::tokens(text)?;
     limits::prepare();
-    limits::check(&tokens)?;
+    limits::check(text, &tokens)?;
     let dialect = StreamDialect::new(tokens.len());
     let mut cursor = Cursor::new(text, tokens, &dialect);
     parse(&mut cursor).and_then(|made| cursor.end().map(|()| made)).map_err(|fail| fail.in_text(text))

@@ -38,7 +38,8 @@ fn plan_error(message: &str) -> SqlError {
     let message = message.strip_prefix("Error during planning: ").unwrap_or(message).trim_end_matches(['.', '!']);
     let has = |part: &str| message.contains(part);
     if has("GROUP BY clause") || has("GROUP BY or an aggregate") || has("must be in GROUP BY") {
-        let column = message.split(['"', '`']).nth(1).or_else(|| message.split("column ").nth(1)).unwrap_or_default();
+        let named = message.split(['"', '`']).nth(1).or_else(|| message.split("column ").nth(1));
+        let column = named.or_else(|| message.split("HAVING clause references: ").nth(1)).unwrap_or_default();
         let column = column.split([' ', ',']).next().unwrap_or_default();
         let text = if column.is_empty() {
             lower_first(message)
@@ -60,6 +61,10 @@ fn plan_error(message: &str) -> SqlError {
         let text = format!("no form of the function {name} takes these arguments");
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, text).with_hint(CASTS);
     }
+    // What follows shows a tree.
+    if has("substring without for/from") {
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, "substring needs a place to begin").with_hint(SUBSTRING);
+    }
     if has("Invalid function") || has("No function matches") || has("no function matches") || has("coerce_types") {
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, lower_first(first_line(message)));
     }
@@ -76,6 +81,8 @@ fn plan_error(message: &str) -> SqlError {
     }
     SqlError::new(SqlState::SYNTAX_ERROR, lower_first(message))
 }
+
+const SUBSTRING: &str = "write SUBSTRING(text FROM start FOR length) or SUBSTRING(text, start, length)";
 
 const CASTS: &str = "you might need to add explicit casts";
 

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::sql::sqlparser::ast as sp;
+use datafusion::sql::sqlparser::ast::Spanned;
 
 use super::position::at;
 use super::semantics::arithmetic;
@@ -31,11 +32,12 @@ pub(crate) fn bind_insert(
     if given != named.len() && (given > named.len() || !columns.is_empty()) {
         let which =
             if given > named.len() { "expressions than target columns" } else { "target columns than expressions" };
-        return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("INSERT has more {which}")));
+        let error = SqlError::new(SqlState::SYNTAX_ERROR, format!("INSERT has more {which}"));
+        return Err(at(error, query.span()));
     }
     if given < named.len() {
         let message = format!("table \"{}\" has {} columns but {given} values are given", target.name, named.len());
-        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        return Err(at(SqlError::new(SqlState::SYNTAX_ERROR, message), query.span()));
     }
     let stored = physical_first(stored);
     let mut exprs = Vec::with_capacity(stored.len());

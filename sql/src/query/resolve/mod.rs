@@ -12,6 +12,7 @@ mod factor;
 mod group_id;
 mod hint;
 mod legacy;
+mod limit;
 mod naming;
 mod output;
 mod patterns;
@@ -113,7 +114,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn query(&self, query: &mut sp::Query, env: &Env<'_>) -> Result<Columns> {
-        fetch_as_limit(query);
+        limit::written_out(query)?;
         let mut env = env.clone();
         if let Some(with) = &mut query.with {
             self.with(with, &mut env)?;
@@ -198,22 +199,6 @@ impl<'a> Resolver<'a> {
             }
         }
     }
-}
-
-/// `FETCH FIRST n ROWS ONLY` as `LIMIT n`.
-fn fetch_as_limit(query: &mut sp::Query) {
-    let Some(sp::Fetch { with_ties: false, percent: false, quantity }) = &query.fetch else { return };
-    let one = || sp::Expr::Value(sp::Value::Number("1".to_owned(), false).into());
-    let rows = quantity.clone().unwrap_or_else(one);
-    match &mut query.limit_clause {
-        None => {
-            let clause = sp::LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() };
-            query.limit_clause = Some(clause);
-        }
-        Some(sp::LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
-        Some(_) => return,
-    }
-    query.fetch = None;
 }
 
 /// The columns under the names of an alias list, which may be shorter.

@@ -1,0 +1,95 @@
+//! Places for the errors of statements that come without one, found when a statement has failed.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use millstream_sql::ast::ParsedStatement;
+use millstream_sql::bound::BindContext;
+use millstream_sql::{SqlError, locate};
+
+use super::{Body, Outcome, Rows, Session};
+use crate::batch::QueryThreads;
+
+/// After which an error goes out without its place.
+const TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Finds the places of one statement's errors.
+#[derive(Clone)]
+struct Places {
+    statement: Arc<ParsedStatement>,
+    context: Arc<BindContext>,
+    threads: QueryThreads,
+}
+
+impl Places {
+    /// The error with its place. What is evaluated for it is given up with the query threads, as any query is.
+    async fn locate(&self, error: SqlError) -> SqlError {
+        if error.parts().position.is_some() {
+            return error;
+        }
+        let (of, without) = (self.clone(), error.clone());
+        let found = self.threads.run(async move { Ok(locate(error, &of.statement, &of.context)) });
+        match tokio::time::timeout(TIME_MAX, AssertUnwindSafe(found).catch_unwind()).await {
+            Ok(Ok(Ok(located))) => located,
+            // Too slow, panicked, or at the end of the server.
+            Err(_) | Ok(Err(_) | Ok(Err(_))) => without,
+        }
+    }
+
+    /// The rows, whose errors get their places.
+    fn in_rows(self, rows: &mut Rows) {
+        let batches = std::mem::replace(&mut rows.batches, futures::stream::empty().boxed());
+        let located = batches.then(move |batch| {
+            // Batches go through as they are.
+            let places = batch.is_err().then(|| self.clone());
+            async move {
+                match (batch, places) {
+                    (Err(error), Some(places)) => Err(places.locate(error).await),
+                    (batch, _) => batch,
+                }
+            }
+        });
+        rows.batches = located.boxed();
+    }
+}
+
+impl Session {
+    /// What a statement gave, with places in its errors and in those of its rows.
+    pub(super) async fn located_outcome(
+        &mut self,
+        statement: &ParsedStatement,
+        outcome: Result<Outcome, SqlError>,
+    ) -> Result<Outcome, SqlError> {
+        let Some(places) = self.places(statement) else { return outcome };
+        let mut outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return Err(places.locate(error).await),
+        };
+        match &mut outcome.body {
+            Body::Rows(rows) | Body::Subscription(rows) => places.in_rows(rows),
+            Body::CopyOut(copy) => places.in_rows(&mut copy.rows),
+            Body::CopyIn(_) | Body::Done(_) => (),
+        }
+        Ok(outcome)
+    }
+
+    /// The error of a statement that was only bound, with its place.
+    pub(super) async fn located(&mut self, statement: &ParsedStatement, error: SqlError) -> SqlError {
+        match self.places(statement) {
+            Some(places) => places.locate(error).await,
+            None => error,
+        }
+    }
+
+    /// `None` where nothing was bound.
+    fn places(&mut self, statement: &ParsedStatement) -> Option<Places> {
+        let context = self.bound_in.take()?;
+        Some(Places {
+            statement: Arc::new(statement.clone()),
+            context,
+            threads: self.database.batch().threads().clone(),
+        })
+    }
+}
