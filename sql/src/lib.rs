@@ -36,6 +36,6 @@ pub use files::{FileFormat, FileScan, file_scans};
 pub use from_text::{cast_text, value_of_text};
 pub use functions::{ListedFunction, functions_page, listed_functions, push_double, push_single};
 pub use functions::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
-pub use locate::locate;
+pub use locate::{LOCATED_BYTES_MAX, locate};
 pub use query::with_values;
 pub use relation_source::RelationSource;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use millstream_sql::ast::ParsedStatement;
 use millstream_sql::bound::BindContext;
-use millstream_sql::{SqlError, locate};
+use millstream_sql::{LOCATED_BYTES_MAX, SqlError, locate};
 
 use super::{Body, Outcome, Rows, Session};
 use crate::batch::QueryThreads;
@@ -18,7 +18,8 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 /// Finds the places of one statement's errors.
 #[derive(Clone)]
 struct Places {
-    statement: Arc<ParsedStatement>,
+    /// `None` where it is too long to look for them.
+    statement: Option<Arc<ParsedStatement>>,
     context: Arc<BindContext>,
     threads: QueryThreads,
 }
@@ -26,11 +27,12 @@ struct Places {
 impl Places {
     /// The error with its place. What is evaluated for it is given up with the query threads, as any query is.
     async fn locate(&self, error: SqlError) -> SqlError {
-        if error.parts().position.is_some() {
-            return error;
-        }
-        let (of, without) = (self.clone(), error.clone());
-        let found = self.threads.run(async move { Ok(locate(error, &of.statement, &of.context)) });
+        let statement = match &self.statement {
+            Some(statement) if error.parts().position.is_none() => Arc::clone(statement),
+            Some(_) | None => return error,
+        };
+        let (context, without) = (Arc::clone(&self.context), error.clone());
+        let found = self.threads.run(async move { Ok(locate(error, &statement, &context)) });
         match tokio::time::timeout(TIME_MAX, AssertUnwindSafe(found).catch_unwind()).await {
             Ok(Ok(Ok(located))) => located,
             // Too slow, panicked, or at the end of the server.
@@ -62,34 +64,37 @@ impl Session {
         statement: &ParsedStatement,
         outcome: Result<Outcome, SqlError>,
     ) -> Result<Outcome, SqlError> {
-        let Some(places) = self.places(statement) else { return outcome };
-        let mut outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => return Err(places.locate(error).await),
-        };
-        match &mut outcome.body {
-            Body::Rows(rows) | Body::Subscription(rows) => places.in_rows(rows),
-            Body::CopyOut(copy) => places.in_rows(&mut copy.rows),
-            Body::CopyIn(_) | Body::Done(_) => (),
+        let bound_in = self.bound_in.take();
+        let places = || Some(self.places(statement, bound_in?));
+        match outcome {
+            Ok(mut outcome) => {
+                let rows = match &mut outcome.body {
+                    Body::Rows(rows) | Body::Subscription(rows) => Some(rows),
+                    Body::CopyOut(copy) => Some(&mut copy.rows),
+                    Body::CopyIn(_) | Body::Done(_) => None,
+                };
+                if let Some((rows, places)) = rows.and_then(|rows| Some((rows, places()?))) {
+                    places.in_rows(rows);
+                }
+                Ok(outcome)
+            }
+            Err(error) => match places() {
+                Some(places) => Err(places.locate(error).await),
+                None => Err(error),
+            },
         }
-        Ok(outcome)
     }
 
     /// The error of a statement that was only bound, with its place.
     pub(super) async fn located(&mut self, statement: &ParsedStatement, error: SqlError) -> SqlError {
-        match self.places(statement) {
-            Some(places) => places.locate(error).await,
+        match self.bound_in.take() {
+            Some(context) => self.places(statement, context).locate(error).await,
             None => error,
         }
     }
 
-    /// `None` where nothing was bound.
-    fn places(&mut self, statement: &ParsedStatement) -> Option<Places> {
-        let context = self.bound_in.take()?;
-        Some(Places {
-            statement: Arc::new(statement.clone()),
-            context,
-            threads: self.database.batch().threads().clone(),
-        })
+    fn places(&self, statement: &ParsedStatement, context: Arc<BindContext>) -> Places {
+        let statement = (statement.text.len() <= LOCATED_BYTES_MAX).then(|| Arc::new(statement.clone()));
+        Places { statement, context, threads: self.database.batch().threads().clone() }
     }
 }

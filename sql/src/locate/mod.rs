@@ -21,8 +21,8 @@ use crate::bound::BindContext;
 use crate::error::SqlError;
 use crate::parse::place;
 
-/// Statements that are longer are not looked at.
-const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Bytes of text above which a statement is not looked at.
+pub const LOCATED_BYTES_MAX: usize = 64 << 10;
 
 /// How long it may take.
 const TIME_MAX: Duration = Duration::from_millis(300);
@@ -30,7 +30,7 @@ const TIME_MAX: Duration = Duration::from_millis(300);
 /// The error with its place in the text of the statement, where it has none and one is found. `context`: what the statement
 /// was bound in. It binds and evaluates parts of the statement again, and so takes up to a third of a second.
 pub fn locate(error: SqlError, statement: &ParsedStatement, context: &BindContext) -> SqlError {
-    if !is_of_text(&error) || statement.text.len() > TEXT_BYTES_MAX {
+    if !is_of_text(&error) || statement.text.len() > LOCATED_BYTES_MAX {
         return error;
     }
     let search = Search { error: &error, context, ends: Instant::now() + TIME_MAX };
