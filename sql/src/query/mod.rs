@@ -16,6 +16,7 @@ mod forms;
 mod insert;
 mod intervals;
 mod java;
+mod lateral;
 mod literals;
 pub(crate) mod nodes;
 mod placement;
