@@ -10,6 +10,7 @@ mod charset;
 mod checked;
 mod clock;
 mod coding;
+mod collected;
 mod collection;
 mod convert;
 mod decimal;
@@ -60,6 +61,7 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUD
 
 pub(crate) use arithmetic::{checked, wrapping, wrapping_abs, wrapping_div, wrapping_neg};
 pub(crate) use clock::PROCTIME;
+pub(crate) use collected::COLLECT;
 pub(crate) use decimal::{Decimal, decimal_operator};
 pub(crate) use escapes::{LIKE_PATTERN, SIMILAR_PATTERN};
 pub(crate) use flink::in_flink;
@@ -182,6 +184,7 @@ fn ours() -> Vec<Arc<ScalarUDF>> {
     functions.extend(special::functions());
     functions.extend(to_char::functions());
     functions.extend(zones::functions());
+    functions.push(collected::collect());
     functions.push(printf::function());
     functions.extend(url::functions());
     functions.extend(variant::functions());
