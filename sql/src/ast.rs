@@ -6,6 +6,7 @@
 mod alter;
 mod copy;
 mod job;
+mod kept;
 mod namespace;
 mod show;
 
@@ -15,6 +16,7 @@ use datafusion::sql::sqlparser::ast as sp;
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
 pub use copy::{Copy, CopyCompression, CopyEnd, CopyExisting, CopyFormat, CopyOptions, CopyWhat};
 pub use job::JobControl;
+pub use kept::Kept;
 pub use namespace::{Comment, CommentOn, NamespaceStatement, Touched};
 pub use show::{Details, NamePattern, Show};
 
@@ -90,7 +92,9 @@ pub enum Statement {
     Flush,
     /// `BEGIN`, `COMMIT`, `ROLLBACK` and the like, which do nothing
     Transaction(&'static str),
-    /// `DISCARD ALL`, `DEALLOCATE …`: nothing to do; the tag to answer
+    /// Prepared statements and cursors
+    Kept(Kept),
+    /// `DISCARD ALL`, `UNLISTEN …`: the tag to answer
     Acknowledge(&'static str),
     /// Anything else that `sqlparser` understands: for the catalog queries of PostgreSQL's tools
     Other(Box<sp::Statement>),

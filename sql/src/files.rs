@@ -318,6 +318,7 @@ impl Finder<'_> {
             | Statement::Job(_)
             | Statement::Flush
             | Statement::Transaction(_)
+            | Statement::Kept(_)
             | Statement::Acknowledge(_)
             | Statement::Other(_) => (),
         }

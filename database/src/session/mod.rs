@@ -22,6 +22,7 @@ mod internal_table;
 mod job;
 mod job_control;
 mod job_list;
+mod kept;
 mod located;
 mod namespaces;
 mod open_set;
@@ -92,6 +93,7 @@ pub struct Session {
     system: Option<SystemCatalog>,
     /// The statements of a statement set whose end is still to come.
     open_set: Option<open_set::OpenSet>,
+    kept: kept::KeptStatements,
     decision: Decision,
     /// What the statement under way was bound in.
     bound_in: Option<Arc<BindContext>>,
@@ -107,6 +109,7 @@ impl Session {
             files: Arc::default(),
             system: None,
             open_set: None,
+            kept: kept::KeptStatements::default(),
             decision: Decision::default(),
             bound_in: None,
         }
@@ -184,6 +187,12 @@ impl Session {
         statement: &ParsedStatement,
         parameters: &[ScalarValue],
     ) -> Result<Outcome, SqlError> {
+        match &statement.ast {
+            Statement::Kept(kept) => return Box::pin(self.kept(kept)).await,
+            Statement::Transaction("COMMIT" | "ROLLBACK") => self.end_cursors(),
+            Statement::Acknowledge("DISCARD ALL") => self.forget_kept(),
+            _ => {}
+        }
         if changes_catalog(&statement.ast) {
             return self.change_catalog(statement, parameters).await;
         }
@@ -369,6 +378,7 @@ fn changes_catalog(statement: &Statement) -> bool {
         | Statement::Job(_)
         | Statement::Flush
         | Statement::Transaction(_)
+        | Statement::Kept(_)
         | Statement::Acknowledge(_)
         | Statement::Other(_) => false,
     }

@@ -56,6 +56,9 @@ impl Session {
         {
             return Ok(Description { parameters: Vec::new(), columns: Some(explain::schema()) });
         }
+        if let Statement::Kept(kept) = &statement.ast {
+            return Box::pin(self.describe_kept(kept)).await;
+        }
         let bound = self.bind(statement).await?;
         let (query, columns) = match &bound {
             // The beginning of a statement set, whose plan comes at its end.

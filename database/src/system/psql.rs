@@ -28,9 +28,25 @@ const PARTS: [(&str, &str); 4] = [
 
 /// The text of a query that can be planned.
 pub(super) fn plannable(text: &str) -> Cow<'_, str> {
-    PARTS.iter().fold(Cow::Borrowed(text), |text, (part, instead)| {
-        if text.contains(part) { Cow::Owned(text.replace(part, instead)) } else { text }
-    })
+    let text = without_privileges(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    PARTS.iter().fold(
+        text,
+        |text, (part, instead)| {
+            if text.contains(part) { Cow::Owned(text.replace(part, instead)) } else { text }
+        },
+    )
+}
+
+/// The query of `\dp` and `\z` with nothing for the privileges and policies of each relation, of which there are none.
+fn without_privileges(text: &str) -> Option<String> {
+    let starts = ["CASE WHEN pg_catalog.array_length(c.relacl", "pg_catalog.array_to_string(c.relacl"];
+    let start = starts.iter().filter_map(|start| text.find(start)).min()?;
+    let end = text.rfind("FROM pg_catalog.pg_class c").filter(|end| *end > start)?;
+    if !text.contains("AS \"Policies\"") {
+        return None;
+    }
+    let none = r#"'' AS "Access privileges", '' AS "Column privileges", '' AS "Policies" "#;
+    Some(format!("{}{none}{}", text.get(..start)?, text.get(end..)?))
 }
 
 /// Functions that ask about objects by number. Of functions the catalog has none that is not PostgreSQL's; comments and sizes

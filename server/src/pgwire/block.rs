@@ -94,6 +94,7 @@ fn changes(statement: &Statement) -> bool {
         | Statement::Reset(_)
         | Statement::Flush
         | Statement::Transaction(_)
+        | Statement::Kept(_)
         | Statement::Acknowledge(_)
         | Statement::Other(_) => false,
     }

@@ -83,7 +83,7 @@ impl Running {
     /// The command tag when the rows are out.
     pub(super) fn tag(&self) -> String {
         match self.rows.command {
-            word @ ("SELECT" | "SUBSCRIBE") => format!("{word} {}", self.sent),
+            word @ ("SELECT" | "SUBSCRIBE" | "FETCH") => format!("{word} {}", self.sent),
             word => word.to_owned(),
         }
     }

@@ -90,7 +90,7 @@ impl Binder<'_> {
             Statement::Other(other) if system::is_for_catalog(other.as_ref(), &self.context.catalog) => {
                 Ok(BoundStatement::SystemCatalog)
             }
-            Statement::Other(_) => Err(self.unsupported()),
+            Statement::Kept(_) | Statement::Other(_) => Err(self.unsupported()),
         }
     }
 
@@ -215,6 +215,7 @@ impl Binder<'_> {
             | Statement::Job(_)
             | Statement::Flush
             | Statement::Transaction(_)
+            | Statement::Kept(_)
             | Statement::Acknowledge(_)
             | Statement::Other(_) => BoundStatement::SystemCatalog,
         };

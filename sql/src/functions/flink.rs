@@ -25,7 +25,10 @@ pub(crate) fn in_flink(function: &Arc<ScalarUDF>, args: &[Expr]) -> Option<Resul
         ("json_object", _) => other("flink_json_object"),
         // Of a group without rows.
         ("json_arrayagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("[]")).otherwise(call())),
-        ("json_objectagg", [_, rows]) => Some(when(rows.clone().is_null(), lit("{}")).otherwise(call())),
+        ("json_objectagg", [_, rows]) => {
+            let object = other("flink_json_objectagg")?;
+            Some(object.and_then(|object| when(rows.clone().is_null(), lit("{}")).otherwise(object)))
+        }
         ("chr", [_]) => other("flink_chr"),
         ("overlaps", [_, _, _, _]) => other("flink_overlaps"),
         ("left", [_, _]) => other("flink_left"),

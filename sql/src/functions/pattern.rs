@@ -1,14 +1,13 @@
 //! Parts of text: `SPLIT_INDEX` and `REGEXP_EXTRACT`.
 
-use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, ScalarUDF};
-use regex::{CaptureLocations, Regex};
 
+use super::matcher::{Matcher, with_valid_regex};
 use super::support::{Args, Text, Types, function, is_text, is_whole};
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -81,19 +80,16 @@ fn regex_types(types: &[DataType]) -> Option<(DataType, Vec<DataType>)> {
     }
 }
 
-thread_local! {
-    /// The last expression of this thread, compiled: it is nearly always the next one too.
-    static COMPILED: RefCell<Option<(String, Regex, CaptureLocations)>> = const { RefCell::new(None) };
-}
-
 /// The group of the first match; null where nothing matches or the group takes no part.
 fn regexp_extract(args: &Args) -> Result<ArrayRef> {
     let mut out = StringBuilder::with_capacity(args.rows, args.rows * 8);
     for_each_text(args, |row| {
-        out.append_option(row.and_then(|(text, regex, places, group)| {
-            regex.captures_read(places, text)?;
-            places.get(group).and_then(|(start, end)| text.get(start..end))
-        }));
+        let found = match row {
+            Some((text, regex, group)) => regex.group_at(text, 0, group)?.and_then(|(_, part)| text.get(part?)),
+            None => None,
+        };
+        out.append_option(found);
+        Ok(())
     })?;
     Ok(Arc::new(out.finish()))
 }
@@ -112,68 +108,31 @@ pub(crate) fn regexp_extracts(args: Vec<Expr>) -> Expr {
 fn extracts(args: &Args) -> Result<ArrayRef> {
     let mut out = BooleanBufferBuilder::new(args.rows);
     for_each_text(args, |row| {
-        out.append(row.is_some_and(|(text, regex, places, group)| {
-            // Groups of which each takes part in every match.
-            let always = regex.static_captures_len() == Some(regex.captures_len());
-            if group == 0 || always {
-                return group < regex.captures_len() && regex.is_match(text);
+        let found = match row {
+            Some((text, regex, group)) if group == 0 || regex.has_all_groups() => {
+                group < regex.groups() && regex.is_match(text)?
             }
-            regex.captures_read(places, text).is_some() && places.get(group).is_some()
-        }));
+            Some((text, regex, group)) => regex.group_at(text, 0, group)?.is_some_and(|(_, part)| part.is_some()),
+            None => false,
+        };
+        out.append(found);
+        Ok(())
     })?;
     Ok(Arc::new(BooleanArray::new(out.finish(), None)))
 }
 
-/// A text, its regular expression, room for the places of groups, and the group that is asked for.
-type Asked<'a> = (&'a str, &'a Regex, &'a mut CaptureLocations, usize);
+/// A text, its regular expression, and the group that is asked for.
+type Asked<'a> = (&'a str, &'a mut Matcher, usize);
 
 /// Hands each row of `REGEXP_EXTRACT`'s arguments to `visit`; `None` where one of them is null, or the group is none.
-fn for_each_text(args: &Args, mut visit: impl FnMut(Option<Asked<'_>>)) -> Result<()> {
+fn for_each_text(args: &Args, mut visit: impl FnMut(Option<Asked<'_>>) -> Result<()>) -> Result<()> {
     let column = args.column(0)?;
     let texts = column.as_string::<i32>();
-    let regexes = args.text(1)?;
-    let groups = if args.len() > 2 { Some(args.column(2)?) } else { None };
-    COMPILED.with_borrow_mut(|compiled| {
-        for row in 0..texts.len() {
-            let group = match &groups {
-                None => Some(0),
-                Some(groups) if groups.is_valid(row) => Some(groups.as_primitive::<Int64Type>().value(row)),
-                Some(_) => None,
-            };
-            let (true, Some(regex), Some(group)) = (texts.is_valid(row), regexes.get(row), group) else {
-                visit(None);
-                continue;
-            };
-            let (regex, places) = compile(compiled, regex)?;
-            visit(usize::try_from(group).ok().map(|group| (texts.value(row), regex, places, group)));
-        }
-        Ok(())
+    let (regexes, groups) = (args.text(1)?, args.wholes_if_given(2, 0)?);
+    with_valid_regex(&regexes, args.rows, |row, regex| {
+        let (true, Some(regex), Some(group)) = (texts.is_valid(row), regex, groups.get(row)) else {
+            return visit(None);
+        };
+        visit(usize::try_from(group).ok().map(|group| (texts.value(row), regex, group)))
     })
-}
-
-/// Hands the rows of a function's regular expressions to `row`, compiled once for as long as they are the same. An
-/// expression that is none gives null, as Flink has it.
-pub(super) fn with_regex(regexes: &Text, rows: usize, mut visit: impl FnMut(usize, Option<&Regex>)) {
-    COMPILED.with_borrow_mut(|compiled| {
-        for row in 0..rows {
-            let regex = regexes.get(row).and_then(|regex| compile(compiled, regex).ok());
-            visit(row, regex.map(|(regex, _)| regex));
-        }
-    });
-}
-
-fn compile<'c>(
-    compiled: &'c mut Option<(String, Regex, CaptureLocations)>,
-    text: &str,
-) -> Result<(&'c Regex, &'c mut CaptureLocations)> {
-    if compiled.as_ref().is_none_or(|(known, ..)| known != text) {
-        let regex = Regex::new(text)
-            .map_err(|error| DataFusionError::Execution(format!("invalid regular expression '{text}': {error}")))?;
-        let places = regex.capture_locations();
-        *compiled = Some((text.to_owned(), regex, places));
-    }
-    match compiled {
-        Some((_, regex, places)) => Ok((regex, places)),
-        None => Err(DataFusionError::Internal("a regular expression was lost".into())),
-    }
 }

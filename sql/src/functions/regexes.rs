@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, ListBuilder, MapBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
-use super::pattern::with_regex;
+use super::matcher::{Matcher, with_regex};
 use super::support::Kind::{Int, Text};
 use super::support::{Args, all, function, is_text, is_whole, shaped};
 
@@ -26,9 +26,13 @@ fn substr(args: &Args) -> Result<ArrayRef> {
     let (texts, regexes) = (args.text(0)?, args.text(1)?);
     let mut out = StringBuilder::with_capacity(args.rows, args.rows * 8);
     with_regex(&regexes, args.rows, |row, regex| {
-        let found = texts.get(row).zip(regex).and_then(|(text, regex)| regex.find(text));
-        out.append_option(found.map(|found| found.as_str()));
-    });
+        let found = match texts.get(row).zip(regex) {
+            Some((text, regex)) => regex.find_at(text, 0)?.and_then(|found| text.get(found)),
+            None => None,
+        };
+        out.append_option(found);
+        Ok(())
+    })?;
     Ok(Arc::new(out.finish()))
 }
 
@@ -37,11 +41,17 @@ fn instr(args: &Args) -> Result<ArrayRef> {
     let (texts, regexes) = (args.text(0)?, args.text(1)?);
     let mut out = Vec::with_capacity(args.rows);
     with_regex(&regexes, args.rows, |row, regex| {
-        out.push(texts.get(row).zip(regex).and_then(|(text, regex)| match regex.find(text) {
-            Some(found) => i32::try_from(text.get(..found.start())?.chars().count() + 1).ok(),
-            None => Some(0),
-        }));
-    });
+        out.push(match texts.get(row).zip(regex) {
+            Some((text, regex)) => match regex.find_at(text, 0)? {
+                Some(found) => {
+                    text.get(..found.start).and_then(|before| i32::try_from(before.chars().count() + 1).ok())
+                }
+                None => Some(0),
+            },
+            None => None,
+        });
+        Ok(())
+    })?;
     Ok(Arc::new(Int32Array::from(out)))
 }
 
@@ -62,15 +72,18 @@ fn extract_all(args: &Args) -> Result<ArrayRef> {
     let mut out = ListBuilder::new(StringBuilder::new());
     with_regex(&regexes, args.rows, |row, regex| {
         let group = groups.get(row).and_then(|group| usize::try_from(group).ok());
-        let (Some(text), Some(regex), Some(group)) = (texts.get(row), regex, group) else { return out.append(false) };
-        if group >= regex.captures_len() {
-            return out.append(false);
-        }
-        for found in regex.captures_iter(text) {
-            out.values().append_option(found.get(group).map(|part| part.as_str()));
-        }
+        let asked = texts.get(row).zip(regex).zip(group).filter(|((_, regex), group)| *group < regex.groups());
+        let Some(((text, regex), group)) = asked else {
+            out.append(false);
+            return Ok(());
+        };
+        regex.each(text, 0, group, |_, part| {
+            out.values().append_option(part.and_then(|part| text.get(part)));
+            true
+        })?;
         out.append(true);
-    });
+        Ok(())
+    })?;
     Ok(Arc::new(out.finish()))
 }
 
@@ -89,22 +102,22 @@ fn to_map(args: &Args) -> Result<ArrayRef> {
     let names =
         arrow::array::MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
     let mut out = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
-    let mut separators: Option<(String, regex::Regex)> = None;
-    let mut failed = None;
+    let mut separators: Option<(String, Matcher)> = None;
     with_regex(&between, args.rows, |row, pairs| {
         let inside = inside.get(row);
         if let Some(text) = inside.filter(|text| separators.as_ref().is_none_or(|(known, _)| known != text)) {
-            separators = regex::Regex::new(text).ok().map(|regex| (text.to_owned(), regex));
+            separators = Matcher::new(text).ok().map(|regex| (text.to_owned(), regex));
         }
-        let split = separators.as_ref().filter(|_| inside.is_some());
+        let split = separators.as_mut().filter(|_| inside.is_some());
         let (Some(text), Some(pairs), Some((_, split))) = (texts.get(row), pairs, split) else {
-            failed = out.append(false).err().or(failed.take());
-            return;
+            return Ok(out.append(false)?);
         };
         let mut known: Vec<(&str, Option<&str>)> = Vec::new();
-        for pair in pairs.split(text).filter(|_| !text.is_empty()) {
-            let mut parts = split.splitn(pair, 2);
-            let (key, value) = (parts.next().unwrap_or_default(), parts.next());
+        for pair in parts(pairs, text)? {
+            let (key, value) = match split.find_at(pair, 0)? {
+                Some(found) => (pair.get(..found.start).unwrap_or_default(), pair.get(found.end..)),
+                None => (pair, None),
+            };
             known.retain(|(other, _)| *other != key);
             known.push((key, value));
         }
@@ -112,10 +125,22 @@ fn to_map(args: &Args) -> Result<ArrayRef> {
             out.keys().append_value(key);
             out.values().append_option(value);
         }
-        failed = out.append(true).err().or(failed.take());
-    });
-    if let Some(error) = failed {
-        return Err(DataFusionError::from(error));
-    }
+        Ok(out.append(true)?)
+    })?;
     Ok(Arc::new(out.finish()))
+}
+
+/// A text split at the matches; an empty one has no parts.
+fn parts<'t>(separator: &mut Matcher, text: &'t str) -> Result<Vec<&'t str>> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut parts, mut from) = (Vec::new(), 0);
+    separator.each(text, 0, 0, |found, _| {
+        parts.extend(text.get(from..found.start));
+        from = found.end;
+        true
+    })?;
+    parts.extend(text.get(from..));
+    Ok(parts)
 }

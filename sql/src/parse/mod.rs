@@ -19,6 +19,7 @@ mod hint;
 mod interval;
 mod job;
 mod json;
+mod kept;
 mod limits;
 mod materialized_table;
 mod namespace;

@@ -43,6 +43,7 @@ pub(super) fn statement(statement_: &mut Statement) {
         | Statement::Job(_)
         | Statement::Flush
         | Statement::Transaction(_)
+        | Statement::Kept(_)
         | Statement::Acknowledge(_)
         | Statement::Other(_) => {}
     }

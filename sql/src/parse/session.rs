@@ -136,7 +136,7 @@ fn modes(cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.end()
 }
 
-/// `DISCARD ALL`, `DEALLOCATE …`, `CLOSE …`, `UNLISTEN …`: what a driver says when it gives a connection back.
+/// `DISCARD ALL`, `UNLISTEN …`: what a driver says when it gives a connection back.
 pub(super) fn acknowledge(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let tag = if cursor.accept(&["DISCARD"]) {
         match ["ALL", "PLANS", "SEQUENCES", "TEMP", "TEMPORARY"].iter().find(|word| cursor.ahead(&[word])) {
@@ -146,11 +146,6 @@ pub(super) fn acknowledge(cursor: &mut Cursor<'_>) -> Result<Statement> {
             Some(_) => "DISCARD TEMP",
             None => return cursor.unexpected("ALL"),
         }
-    } else if cursor.accept(&["DEALLOCATE"]) {
-        cursor.accept(&["PREPARE"]);
-        if cursor.ahead(&["ALL"]) { "DEALLOCATE ALL" } else { "DEALLOCATE" }
-    } else if cursor.accept(&["CLOSE"]) {
-        "CLOSE CURSOR"
     } else {
         cursor.parser.advance_token();
         "UNLISTEN"

@@ -6,7 +6,9 @@ use crate::ast::Statement;
 
 use super::cursor::Cursor;
 use super::fail::Result;
-use super::{alter, copy, create_table, create_view, foreign, job, materialized_table, namespace, rows, session, show};
+use super::{
+    alter, copy, create_table, create_view, foreign, job, kept, materialized_table, namespace, rows, session, show,
+};
 
 /// One statement.
 pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
@@ -51,12 +53,18 @@ pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
         "COMMENT" => namespace::comment_on(cursor),
         "BEGIN" if cursor.ahead(&["BEGIN", "STATEMENT"]) => rows::statement_set(cursor),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => session::transaction(cursor),
-        "DISCARD" | "DEALLOCATE" | "CLOSE" | "UNLISTEN" => session::acknowledge(cursor),
+        "DISCARD" | "UNLISTEN" => session::acknowledge(cursor),
+        "PREPARE" => kept::prepare(cursor),
+        "DEALLOCATE" => kept::deallocate(cursor),
+        "DECLARE" => kept::declare(cursor),
+        "FETCH" | "MOVE" => kept::fetch(cursor),
+        "CLOSE" => kept::close(cursor),
         "EXECUTE" if cursor.ahead(&["EXECUTE", "STATEMENT"]) => rows::statement_set(cursor),
         "EXECUTE" if cursor.ahead(&["EXECUTE", "INSERT"]) || cursor.ahead(&["EXECUTE", "SELECT"]) => {
             cursor.expect(&["EXECUTE"])?;
             statement(cursor)
         }
+        "EXECUTE" => kept::execute(cursor),
         _ => other(cursor),
     }
 }

@@ -1,8 +1,8 @@
 //! Intervals are compared by their lengths, as in PostgreSQL: a month has 30 days and a day 24 hours. Arrow compares months,
 //! days and time one after the other.
 //!
-//! What compares, orders and joins compares lengths; `MIN` and `MAX` take the interval with the length. Rows are grouped and
-//! told apart by months, days and time.
+//! What compares, orders and joins compares lengths; `MIN` and `MAX` take the interval with the length. Grouping is in
+//! [`super::interval_groups`].
 
 use std::sync::Arc;
 
@@ -79,22 +79,22 @@ fn within(expr: &mut Expr, input: &DFSchema) -> PlanResult<bool> {
 }
 
 /// Replaces the intervals among expressions by their lengths; whether there are any.
-fn lengths<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>, input: &DFSchema) -> bool {
+pub(super) fn lengths<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>, input: &DFSchema) -> bool {
     let mut changed = false;
     for expr in exprs {
         if is_interval(expr, input) {
-            *expr = interval_length().call(vec![cast_to_interval(std::mem::take(expr))]);
+            *expr = interval_length().call(vec![of_cast(std::mem::take(expr))]);
             changed = true;
         }
     }
     changed
 }
 
-fn is_interval(expr: &Expr, input: &DFSchema) -> bool {
+pub(super) fn is_interval(expr: &Expr, input: &DFSchema) -> bool {
     matches!(type_of(expr, input), Ok(DataType::Interval(_) | DataType::Duration(_)))
 }
 
-fn cast_to_interval(expr: Expr) -> Expr {
+pub(super) fn of_cast(expr: Expr) -> Expr {
     match expr {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(_), _) => expr,
         other => cast(other, INTERVAL),
@@ -104,7 +104,7 @@ fn cast_to_interval(expr: Expr) -> Expr {
 /// The rows of a subquery as lengths.
 fn of_rows(subquery: &Subquery) -> PlanResult<Subquery> {
     let columns = subquery.subquery.schema().iter().map(|(table, field)| {
-        let length = interval_length().call(vec![cast_to_interval(Expr::from((table, field)))]);
+        let length = interval_length().call(vec![of_cast(Expr::from((table, field)))]);
         length.alias_qualified(table.cloned(), field.name())
     });
     let plan =
@@ -184,7 +184,7 @@ fn extreme(expr: &mut Expr) -> Option<&mut Expr> {
 fn as_bytes(arg: &mut Expr, input: &DFSchema) -> bool {
     let is = is_interval(arg, input);
     if is {
-        *arg = interval_bytes().call(vec![cast_to_interval(std::mem::take(arg))]);
+        *arg = interval_bytes().call(vec![of_cast(std::mem::take(arg))]);
     }
     is
 }

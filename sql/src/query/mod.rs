@@ -14,8 +14,10 @@ mod expand;
 mod float_keys;
 mod forms;
 mod insert;
+mod interval_groups;
 mod intervals;
 mod java;
+mod lateral;
 mod literals;
 pub(crate) mod nodes;
 mod placement;
@@ -154,6 +156,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = semantics::arithmetic(plan, context.semantics)?;
     let plan = semantics::questions(plan)?;
     let plan = intervals::by_length(plan)?;
+    let plan = interval_groups::by_length(plan)?;
     float_keys::normalised(plan)
 }
 

@@ -8,15 +8,15 @@ use datafusion::functions::math::expr_fn::round;
 use datafusion::logical_expr::expr::NullTreatment;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition, cast, lit,
-    not,
+    BinaryExpr, Expr, ExprSchemable, Like, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition, cast,
+    lit, not,
 };
 
 use super::types::type_of;
 use super::{from_datafusion, java, rewrite};
 use crate::catalog::Semantics;
 use crate::error::Result;
-use crate::functions::{checked, in_flink, regexp_extracts, whole_number, wrapping};
+use crate::functions::{LIKE_PATTERN, checked, in_flink, looking, regexp_extracts, registry, whole_number, wrapping};
 
 /// What whole numbers are averaged in, so that the mean has a scale of 16.
 const MEAN: DataType = DataType::Decimal128(38, 12);
@@ -159,17 +159,38 @@ fn narrow_results(plan: LogicalPlan, narrowed: &[(String, Narrow)]) -> PlanResul
 /// Functions that have another meaning in Flink under the same name. Before the analyzer.
 pub(super) fn functions(plan: LogicalPlan, semantics: Semantics) -> Result<LogicalPlan> {
     let plan = rewrite::expressions(plan, |expr, _| Ok(digits_of_clock(expr, semantics)))?;
+    let regexes = |expr: Expr, _: &DFSchema| Ok(looking(&expr).map_or_else(|| Transformed::no(expr), Transformed::yes));
     if semantics == Semantics::Postgres {
-        return rewrite::expressions(plan, seconds);
+        return rewrite::expressions(rewrite::expressions(plan, regexes)?, seconds);
     }
-    rewrite::expressions(plan, |expr, input| match &expr {
+    let plan = rewrite::expressions(plan, |expr, input| match &expr {
         Expr::Cast(_) | Expr::TryCast(_) => Ok(whole_text(expr, input)),
         Expr::ScalarFunction(call) => match in_flink(&call.func, &call.args) {
             Some(meant) => Ok(Transformed::yes(meant?)),
             None => Ok(Transformed::no(expr)),
         },
+        Expr::Like(like) if has_no_escape(like) => Ok(Transformed::yes(without_escape(like.clone()))),
         _ => Ok(Transformed::no(expr)),
-    })
+    })?;
+    rewrite::expressions(plan, regexes)
+}
+
+/// Whether a `LIKE` without `ESCAPE` has a pattern in which a backslash may stand.
+fn has_no_escape(like: &Like) -> bool {
+    match like.pattern.as_ref() {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text.contains('\\'),
+        Expr::Literal(..) => false,
+        Expr::ScalarFunction(call) => call.name() != LIKE_PATTERN,
+        _ => true,
+    }
+}
+
+/// A `LIKE` in whose pattern a backslash is a backslash: Flink has no escape character but the one that is named.
+fn without_escape(mut like: Like) -> Expr {
+    if let Some(function) = registry().scalar.get(LIKE_PATTERN) {
+        like.pattern = Box::new(function.call(vec![*like.pattern, lit("")]));
+    }
+    Expr::Like(like)
 }
 
 /// The time of the clock with six digits, in Flink three.

@@ -1,5 +1,6 @@
 //! Values as JSON: `JSON_STRING`, `JSON_OBJECT`, `JSON_ARRAY`, and the last two over the rows of a group.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -274,6 +275,15 @@ pub(super) fn array_of_rows(args: &Args) -> Result<ArrayRef> {
 
 /// Null of a group without rows, as PostgreSQL has it.
 pub(super) fn object_of_rows(args: &Args) -> Result<ArrayRef> {
+    object_of_group(args, false)
+}
+
+/// As Flink has it: a key that is there twice is an error.
+pub(super) fn object_of_unique_rows(args: &Args) -> Result<ArrayRef> {
+    object_of_group(args, true)
+}
+
+fn object_of_group(args: &Args, unique: bool) -> Result<ArrayRef> {
     let Plan { absent, raw } = plan(args)?;
     let raw = raw.first() == Some(&true);
     let (pairs, lists) = rows_of_groups(args)?;
@@ -282,12 +292,18 @@ pub(super) fn object_of_rows(args: &Args) -> Result<ArrayRef> {
     };
     let options = FormatOptions::default();
     let names = ArrayFormatter::try_new(keys, &options)?;
+    let mut seen: HashSet<String> = HashSet::new();
     args.try_write(|row, out| {
         let Some(places) = places(&lists, row) else { return Ok(None) };
+        seen.clear();
         out.push('{');
         for place in places {
             if is_null(keys, place) {
                 return Err(failed("a key of JSON_OBJECTAGG is null"));
+            }
+            if unique && !seen.insert(names.value(place).try_to_string()?) {
+                let key = names.value(place).try_to_string()?;
+                return Err(failed(&format!("key \"{key}\" of JSON_OBJECTAGG is there twice")));
             }
             if absent && is_null(values, place) {
                 continue;

@@ -42,6 +42,12 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         shaped("json_array", "JSON_ARRAY(value, …)", many(1, &[Text, Any], Text), build::array),
         shaped("json_arrayagg", "JSON_ARRAYAGG(value)", all(&[Text, Any], Text), build::array_of_rows),
         shaped("json_objectagg", "JSON_OBJECTAGG(key VALUE value)", all(&[Text, Any], Text), build::object_of_rows),
+        shaped(
+            "flink_json_objectagg",
+            "JSON_OBJECTAGG(key VALUE value)",
+            all(&[Text, Any], Text),
+            build::object_of_unique_rows,
+        ),
         shaped("json_quote", "JSON_QUOTE(text)", all(&[Text], Text), quote),
         shaped("json_unquote", "JSON_UNQUOTE(text)", all(&[Text], Text), unquote),
         shaped("json", "JSON(text)", all(&[Text], Text), |args| parse(args, true)),

@@ -250,9 +250,9 @@ fn sessions() {
         Transaction("COMMIT")
         Transaction("ROLLBACK")
         Acknowledge("DISCARD ALL")
-        Acknowledge("DEALLOCATE ALL")
-        Acknowledge("DEALLOCATE")
-        Acknowledge("CLOSE CURSOR")
+        Kept(Deallocate(None))
+        Kept(Deallocate(Some("p")))
+        Kept(Close(None))
         Acknowledge("UNLISTEN")
         Change(Change { table: ObjectName([Identifier(Ident { value: "t", quote_style: None, span: Span(Location(1,8)..Location(1,9)) })]), alias: None, changes: Changes { assignments: [(Ident { value: "a", quote_style: None, span: Span(Location(1,14)..Location(1,15)) }, Value(ValueWithSpan { value: Number("1", false), span: Span(Location(1,18)..Location(1,19)) }))], selection: None }, delete: false, truncate: false })
     "#]].assert_eq(&all(&[

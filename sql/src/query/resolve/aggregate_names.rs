@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use crate::functions::{NativeFunction, WEIGHTED};
 
 /// Gives the name of the registry, and the call its form: `LISTAGG(text [, separator]) [WITHIN GROUP (ORDER BY …)]` is
-/// `string_agg(text, separator [ORDER BY …])`, `COLLECT(x)` is `array_agg(x)` without nulls.
+/// `string_agg(text, separator [ORDER BY …])`, `COLLECT(x)` is over `array_agg(x)` without nulls.
 pub(super) fn registered(function: &mut sp::Function, name: String) -> String {
     match name.as_str() {
         "listagg" => {

@@ -83,6 +83,7 @@ impl Resolver<'_> {
     fn function(&self, function: &mut sp::Function) -> Result<()> {
         let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else { return Ok(()) };
         let lower = ident.value.to_ascii_lowercase();
+        let collects = lower == functions::COLLECT;
         let lower = aggregate_names::registered(function, lower);
         let [sp::ObjectNamePart::Identifier(ident)] = function.name.0.as_mut_slice() else { return Ok(()) };
         if self.catalog.functions.contains_key(&lower) {
@@ -106,6 +107,9 @@ impl Resolver<'_> {
         }
         ident.value = lower;
         ident.quote_style = None;
+        if collects {
+            *function = aggregate_names::call(functions::COLLECT, vec![sp::Expr::Function(function.clone())]);
+        }
         Ok(())
     }
 }

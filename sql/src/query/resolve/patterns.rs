@@ -12,7 +12,7 @@ use crate::query::position::at;
 pub(super) fn written_out(expr: &mut sp::Expr) {
     match expr {
         sp::Expr::Like { pattern, escape_char, .. } | sp::Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(escape) = escape_char.take().filter(|escape| !is_backslash(escape)) {
+            if let Some(escape) = escape_char.take() {
                 let given = std::mem::replace(pattern.as_mut(), sp::Expr::Value(sp::Value::Null.into()));
                 **pattern = sp::Expr::Function(call(LIKE_PATTERN, vec![given, sp::Expr::Value(escape)]));
             }
@@ -59,7 +59,3 @@ pub(super) fn without_collation(expr: &mut sp::Expr) -> Result<()> {
 
 /// Names of the order by bytes.
 const BYTES: [&str; 5] = ["default", "C", "POSIX", "C.UTF-8", "ucs_basic"];
-
-fn is_backslash(escape: &sp::ValueWithSpan) -> bool {
-    matches!(&escape.value, sp::Value::SingleQuotedString(text) if text == "\\")
-}

@@ -88,17 +88,18 @@ pub(super) fn names(types: &[DataType], ordinality: bool, alias: Option<&sp::Tab
     Ok(names)
 }
 
-/// Puts what is unnested on top of the rows that it is joined with.
+/// Puts what is unnested on top of the rows that it is joined with, and makes joins of queries that see the tables before them.
 ///
 /// # Errors
-/// Where an outer join has a condition.
+/// Where an outer join of what is unnested has a condition; as [`super::lateral::joined`].
 pub(super) fn joined(plan: LogicalPlan) -> Result<LogicalPlan> {
     let joined = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::Join(join) = &node else { return Ok(Transformed::no(node)) };
-        match over_left(join)? {
-            Some(plan) => Ok(Transformed::yes(plan)),
-            None => Ok(Transformed::no(node)),
-        }
+        let plan = match over_left(join)? {
+            None => super::lateral::joined(join)?,
+            over => over,
+        };
+        Ok(plan.map_or_else(|| Transformed::no(node.clone()), Transformed::yes))
     });
     let plan = joined.map_err(from_datafusion)?.data;
     check_placed(&plan)?;
