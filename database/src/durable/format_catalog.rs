@@ -32,6 +32,13 @@ pub(crate) enum CatalogRecord {
         /// Its number.
         job: u64,
     },
+    /// A job failed and is not tried again until somebody starts it.
+    JobFailed {
+        /// Its number.
+        job: u64,
+        /// Why it failed.
+        error: String,
+    },
     /// A job was stopped for the time being, or started again.
     JobStopped {
         /// Its number.
@@ -91,6 +98,9 @@ pub(crate) struct RelationEntry {
     /// That job was stopped for good.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stopped: bool,
+    /// Why that job failed, where it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
 }
 
 /// A function.
@@ -118,6 +128,9 @@ pub(crate) struct JobEntry {
     /// It was stopped, and may be started again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stopped: bool,
+    /// Why it failed, where it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
 }
 
 /// What exists.
@@ -150,7 +163,8 @@ impl CatalogState {
                 self.last_job = self.last_job.max(entry.job.unwrap_or(0));
                 match self.relations.iter_mut().find(|other| other.id == entry.id) {
                     Some(other) => {
-                        *other = RelationEntry { job: entry.job.or(other.job), stopped: other.stopped, ..entry }
+                        let (job, stopped, failed) = (entry.job.or(other.job), other.stopped, other.failed.take());
+                        *other = RelationEntry { job, stopped, failed, ..entry }
                     }
                     None => self.relations.push(entry),
                 }
@@ -170,18 +184,10 @@ impl CatalogState {
             }
             CatalogRecord::JobEnded { job } => {
                 self.jobs.retain(|entry| entry.id != job);
-                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
-                    entry.stopped = true;
-                }
+                self.note_job(job, true, None);
             }
-            CatalogRecord::JobStopped { job, stopped } => {
-                for entry in self.jobs.iter_mut().filter(|entry| entry.id == job) {
-                    entry.stopped = stopped;
-                }
-                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
-                    entry.stopped = stopped;
-                }
-            }
+            CatalogRecord::JobFailed { job, error } => self.note_job(job, false, Some(error)),
+            CatalogRecord::JobStopped { job, stopped } => self.note_job(job, stopped, None),
             CatalogRecord::Namespace(entry) => {
                 self.namespaces.retain(|other| other.name != entry.name);
                 self.namespaces.push(entry);
@@ -193,6 +199,16 @@ impl CatalogState {
                 self.last_relation = self.last_relation.max(relation);
                 self.last_job = self.last_job.max(job);
             }
+        }
+    }
+
+    /// Notes what became of a job.
+    fn note_job(&mut self, job: u64, stopped: bool, failed: Option<String>) {
+        for entry in self.jobs.iter_mut().filter(|entry| entry.id == job) {
+            (entry.stopped, entry.failed) = (stopped, failed.clone());
+        }
+        for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
+            (entry.stopped, entry.failed) = (stopped, failed.clone());
         }
     }
 
@@ -239,7 +255,7 @@ pub(super) mod tests {
 
     fn relation(id: u64, job: Option<u64>) -> CatalogRecord {
         let statement = format!("CREATE TABLE t{id} (a INT)");
-        CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false })
+        CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false, failed: None })
     }
 
     fn namespace(name: &str) -> CatalogRecord {
@@ -253,7 +269,7 @@ pub(super) mod tests {
             CatalogRecord::Function(FunctionEntry { name, statement, settings: settings.clone() })
         };
         let statement = "INSERT INTO s SELECT 1".to_owned();
-        let job = JobEntry { id: 7, statement, settings: settings.clone(), stopped: false };
+        let job = JobEntry { id: 7, statement, settings: settings.clone(), stopped: false, failed: None };
         vec![
             relation(1, None),
             function("first"),
@@ -265,6 +281,7 @@ pub(super) mod tests {
             CatalogRecord::Dropped { relations: vec![3], functions: vec![] },
             CatalogRecord::JobEnded { job: 6 },
             CatalogRecord::JobStopped { job: 7, stopped: true },
+            CatalogRecord::JobFailed { job: 7, error: "broken".to_owned() },
             namespace("d"),
             namespace("c."),
             CatalogRecord::NamespacesDropped { names: vec!["c.".to_owned()] },
@@ -284,7 +301,8 @@ pub(super) mod tests {
         assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
         assert_eq!(state.jobs.len(), 1);
-        assert!(state.relations[1].stopped && state.jobs[0].stopped);
+        assert!(state.relations[1].stopped && !state.jobs[0].stopped);
+        assert_eq!(state.jobs[0].failed.as_deref(), Some("broken"));
         assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 5));
         assert_eq!(state.namespaces.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["d"]);
         assert_eq!(folded(state.records()), state);

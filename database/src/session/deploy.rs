@@ -13,6 +13,7 @@ use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
 use super::job::{JobGuard, JobPlan, blocking};
+use super::recovery::Rest;
 use crate::catalog::Supervision;
 
 /// What fills views, tables and sinks, and is started by [`Database::deploy`].
@@ -339,11 +340,15 @@ impl Database {
         own
     }
 
-    /// Notes a job that somebody had stopped before the server ended.
-    pub(super) fn keep_stopped(&self, job: JobId, maker: Maker) {
+    /// Notes a job that did not run any more when the server ended.
+    pub(super) fn keep_resting(&self, job: JobId, maker: Maker, rest: Rest) {
         if let Maker::Job(plan) = &maker {
             self.jobs().add(job, plan.record.clone());
-            self.jobs().pause(job, plan.name.clone());
+            let name = plan.name.clone();
+            match rest {
+                Rest::Stopped => self.jobs().pause(job, name),
+                Rest::Failed(why) => self.jobs().supervise(job, Supervision::GaveUp { name, why }),
+            }
         }
         self.makers().lock().put(job, maker);
     }

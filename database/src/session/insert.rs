@@ -84,7 +84,7 @@ impl Session {
             // What the job reads and writes must not be dropped before it is known that it does.
             let _guard = self.database.catalog().lock().await;
             let (statement, settings) = self.kept_text(wording)?;
-            let entry = JobEntry { id: job.id().0, statement, settings, stopped: false };
+            let entry = JobEntry { id: job.id().0, statement, settings, stopped: false, failed: None };
             self.decision.make();
             self.database.write(|| CatalogRecord::Job(entry))?;
         }

@@ -52,6 +52,7 @@ use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
+pub(crate) use database::WeakDatabase;
 pub use database::{Database, Extensions};
 pub use decision::Decision;
 pub(crate) use job::blocking;
