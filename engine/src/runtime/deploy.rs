@@ -130,7 +130,7 @@ impl Coordinator {
                         "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
                         assembled.name, read.name
                     ),
-                    hint: Some("deploy connected jobs together".into()),
+                    hint: Some("start it from a savepoint, which takes back both, or make it again".into()),
                 });
             }
             connected.extend(of.map(|job| job.component));
