@@ -53,6 +53,18 @@ pub(crate) enum CatalogRecord {
         /// Their names.
         names: Vec<String>,
     },
+    /// A statement writes to a table of a connector what is to become visible as a whole at its end.
+    Writing {
+        /// What the sink tells it apart by.
+        run: String,
+        /// The table.
+        relation: u64,
+    },
+    /// It has done so, or nothing of it is left.
+    Written {
+        /// As it was told.
+        run: String,
+    },
     /// The catalog was made.
     Identity {
         /// Tells it apart from all other catalogs.
@@ -148,6 +160,8 @@ pub(crate) struct CatalogState {
     pub(crate) relations: Vec<RelationEntry>,
     /// In the order in which they were started.
     pub(crate) jobs: Vec<JobEntry>,
+    /// Statements that write, with their tables.
+    pub(crate) writing: Vec<(String, u64)>,
     /// The greatest number that a relation has had.
     pub(crate) last_relation: u64,
     /// The greatest number that a job has had.
@@ -180,6 +194,7 @@ impl CatalogState {
             }
             CatalogRecord::Dropped { relations, functions } => {
                 self.relations.retain(|entry| !relations.contains(&entry.id));
+                self.writing.retain(|(_, relation)| !relations.contains(relation));
                 self.functions.retain(|entry| !functions.contains(&entry.name));
             }
             CatalogRecord::JobEnded { job } => {
@@ -193,6 +208,8 @@ impl CatalogState {
                 self.namespaces.push(entry);
             }
             CatalogRecord::NamespacesDropped { names } => self.namespaces.retain(|entry| !names.contains(&entry.name)),
+            CatalogRecord::Writing { run, relation } => self.writing.push((run, relation)),
+            CatalogRecord::Written { run } => self.writing.retain(|(of, _)| *of != run),
             CatalogRecord::Identity { id } => self.identity = Some(id),
             CatalogRecord::Checkpoints { store } => self.store = Some(store),
             CatalogRecord::Numbers { relation, job } => {
@@ -214,7 +231,7 @@ impl CatalogState {
 
     /// Number of objects.
     pub(crate) fn len(&self) -> usize {
-        self.namespaces.len() + self.functions.len() + self.relations.len() + self.jobs.len()
+        self.namespaces.len() + self.functions.len() + self.relations.len() + self.jobs.len() + self.writing.len()
     }
 
     /// The shortest list of records that leads to this state.
@@ -226,8 +243,10 @@ impl CatalogState {
         let functions = self.functions.iter().cloned().map(CatalogRecord::Function);
         let relations = self.relations.iter().cloned().map(CatalogRecord::Relation);
         let jobs = self.jobs.iter().cloned().map(CatalogRecord::Job);
+        let writing = self.writing.iter().map(|(run, relation)| (run.clone(), *relation));
+        let writing = writing.map(|(run, relation)| CatalogRecord::Writing { run, relation });
         let made = identity.chain(store).chain(std::iter::once(numbers));
-        made.chain(namespaces).chain(functions).chain(relations).chain(jobs).collect()
+        made.chain(namespaces).chain(functions).chain(relations).chain(jobs).chain(writing).collect()
     }
 }
 
@@ -285,6 +304,9 @@ pub(super) mod tests {
             namespace("d"),
             namespace("c."),
             CatalogRecord::NamespacesDropped { names: vec!["c.".to_owned()] },
+            CatalogRecord::Writing { run: "a".to_owned(), relation: 1 },
+            CatalogRecord::Writing { run: "b".to_owned(), relation: 2 },
+            CatalogRecord::Written { run: "a".to_owned() },
         ]
     }
 
@@ -303,7 +325,8 @@ pub(super) mod tests {
         assert_eq!(state.jobs.len(), 1);
         assert!(state.relations[1].stopped && !state.jobs[0].stopped);
         assert_eq!(state.jobs[0].failed.as_deref(), Some("broken"));
-        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 5));
+        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 6));
+        assert_eq!(state.writing, [("b".to_owned(), 2)]);
         assert_eq!(state.namespaces.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["d"]);
         assert_eq!(folded(state.records()), state);
     }

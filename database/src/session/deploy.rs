@@ -185,9 +185,11 @@ impl Database {
         let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
             let job = database.engine().new_job();
             let record = plan.record.clone();
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            let runs = if plan.ends() { database.job_writes(&plan, &dataflow)? } else { Vec::new() };
             // Where the caller goes away meanwhile, the guard is dropped with the result and the job is cancelled.
-            let guard = JobGuard::new(database.clone(), job);
-            let new = ToDeploy { job, maker: Maker::Job(plan), dataflow: None };
+            let guard = JobGuard::new(database.clone(), job, runs);
+            let new = ToDeploy { job, maker: Maker::Job(plan), dataflow: Some(dataflow) };
             let started = database.deploy_now(&[new], &Restore::Nothing)?.pop().unwrap_or_else(|| Err(gone(job)))?;
             database.jobs().add(job, record);
             Ok((guard, started.dataflow.ok_or_else(|| gone(job))?))

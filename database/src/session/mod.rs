@@ -37,6 +37,7 @@ mod statement_set;
 mod streaming;
 mod subscribe;
 mod supervise;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -73,6 +73,7 @@ impl Database {
             let insert = session.recover_insert(entry).await;
             recovered.extend(insert.map_err(|error| not_recovered(error, &entry.statement))?);
         }
+        self.settle(kept.writing).await;
         self.start_recovered(recovered).await?;
         if let Some(logs) = self.table_logs() {
             logs.retain(tables);
