@@ -7,14 +7,23 @@ use std::path::Path;
 use millstream_server::config::Config;
 use millstream_server::session::{Database, Session};
 
-use crate::durable::{becomes, rows, run};
+use crate::durable::{PATIENCE, becomes, rows, run};
 
 /// A server over the directory; checkpoints are made when somebody asks for one.
 pub(crate) async fn open(folder: &Path, shards: usize) -> Database {
     let mut config = Config { shards, data_dir: folder.join("data"), epoch_interval_ms: 5, ..Config::standard() };
     config.checkpoints.interval_ms = 3_600_000;
     config.checkpoints.min_pause_ms = 0;
-    Database::open(config).await.unwrap()
+    let opening = async {
+        loop {
+            // A query of the server before may not have put everything away yet.
+            match Database::open(config.clone()).await {
+                Err(error) if error.parts().state.0 == "55006" => tokio::task::yield_now().await,
+                result => return result.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, opening).await.unwrap()
 }
 
 /// A directory with files that jobs read, and one that they write.

@@ -10,7 +10,7 @@ use millstream_server::encode::text_value;
 use millstream_server::session::{Body, Database, Session};
 
 /// How long something may take before it counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn open(folder: &Path) -> Database {
     open_or_refuse(folder).await.unwrap()

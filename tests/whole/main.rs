@@ -8,6 +8,7 @@ mod durable;
 mod emit;
 mod generated;
 mod isolation;
+mod kept;
 mod multi_join;
 mod nexmark;
 mod nothing_lost;

@@ -113,6 +113,59 @@ async fn files_of_an_insert_that_ends_appear_together_or_not_at_all() {
     assert_eq!(rows(&mut session, "SELECT COUNT(*), COUNT(DISTINCT n) FROM out").await.unwrap(), ["200000 200000"]);
 }
 
+/// Hides finished files again, as a kill would have left them.
+fn hide(out: &Path, names: &[String]) {
+    for name in names {
+        fs::rename(out.join(name), out.join(format!(".{name}.0123456789abcdef.inprogress"))).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kill_leaves_of_an_insert_is_finished_or_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let made = format!(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '20000',
+             'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '20000');
+         CREATE TABLE out (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv',
+             'sink.rolling-policy.file-size' = '10KB')",
+        out.display()
+    );
+    let database = open(folder.path(), 2).await;
+    run(&mut database.session(), &made).await;
+    drop(database);
+    let log = folder.path().join("data/catalog/catalog.log");
+    let (mut whole, mut foreign) = (0, String::new());
+    // Killed before the first file was visible, and after; by a job, and by a statement that is none.
+    for (mode, begun) in [("streaming", false), ("streaming", true), ("batch", false), ("batch", true)] {
+        let database = open(folder.path(), 2).await;
+        let mut session = database.session();
+        let before = finished(&out);
+        run(&mut session, &format!("SET 'execution.runtime-mode' = '{mode}'; INSERT INTO out SELECT n FROM numbers"))
+            .await;
+        drop((session, database));
+        let mut written: Vec<String> = finished(&out).into_iter().filter(|name| !before.contains(name)).collect();
+        assert!(written.len() > 3, "{written:?}");
+        written.sort();
+        // The record that all is written is the last one.
+        let bytes = fs::read(&log).unwrap();
+        fs::write(&log, &bytes[..bytes.len() - 1]).unwrap();
+        hide(&out, &written[usize::from(begun)..]);
+        if foreign.is_empty() {
+            foreign = ".part-1-2-3-0-0.csv.0123456789abcdef.inprogress".to_owned();
+            fs::write(out.join(&foreign), "1\n").unwrap();
+        }
+        whole += if begun { 20_000 } else { 0 };
+        for _ in 0..2 {
+            let database = open(folder.path(), 1).await;
+            let count = rows(&mut database.session(), "SELECT COUNT(*) FROM out").await.unwrap();
+            assert_eq!(count, [whole.to_string()], "{mode} {begun}");
+            let hidden = fs::read_dir(&out).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+            assert_eq!(hidden.filter(|name| name.starts_with('.')).collect::<Vec<_>>(), [foreign.as_str()]);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_over_in_time_has_not_happened() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{FieldRef, Fields};
 use millstream_engine::error::{EngineError, Result};
@@ -21,6 +22,9 @@ use crate::formats::change_column;
 
 const DEFAULT_FILE_SIZE: u64 = 128 << 20;
 const DEFAULT_ROLLOVER_US: i64 = 30 * 60 * 1_000_000;
+
+/// Tells the openings of one process apart.
+static OPENINGS: AtomicU64 = AtomicU64::new(0);
 
 /// A table of files, opened for writing.
 pub(super) struct FileSink {
@@ -40,7 +44,7 @@ pub(super) struct FileSink {
     pub(super) partitions: Option<Partitions>,
     /// Tells the age of files.
     pub(super) clock: Arc<dyn Clock>,
-    /// Part of the file names that no other job has.
+    /// Part of the file names that no other opening has.
     pub(super) run: String,
 }
 
@@ -89,7 +93,8 @@ impl FileSink {
             .iter()
             .filter_map(|index| Some((spec.schema.fields().get(*index)?.name().clone(), place(index)?)))
             .collect();
-        let run = format!("{:x}-{:x}", clock.now().0, std::process::id());
+        let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
+        let run = format!("{:x}-{:x}-{opening:x}", clock.now().0, std::process::id());
         Ok(Self {
             directory,
             stored: (fields.into(), places),
@@ -177,6 +182,14 @@ impl Sink for SharedFileSink {
             hidden.extend(format_token::read(token)?.into_iter().map(|(hidden, _)| hidden));
         }
         self.0.table.location.place.remove_unfinished(&self.0.directory, &tag(recovery.job), &hidden)
+    }
+
+    fn run(&self) -> Option<String> {
+        Some(self.0.run.clone())
+    }
+
+    fn settle(&self, run: &str) -> Result<()> {
+        self.0.table.location.place.settle(&self.0.directory, &format!("part-{run}-"))
     }
 
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {

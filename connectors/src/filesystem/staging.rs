@@ -131,6 +131,63 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Ends what was to become visible as a whole below a directory, the files whose names begin so: where one of them is visible
+    /// all were durable, and the others become visible too; else they are deleted.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read, or a file cannot be renamed or deleted.
+    pub(super) fn settle(&self, directory: &Path, start: &str) -> Result<()> {
+        let mut paths = Vec::new();
+        match self {
+            Self::Local => files_below(directory, &mut paths)?,
+            Self::Bucket(bucket) => {
+                let prefix = key(bucket, directory).map_err(|error| refuse(directory, error))?;
+                let objects = bucket.list(&prefix)?;
+                paths.extend(objects.iter().map(|object| PathBuf::from(format!("{}/{}", bucket.name(), object.key))));
+            }
+        }
+        let is_of_run = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
+        let has_begun = paths.iter().any(|path| is_of_run(path));
+        for hidden in &paths {
+            let Some(visible) = visible_path(hidden).filter(|visible| is_of_run(visible)) else { continue };
+            match self {
+                _ if has_begun => drop(self.publish(hidden, &visible)?),
+                Self::Local => fs::remove_file(hidden).map_err(|error| refuse(hidden, error))?,
+                Self::Bucket(bucket) => {
+                    bucket.delete(&key(bucket, hidden).map_err(|error| refuse(hidden, error))?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an unfinished file is to be; `None`: it is none.
+fn visible_path(hidden: &Path) -> Option<PathBuf> {
+    let name = hidden.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(UNFINISHED)?;
+    let (name, _tag) = name.rsplit_once('.')?;
+    Some(hidden.with_file_name(name))
+}
+
+/// The files of a directory and those below it.
+fn files_below(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let refuse = |error| EngineError::io(format_args!("cannot read directory \"{}\"", directory.display()), error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(refuse(error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(refuse)?;
+        match entry.file_type().map_err(refuse)?.is_dir() {
+            true => files_below(&entry.path(), files)?,
+            false => files.push(entry.path()),
+        }
+    }
+    Ok(())
+}
+
 fn remove_below(directory: &Path, ending: &str, kept: &BTreeSet<PathBuf>) -> Result<()> {
     let refuse = |error| EngineError::io(format_args!("cannot clean directory \"{}\"", directory.display()), error);
     let entries = match fs::read_dir(directory) {

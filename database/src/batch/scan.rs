@@ -12,7 +12,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use millstream_engine::plan::RelationId;
-use millstream_engine::rejects::{RejectEntry, RejectLog, Rejects};
+use millstream_engine::rejects::{RejectEntry, RejectLog, RejectOrigin, Rejects};
 use millstream_engine::time::{Clock, ProcessingTime};
 use millstream_engine::view::GlobalSnapshot;
 use millstream_sql::catalog::{Relation, RelationKind};
@@ -82,7 +82,8 @@ pub fn keep_rejects(
 ) {
     for rejected in rejects.take().1 {
         let (name, operator) = (name.into(), operator.into());
-        log.add(RejectEntry { number: 0, job: None, name, relation: relation.map(Into::into), operator, at, rejected });
+        let (job, relation, origin) = (None, relation.map(Into::into), RejectOrigin::default());
+        log.add(RejectEntry { number: 0, job, name, relation, operator, at, rejected, origin });
     }
 }
 

@@ -133,6 +133,14 @@ impl JobRegistry {
         }
     }
 
+    /// Why a job failed that is not started again.
+    pub fn failure(&self, job: JobId) -> Option<String> {
+        match &*self.0.lock().get(&job)?.supervision.borrow() {
+            Supervision::GaveUp { why, .. } => Some(why.clone()),
+            Supervision::None | Supervision::Waiting { .. } | Supervision::Paused { .. } | Supervision::Stopped => None,
+        }
+    }
+
     /// Notes that a job that was stopped is started.
     pub fn revive(&self, job: JobId, record: JobRecord) {
         if let Some(entry) = self.0.lock().get_mut(&job) {

@@ -105,7 +105,7 @@ mod tests {
         let mut log = CatalogLog::open(&directory).unwrap();
         for id in 1..=2_000 {
             let statement = format!("CREATE TABLE t{id} (a INT)");
-            let entry = RelationEntry { id, statement, settings: [].into(), job: None, stopped: false };
+            let entry = RelationEntry { id, statement, settings: [].into(), job: None, stopped: false, failed: None };
             log.write(CatalogRecord::Relation(entry)).unwrap();
             if id > 1 {
                 log.write(CatalogRecord::Dropped { relations: vec![id], functions: vec![] }).unwrap();

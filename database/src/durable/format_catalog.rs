@@ -32,6 +32,13 @@ pub(crate) enum CatalogRecord {
         /// Its number.
         job: u64,
     },
+    /// A job failed and is not tried again until somebody starts it.
+    JobFailed {
+        /// Its number.
+        job: u64,
+        /// Why it failed.
+        error: String,
+    },
     /// A job was stopped for the time being, or started again.
     JobStopped {
         /// Its number.
@@ -45,6 +52,18 @@ pub(crate) enum CatalogRecord {
     NamespacesDropped {
         /// Their names.
         names: Vec<String>,
+    },
+    /// A statement writes to a table of a connector what is to become visible as a whole at its end.
+    Writing {
+        /// What the sink tells it apart by.
+        run: String,
+        /// The table.
+        relation: u64,
+    },
+    /// It has done so, or nothing of it is left.
+    Written {
+        /// As it was told.
+        run: String,
     },
     /// The catalog was made.
     Identity {
@@ -91,6 +110,9 @@ pub(crate) struct RelationEntry {
     /// That job was stopped for good.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stopped: bool,
+    /// Why that job failed, where it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
 }
 
 /// A function.
@@ -118,6 +140,9 @@ pub(crate) struct JobEntry {
     /// It was stopped, and may be started again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) stopped: bool,
+    /// Why it failed, where it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<String>,
 }
 
 /// What exists.
@@ -135,6 +160,8 @@ pub(crate) struct CatalogState {
     pub(crate) relations: Vec<RelationEntry>,
     /// In the order in which they were started.
     pub(crate) jobs: Vec<JobEntry>,
+    /// Statements that write, with their tables.
+    pub(crate) writing: Vec<(String, u64)>,
     /// The greatest number that a relation has had.
     pub(crate) last_relation: u64,
     /// The greatest number that a job has had.
@@ -150,7 +177,8 @@ impl CatalogState {
                 self.last_job = self.last_job.max(entry.job.unwrap_or(0));
                 match self.relations.iter_mut().find(|other| other.id == entry.id) {
                     Some(other) => {
-                        *other = RelationEntry { job: entry.job.or(other.job), stopped: other.stopped, ..entry }
+                        let (job, stopped, failed) = (entry.job.or(other.job), other.stopped, other.failed.take());
+                        *other = RelationEntry { job, stopped, failed, ..entry }
                     }
                     None => self.relations.push(entry),
                 }
@@ -166,27 +194,22 @@ impl CatalogState {
             }
             CatalogRecord::Dropped { relations, functions } => {
                 self.relations.retain(|entry| !relations.contains(&entry.id));
+                self.writing.retain(|(_, relation)| !relations.contains(relation));
                 self.functions.retain(|entry| !functions.contains(&entry.name));
             }
             CatalogRecord::JobEnded { job } => {
                 self.jobs.retain(|entry| entry.id != job);
-                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
-                    entry.stopped = true;
-                }
+                self.note_job(job, true, None);
             }
-            CatalogRecord::JobStopped { job, stopped } => {
-                for entry in self.jobs.iter_mut().filter(|entry| entry.id == job) {
-                    entry.stopped = stopped;
-                }
-                for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
-                    entry.stopped = stopped;
-                }
-            }
+            CatalogRecord::JobFailed { job, error } => self.note_job(job, false, Some(error)),
+            CatalogRecord::JobStopped { job, stopped } => self.note_job(job, stopped, None),
             CatalogRecord::Namespace(entry) => {
                 self.namespaces.retain(|other| other.name != entry.name);
                 self.namespaces.push(entry);
             }
             CatalogRecord::NamespacesDropped { names } => self.namespaces.retain(|entry| !names.contains(&entry.name)),
+            CatalogRecord::Writing { run, relation } => self.writing.push((run, relation)),
+            CatalogRecord::Written { run } => self.writing.retain(|(of, _)| *of != run),
             CatalogRecord::Identity { id } => self.identity = Some(id),
             CatalogRecord::Checkpoints { store } => self.store = Some(store),
             CatalogRecord::Numbers { relation, job } => {
@@ -196,9 +219,19 @@ impl CatalogState {
         }
     }
 
+    /// Notes what became of a job.
+    fn note_job(&mut self, job: u64, stopped: bool, failed: Option<String>) {
+        for entry in self.jobs.iter_mut().filter(|entry| entry.id == job) {
+            (entry.stopped, entry.failed) = (stopped, failed.clone());
+        }
+        for entry in self.relations.iter_mut().filter(|entry| entry.job == Some(job)) {
+            (entry.stopped, entry.failed) = (stopped, failed.clone());
+        }
+    }
+
     /// Number of objects.
     pub(crate) fn len(&self) -> usize {
-        self.namespaces.len() + self.functions.len() + self.relations.len() + self.jobs.len()
+        self.namespaces.len() + self.functions.len() + self.relations.len() + self.jobs.len() + self.writing.len()
     }
 
     /// The shortest list of records that leads to this state.
@@ -210,8 +243,10 @@ impl CatalogState {
         let functions = self.functions.iter().cloned().map(CatalogRecord::Function);
         let relations = self.relations.iter().cloned().map(CatalogRecord::Relation);
         let jobs = self.jobs.iter().cloned().map(CatalogRecord::Job);
+        let writing = self.writing.iter().map(|(run, relation)| (run.clone(), *relation));
+        let writing = writing.map(|(run, relation)| CatalogRecord::Writing { run, relation });
         let made = identity.chain(store).chain(std::iter::once(numbers));
-        made.chain(namespaces).chain(functions).chain(relations).chain(jobs).collect()
+        made.chain(namespaces).chain(functions).chain(relations).chain(jobs).chain(writing).collect()
     }
 }
 
@@ -239,7 +274,7 @@ pub(super) mod tests {
 
     fn relation(id: u64, job: Option<u64>) -> CatalogRecord {
         let statement = format!("CREATE TABLE t{id} (a INT)");
-        CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false })
+        CatalogRecord::Relation(RelationEntry { id, statement, settings: [].into(), job, stopped: false, failed: None })
     }
 
     fn namespace(name: &str) -> CatalogRecord {
@@ -253,7 +288,7 @@ pub(super) mod tests {
             CatalogRecord::Function(FunctionEntry { name, statement, settings: settings.clone() })
         };
         let statement = "INSERT INTO s SELECT 1".to_owned();
-        let job = JobEntry { id: 7, statement, settings: settings.clone(), stopped: false };
+        let job = JobEntry { id: 7, statement, settings: settings.clone(), stopped: false, failed: None };
         vec![
             relation(1, None),
             function("first"),
@@ -265,9 +300,13 @@ pub(super) mod tests {
             CatalogRecord::Dropped { relations: vec![3], functions: vec![] },
             CatalogRecord::JobEnded { job: 6 },
             CatalogRecord::JobStopped { job: 7, stopped: true },
+            CatalogRecord::JobFailed { job: 7, error: "broken".to_owned() },
             namespace("d"),
             namespace("c."),
             CatalogRecord::NamespacesDropped { names: vec!["c.".to_owned()] },
+            CatalogRecord::Writing { run: "a".to_owned(), relation: 1 },
+            CatalogRecord::Writing { run: "b".to_owned(), relation: 2 },
+            CatalogRecord::Written { run: "a".to_owned() },
         ]
     }
 
@@ -284,8 +323,10 @@ pub(super) mod tests {
         assert_eq!(state.relations.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(state.functions.iter().map(|entry| entry.statement.as_str()).collect::<Vec<_>>(), ["second"]);
         assert_eq!(state.jobs.len(), 1);
-        assert!(state.relations[1].stopped && state.jobs[0].stopped);
-        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 5));
+        assert!(state.relations[1].stopped && !state.jobs[0].stopped);
+        assert_eq!(state.jobs[0].failed.as_deref(), Some("broken"));
+        assert_eq!((state.last_relation, state.last_job, state.len()), (3, 7, 6));
+        assert_eq!(state.writing, [("b".to_owned(), 2)]);
         assert_eq!(state.namespaces.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["d"]);
         assert_eq!(folded(state.records()), state);
     }

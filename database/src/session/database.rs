@@ -32,7 +32,7 @@ pub struct Database(Arc<Inner>);
 
 /// A database that may be gone.
 #[derive(Clone)]
-pub(super) struct WeakDatabase(Weak<Inner>);
+pub(crate) struct WeakDatabase(Weak<Inner>);
 
 struct Inner {
     engine: Engine,
@@ -319,7 +319,7 @@ impl Database {
     }
 
     /// The database for somebody who does not keep it alive.
-    pub(super) fn downgrade(&self) -> WeakDatabase {
+    pub(crate) fn downgrade(&self) -> WeakDatabase {
         WeakDatabase(Arc::downgrade(&self.0))
     }
 }
@@ -333,7 +333,7 @@ impl Drop for Inner {
 
 impl WeakDatabase {
     /// The database, where it is still there.
-    pub(super) fn upgrade(&self) -> Option<Database> {
+    pub(crate) fn upgrade(&self) -> Option<Database> {
         self.0.upgrade().map(Database)
     }
 }

@@ -220,8 +220,9 @@ impl Session {
         }
         let (id, statement, job) = (relation.id.0, relation.definition.clone(), job.map(|job| job.0));
         self.decision.make();
-        self.database
-            .write(|| CatalogRecord::Relation(RelationEntry { id, statement, settings, job, stopped: false }))?;
+        self.database.write(|| {
+            CatalogRecord::Relation(RelationEntry { id, statement, settings, job, stopped: false, failed: None })
+        })?;
         self.database.catalog().put_relation(guard, relation);
         Ok(())
     }

@@ -13,6 +13,7 @@ use millstream_sql::{SqlError, SqlState};
 
 use super::Database;
 use super::job::{JobGuard, JobPlan, blocking};
+use super::recovery::Rest;
 use crate::catalog::Supervision;
 
 /// What fills views, tables and sinks, and is started by [`Database::deploy`].
@@ -184,9 +185,11 @@ impl Database {
         let start = move || -> Result<(JobGuard, Arc<Dataflow>), SqlError> {
             let job = database.engine().new_job();
             let record = plan.record.clone();
+            let dataflow = Arc::new(plan.lower(database.catalog())?);
+            let runs = if plan.ends() { database.job_writes(&plan, &dataflow)? } else { Vec::new() };
             // Where the caller goes away meanwhile, the guard is dropped with the result and the job is cancelled.
-            let guard = JobGuard::new(database.clone(), job);
-            let new = ToDeploy { job, maker: Maker::Job(plan), dataflow: None };
+            let guard = JobGuard::new(database.clone(), job, runs);
+            let new = ToDeploy { job, maker: Maker::Job(plan), dataflow: Some(dataflow) };
             let started = database.deploy_now(&[new], &Restore::Nothing)?.pop().unwrap_or_else(|| Err(gone(job)))?;
             database.jobs().add(job, record);
             Ok((guard, started.dataflow.ok_or_else(|| gone(job))?))
@@ -339,11 +342,15 @@ impl Database {
         own
     }
 
-    /// Notes a job that somebody had stopped before the server ended.
-    pub(super) fn keep_stopped(&self, job: JobId, maker: Maker) {
+    /// Notes a job that did not run any more when the server ended.
+    pub(super) fn keep_resting(&self, job: JobId, maker: Maker, rest: Rest) {
         if let Maker::Job(plan) = &maker {
             self.jobs().add(job, plan.record.clone());
-            self.jobs().pause(job, plan.name.clone());
+            let name = plan.name.clone();
+            match rest {
+                Rest::Stopped => self.jobs().pause(job, name),
+                Rest::Failed(why) => self.jobs().supervise(job, Supervision::GaveUp { name, why }),
+            }
         }
         self.makers().lock().put(job, maker);
     }

@@ -57,7 +57,9 @@ impl Session {
         let why = why.or_else(|| status.and_then(|status| status.error)).unwrap_or_else(|| "it failed".to_owned());
         let error = SqlError::new(NOT_READY, format!("view \"{name}\" is not kept up to date: job {job} failed"));
         Err(error.with_detail(why).with_hint(
-            "Mend what it reads or change its query, then drop the view and make it again; SHOW JOBS lists the jobs.",
+            format!(
+                "Mend what it reads and use START JOB {job}, or give the view another query; after STOP JOB {job} it is read as it was.",
+            ),
         ))
     }
 }

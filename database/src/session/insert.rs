@@ -84,7 +84,7 @@ impl Session {
             // What the job reads and writes must not be dropped before it is known that it does.
             let _guard = self.database.catalog().lock().await;
             let (statement, settings) = self.kept_text(wording)?;
-            let entry = JobEntry { id: job.id().0, statement, settings, stopped: false };
+            let entry = JobEntry { id: job.id().0, statement, settings, stopped: false, failed: None };
             self.decision.make();
             self.database.write(|| CatalogRecord::Job(entry))?;
         }
@@ -103,6 +103,7 @@ impl Session {
         let notes = ReadNotes::default();
         let mut batches = self.batch_rows(query, &notes).await?;
         let job = format!("insert into {}", target.name);
+        let run = self.database.writes(target.id, &*sink)?;
         let woken = Arc::new(Notify::new());
         let wake = WakeHandle::new({
             let woken = Arc::clone(&woken);
@@ -132,6 +133,7 @@ impl Session {
                 woken.notified().await;
             }
         }
+        self.database.written(run);
         let refused = rejects.counts.sink;
         self.database.keep_rejects(&job, Some(&target.name), "Sink", &mut rejects);
         let mut outcome = Outcome::done(format!("INSERT 0 {}", (count as u64).saturating_sub(refused)));

@@ -91,13 +91,15 @@ impl CatalogOpener<'_> {
 pub(super) struct JobGuard {
     database: Database,
     job: JobId,
+    /// What it writes is noted under these names.
+    runs: Vec<String>,
     kept: bool,
 }
 
 impl JobGuard {
     /// Guards a job, which is about to be started.
-    pub(super) fn new(database: Database, job: JobId) -> Self {
-        Self { database, job, kept: false }
+    pub(super) fn new(database: Database, job: JobId, runs: Vec<String>) -> Self {
+        Self { database, job, runs, kept: false }
     }
 
     /// Which job.
@@ -116,7 +118,9 @@ impl JobGuard {
     /// # Errors
     /// Where it failed or was cancelled.
     pub(super) async fn finished(&self) -> Result<JobStatus, SqlError> {
-        check_end(self.database.engine().finished(self.job).await?)
+        let status = check_end(self.database.engine().finished(self.job).await?)?;
+        self.database.written(self.runs.iter().cloned());
+        Ok(status)
     }
 
     /// Why the job ended, where it did not end well.
@@ -240,13 +244,18 @@ impl JobPlan {
         })
     }
 
+    /// Whether it ends, and somebody waits for that.
+    pub(super) fn ends(&self) -> bool {
+        !self.lasting && self.queries.iter().all(|(query, _)| query.boundedness == Boundedness::Bounded)
+    }
+
     /// What the engine is asked to run.
     pub(super) fn request(&self, dataflow: &Arc<Dataflow>) -> JobRequest {
         let streaming = self.queries.first().map(|(query, _)| query.streaming).unwrap_or_default();
         let policy = JobPolicy {
             on_error: streaming.on_error,
             evaluation_limit_us: streaming.evaluation_limit_us,
-            ends: !self.lasting && self.queries.iter().all(|(query, _)| query.boundedness == Boundedness::Bounded),
+            ends: self.ends(),
         };
         JobRequest { name: self.name.clone(), dataflow: Arc::clone(dataflow), policy }
     }

@@ -9,8 +9,9 @@ use millstream_sql::{SqlError, SqlState};
 
 use super::deploy::Maker;
 use super::job::blocking;
+use super::restart::RestartStrategy;
 use super::{Notice, Outcome, Session};
-use crate::catalog::JobKind;
+use crate::catalog::{JobKind, Supervision};
 use crate::durable::format_catalog::CatalogRecord;
 
 impl Session {
@@ -72,18 +73,36 @@ impl Session {
     /// Starts a job that was stopped.
     async fn resume_job(&self, job: JobId, savepoint: Option<String>) -> Result<Outcome, SqlError> {
         let _guard = self.database.catalog().lock().await;
-        self.lasting_job(job)?;
-        if !self.database.jobs().is_stopped(job) {
+        let name = self.lasting_job(job)?;
+        let failure = self.database.jobs().failure(job);
+        if failure.is_none() && !self.database.jobs().is_stopped(job) {
             let error = SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("job {job} is not stopped"));
             return Err(error.with_hint(format!("Use STOP JOB {job} first.")));
         }
+        let strategy = self.strategy_of(job)?;
         let _one_at_a_time = self.database.restarting().await;
-        self.database.start_stopped(job, savepoint).await?;
+        if let Err(error) = self.database.start_stopped(job, savepoint).await {
+            if let Some(why) = failure {
+                self.database.jobs().supervise(job, Supervision::GaveUp { name, why });
+            }
+            return Err(error);
+        }
         self.database.write(|| CatalogRecord::JobStopped { job: job.0, stopped: false })?;
         let Some(Maker::Job(plan)) = self.database.makers().lock().get(job) else { return Err(no_job(job)) };
         self.database.jobs().revive(job, plan.record.clone());
-        self.database.supervise(job, plan, self.settings.restart_strategy());
+        self.database.supervise(job, plan, strategy);
         Ok(Outcome::done("START JOB").with_notice(Notice::info(format!("job {job} started"))))
+    }
+
+    /// The restart strategy that is kept with a job; where nothing is kept, the session's.
+    fn strategy_of(&self, job: JobId) -> Result<RestartStrategy, SqlError> {
+        let kept = self.database.kept_catalog();
+        let of_view = kept.relations.iter().find(|entry| entry.job == Some(job.0)).map(|entry| &entry.settings);
+        let of_insert = kept.jobs.iter().find(|entry| entry.id == job.0).map(|entry| &entry.settings);
+        match of_view.or(of_insert) {
+            Some(settings) => Ok(self.database.session_under(settings)?.settings.restart_strategy()),
+            None => Ok(self.settings.restart_strategy()),
+        }
     }
 
     async fn savepoint(&self, job: JobId, name: &str) -> Result<(), SqlError> {

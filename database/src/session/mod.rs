@@ -39,6 +39,7 @@ mod statement_set;
 mod streaming;
 mod subscribe;
 mod supervise;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ use crate::catalog::Relations;
 use crate::system::SystemCatalog;
 
 pub use copy::{CopyIn, CopyOut};
+pub(crate) use database::WeakDatabase;
 pub use database::{Database, Extensions};
 pub use decision::Decision;
 pub(crate) use job::blocking;

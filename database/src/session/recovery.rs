@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_engine::plan::RelationId;
-use millstream_engine::runtime::{JobId, Restore};
+use millstream_engine::runtime::{JobId, Resting, Restore};
 use millstream_sql::bound::BoundStatement;
 use millstream_sql::catalog::{CatalogSnapshot, Relation, RelationKind};
 use millstream_sql::namespace::Namespace;
@@ -28,8 +28,24 @@ struct Recovered {
     strategy: RestartStrategy,
     /// Why it cannot be started.
     refused: Option<SqlError>,
+    /// Why it is not to run.
+    rest: Option<Rest>,
+}
+
+/// Why a job is not to run until somebody starts it.
+#[derive(Debug, Clone)]
+pub(super) enum Rest {
     /// Somebody stopped it.
-    stopped: bool,
+    Stopped,
+    /// It failed, for this reason, and is not tried again.
+    Failed(String),
+}
+
+impl Rest {
+    fn of(stopped: bool, failed: Option<&String>) -> Option<Self> {
+        let failed = failed.map(|why| Self::Failed(why.clone()));
+        if stopped { Some(Self::Stopped) } else { failed }
+    }
 }
 
 /// How long the start waits for the rows of a view that was stopped.
@@ -57,6 +73,7 @@ impl Database {
             let insert = session.recover_insert(entry).await;
             recovered.extend(insert.map_err(|error| not_recovered(error, &entry.statement))?);
         }
+        self.settle(kept.writing).await;
         self.start_recovered(recovered).await?;
         if let Some(logs) = self.table_logs() {
             logs.retain(tables);
@@ -81,13 +98,14 @@ impl Database {
     async fn start_recovered(&self, recovered: Vec<Recovered>) -> Result<(), SqlError> {
         // Before the first of them makes a checkpoint.
         self.engine().keep_saved(recovered.iter().filter_map(|of| of.to_deploy.maker.uid(of.to_deploy.job)));
-        let ready = recovered.iter().filter(|of| of.refused.is_none() && !of.stopped).map(|of| of.to_deploy.clone());
+        let ready =
+            recovered.iter().filter(|of| of.refused.is_none() && of.rest.is_none()).map(|of| of.to_deploy.clone());
         let mut results = self.deploy(ready.collect(), Restore::Latest).await?.into_iter();
         let (mut tables, mut at_rest) = (Vec::new(), Vec::new());
-        for Recovered { to_deploy, strategy, refused, stopped } in recovered {
+        for Recovered { to_deploy, strategy, refused, rest } in recovered {
             let (job, maker) = (to_deploy.job, to_deploy.maker);
-            if stopped {
-                at_rest.push((job, maker));
+            if let Some(rest) = rest {
+                at_rest.push((job, maker, rest));
                 continue;
             }
             let result = match refused {
@@ -100,6 +118,7 @@ impl Database {
                 (Maker::Job(plan), Err(error)) => {
                     tracing::warn!(job = job.0, name = plan.name, %error, "a job could not start");
                     self.makers().lock().put(job, Maker::Job(plan.clone()));
+                    self.recall(job, &plan).await;
                     self.supervise_failed(job, plan, strategy, &error);
                 }
             }
@@ -107,15 +126,33 @@ impl Database {
         if let Some(logs) = self.table_logs() {
             self.refill_beside(&logs.hold().await?, &tables).await?;
         }
-        for (job, maker) in at_rest {
-            self.recover_stopped(job, maker).await;
+        for (job, maker, rest) in at_rest {
+            self.recover_resting(job, maker, rest).await;
         }
         Ok(())
     }
 
-    /// A job that somebody had stopped stays so. Its view has the rows of its last checkpoint, and can be read.
-    async fn recover_stopped(&self, job: JobId, maker: Maker) {
-        if matches!(&maker, Maker::Job(plan) if plan.record.makes.is_some()) {
+    /// Shows what a job that does not run had published and rejected by its last checkpoint; `false`: it has none.
+    async fn recall(&self, job: JobId, plan: &JobPlan) -> bool {
+        let Some(uid) = Maker::Job(plan.clone()).uid(job) else { return false };
+        let schema = plan.queries.first().map(|(query, _)| Arc::clone(&query.schema));
+        let resting = Resting { job, uid, name: plan.name.clone(), view: plan.record.makes.zip(schema) };
+        let engine = self.engine().clone();
+        blocking(move || Ok(engine.recall(&resting)?)).await.unwrap_or_else(|error| {
+            tracing::warn!(job = job.0, name = plan.name, %error, "what a job had published cannot be read");
+            false
+        })
+    }
+
+    /// A job that somebody had stopped, or that had failed for good, stays so. Its view can be read as it was.
+    async fn recover_resting(&self, job: JobId, maker: Maker, rest: Rest) {
+        let recalled = match &maker {
+            Maker::Job(plan) => self.recall(job, plan).await,
+            Maker::Table(_) => false,
+        };
+        let makes = matches!(&maker, Maker::Job(plan) if plan.record.makes.is_some());
+        if makes && !recalled && matches!(rest, Rest::Stopped) {
+            // There are no checkpoints: it is made anew.
             match self.start_one(job, maker.clone(), Restore::Latest).await {
                 // What it makes of the rows that have come since it was stopped is no part of any checkpoint.
                 Ok(_) => {
@@ -125,7 +162,7 @@ impl Database {
                 Err(error) => tracing::warn!(job = job.0, %error, "the view of a stopped job cannot be read"),
             }
         }
-        self.keep_stopped(job, maker);
+        self.keep_resting(job, maker, rest);
     }
 
     /// A session with these settings.
@@ -241,7 +278,9 @@ impl Session {
             BoundStatement::CreateMaterializedView { mut relation, query, .. } => {
                 relation.id = RelationId(entry.id);
                 let plan = JobPlan::of_view(&relation, query);
-                let recovered = entry.job.map(|job| self.recovered(JobId(job), plan, entry.stopped));
+                let recovered = entry
+                    .job
+                    .map(|job| self.recovered(JobId(job), plan, Rest::of(entry.stopped, entry.failed.as_ref())));
                 if let Some(dataflow) = recovered.as_ref().and_then(|of| of.to_deploy.dataflow.as_ref()) {
                     fill_view_properties(&mut relation.kind, dataflow);
                 }
@@ -267,20 +306,20 @@ impl Session {
                 let (job, maker) = (self.database.engine().new_job(), Maker::Table(plan));
                 let to_deploy = ToDeploy { job, maker, dataflow: None };
                 let strategy = self.settings.restart_strategy();
-                Ok(Some(Recovered { to_deploy, strategy, refused: None, stopped: false }))
+                Ok(Some(Recovered { to_deploy, strategy, refused: None, rest: None }))
             }
             RelationKind::View { .. } | RelationKind::MaterializedView { .. } => Err(other_statement()),
         }
     }
 
     /// A job, its tables opened where they can be.
-    fn recovered(&self, job: JobId, plan: JobPlan, stopped: bool) -> Recovered {
+    fn recovered(&self, job: JobId, plan: JobPlan, rest: Option<Rest>) -> Recovered {
         let (dataflow, refused) = match plan.lower(self.database.catalog()) {
             Ok(dataflow) => (Some(Arc::new(dataflow)), None),
             Err(error) => (None, Some(error)),
         };
         let to_deploy = ToDeploy { job, maker: Maker::Job(plan), dataflow };
-        Recovered { to_deploy, strategy: self.settings.restart_strategy(), refused, stopped }
+        Recovered { to_deploy, strategy: self.settings.restart_strategy(), refused, rest }
     }
 
     async fn recover_insert(&mut self, entry: &JobEntry) -> Result<Option<Recovered>, SqlError> {
@@ -289,7 +328,8 @@ impl Session {
             BoundStatement::StatementSet(inserts) => JobPlan::of_set(inserts),
             _ => return Err(other_statement()),
         };
-        Ok(Some(self.recovered(JobId(entry.id), plan, entry.stopped)))
+        let rest = Rest::of(entry.stopped, entry.failed.as_ref());
+        Ok(Some(self.recovered(JobId(entry.id), plan, rest)))
     }
 }
 

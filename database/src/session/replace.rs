@@ -132,7 +132,7 @@ impl Carried {
         let Some(Remade { relation, job, .. }) = remade.first() else { return Ok(None) };
         let before = self.database.kept_catalog().relations.into_iter().find(|entry| entry.id == relation.id.0);
         let (id, statement, settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
-        let entry = RelationEntry { id, statement, settings, job: Some(job.0), stopped: false };
+        let entry = RelationEntry { id, statement, settings, job: Some(job.0), stopped: false, failed: None };
         self.database.write(|| CatalogRecord::Relation(entry))?;
         Ok(before)
     }
@@ -242,7 +242,15 @@ impl Carried {
     /// Notes what the views are now.
     fn put(&self, guard: &DdlGuard<'_>, remade: Vec<Remade>) {
         let database = &self.database;
+        let kept = database.kept_catalog().relations;
         for Remade { relation, job, plan, followed } in remade {
+            let rested =
+                |entry: &&RelationEntry| entry.id == relation.id.0 && (entry.stopped || entry.failed.is_some());
+            if kept.iter().any(|entry| rested(&entry))
+                && let Err(error) = database.write(|| CatalogRecord::JobStopped { job: job.0, stopped: false })
+            {
+                tracing::error!(job = job.0, %error, "that a job runs again cannot be written");
+            }
             database.jobs().revive(job, plan.record.clone());
             if !followed {
                 database.supervise(job, plan, self.strategy);

@@ -16,6 +16,7 @@ use super::database::WeakDatabase;
 use super::job::JobPlan;
 use super::restart::{Decision, FailureHistory, RestartStrategy};
 use crate::catalog::Supervision;
+use crate::durable::format_catalog::CatalogRecord;
 
 /// A job that is followed.
 struct Followed {
@@ -121,12 +122,7 @@ impl Followed {
             if hopeless { Decision::GiveUp } else { self.history.decide(&self.strategy, chance(self.job, now)) };
         let (at, attempt) = match decision {
             Decision::Restart { at, attempt } => (at, attempt),
-            Decision::GiveUp => {
-                let gave_up = Supervision::GaveUp { name: self.plan.name.clone(), why };
-                self.note(gave_up)?;
-                self.engine.abandon(self.job);
-                return None;
-            }
+            Decision::GiveUp => return self.give_up(why),
         };
         tracing::warn!(
             job = self.job.0,
@@ -162,9 +158,7 @@ impl Followed {
                 // It was started between the two looks.
                 _ if database.runs(waits_for) => continue,
                 Supervision::GaveUp { .. } | Supervision::Stopped => {
-                    self.note(Supervision::GaveUp { name: self.plan.name.clone(), why: why.to_owned() })?;
-                    self.engine.abandon(self.job);
-                    return None;
+                    return self.give_up(why.to_owned());
                 }
                 Supervision::None | Supervision::Waiting { .. } | Supervision::Paused { .. } => (),
             }
@@ -175,6 +169,21 @@ impl Followed {
                 _ = own.wait_for(Supervision::is_stopped) => return None,
             }
         }
+    }
+
+    /// Lets the job be, until somebody starts it: over restarts of the server too. Always `None`.
+    fn give_up<T>(&self, why: String) -> Option<T> {
+        let (job, error) = (self.job.0, why.clone());
+        let written = match self.plan.lasting {
+            true => self.database.upgrade()?.write(|| CatalogRecord::JobFailed { job, error }),
+            false => Ok(()),
+        };
+        if let Err(error) = written {
+            tracing::error!(job, %error, "that a job failed cannot be written: it is tried again after a restart");
+        }
+        self.note(Supervision::GaveUp { name: self.plan.name.clone(), why })?;
+        self.engine.abandon(self.job);
+        None
     }
 
     fn note(&self, supervision: Supervision) -> Option<()> {

@@ -10,7 +10,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 
 use super::rejects;
-use crate::session::{Database, jobs_batch};
+use crate::session::{Database, WeakDatabase, jobs_batch};
 
 /// The name of the schema.
 pub(super) const NAME: &str = "millstream";
@@ -18,13 +18,13 @@ pub(super) const NAME: &str = "millstream";
 /// The table of jobs.
 const JOBS: &str = "jobs";
 
-/// See the module.
-pub(super) struct RunningSchema(Database);
+/// See the module. The system catalog refers to itself, and is never freed: the database must not stay with it.
+pub(super) struct RunningSchema(WeakDatabase);
 
 impl RunningSchema {
     /// What runs in a database.
     pub(super) fn new(database: &Database) -> Self {
-        Self(database.clone())
+        Self(database.downgrade())
     }
 }
 
@@ -45,11 +45,12 @@ impl SchemaProvider for RunningSchema {
         if !self.table_exist(name) {
             return Ok(None);
         }
-        if let Some(rejected) = rejects::table(self.0.engine().rejects(), name) {
+        let Some(database) = self.0.upgrade() else { return Ok(None) };
+        if let Some(rejected) = rejects::table(database.engine().rejects(), name) {
             let rejected = rejected.map_err(|error| DataFusionError::External(Box::new(error)))?;
             return Ok(Some(Arc::new(MemTable::try_new(rejected.schema(), vec![vec![rejected]])?)));
         }
-        let jobs = jobs_batch(&self.0).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let jobs = jobs_batch(&database).map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Some(Arc::new(MemTable::try_new(jobs.schema(), vec![vec![jobs]])?)))
     }
 

@@ -164,10 +164,7 @@ fn section(entry: Entry, body: &[u8]) -> Result<Section> {
     let lost = || EngineError::Internal("a section is not there".into());
     let part = |(offset, bytes): &(usize, usize)| body.get(*offset..offset.checked_add(*bytes)?);
     let stream = |parts: &[(usize, usize)]| -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let parts = parts.iter().map(part).collect::<Option<VecDeque<_>>>().ok_or_else(lost)?;
-        check_lengths(Parts(parts.clone()))?;
-        let reader = StreamReader::try_new(Parts(parts), None)?;
-        Ok((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
+        read_stream(parts.iter().map(part).collect::<Option<VecDeque<_>>>().ok_or_else(lost)?)
     };
     let parts = if entry.parts.is_empty() { vec![(entry.offset, entry.bytes)] } else { entry.parts };
     let of = entry.of.ok_or_else(lost);
@@ -182,6 +179,16 @@ fn section(entry: Entry, body: &[u8]) -> Result<Section> {
     };
     let batches = batches.into_iter().map(Batch::from).collect();
     Ok(Section { job: entry.job, operator: entry.operator, table: entry.table, extent, schema, batches })
+}
+
+/// The batches of a stream that lies in these parts, one after another.
+///
+/// # Errors
+/// Where it is no whole stream.
+pub(crate) fn read_stream(parts: VecDeque<&[u8]>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    check_lengths(Parts(parts.clone()))?;
+    let reader = StreamReader::try_new(Parts(parts), None)?;
+    Ok((reader.schema(), reader.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// That no message of a stream is longer than what there is of it: Arrow's reader takes the memory for a message before it reads

@@ -131,6 +131,14 @@ impl Sink for WithPolicy<dyn Sink> {
         self.inner.recover(recovery)
     }
 
+    fn run(&self) -> Option<String> {
+        self.inner.run()
+    }
+
+    fn settle(&self, run: &str) -> Result<()> {
+        self.inner.settle(run)
+    }
+
     fn writer(&self, context: SinkContext) -> Result<Box<dyn SinkWriter>> {
         self.inner.writer(context)
     }

@@ -120,6 +120,20 @@ pub trait Sink: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// What nothing but this opening of the table writes under, where that can be told apart in the table later on.
+    fn run(&self) -> Option<String> {
+        None
+    }
+
+    /// Ends what another opening, of a process that is no more, left under `run` when it was to become visible as a whole:
+    /// where that had begun, the rest becomes visible, else all goes away. May block; never called on a shard.
+    ///
+    /// # Errors
+    /// Where the target does not answer.
+    fn settle(&self, _run: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// A writer for one shard.
     ///
     /// # Errors

@@ -1,4 +1,7 @@
 //! [`RejectLog`]: the latest rejected rows of all jobs, in memory, within a bound for each job and in total.
+//!
+//! Each knows before which barrier its node rejected it. So a checkpoint takes along what was rejected before its barrier, and
+//! a job that goes back to it gets just that: what was rejected later comes again when the sources are read again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -6,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{RejectKind, Rejected, RejectedContent};
+use crate::message::Epoch;
 use crate::runtime::JobId;
 use crate::time::ProcessingTime;
 
@@ -43,6 +47,19 @@ pub struct RejectEntry {
     pub at: ProcessingTime,
     /// The rows.
     pub rejected: Rejected,
+    /// Of a job: where in it.
+    pub origin: RejectOrigin,
+}
+
+/// Where in the course of a job rows were rejected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RejectOrigin {
+    /// What checkpoints call the operator; empty where the job is part of none.
+    pub node: Arc<str>,
+    /// The last barrier that the operator had passed.
+    pub passed: Epoch,
+    /// They come out of the checkpoint that the job went on from.
+    pub restored: bool,
 }
 
 /// See the module. Shared by all shards; who writes holds the lock for a few moves.
@@ -62,7 +79,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Ring {
-    entries: VecDeque<RejectEntry>,
+    entries: VecDeque<Arc<RejectEntry>>,
     rows: usize,
 }
 
@@ -73,18 +90,50 @@ impl RejectLog {
     }
 
     /// Adds rows, in place of the oldest ones where there is no room. `entry.number` is given here.
-    pub fn add(&self, mut entry: RejectEntry) {
+    pub fn add(&self, entry: RejectEntry) {
+        self.add_to(&mut self.state.lock(), entry);
+    }
+
+    /// As [`Self::add`], unless the job that it is of is over by then: what comes after [`Self::replace`] is of its successor.
+    pub fn add_unless(&self, is_over: impl FnOnce() -> bool, entry: RejectEntry) {
+        let mut state = self.state.lock();
+        if !is_over() {
+            self.add_to(&mut state, entry);
+        }
+    }
+
+    /// Has these rows of a job in place of all that it has.
+    pub fn replace(&self, job: JobId, entries: Vec<RejectEntry>) {
+        let mut state = self.state.lock();
+        for kind in RejectKind::ALL {
+            while state.rings.contains_key(&(Some(job), kind)) {
+                state.forget_oldest((Some(job), kind));
+            }
+        }
+        entries.into_iter().for_each(|entry| self.add_to(&mut state, entry));
+    }
+
+    /// What the operators of a job rejected before a barrier, the oldest first.
+    pub fn before(&self, job: JobId, barrier: Epoch) -> Vec<Arc<RejectEntry>> {
+        let state = self.state.lock();
+        let rings = RejectKind::ALL.iter().filter_map(|kind| state.rings.get(&(Some(job), *kind)));
+        let before = rings.flat_map(|ring| &ring.entries).filter(|entry| entry.origin.passed < barrier);
+        let mut before: Vec<_> = before.map(Arc::clone).collect();
+        before.sort_by_key(|entry| entry.number);
+        before
+    }
+
+    fn add_to(&self, state: &mut State, mut entry: RejectEntry) {
         let key = (entry.job, entry.rejected.kind);
         entry.rejected.content.keep_last(self.limits.job_rows.min(self.limits.rows));
         let (rows, bytes) = (entry.rejected.content.rows(), bytes_of(&entry));
-        let mut state = self.state.lock();
         state.last_number += 1;
         entry.number = state.last_number;
         state.rows += rows;
         state.bytes += bytes;
         let ring = state.rings.entry(key).or_default();
         ring.rows += rows;
-        ring.entries.push_back(entry);
+        ring.entries.push_back(Arc::new(entry));
         while state.rings.get(&key).is_some_and(|ring| ring.rows > self.limits.job_rows) {
             state.forget_oldest(key);
         }
@@ -99,15 +148,18 @@ impl RejectLog {
     pub fn entries(&self, kind: RejectKind) -> Vec<RejectEntry> {
         let state = self.state.lock();
         let rings = state.rings.iter().filter(|((_, of), _)| *of == kind);
-        let mut entries: Vec<RejectEntry> = rings.flat_map(|(_, ring)| ring.entries.iter().cloned()).collect();
-        entries.sort_by_key(|entry| entry.number);
+        let all = rings.flat_map(|(_, ring)| &ring.entries);
+        let mut entries: Vec<RejectEntry> = all.map(|entry| RejectEntry::clone(entry)).collect();
+        entries.sort_by_key(|entry| (entry.at, entry.number));
         entries
     }
 
-    /// How many rows of a job are there.
+    /// How many rows are there that a job has rejected since it was started.
     pub fn rows(&self, job: JobId) -> u64 {
         let state = self.state.lock();
-        state.rings.iter().filter(|((of, _), _)| *of == Some(job)).map(|(_, ring)| ring.rows as u64).sum()
+        let rings = RejectKind::ALL.iter().filter_map(|kind| state.rings.get(&(Some(job), *kind)));
+        let own = rings.flat_map(|ring| &ring.entries).filter(|entry| !entry.origin.restored);
+        own.map(|entry| entry.rejected.content.rows() as u64).sum()
     }
 }
 
@@ -118,7 +170,7 @@ impl State {
         let rows = forgotten.as_ref().map_or(0, |entry| entry.rejected.content.rows());
         ring.rows -= rows;
         self.rows -= rows;
-        self.bytes -= forgotten.as_ref().map_or(0, bytes_of);
+        self.bytes -= forgotten.as_deref().map_or(0, bytes_of);
         if ring.entries.is_empty() {
             self.rings.remove(&key);
         }

@@ -5,6 +5,7 @@
 //! window, or where a sink refuses it. It is counted always, and kept with the reason within a bound: the log is for people,
 //! not a queue that nothing is lost from. How a batch that fails becomes the rows that fail is in [`narrow`].
 
+pub(crate) mod format_rejected;
 mod log;
 mod narrow;
 #[cfg(test)]
@@ -18,7 +19,7 @@ use arrow::compute::take_record_batch;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::message::Delta;
 
-pub use log::{RejectEntry, RejectLimits, RejectLog};
+pub use log::{RejectEntry, RejectLimits, RejectLog, RejectOrigin};
 pub use narrow::{kept_rows, narrow};
 
 /// Bytes of a record that are kept.
@@ -60,6 +61,11 @@ pub enum RejectKind {
     Bad,
     /// The sink refused them.
     Sink,
+}
+
+impl RejectKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Late, Self::Bad, Self::Sink];
 }
 
 /// Rejected rows that have everything but their columns in common.

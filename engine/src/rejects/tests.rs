@@ -9,6 +9,7 @@ use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Epoch;
 use crate::runtime::JobId;
 use crate::time::ProcessingTime;
 
@@ -108,7 +109,42 @@ fn entry(job: u64, kind: RejectKind, from: i64, rows: i64) -> RejectEntry {
             reason: String::new(),
             place: None,
         },
+        origin: RejectOrigin::default(),
     }
+}
+
+#[test]
+fn a_job_goes_back_to_what_it_had_rejected_before_a_barrier() {
+    let log = RejectLog::new(RejectLimits::default());
+    let at = |passed: u64, mut entry: RejectEntry| {
+        entry.origin = RejectOrigin { node: "filter-1".into(), passed: Epoch(passed), restored: false };
+        entry
+    };
+    log.add(at(0, entry(1, RejectKind::Bad, 0, 2)));
+    let mut record = at(4, entry(1, RejectKind::Sink, 0, 1));
+    record.rejected.content = RejectedContent::Record("no row".into());
+    (record.rejected.reason, record.rejected.place) = ("why".into(), Some("file".into()));
+    (record.relation, record.at) = (Some("t".into()), ProcessingTime(7));
+    log.add(record);
+    log.add(at(5, entry(1, RejectKind::Late, 0, 3)));
+    log.add(at(0, entry(2, RejectKind::Bad, 0, 1)));
+    let saved = format_rejected::encode(&log.before(JobId(1), Epoch(5))).unwrap();
+    let back = format_rejected::decode(JobId(1), &"job".into(), &saved).unwrap();
+    let first = RejectOrigin { node: "filter-1".into(), passed: Epoch(0), restored: true };
+    assert!(back.len() == 2 && back.iter().all(|entry| entry.origin == first));
+    let RejectedContent::Rows(rows) = &back[0].rejected.content else { panic!("a record") };
+    assert_eq!((values(rows), back[0].rejected.kind), (vec![0, 1], RejectKind::Bad));
+    assert_eq!(format!("{:?}", back[1].rejected), format!("{:?}", log.entries(RejectKind::Sink)[0].rejected));
+    assert_eq!((back[1].relation.as_deref(), back[1].at), (Some("t"), ProcessingTime(7)));
+
+    log.replace(JobId(1), back);
+    assert_eq!((log.before(JobId(1), Epoch(1)).len(), log.entries(RejectKind::Late).len()), (2, 0));
+    assert_eq!((log.rows(JobId(1)), log.rows(JobId(2))), (0, 1), "none since it was started");
+    log.add_unless(|| true, entry(1, RejectKind::Late, 0, 3));
+    assert_eq!(log.entries(RejectKind::Late).len(), 0, "of the job that is over");
+
+    let broken = saved.project(&[0, 1]).unwrap();
+    assert!(format_rejected::decode(JobId(1), &"job".into(), &broken).is_err());
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::operators::build::build;
 use crate::operators::screen::screened;
 use crate::plan::{self, ChangelogMode, Dataflow, OperatorSpec, Partitioning, RelationId, SourceSpec};
 use crate::ports::{Accepts, Guarantee, SinkContext, Split, SplitPlace, StateStore};
-use crate::rejects::OnError;
+use crate::rejects::{OnError, RejectEntry};
 
 /// A job that is ready to run.
 pub(super) struct Assembled {
@@ -51,6 +51,8 @@ pub(super) struct Assembled {
     pub(super) restored: Option<Epoch>,
     /// The views as of that checkpoint, by shard.
     pub(super) staged: Vec<(usize, Staged)>,
+    /// The rows that it had rejected by then.
+    pub(super) rejected: Vec<RejectEntry>,
 }
 
 /// What a job is assembled from.
@@ -153,6 +155,7 @@ impl Assembled {
             at_end: false,
             restored: None,
             staged: Vec::new(),
+            rejected: Vec::new(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Assembled {
     /// Where the state does not fit the job.
     pub(super) fn remember(&mut self, plan: &Arc<DurablePlan>, continued: Option<&Continued>) -> Result<()> {
         self.durable = Some(Arc::clone(plan));
+        plan.name_nodes(&mut self.parts);
         if let Some(continued) = continued {
             restore(self, plan, continued)?;
             self.restored = Some(Epoch(continued.saved.epoch));
@@ -174,10 +178,10 @@ impl Assembled {
 pub(super) fn assemble_table(id: JobId, made: Made, links: &Arc<Links>) -> Assembled {
     let shared = Arc::new(JobShared::new(id, &made.name, JobPolicy::default(), signals(links), Vec::new(), links));
     let part = |shard| {
-        let mut table = Node::new(NodeKind::Table, label("Table", None), Vec::new());
+        let mut table = Node::new(NodeKind::Table, NodeLabel::new("Table", None), Vec::new());
         table.forwards.push(Channel { node: 1, channel: 0 });
         let view = Materialize::new(made.relation, Arc::clone(&made.schema), None, false);
-        let view = Node::new(NodeKind::Materialize(Box::new(view)), label("Materialize", None), vec![0]);
+        let view = Node::new(NodeKind::Materialize(Box::new(view)), NodeLabel::new("Materialize", None), vec![0]);
         JobPart::new(shard, vec![table, view], Vec::new(), Arc::clone(&shared), Arc::clone(links))
     };
     let parts = (0..links.config.shards).map(part).collect();
@@ -376,12 +380,8 @@ impl Assembly<'_> {
     }
 }
 
-fn label(operator: &str, relation: Option<&str>) -> NodeLabel {
-    NodeLabel { operator: operator.into(), relation: relation.map(Into::into) }
-}
-
 fn label_of(spec: &OperatorSpec) -> NodeLabel {
-    label(spec.name(), spec.relation())
+    NodeLabel::new(spec.name(), spec.relation())
 }
 
 /// The columns that choose the shard; `None`: shard 0 takes all.

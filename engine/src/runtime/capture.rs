@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::graph::{Graph, Node, NodeKind};
+use super::part::JobPart;
 use crate::checkpoint::format_manifest::NodeRecord;
 use crate::checkpoint::identity::{operator_ids, plan_hash};
 use crate::checkpoint::spread::{Spread, of_input, spreads};
@@ -36,6 +37,14 @@ impl DurablePlan {
         let ports = dataflow.nodes.iter().map(of_node).collect();
         let (uid, name, hash) = (uid.to_owned(), name.to_owned(), plan_hash(&operators));
         Self { uid, name, dataflow, hash, operators, ports }
+    }
+
+    /// Tells the nodes of a job what checkpoints call them.
+    pub(super) fn name_nodes(&self, parts: &mut [JobPart]) {
+        let names: Vec<Arc<str>> = self.operators.iter().map(|operator| operator.as_str().into()).collect();
+        for (node, name) in parts.iter_mut().flat_map(|part| part.graph.nodes.iter_mut().zip(&names)) {
+            node.label.id = Arc::clone(name);
+        }
     }
 }
 

@@ -119,6 +119,11 @@ impl Coordinator {
     /// Forgets a relation and stops what fills it.
     pub(super) fn drop_relation(&mut self, relation: RelationId) -> Result<()> {
         let Some(job) = self.relations.remove(&relation) else {
+            // The view of a job that does not run.
+            if self.links.snapshot.load().views.contains_key(&relation) {
+                publish::hide(&self.links, relation);
+                return Ok(());
+            }
             return Err(EngineError::Gone("the relation does not exist".into()));
         };
         self.end(job, JobState::Canceled, None);

@@ -58,8 +58,20 @@ impl Coordinator {
         let (attaches, connected) = self.attaches(&assembled, begun)?;
         self.take_over(&assembled)?;
         let component = self.connect(&connected, id);
-        let Assembled { name, shared, parts, reads, makes, table, durable, transactional, at_end, restored, staged } =
-            assembled;
+        let Assembled {
+            name,
+            shared,
+            parts,
+            reads,
+            makes,
+            table,
+            durable,
+            transactional,
+            at_end,
+            restored,
+            staged,
+            rejected,
+        } = assembled;
         if let Some(of) = self.components.get_mut(&component).filter(|_| at_end) {
             of.at_end.insert(id);
         }
@@ -67,6 +79,7 @@ impl Coordinator {
             self.relations.insert(made.relation, id);
         }
         publish::show_empty(&self.links, &makes);
+        self.links.rejects.replace(id, rejected);
         if let Some(epoch) = restored {
             self.show(epoch, staged.into_iter());
         }
@@ -117,7 +130,7 @@ impl Coordinator {
                         "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
                         assembled.name, read.name
                     ),
-                    hint: Some("deploy connected jobs together".into()),
+                    hint: Some("start it from a savepoint, which takes back both, or make it again".into()),
                 });
             }
             connected.extend(of.map(|job| job.component));

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::system::System;
 use super::{
-    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Restore, SavepointStatus,
+    CheckpointStatus, Deployed, EngineConfig, JobId, JobRequest, JobStatus, Member, Resting, Restore, SavepointStatus,
     SplitStatus, StopReason,
 };
 use crate::checkpoint::change::Change;
@@ -168,6 +168,15 @@ impl Engine {
     /// its broker, or that was stopped, goes on where it was. Of others only what runs keeps its checkpoints.
     pub fn keep_saved(&self, uids: impl IntoIterator<Item = String>) {
         self.inner.system.coordinator.lock().kept_uids.extend(uids);
+    }
+
+    /// Shows what a job that does not run had published, and what it had rejected, as of its last checkpoint. Reads the whole
+    /// checkpoint of the job, and blocks so long. `false`: there is none, or the job runs.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn recall(&self, resting: &Resting) -> Result<bool> {
+        self.inner.system.recall(resting)
     }
 
     /// Ends [`Self::keep_saved`].

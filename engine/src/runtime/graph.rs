@@ -12,7 +12,7 @@ use super::evaluation::Evaluation;
 use super::exchange::Outlet;
 use super::hold::Hold;
 use super::materialize::Materialize;
-use super::shared::{Counters, JobShared, NodeLabel};
+use super::shared::{Counters, JobShared, NodeLabel, RejectedAt};
 use super::sink::SinkNode;
 use super::source::SourceDriver;
 use super::view_source::ViewReader;
@@ -30,14 +30,14 @@ pub(super) struct Node {
     pub(super) forwards: Vec<Channel>,
     /// Exchanges that get the output.
     pub(super) outlets: Vec<Outlet>,
-    label: NodeLabel,
+    pub(super) label: NodeLabel,
     pub(super) timer: Option<ProcessingTime>,
     /// What waits while the operator does.
     hold: Hold,
     /// The watermark emitted last.
     watermark: EventTime,
     /// The last barrier that passed it.
-    passed: Epoch,
+    pub(super) passed: Epoch,
     pub(super) ended: bool,
 }
 
@@ -307,7 +307,8 @@ impl Graph {
                     let written = sink.write(&delta);
                     let refused = usize::try_from(sink.rejects.counts.sink).unwrap_or(usize::MAX);
                     counters.inspect(|counters| counters.count_out(delta.rows().saturating_sub(refused)));
-                    self.shared.reject(self.shard, &node.label, &mut sink.rejects, now);
+                    let place = RejectedAt { shard: self.shard, label: &node.label, passed: node.passed, now };
+                    self.shared.reject(place, &mut sink.rejects);
                     written
                 }
                 Step::Watermark(watermark) => sink.writer.on_watermark(watermark),
@@ -324,7 +325,8 @@ impl Graph {
     /// Takes what an operator emitted, counted and asked for.
     fn collect(&mut self, index: usize, now: ProcessingTime) -> Result<()> {
         if let Some(node) = self.nodes.get(index) {
-            self.shared.reject(self.shard, &node.label, &mut self.outbox.rejects, now);
+            let place = RejectedAt { shard: self.shard, label: &node.label, passed: node.passed, now };
+            self.shared.reject(place, &mut self.outbox.rejects);
         }
         let evicted = std::mem::take(&mut self.outbox.evicted_keys);
         if evicted > 0

@@ -13,7 +13,7 @@ use super::exchange::Inlet;
 use super::graph::{Channel, Graph, Node, NodeKind};
 use super::materialize::Materialize;
 use super::protocol::{Event, Links};
-use super::shared::JobShared;
+use super::shared::{JobShared, RejectedAt};
 use super::signal::Signal;
 use super::source::PollContext;
 use crate::error::Result;
@@ -258,16 +258,20 @@ impl JobPart {
         let rows_max = self.links.config.batch_rows;
         let (ready, held) = (self.sinks_ready(), self.links.config.memory.is_over(now));
         let mut out = std::mem::take(&mut self.out);
-        match self.graph.nodes.get_mut(index).map(|node| &mut node.kind) {
+        let node = self.graph.nodes.get_mut(index);
+        let place = |label, passed| RejectedAt { shard: self.shard, label, passed, now };
+        match node.map(|node| (&mut node.kind, place(&node.label, node.passed))) {
             // Nobody tells when there is room again.
-            Some(NodeKind::Source(source)) if held && !source.ended() => turn.wait_until(Some(now.plus_us(HELD_US))),
-            Some(NodeKind::Source(source)) if ready => {
-                let context = PollContext { rows_max, now, shard: self.shard, shared: &self.shared };
+            Some((NodeKind::Source(source), _)) if held && !source.ended() => {
+                turn.wait_until(Some(now.plus_us(HELD_US)))
+            }
+            Some((NodeKind::Source(source), place)) if ready => {
+                let context = PollContext { rows_max, place, shared: &self.shared };
                 let polled = source.poll(&context, &mut out)?;
                 turn.progressed |= polled.progressed;
                 turn.wait_until(polled.deadline);
             }
-            Some(NodeKind::View(view)) => {
+            Some((NodeKind::View(view), _)) => {
                 view.poll(rows_max, now, &mut out)?;
                 if let Some(counters) = self.shared.counters.get(self.shard) {
                     counters.count_in(out.iter().map(super::ring::rows_of).sum());
@@ -275,13 +279,14 @@ impl JobPart {
                 turn.progressed |= !out.is_empty();
                 turn.wait_until(view.expire(now, &mut out));
             }
-            Some(
+            Some((
                 NodeKind::Source(_)
                 | NodeKind::Table
                 | NodeKind::Operator(_)
                 | NodeKind::Materialize(_)
                 | NodeKind::Sink(_),
-            )
+                _,
+            ))
             | None => {}
         }
         if out.iter().any(|message| !matches!(message, Message::Barrier(_))) {

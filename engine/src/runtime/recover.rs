@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use super::JobId;
 use super::assemble::Assembled;
 use super::capture::DurablePlan;
 use super::graph::NodeKind;
@@ -20,6 +21,8 @@ use crate::error::{EngineError, Result};
 use crate::operators::OperatorState;
 use crate::plan::{Node, OperatorSpec, RelationId};
 use crate::ports::{CommitToken, SinkRecovery, Split, SplitPlace, StateStore};
+use crate::rejects::RejectEntry;
+use crate::rejects::format_rejected::{self, REJECTED};
 use crate::time::{EventTime, ProcessingTime};
 
 /// What a job continues from.
@@ -128,7 +131,27 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, continued: 
     if let Some(first) = assembled.parts.first_mut() {
         first.inserted = saved.record.inserted;
     }
+    assembled.rejected = rejected(assembled.shared.id, &plan.name, saved);
     Ok(())
+}
+
+/// The rows that those operators of a job that were saved have rejected.
+pub(super) fn rejected(job: JobId, name: &str, saved: &SavedJob) -> Vec<RejectEntry> {
+    let names: BTreeSet<&str> = saved.record.nodes.iter().map(|node| node.operator.as_str()).collect();
+    if !names.contains(REJECTED) {
+        return Vec::new();
+    }
+    let name: Arc<str> = name.into();
+    let tables = saved.states.iter().filter(|((operator, _), _)| operator == REJECTED);
+    let batches = tables.flat_map(|(_, state)| &state.tables);
+    let entries = batches.flat_map(|(_, rows)| match format_rejected::decode(job, &name, rows) {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::warn!(%name, %error, "rejected rows cannot be read");
+            Vec::new()
+        }
+    });
+    entries.filter(|entry| names.contains(&*entry.origin.node)).collect()
 }
 
 /// One node of one new shard, and what is known of it.

@@ -44,7 +44,8 @@ impl Coordinator {
         let Some(archive) = self.archive.clone() else { return };
         let of = |(job, shard, capture): super::epochs::Captured| {
             let plan = self.jobs.get(&job)?.durable.as_ref().map(Arc::clone)?;
-            Some(CapturedPart { plan, shard, capture })
+            let rejected = if shard == 0 { self.links.rejects.before(job, epoch) } else { Vec::new() };
+            Some(CapturedPart { plan, shard, capture, rejected })
         };
         let parts: Vec<CapturedPart> = parts.into_iter().filter_map(of).collect();
         let running = self.jobs.values().filter_map(|job| Some(job.durable.as_ref()?.uid.clone()));

@@ -11,7 +11,7 @@ use super::signal::Signal;
 use super::{JobId, JobMetrics, JobPolicy, MemoryGuard, SplitStatus};
 use crate::message::Epoch;
 use crate::plan::SourceSpec;
-use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, Rejects};
+use crate::rejects::{OnError, RejectCounts, RejectEntry, RejectLog, RejectOrigin, Rejects};
 use crate::time::{Clock, EventTime, ProcessingTime};
 
 /// What the parts of one job share, on all shards.
@@ -56,6 +56,24 @@ pub(super) struct NodeLabel {
     pub(super) operator: Arc<str>,
     /// The table that it reads or writes.
     pub(super) relation: Option<Arc<str>>,
+    /// What checkpoints call it; empty where it is part of none.
+    pub(super) id: Arc<str>,
+}
+
+impl NodeLabel {
+    pub(super) fn new(operator: &str, relation: Option<&str>) -> Self {
+        Self { operator: operator.into(), relation: relation.map(Into::into), id: "".into() }
+    }
+}
+
+/// Where and when rows were rejected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RejectedAt<'a> {
+    pub(super) shard: usize,
+    pub(super) label: &'a NodeLabel,
+    /// The last barrier that the node has passed.
+    pub(super) passed: Epoch,
+    pub(super) now: ProcessingTime,
 }
 
 /// The counters of one job on one shard, on cache lines of their own.
@@ -200,18 +218,20 @@ impl JobShared {
     }
 
     /// Counts and keeps what a node rejected on a shard.
-    pub(super) fn reject(&self, shard: usize, label: &NodeLabel, rejects: &mut Rejects, at: ProcessingTime) {
+    pub(super) fn reject(&self, place: RejectedAt<'_>, rejects: &mut Rejects) {
         if rejects.is_empty() {
             return;
         }
         let (counts, kept) = rejects.take();
-        if let Some(counters) = self.counters.get(shard) {
+        if let Some(counters) = self.counters.get(place.shard) {
             counters.count_rejects(counts);
         }
         for rejected in kept {
-            let (name, operator) = (Arc::clone(&self.name), Arc::clone(&label.operator));
-            let (job, relation) = (Some(self.id), label.relation.clone());
-            self.rejects.add(RejectEntry { number: 0, job, name, relation, operator, at, rejected });
+            let NodeLabel { operator, relation, id } = place.label.clone();
+            let (job, name, at) = (Some(self.id), Arc::clone(&self.name), place.now);
+            let origin = RejectOrigin { node: id, passed: place.passed, restored: false };
+            let entry = RejectEntry { number: 0, job, name, relation, operator, at, rejected, origin };
+            self.rejects.add_unless(|| self.is_over(), entry);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::message::{Delta, Epoch};
 use crate::plan::RelationId;
 use crate::ports::StateStore;
+use crate::rejects::RejectLog;
 use crate::time::{Clock, VirtualClock};
 use crate::view::GlobalSnapshot;
 
@@ -179,6 +180,11 @@ impl Simulation {
     /// How far every split of every running job has come.
     pub fn splits(&self) -> Vec<SplitStatus> {
         self.system.coordinator.lock().splits()
+    }
+
+    /// The rejected rows of all jobs.
+    pub fn rejects(&self) -> &Arc<RejectLog> {
+        &self.system.links.rejects
     }
 
     /// The epoch that began last.

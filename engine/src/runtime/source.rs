@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::materialize::END;
-use super::shared::{JobShared, NodeLabel, Progress, SplitProgress};
+use super::shared::{JobShared, Progress, RejectedAt, SplitProgress};
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
 use crate::checkpoint::format_manifest::SplitRecord;
@@ -29,7 +29,6 @@ pub(super) struct SourceDriver {
     ended: bool,
     /// A `FLUSH` waits for this source.
     flushing: bool,
-    label: NodeLabel,
     /// What is done with rows that fail, and those that have.
     rejects: Rejects,
     /// Wakes the shard, for splits that come later.
@@ -76,8 +75,8 @@ pub(super) struct Polled {
 pub(super) struct PollContext<'a> {
     /// Rows wanted at the most.
     pub(super) rows_max: usize,
-    pub(super) now: ProcessingTime,
-    pub(super) shard: usize,
+    /// Where and when, for what is rejected.
+    pub(super) place: RejectedAt<'a>,
     pub(super) shared: &'a JobShared,
 }
 
@@ -88,11 +87,10 @@ impl SourceDriver {
         let told = splits.iter().map(|(_, progress)| Arc::clone(progress));
         let watermarks = SourceWatermarks::new(spec.watermark.clone(), told);
         let splits = splits.into_iter().map(|(split, progress)| SplitDriver::new(split, progress, signal)).collect();
-        let label = NodeLabel { operator: "Source".into(), relation: Some(spec.table.as_str().into()) };
         let rejects = Rejects::new(spec.source.on_error());
         let signal = Arc::clone(signal);
         let (ended, flushing, limit) = (false, false, None);
-        Self { spec, boundedness, splits, watermarks, cursor: 0, ended, flushing, label, rejects, signal, limit }
+        Self { spec, boundedness, splits, watermarks, cursor: 0, ended, flushing, rejects, signal, limit }
     }
 
     /// Whether [`Message::End`] is out.
@@ -161,13 +159,13 @@ impl SourceDriver {
         self.align(context);
         // Splits that turn out to have nothing pass their turn on.
         for _ in 0..self.splits.len() {
-            let Some(index) = self.due_split(context.now) else { break };
+            let Some(index) = self.due_split(context.place.now) else { break };
             if self.read(index, context, out)? {
                 polled.progressed = true;
                 break;
             }
         }
-        polled.deadline = self.watermarks.expire(context.now);
+        polled.deadline = self.watermarks.expire(context.place.now);
         self.watermarks.advance(out);
         if self.splits.iter().all(|split| matches!(split.state, SplitState::Ended)) {
             self.ended = true;
@@ -191,12 +189,12 @@ impl SourceDriver {
     fn align(&mut self, context: &PollContext<'_>) {
         let alignment = self.spec.watermark.as_ref().and_then(|watermark| watermark.alignment.as_ref());
         let Some(alignment) = alignment else { return };
-        if self.limit.is_some_and(|(_, until)| context.now < until) {
+        if self.limit.is_some_and(|(_, until)| context.place.now < until) {
             return;
         }
         let least = context.shared.least_of_group(&alignment.group);
         let limit = least.map_or(EventTime::MAX, |least| EventTime(least.0.saturating_add(alignment.max_drift_us)));
-        self.limit = Some((limit, context.now.plus_us(alignment.interval_us)));
+        self.limit = Some((limit, context.place.now.plus_us(alignment.interval_us)));
     }
 
     /// The split to read now.
@@ -238,14 +236,14 @@ impl SourceDriver {
         let flushing = self.flushing;
         let polled = reader.poll(&mut ReadContext {
             rows_max: context.rows_max,
-            now: context.now,
+            now: context.place.now,
             flushing,
             wake: &split.wake,
             rejects: &mut self.rejects,
         });
         let shared = context.shared;
-        shared.reject(context.shard, &self.label, &mut self.rejects, context.now);
-        let counters = shared.counters.get(context.shard);
+        shared.reject(context.place, &mut self.rejects);
+        let counters = shared.counters.get(context.place.shard);
         let delta = match polled? {
             ReadPoll::Batch(batch) => Delta::append(batch),
             ReadPoll::Changes(delta) => delta,
@@ -256,7 +254,7 @@ impl SourceDriver {
             ReadPoll::Pending { retry_at } => {
                 split.state = SplitState::Pending(reader, retry_at);
                 split.flushed |= flushing && self.boundedness != Boundedness::Bounded;
-                self.watermarks.quiet(index, context.now);
+                self.watermarks.quiet(index, context.place.now);
                 return Ok(false);
             }
             ReadPoll::Splits(splits) => {
@@ -294,7 +292,7 @@ impl SourceDriver {
 
     fn emit(&mut self, split: usize, delta: Delta, context: &PollContext<'_>, out: &mut Vec<Message>) -> Result<()> {
         self.watermarks.active(split);
-        let (watermarks, steps, now) = (&mut self.watermarks, &self.spec.steps, context.now);
+        let (watermarks, steps, now) = (&mut self.watermarks, &self.spec.steps, context.place.now);
         let mut pass = |watermarks: &mut SourceWatermarks, delta: Delta| {
             watermarks.observe(split, &delta.batch, now)?;
             out.push(Message::Delta(delta));
@@ -313,7 +311,7 @@ impl SourceDriver {
             })?;
             Ok(done)
         });
-        context.shared.reject(context.shard, &self.label, &mut self.rejects, now);
+        context.shared.reject(context.place, &mut self.rejects);
         done?.into_iter().flatten().try_for_each(|delta| pass(watermarks, delta))
     }
 }

@@ -12,6 +12,8 @@ use crate::checkpoint::table::{Rows, Table};
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
 use crate::plan::OperatorSpec;
+use crate::rejects::RejectEntry;
+use crate::rejects::format_rejected::{self, REJECTED};
 use crate::time::ProcessingTime;
 
 /// See the module.
@@ -29,6 +31,8 @@ pub(super) struct CapturedPart {
     pub(super) plan: Arc<DurablePlan>,
     pub(super) shard: usize,
     pub(super) capture: PartCapture,
+    /// Of the first shard: the rows that the job has rejected.
+    pub(super) rejected: Vec<Arc<RejectEntry>>,
 }
 
 /// A checkpoint that is written.
@@ -71,6 +75,12 @@ impl Links {
                 let (node, tables) = describe(node, &part.plan, part.shard)?;
                 let (job, operator, shard) = (part.plan.uid.clone(), node.operator.clone(), part.shard);
                 record.nodes.push(node);
+                states.push(State { job, operator, shard, tables });
+            }
+            if !part.rejected.is_empty() {
+                let (job, operator, shard) = (part.plan.uid.clone(), REJECTED.to_owned(), part.shard);
+                record.nodes.push(NodeRecord { operator: operator.clone(), shard, ..NodeRecord::default() });
+                let tables = vec![Table::whole("rows", format_rejected::encode(&part.rejected)?)];
                 states.push(State { job, operator, shard, tables });
             }
         }

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::checkpoints::{Ledger, config, member};
 use super::harness::*;
+use super::rejects::{Mood, Picky, divides};
 use super::unreliable::Unreliable;
 use crate::message::Delta;
 use crate::plan::{Partitioning, RelationId};
-use crate::ports::{MemoryStateStore, StateStore};
-use crate::runtime::{EngineConfig, JobState, Member, MemberKind, Restore, Simulation};
+use crate::ports::{MemoryStateStore, StateStore, policy};
+use crate::rejects::{OnError, RejectEntry, RejectKind};
+use crate::runtime::{EngineConfig, JobPolicy, JobRequest, JobState, Member, MemberKind, Restore, Simulation};
 use crate::time::{ProcessingTime, VirtualClock};
 
 /// How much happens in a seed.
@@ -72,8 +74,18 @@ impl World {
             // A view over a view, and over the table.
             member("copy", Plan::default().view_source(1).updating().view(2, Partitioning::Forward).updating()),
             member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward).updating()),
+            self.rejecting(),
             member("out", Plan::default().source(numbers()).sink(Arc::new(self.ledger.clone()), Partitioning::Forward)),
         ]
+    }
+
+    /// A job whose operator rejects the key 0, and whose sink, behind an exchange, the other multiples of ten.
+    fn rejecting(&self) -> Member {
+        let sink = policy::sink_with(Arc::new(Picky::new(Mood::Refuses)), OnError::Table);
+        let plan = Plan::default().source(numbers(self.extent.rows)).step(divides()).sink(sink, by_key());
+        let policy = JobPolicy { on_error: OnError::Table, ..JobPolicy::default() };
+        let kind = MemberKind::Job(JobRequest { policy, ..plan.job("rejecting") });
+        Member { uid: Some("rejecting".into()), job: None, kind }
     }
 
     /// Starts, goes some steps, and stops without a word; `None`: to the end.
@@ -126,8 +138,16 @@ impl World {
             simulation.advance_us(600).unwrap();
         }
         assert!(finished(&simulation), "{:?}", simulation.jobs());
+        let rows = |entry: &RejectEntry| entry.rejected.content.rows() as i64;
+        let rejected =
+            [RejectKind::Bad, RejectKind::Sink].map(|of| simulation.rejects().entries(of).iter().map(rows).sum());
         let snapshot = simulation.snapshot();
-        Some(Outcome { counts: counts(&snapshot, 1), copy: counts(&snapshot, 2), table: counts(&snapshot, 3) })
+        Some(Outcome {
+            rejected,
+            counts: counts(&snapshot, 1),
+            copy: counts(&snapshot, 2),
+            table: counts(&snapshot, 3),
+        })
     }
 }
 
@@ -136,6 +156,8 @@ struct Outcome {
     counts: Vec<(i64, i64)>,
     copy: Vec<(i64, i64)>,
     table: Vec<(i64, i64)>,
+    /// Bad rows, and those that the sink refused.
+    rejected: [i64; 2],
 }
 
 /// The keys 0 to 49, each as often, in two splits.
@@ -176,6 +198,7 @@ fn crash(seed: u64, failures: u64, shards: &[usize]) -> u64 {
     let outcome = outcome.unwrap();
     assert_eq!(outcome.counts, expected);
     assert_eq!(outcome.copy, expected);
+    assert_eq!(outcome.rejected, [rows / 50, rows / 50 * 4]);
     assert_eq!(outcome.table, table.into_iter().collect::<Vec<_>>());
     let mut written: BTreeMap<i64, i64> = BTreeMap::new();
     world.ledger.visible().into_iter().for_each(|key| *written.entry(key).or_default() += 1);

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use super::checkpoints::{counting, member, simulation_with};
 use super::harness::*;
+use super::rejects::divides;
 use crate::plan::Partitioning;
 use crate::ports::{MemoryStateStore, StateStore};
-use crate::runtime::{Member, Restore, Simulation};
+use crate::rejects::{OnError, RejectKind};
+use crate::runtime::{JobPolicy, JobRequest, Member, MemberKind, Restore, Simulation};
 
 fn place(fixture: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture)
@@ -85,6 +87,42 @@ fn a_store_and_a_savepoint_of_form_2_load() {
         continues(&Restore::Savepoint("kept".into()), &fixture("store-v2"), shards, &expected);
         let empty: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
         continues(&Restore::From(fixture("savepoint-v2")), &empty, shards, &expected);
+    }
+}
+
+/// A view of the rows that an expression can be computed of; what it rejects is kept.
+fn rejecting(live: &Live) -> Vec<Member> {
+    let plan = Plan::default().source(live.source()).step(divides()).view(1, Partitioning::Forward);
+    let policy = JobPolicy { on_error: OnError::Table, ..JobPolicy::default() };
+    let kind = MemberKind::Job(JobRequest { policy, ..plan.job("rejecting") });
+    vec![Member { uid: Some("rejecting".into()), job: None, kind }]
+}
+
+#[test]
+fn rejected_rows_of_form_1_are_there_again() {
+    if !place("rejected-v1").exists() && std::env::var_os("UPDATE_EXPECT").is_some() {
+        let (exported, live) = (MemoryStateStore::default(), Live::new(1));
+        let mut simulation = simulation_with(&(Arc::new(MemoryStateStore::default()) as Arc<dyn StateStore>), 2);
+        let job = simulation.deploy(&rejecting(&live), &Restore::Latest).unwrap().remove(0).unwrap().job;
+        live.rows(0, [0, 1, 0, 2]);
+        simulation.run().unwrap();
+        simulation.savepoint_to(job, &exported).unwrap();
+        write("rejected-v1", &exported, exported.list("").unwrap());
+    }
+    for shards in [2, 1, 3] {
+        let mut simulation = simulation_with(&(Arc::new(MemoryStateStore::default()) as Arc<dyn StateStore>), shards);
+        let (live, restore) = (Live::new(1), Restore::From(fixture("rejected-v1")));
+        simulation.deploy(&rejecting(&live), &restore).unwrap().remove(0).unwrap();
+        let rejected = |simulation: &Simulation| {
+            let entries = simulation.rejects().entries(RejectKind::Bad);
+            assert!(entries.iter().all(|entry| &*entry.name == "rejecting" && &*entry.operator == "Stateless"));
+            assert!(entries.iter().all(|entry| entry.rejected.reason.contains("ivide by zero")), "{entries:?}");
+            entries.len()
+        };
+        assert_eq!((rejected(&simulation), keys(&simulation.snapshot(), 1)), (2, vec![1, 2]));
+        live.rows(0, [0]);
+        simulation.run().unwrap();
+        assert_eq!(rejected(&simulation), 3);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::time::{ProcessingTime, VirtualClock};
 
 /// What a [`Picky`] sink does with a row of a key that it does not like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
+pub(super) enum Mood {
     Refuses,
     Fails,
     Panics,
@@ -31,13 +31,13 @@ enum Mood {
 
 /// A sink that takes the keys that are no multiples of ten.
 #[derive(Clone)]
-struct Picky {
+pub(super) struct Picky {
     mood: Mood,
     taken: Arc<parking_lot::Mutex<Vec<i64>>>,
 }
 
 impl Picky {
-    fn new(mood: Mood) -> Self {
+    pub(super) fn new(mood: Mood) -> Self {
         Self { mood, taken: Arc::default() }
     }
 
@@ -198,7 +198,7 @@ fn rows_without_a_time_are_rejected_before_the_window() {
 }
 
 /// `100 / k > 0`, which cannot be computed of the key 0.
-fn divides() -> Step {
+pub(super) fn divides() -> Step {
     let columns = DFSchema::try_from(schema().as_ref().clone()).unwrap();
     Step::Filter(Scalar::compile(&(lit(100_i64) / col("k")).gt(lit(0_i64)), &columns).unwrap())
 }
