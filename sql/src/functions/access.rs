@@ -24,7 +24,7 @@ impl ExprPlanner for KeyAccess {
         let function = match access.expr.get_type(schema) {
             Ok(DataType::List(_)) => {
                 if let GetFieldAccess::ListIndex { key } = &mut access.field_access
-                    && !matches!(key.as_ref(), Expr::Literal(ScalarValue::Int64(Some(1..)), _))
+                    && !is_positive(key)
                 {
                     // There is no element before the first.
                     **key = when(key.as_ref().clone().gt(lit(0_i64)), key.as_ref().clone()).end()?;
@@ -44,5 +44,14 @@ impl ExprPlanner for KeyAccess {
             Some(function) => PlannerResult::Planned(function.call(vec![access.expr, key])),
             None => PlannerResult::Original(access),
         })
+    }
+}
+
+/// Whether a position stands in the text of the query, and is none before the first.
+fn is_positive(key: &Expr) -> bool {
+    match key {
+        Expr::Literal(ScalarValue::Int32(Some(position)), _) => *position > 0,
+        Expr::Literal(ScalarValue::Int64(Some(position)), _) => *position > 0,
+        _ => false,
     }
 }

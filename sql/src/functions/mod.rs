@@ -24,6 +24,7 @@ mod intervals;
 mod json;
 mod large;
 mod listing;
+mod literal;
 mod looking;
 mod matcher;
 mod moments;
@@ -69,6 +70,7 @@ pub(crate) use float_key::{FLOAT_KEY, float_key};
 pub(crate) use interval_order::{interval_bytes, interval_length, interval_of_bytes};
 pub(crate) use json::push_json_text;
 pub use listing::{ListedFunction, functions_page, listed_functions};
+pub(crate) use literal::whole_literal;
 pub(crate) use looking::looking;
 pub use native::{NativeAccumulator, NativeAccumulators, NativeFunction, NativeKernel};
 pub(crate) use number_reading::{readable_decimal, whole_number};
@@ -102,7 +104,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         higher_order: HashMap::new(),
         aggregate: HashMap::new(),
         window: HashMap::new(),
-        planners: vec![Arc::new(access::KeyAccess), Arc::new(intervals::ScaledIntervals)],
+        planners: vec![Arc::new(literal::Literals), Arc::new(access::KeyAccess), Arc::new(intervals::ScaledIntervals)],
     };
     registry.planners.extend(SessionStateDefaults::default_expr_planners());
     for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours()) {

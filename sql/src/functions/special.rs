@@ -78,8 +78,8 @@ fn now() -> Expr {
 /// `TO_TIMESTAMP_LTZ(number, 6)` and `(number, 9)`, whose types have more digits than that of other precisions.
 fn fine_moment(number: &Expr, precision: &ScalarValue) -> Option<Result<Expr>> {
     let unit = match precision {
-        ScalarValue::Int64(Some(6)) => TimeUnit::Microsecond,
-        ScalarValue::Int64(Some(9)) => TimeUnit::Nanosecond,
+        ScalarValue::Int32(Some(6)) => TimeUnit::Microsecond,
+        ScalarValue::Int32(Some(9)) => TimeUnit::Nanosecond,
         _ => return None,
     };
     Some(Ok(cast(cast(number.clone(), DataType::Int64), DataType::Timestamp(unit, Some("UTC".into())))))

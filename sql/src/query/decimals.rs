@@ -11,9 +11,6 @@ use super::types::type_of;
 use crate::error::Result;
 use crate::functions::{Decimal, decimal_operator};
 
-/// Digits of the `INT` that a literal is where it fits.
-const INT_DIGITS: u8 = 10;
-
 /// A plan whose sums, products, quotients and remainders of decimals have the types that they have in Flink.
 pub(super) fn typed(plan: LogicalPlan) -> Result<LogicalPlan> {
     rewrite::expressions(plan, |expr, input| match expr {
@@ -58,7 +55,7 @@ fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
     if !decimal(&left_type) && !decimal(&right_type) {
         return as_it_was(left, right);
     }
-    let (Some(left_digits), Some(right_digits)) = (digits(&left, &left_type), digits(&right, &right_type)) else {
+    let (Some(left_digits), Some(right_digits)) = (digits(&left_type), digits(&right_type)) else {
         return as_it_was(left, right);
     };
     let (left, right) = (as_decimal(*left, &left_type, left_digits), as_decimal(*right, &right_type, right_digits));
@@ -69,23 +66,22 @@ fn operator(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
 }
 
 /// The decimal that a value is in arithmetic; `None` where it is none.
-fn digits(expr: &Expr, data_type: &DataType) -> Option<Decimal> {
+fn digits(data_type: &DataType) -> Option<Decimal> {
     match data_type {
         DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
-        DataType::Int64 if small(expr).is_some() => Some((INT_DIGITS, 0)),
         DataType::Int8 | DataType::UInt8 => Some((3, 0)),
         DataType::Int16 | DataType::UInt16 => Some((5, 0)),
-        DataType::Int32 | DataType::UInt32 => Some((INT_DIGITS, 0)),
+        DataType::Int32 | DataType::UInt32 => Some((10, 0)),
         DataType::Int64 => Some((19, 0)),
         DataType::UInt64 => Some((20, 0)),
         _ => None,
     }
 }
 
-/// A literal that is an `INT` in Flink.
+/// An `INT` that stands in the text of the query.
 fn small(expr: &Expr) -> Option<i32> {
     match expr {
-        Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).ok(),
+        Expr::Literal(ScalarValue::Int32(value), _) => *value,
         Expr::Negative(inner) => small(inner).and_then(i32::checked_neg),
         _ => None,
     }

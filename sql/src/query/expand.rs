@@ -104,7 +104,8 @@ fn body(function: &SqlFunction, context: &BindContext) -> Result<Expr> {
     let schema = DFSchema::try_from(schema).map_err(from_datafusion)?;
     let provider = Provider::new(context, Vec::new(), 0)?;
     let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
-    planner.sql_to_expr(expr, &schema, &mut PlannerContext::new()).map_err(from_datafusion)
+    let planned = planner.sql_to_expr(expr, &schema, &mut PlannerContext::new()).map_err(from_datafusion)?;
+    literals::folded_expr(planned)
 }
 
 impl PartialEq for Placeholder {

@@ -1,13 +1,14 @@
 //! Forms that are written with others, so that both runtimes give them the same meaning: `DISTINCT ON`, which the planner's
-//! own rule makes ordered aggregates of, and `INTERSECT ALL` and `EXCEPT ALL`, whose multiplicities the planner forgets.
+//! own rule makes ordered aggregates of, `INTERSECT ALL` and `EXCEPT ALL`, whose multiplicities the planner forgets, and grouping
+//! sets of expressions, which are found by their names, so that nothing could be rewritten in them.
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality, Result as PlanResult};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
-    Distinct, DistinctOn, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, col, lit,
+    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, col, lit,
 };
 
 use super::from_datafusion;
@@ -21,6 +22,10 @@ pub(super) fn written_out(plan: LogicalPlan) -> Result<LogicalPlan> {
     let written = plan.transform_up_with_subqueries(|node| match &node {
         LogicalPlan::Distinct(Distinct::On(distinct)) => Ok(Transformed::yes(first_rows(distinct)?)),
         LogicalPlan::Join(join) if keeps_multiplicities(join) => Ok(Transformed::yes(numbered(join)?)),
+        LogicalPlan::Aggregate(aggregate) => match by_columns(aggregate)? {
+            Some(plan) => Ok(Transformed::yes(plan)),
+            None => Ok(Transformed::no(node)),
+        },
         _ => Ok(Transformed::no(node)),
     });
     Ok(written.map_err(from_datafusion)?.data)
@@ -70,4 +75,33 @@ fn numbered(join: &Join) -> PlanResult<LogicalPlan> {
         .join_detailed(right, join.join_type, (keys(&columns), keys(&others)), None, NullEquality::NullEqualsNull)?
         .project(columns.into_iter().map(Expr::Column))?
         .build()
+}
+
+/// An aggregation whose grouping sets are of columns only, over a projection with those that were expressions; `None` where none was.
+fn by_columns(aggregate: &Aggregate) -> PlanResult<Option<LogicalPlan>> {
+    let sets = aggregate.group_expr.iter().filter_map(|expr| match expr {
+        Expr::GroupingSet(sets) => Some(sets.distinct_expr()),
+        _ => None,
+    });
+    let keys: Vec<Expr> = sets.flatten().filter(|key| !matches!(key, Expr::Column(_))).cloned().collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let named = |key: &Expr| key.clone().alias(key.schema_name().to_string());
+    let columns = aggregate.input.schema().iter().map(Expr::from).chain(keys.iter().map(named));
+    let columns: Vec<Expr> = columns.collect();
+    let input = LogicalPlanBuilder::from(Arc::clone(&aggregate.input)).project(columns)?.build()?;
+    let replaced = |expr: &Expr| -> PlanResult<Expr> {
+        let replaced = expr.clone().transform_down(|part| {
+            if !keys.contains(&part) {
+                return Ok(Transformed::no(part));
+            }
+            let column = Expr::Column(Column::new_unqualified(part.schema_name().to_string()));
+            Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+        })?;
+        Ok(replaced.data)
+    };
+    let group_by = aggregate.group_expr.iter().map(replaced).collect::<PlanResult<Vec<_>>>()?;
+    let aggregates = aggregate.aggr_expr.iter().map(replaced).collect::<PlanResult<Vec<_>>>()?;
+    Aggregate::try_new(Arc::new(input), group_by, aggregates).map(|plan| Some(LogicalPlan::Aggregate(plan)))
 }

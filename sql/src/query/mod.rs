@@ -104,7 +104,8 @@ fn bind_at(query: &sp::Query, context: &BindContext, depth: usize) -> Result<Bou
     let resolver = Resolver::new(&context.catalog);
     let columns = resolver.statement(&mut query)?;
     literals::typed(&mut query, context.semantics);
-    let Resolved { calls, functions, hints, tables } = resolver.finish();
+    let Resolved { mut calls, functions, hints, tables } = resolver.finish();
+    literals::typed_calls(&mut calls, context.semantics);
     let provider = Provider::new(context, calls, depth)?.with_tables(tables);
     let planner = SqlToRel::new_with_options(&provider, options(context.semantics));
     let parameters = context
@@ -141,6 +142,7 @@ pub fn with_values(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     placement::check(&plan)?;
     let plan = forms::written_out(plan)?;
+    let plan = literals::folded(plan)?;
     let plan = quantified::counted(plan)?;
     let plan = single_row::checked(plan)?;
     let plan = expand::expand(plan)?;
@@ -152,6 +154,7 @@ fn finish(plan: LogicalPlan, context: &BindContext) -> Result<LogicalPlan> {
     let plan = intervals::ordered(plan)?;
     let plan =
         Analyzer::new().execute_and_check(plan, &provider::config(context), |_, _| ()).map_err(from_datafusion)?;
+    let plan = literals::folded(plan)?;
     let plan = zone::applied(plan, context)?;
     let plan = semantics::arithmetic(plan, context.semantics)?;
     let plan = semantics::questions(plan)?;

@@ -23,11 +23,15 @@ pub(super) fn expressions(
             LogicalPlan::TableScan(scan) => input.merge(&scan.projected_schema),
             other => other.inputs().iter().for_each(|child| input.merge(child.schema())),
         }
-        let names = NamePreserver::new(&node);
+        // The columns of VALUES are not called as their expressions, which may be many.
+        let names = (!matches!(node, LogicalPlan::Values(_))).then(|| NamePreserver::new(&node));
         let mapped = node.map_expressions(|expr| {
-            let name = names.save(&expr);
+            let name = names.as_ref().map(|names| names.save(&expr));
             let rewritten = expr.transform_up(|expr| rewrite(expr, &input))?;
-            Ok(if rewritten.transformed { Transformed::yes(name.restore(rewritten.data)) } else { rewritten })
+            Ok(match name {
+                Some(name) if rewritten.transformed => Transformed::yes(name.restore(rewritten.data)),
+                _ => rewritten,
+            })
         })?;
         if mapped.transformed { mapped.map_data(LogicalPlan::recompute_schema) } else { Ok(mapped) }
     });

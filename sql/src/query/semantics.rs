@@ -285,8 +285,7 @@ fn narrowing(expr: Expr, input: &DFSchema) -> PlanResult<Transformed<Expr>> {
                 | (DataType::Int64, DataType::Int32)
         )
     };
-    let small = matches!(value.as_ref(), Expr::Literal(ScalarValue::Int64(Some(-128..=127)), _));
-    if small || !type_of(value, input).is_ok_and(|from| narrows(&from)) {
+    if !type_of(value, input).is_ok_and(|from| narrows(&from)) {
         return Ok(Transformed::no(expr));
     }
     Ok(Transformed::yes(wrapping(cast(value.as_ref().clone(), DataType::Int64), to)))

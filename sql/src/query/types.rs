@@ -9,6 +9,7 @@ use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast as sp;
 
+use super::literals;
 use super::provider::external;
 use crate::functions::own_type;
 
@@ -18,6 +19,9 @@ pub(super) struct Types;
 
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql_type: &sp::DataType) -> PlanResult<Option<FieldRef>> {
+        if literals::is_mark(sql_type) {
+            return Ok(Some(Arc::new(Field::new("", DataType::Int32, true))));
+        }
         let found = crate::types::from_sqlparser(sql_type).map_err(external)?;
         Ok(Some(Arc::new(Field::new("", found.arrow, true))))
     }

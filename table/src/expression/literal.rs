@@ -63,18 +63,21 @@ impl ToOperand for bool {
 }
 
 impl ToOperand for i64 {
+    /// A BIGINT.
     fn to_operand(self) -> Expression {
-        Expression::new(Node::Number(self))
+        Expression::new(Node::Number { number: self, wide: true })
     }
 }
 
 impl ToOperand for i32 {
+    /// An INT.
     fn to_operand(self) -> Expression {
-        i64::from(self).to_operand()
+        Expression::new(Node::Number { number: i64::from(self), wide: false })
     }
 }
 
 impl ToOperand for u32 {
+    /// A BIGINT: SQL has no type of its own for it.
     fn to_operand(self) -> Expression {
         i64::from(self).to_operand()
     }

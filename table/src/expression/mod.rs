@@ -27,8 +27,11 @@ pub(crate) enum Node {
     Column(String),
     /// A literal, as SQL writes it.
     Literal(String),
-    /// A whole number, which may become an interval or a number of rows.
-    Number(i64),
+    /// A whole number, which may become an interval or a number of rows. `wide`: it is a BIGINT, however small.
+    Number {
+        number: i64,
+        wide: bool,
+    },
     /// SQL of the user.
     Sql(String),
     Interval {

@@ -61,7 +61,8 @@ impl Expression {
                 None => quoted(name),
             },
             Node::Literal(text) => text.clone(),
-            Node::Number(number) => number.to_string(),
+            Node::Number { number, wide: true } => format!("CAST({number} AS BIGINT)"),
+            Node::Number { number, wide: false } => number.to_string(),
             Node::Sql(text) => {
                 check_expression(text)?;
                 closed(text)
@@ -102,7 +103,7 @@ impl Expression {
     fn operand(&self, scope: Scope<'_>) -> Result<String, SqlError> {
         let text = self.sql(scope)?;
         let whole = match self.value().0.as_ref() {
-            Node::Number(number) => *number >= 0,
+            Node::Number { number, wide } => *number >= 0 || *wide,
             Node::Column(_)
             | Node::Literal(_)
             | Node::Interval { .. }
@@ -129,7 +130,7 @@ impl Expression {
     /// The whole number that it is.
     pub(crate) fn number(&self) -> Result<i64, SqlError> {
         match self.value().0.as_ref() {
-            Node::Number(number) => Ok(*number),
+            Node::Number { number, .. } => Ok(*number),
             _ => Err(refused("a whole number must stand here, as in lit(10).minutes()")),
         }
     }

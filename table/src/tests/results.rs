@@ -27,6 +27,20 @@ fn values_come_out_in_streaming_and_in_batch() {
 }
 
 #[test]
+fn whole_numbers_have_the_types_of_rust() {
+    run(|environment| async move {
+        let values = environment.from_values([[lit(1), lit(1_i64), lit(-1_i64), lit(1_u32), lit(3_000_000_000_i64)]]);
+        let schema =
+            values.select([col("f0"), col("f1"), col("f2"), col("f3"), col("f4"), col("f0") + 2]).schema().await?;
+        let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        let wide = [DataType::Int64, DataType::Int64, DataType::Int64, DataType::Int64];
+        assert_eq!(types, [&[DataType::Int32][..], &wide[..], &[DataType::Int32][..]].concat());
+        assert_eq!(super::lines(&values.collect().await?), ["1 1 -1 1 3000000000"]);
+        Ok(())
+    });
+}
+
+#[test]
 fn changes_have_signs() {
     run(|environment| async move {
         environment

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use async_trait::async_trait;
 use millstream_server::pgwire::PgServer;
 use sqllogictest::{AsyncDB, DefaultColumnType};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::{Output, SqlFailure, cell, database, run_all, run_file};
@@ -77,4 +78,21 @@ fn over_the_wire() {
         database.shutdown();
         failures
     });
+}
+
+#[tokio::test]
+async fn whole_numbers_have_the_types_of_postgresql() {
+    let database = database(1);
+    let server = PgServer::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let address = server.address().unwrap();
+    let serving = tokio::spawn(server.serve(database.clone()));
+    let Wire(client) = Wire::connect(address).await.unwrap();
+    let text = "SELECT 1, 3000000000, 9223372036854775808, ARRAY[1], $1 + 1, COALESCE($2::bigint, 0)";
+    let prepared = client.prepare(text).await.unwrap();
+    let columns: Vec<&Type> = prepared.columns().iter().map(|column| column.type_()).collect();
+    let big = [&Type::INT8, &Type::NUMERIC, &Type::INT4_ARRAY];
+    assert_eq!(columns, [&[&Type::INT4], &big[..], &[&Type::INT4, &Type::INT8]].concat());
+    assert_eq!(prepared.params(), [Type::INT4, Type::INT8]);
+    serving.abort();
+    database.shutdown();
 }

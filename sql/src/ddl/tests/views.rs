@@ -65,7 +65,7 @@ fn computed_columns_and_watermarks() {
     world.check(
         "create table e (ts timestamp(3), watermark for ts as 1)",
         &expect![[r#"
-        42804: a watermark must be a TIMESTAMP or TIMESTAMP_LTZ, not BIGINT
+        42804: a watermark must be a TIMESTAMP or TIMESTAMP_LTZ, not INT
         create table e (ts timestamp(3), watermark for ▶ts as 1)
     "#]],
     );

@@ -79,7 +79,10 @@ impl Mark {
         }
         let asof = matches!(call.args.first()?, Expr::Literal(ScalarValue::Utf8(Some(kind)), _) if kind == ASOF);
         let position = match call.args.get(1)? {
-            Expr::Literal(ScalarValue::Int64(Some(position)), _) => usize::try_from(*position).ok(),
+            Expr::Literal(position, _) => match position.cast_to(&DataType::Int64) {
+                Ok(ScalarValue::Int64(Some(position))) => usize::try_from(position).ok(),
+                Ok(_) | Err(_) => None,
+            },
             _ => None,
         };
         Some(Self { asof, position, what: call.args.get(2).cloned() })
