@@ -5,6 +5,7 @@
 
 mod alter;
 mod copy;
+mod effect;
 mod job;
 mod kept;
 mod namespace;
@@ -15,6 +16,7 @@ use datafusion::sql::sqlparser::ast as sp;
 
 pub use alter::{AlterAction, AlterTable, AlterView, ColumnPlace, Like, LikeFeature, LikeStrategy};
 pub use copy::{Copy, CopyCompression, CopyEnd, CopyExisting, CopyFormat, CopyOptions, CopyWhat};
+pub use effect::Effect;
 pub use job::JobControl;
 pub use kept::Kept;
 pub use namespace::{Comment, CommentOn, NamespaceStatement, Touched};

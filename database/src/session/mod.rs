@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
-use millstream_sql::ast::{NamespaceStatement, ObjectKind, ParsedStatement, Statement};
+use millstream_sql::ast::{Effect, ObjectKind, ParsedStatement, Statement};
 use millstream_sql::bound::{BindContext, BoundStatement};
 use millstream_sql::{NativeFunction, SqlError, SqlState};
 
@@ -195,7 +195,7 @@ impl Session {
             Statement::Acknowledge("DISCARD ALL") => self.forget_kept(),
             _ => {}
         }
-        if changes_catalog(&statement.ast) {
+        if statement.ast.effect() == Effect::Catalog {
             return self.change_catalog(statement, parameters).await;
         }
         let bound = self.bind(statement).await?;
@@ -344,45 +344,6 @@ impl Drop for Session {
         for relation in relations.iter().rev() {
             ddl::forget(&self.database, relation);
         }
-    }
-}
-
-fn changes_catalog(statement: &Statement) -> bool {
-    match statement {
-        Statement::CreateTable(_)
-        | Statement::AlterTable(_)
-        | Statement::AlterView(_)
-        | Statement::CreateView(_)
-        | Statement::CreateFunction(_)
-        | Statement::Drop(_)
-        | Statement::Namespace(
-            NamespaceStatement::CreateDatabase { .. }
-            | NamespaceStatement::DropDatabase { .. }
-            | NamespaceStatement::CreateCatalog { .. }
-            | NamespaceStatement::DropCatalog { .. },
-        )
-        | Statement::Comment(_) => true,
-        Statement::Namespace(
-            NamespaceStatement::Use(_) | NamespaceStatement::UseCatalog(_) | NamespaceStatement::Touch { .. },
-        )
-        | Statement::Insert(_)
-        | Statement::Copy(_)
-        | Statement::StatementSet(_)
-        | Statement::OpenSet(_)
-        | Statement::Change(_)
-        | Statement::Query(_)
-        | Statement::Subscribe(_)
-        | Statement::Explain { .. }
-        | Statement::Show(_)
-        | Statement::Describe(_)
-        | Statement::Set { .. }
-        | Statement::Reset(_)
-        | Statement::Job(_)
-        | Statement::Flush
-        | Statement::Transaction(_)
-        | Statement::Kept(_)
-        | Statement::Acknowledge(_)
-        | Statement::Other(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The transaction block of a connection. There are no transactions: statements take effect one by one, and `ROLLBACK` undoes
 //! none of them. A client that relies on it is warned.
 
-use millstream_sql::ast::{CopyEnd, NamespaceStatement, ParsedStatement, Statement};
+use millstream_sql::ast::{Effect, ParsedStatement, Statement};
 use millstream_sql::{SqlError, SqlState};
 use pgwire::messages::response::TransactionStatus;
 
@@ -62,41 +62,7 @@ impl Block {
 
     /// A statement was carried out.
     pub(super) fn note(&mut self, statement: &Statement) {
-        self.changed |= self.status != TransactionStatus::Idle && changes(statement);
-    }
-}
-
-/// Whether a statement changes what others see.
-fn changes(statement: &Statement) -> bool {
-    match statement {
-        Statement::Insert(_)
-        | Statement::StatementSet(_)
-        | Statement::Change(_)
-        | Statement::CreateTable(_)
-        | Statement::AlterTable(_)
-        | Statement::AlterView(_)
-        | Statement::CreateView(_)
-        | Statement::CreateFunction(_)
-        | Statement::Drop(_)
-        | Statement::Comment(_)
-        | Statement::Job(_) => true,
-        Statement::Copy(copy) => !copy.to || copy.end != CopyEnd::Client,
-        Statement::Namespace(statement) => {
-            !matches!(statement, NamespaceStatement::Use(_) | NamespaceStatement::UseCatalog(_))
-        }
-        Statement::Query(_)
-        | Statement::OpenSet(_)
-        | Statement::Subscribe(_)
-        | Statement::Explain { .. }
-        | Statement::Show(_)
-        | Statement::Describe(_)
-        | Statement::Set { .. }
-        | Statement::Reset(_)
-        | Statement::Flush
-        | Statement::Transaction(_)
-        | Statement::Kept(_)
-        | Statement::Acknowledge(_)
-        | Statement::Other(_) => false,
+        self.changed |= self.status != TransactionStatus::Idle && statement.effect() != Effect::Nothing;
     }
 }
 

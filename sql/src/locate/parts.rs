@@ -58,6 +58,7 @@ pub(super) fn of(statement: &mut Statement) -> Vec<Part<'_>> {
         | Statement::Reset(_)
         | Statement::Job(_)
         | Statement::Flush
+        | Statement::Kept(_)
         | Statement::Transaction(_)
         | Statement::Acknowledge(_)
         | Statement::Other(_) => Vec::new(),
