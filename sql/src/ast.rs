@@ -9,6 +9,7 @@ mod effect;
 mod job;
 mod kept;
 mod namespace;
+mod parts;
 mod show;
 
 use arrow::datatypes::DataType;
@@ -20,6 +21,7 @@ pub use effect::Effect;
 pub use job::JobControl;
 pub use kept::Kept;
 pub use namespace::{Comment, CommentOn, NamespaceStatement, Touched};
+pub(crate) use parts::Part;
 pub use show::{Details, NamePattern, Show};
 
 /// One statement of a script.

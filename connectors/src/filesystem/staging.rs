@@ -189,19 +189,11 @@ fn files_below(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 fn remove_below(directory: &Path, ending: &str, kept: &BTreeSet<PathBuf>) -> Result<()> {
-    let refuse = |error| EngineError::io(format_args!("cannot clean directory \"{}\"", directory.display()), error);
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(refuse(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(refuse)?;
-        if entry.file_type().map_err(refuse)?.is_dir() {
-            remove_below(&entry.path(), ending, kept)?;
-        } else if is_unfinished(&entry.path(), ending) && !kept.contains(&entry.path()) {
-            fs::remove_file(entry.path()).map_err(refuse)?;
-        }
+    let mut files = Vec::new();
+    files_below(directory, &mut files)?;
+    for file in files.iter().filter(|file| is_unfinished(file, ending) && !kept.contains(*file)) {
+        fs::remove_file(file)
+            .map_err(|error| EngineError::io(format_args!("cannot remove \"{}\"", file.display()), error))?;
     }
     Ok(())
 }

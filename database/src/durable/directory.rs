@@ -3,11 +3,16 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::DurableError;
 
 const LOCK: &str = "lock";
 const SPILL: &str = "spill";
+
+/// How long a database that was dropped may take to go.
+const LEAVING_MAX: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A directory that is this process's until the value is dropped.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl DataDirectory {
                 let _ = lock.read_to_string(&mut holder);
                 let holder = match holder.trim() {
                     "" => String::new(),
-                    process => format!(" (process {process})"),
+                    process => format_holder(process),
                 };
                 return Err(DurableError::InUse { path: path.to_owned(), holder });
             }
@@ -46,6 +51,24 @@ impl DataDirectory {
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(|cause| DurableError::io("write", &file, cause))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// As [`Self::take`]. A database of this process that was dropped a moment ago is waited for: a task that was at work in it
+    /// may be the last to let go of it.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(crate) async fn take_when_left(path: &Path) -> Result<Self, DurableError> {
+        let until = Instant::now() + LEAVING_MAX;
+        let own = format_holder(std::process::id());
+        loop {
+            match Self::take(path) {
+                Err(DurableError::InUse { holder, .. }) if holder == own && Instant::now() < until => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                taken => return taken,
+            }
+        }
     }
 
     /// An empty folder for what queries spill: what a server left that was killed is removed.
@@ -79,6 +102,10 @@ impl DataDirectory {
     }
 }
 
+fn format_holder(process: impl std::fmt::Display) -> String {
+    format!(" (process {process})")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
@@ -95,5 +122,19 @@ mod tests {
         assert!(error.to_string().ends_with(&format!("(process {})", std::process::id())), "{error}");
         drop(first);
         DataDirectory::take(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_just_being_left_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = DataDirectory::take(folder.path()).unwrap();
+        let taking = tokio::spawn({
+            let path = folder.path().to_owned();
+            async move { DataDirectory::take_when_left(&path).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!taking.is_finished());
+        drop(first);
+        taking.await.unwrap().unwrap();
     }
 }

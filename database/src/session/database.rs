@@ -86,7 +86,7 @@ impl Database {
         engine: EngineConfig,
         connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     ) -> Result<Self, SqlError> {
-        Self::made(config, engine, connectors, false)
+        Self::made(config, engine, connectors, None)
     }
 
     /// Starts an engine over [`Config::data_dir`]: all that was made there before is there again, and its jobs run.
@@ -95,7 +95,8 @@ impl Database {
     /// As [`Self::start`]; where another server holds the directory, or a file of it is damaged.
     pub async fn open(config: Config) -> Result<Self, SqlError> {
         let engine = engine_config(&config);
-        let database = Self::made(config, engine, millstream_connectors::registry(), true)?;
+        let directory = DataDirectory::take_when_left(&config.data_dir).await?;
+        let database = Self::made(config, engine, millstream_connectors::registry(), Some(directory))?;
         database.recover().await?;
         Ok(database)
     }
@@ -118,7 +119,11 @@ impl Database {
         let mut connectors = millstream_connectors::registry();
         let own = extensions.connectors.into_iter();
         connectors.extend(own.map(|connector| (connector.descriptor().name, connector)));
-        let database = Self::made(config, engine, connectors, durable)?;
+        let directory = match durable {
+            true => Some(DataDirectory::take_when_left(&config.data_dir).await?),
+            false => None,
+        };
+        let database = Self::made(config, engine, connectors, directory)?;
         for function in extensions.functions {
             database.add_native(function).await?;
         }
@@ -152,10 +157,9 @@ impl Database {
         config: Config,
         engine: EngineConfig,
         connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
-        durable: bool,
+        // Taken before anything is started: it may be another server's.
+        directory: Option<DataDirectory>,
     ) -> Result<Self, SqlError> {
-        // Before anything is started: the directory may be another server's.
-        let directory = durable.then(|| DataDirectory::take(&config.data_dir)).transpose()?;
         let kept = directory.as_ref().map(CatalogLog::open).transpose()?;
         let (memory, clock) = (Arc::clone(&engine.memory), Arc::clone(&engine.clock));
         let pool = Arc::new(GuardedPool::new(config.query_memory_bytes, memory, clock));

@@ -7,14 +7,14 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{Spanned, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::{Search, parts};
+use super::Search;
 use crate::ast::ParsedStatement;
 
 /// Where that expression stands.
 pub(super) fn smallest(search: &Search<'_>, statement: &ParsedStatement) -> Option<Span> {
     let mut nodes = Nodes::default();
     let mut ast = statement.ast.clone();
-    for mut part in parts::of(&mut ast) {
+    for mut part in ast.parts_mut() {
         let ControlFlow::Continue(()) = part.visit(&mut nodes);
     }
     let mut found = None;
@@ -30,7 +30,7 @@ pub(super) fn smallest(search: &Search<'_>, statement: &ParsedStatement) -> Opti
 fn is_bound_without(search: &Search<'_>, statement: &ParsedStatement, number: usize) -> bool {
     let mut changed = statement.clone();
     let mut without = Without { number, next: 0 };
-    for mut part in parts::of(&mut changed.ast) {
+    for mut part in changed.ast.parts_mut() {
         let ControlFlow::Continue(()) = part.visit(&mut without);
     }
     !search.fails_so(crate::api::bind(&changed, search.context).err().as_ref())

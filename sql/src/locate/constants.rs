@@ -14,16 +14,15 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{Spanned, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::parts::Part;
-use super::{Search, literals, parts};
-use crate::ast::Statement;
+use super::{Search, literals};
+use crate::ast::{Part, Statement};
 use crate::error::{Result, from_arrow};
 use crate::query::{bind_query, from_datafusion};
 
 /// Where that expression stands, or the literal in it that the message quotes.
 pub(super) fn failing(search: &Search<'_>, statement: &mut Statement) -> Option<Span> {
     let mut constants = Constants { search, open: Vec::new() };
-    parts::of(statement).into_iter().find_map(|mut part| match part.visit(&mut constants) {
+    statement.parts_mut().into_iter().find_map(|mut part| match part.visit(&mut constants) {
         ControlFlow::Break(found) => found,
         ControlFlow::Continue(()) => None,
     })

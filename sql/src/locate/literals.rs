@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::VisitorMut;
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::parts::Part;
+use crate::ast::Part;
 
 /// Numbers with fewer digits stand in messages for other reasons.
 const DIGITS_MIN: usize = 3;

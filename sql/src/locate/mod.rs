@@ -10,7 +10,6 @@ mod bisect;
 mod constants;
 mod literals;
 mod operations;
-mod parts;
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +52,7 @@ fn span(search: &Search<'_>, statement: &ParsedStatement) -> Option<Span> {
     }
     let mut ast = statement.ast.clone();
     constants::failing(search, &mut ast)
-        .or_else(|| literals::quoted(&search.error.parts().message, parts::of(&mut ast)))
+        .or_else(|| literals::quoted(&search.error.parts().message, ast.parts_mut()))
         .or_else(|| operations::only(search.error.parts().state, &mut ast))
 }
 

@@ -7,14 +7,13 @@ use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{Spanned, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::parts;
 use crate::ast::Statement;
 use crate::error::SqlState;
 
 /// Where it stands; `None` where there are several.
 pub(super) fn only(state: SqlState, statement: &mut Statement) -> Option<Span> {
     let mut operations = Operations { state, found: Vec::new() };
-    for mut part in parts::of(statement) {
+    for mut part in statement.parts_mut() {
         let ControlFlow::Continue(()) = part.visit(&mut operations);
     }
     match operations.found.as_slice() {

@@ -8,44 +8,14 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast as sp;
 use datafusion::sql::sqlparser::ast::{VisitMut, VisitorMut};
 
-use crate::ast::{AlterView, Copy, CopyWhat, CreateTable, Statement, SubscribeTo};
+use crate::ast::Statement;
 
 use super::prefix::select_all;
 
 /// Rewrites the queries of a statement.
-pub(super) fn statement(statement_: &mut Statement) {
-    match statement_ {
-        Statement::Query(found) => query(found),
-        Statement::CreateView(view) => query(&mut view.query),
-        Statement::Insert(insert) => query(&mut insert.query),
-        Statement::StatementSet(inserts) | Statement::OpenSet(inserts) => {
-            inserts.iter_mut().for_each(|insert| query(&mut insert.query))
-        }
-        Statement::Subscribe(SubscribeTo::Query(found)) => query(found),
-        Statement::CreateTable(CreateTable { query: Some(found), .. })
-        | Statement::AlterView(AlterView::Query { query: found, .. }) => query(found),
-        Statement::Copy(Copy { what: CopyWhat::Query(found), .. }) => query(found),
-        Statement::Explain { statement: inner, .. } => statement(inner),
-        Statement::Subscribe(SubscribeTo::Relation(_))
-        | Statement::Change(_)
-        | Statement::AlterTable(_)
-        | Statement::AlterView(AlterView::Rename { .. })
-        | Statement::Copy(_)
-        | Statement::CreateTable(CreateTable { query: None, .. })
-        | Statement::CreateFunction(_)
-        | Statement::Drop(_)
-        | Statement::Namespace(_)
-        | Statement::Comment(_)
-        | Statement::Show(_)
-        | Statement::Describe(_)
-        | Statement::Set { .. }
-        | Statement::Reset(_)
-        | Statement::Job(_)
-        | Statement::Flush
-        | Statement::Transaction(_)
-        | Statement::Kept(_)
-        | Statement::Acknowledge(_)
-        | Statement::Other(_) => {}
+pub(super) fn statement(statement: &mut Statement) {
+    for mut part in statement.parts_mut() {
+        let ControlFlow::Continue(()) = part.visit(&mut Tables);
     }
 }
 
