@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use millstream_server::session::{Database, Session};
+use tempfile::TempDir;
 
 use crate::checkpoints::{checkpoint, job, open, prepared, write};
 use crate::durable::{becomes, rows, run};
@@ -43,6 +44,15 @@ async fn rejecting(folder: &Path) -> (Database, Session) {
     (database, session)
 }
 
+/// A new database of two shards, and beside its data the directory `in`.
+async fn begun() -> (TempDir, Database, Session) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("in")).unwrap();
+    let database = open(folder.path(), 2).await;
+    let session = database.session();
+    (folder, database, session)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_rows_are_there_once_after_failures_and_restarts() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,10 +89,7 @@ async fn rejected_rows_are_there_once_after_failures_and_restarts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_rows_are_there_once_after_a_job_failed() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("in")).unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
+    let (folder, database, mut session) = begun().await;
     let script = format!(
         "SET 'restart-strategy.type' = 'fixed-delay';
          SET 'restart-strategy.fixed-delay.attempts' = '1000000';
@@ -122,10 +129,7 @@ async fn rejected_rows_are_there_once_after_a_job_failed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_failed_for_good_stays_so_until_somebody_starts_it() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("in")).unwrap();
-    let database = open(folder.path(), 2).await;
-    let mut session = database.session();
+    let (folder, database, mut session) = begun().await;
     let script = format!(
         "SET 'restart-strategy.type' = 'none';
          CREATE TABLE orders (id INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json',

@@ -129,9 +129,7 @@ impl Place {
             }
         }
     }
-}
 
-impl Place {
     /// Ends what was to become visible as a whole below a directory, the files whose names begin so: where one of them is visible
     /// all were durable, and the others become visible too; else they are deleted.
     ///

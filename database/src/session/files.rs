@@ -48,7 +48,7 @@ impl Session {
         statement: &ParsedStatement,
         context: Arc<BindContext>,
     ) -> Result<BoundStatement, SqlError> {
-        self.bound_in = Some(Arc::clone(&context));
+        self.binding = Some(Arc::clone(&context));
         if statement.text.len() <= SHORT_BYTES {
             return millstream_sql::bind(statement, &context);
         }

@@ -64,8 +64,8 @@ impl Session {
         statement: &ParsedStatement,
         outcome: Result<Outcome, SqlError>,
     ) -> Result<Outcome, SqlError> {
-        let bound_in = self.bound_in.take();
-        let places = || Some(self.places(statement, bound_in?));
+        let binding = self.binding.take();
+        let places = || Some(self.places(statement, binding?));
         match outcome {
             Ok(mut outcome) => {
                 let rows = match &mut outcome.body {
@@ -87,7 +87,7 @@ impl Session {
 
     /// The error of a statement that was only bound, with its place.
     pub(super) async fn located(&mut self, statement: &ParsedStatement, error: SqlError) -> SqlError {
-        match self.bound_in.take() {
+        match self.binding.take() {
             Some(context) => self.places(statement, context).locate(error).await,
             None => error,
         }

@@ -98,7 +98,7 @@ pub struct Session {
     kept: kept::KeptStatements,
     decision: Decision,
     /// What the statement under way was bound in.
-    bound_in: Option<Arc<BindContext>>,
+    binding: Option<Arc<BindContext>>,
 }
 
 impl Session {
@@ -113,7 +113,7 @@ impl Session {
             open_set: None,
             kept: kept::KeptStatements::default(),
             decision: Decision::default(),
-            bound_in: None,
+            binding: None,
         }
     }
 

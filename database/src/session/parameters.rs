@@ -39,7 +39,7 @@ impl Session {
     ) -> Result<Description, SqlError> {
         match self.description(statement, declared).await {
             Ok(description) => {
-                self.bound_in = None;
+                self.binding = None;
                 Ok(description)
             }
             Err(error) => Err(self.located(statement, error).await),

@@ -235,9 +235,7 @@ fn from_message(message: &str, otherwise: SqlState) -> SqlError {
 }
 
 fn cast_state(message: &str) -> SqlState {
-    if message.contains("an't cast value") {
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-    } else if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
+    if message.contains("imestamp") || message.contains("Date") || message.contains("Time") {
         SqlState::INVALID_DATETIME_FORMAT
     } else if message.contains("out of range") || message.contains("too large") || message.contains("overflow") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
