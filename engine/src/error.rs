@@ -76,6 +76,11 @@ impl EngineError {
         }
     }
 
+    /// Whether whoever tries again gets the same.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Unsupported(_) | Self::Exhausted { hopeless: true, .. })
+    }
+
     /// What the user can do, where there is something to say.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -41,6 +41,9 @@ pub struct StreamingOptions {
     /// `table.exec.source.idle-timeout`: microseconds without a row after which a split no longer holds the watermark back,
     /// where its table says nothing. `None`: never.
     pub idle_timeout_us: Option<i64>,
+    /// `sql.filter-above-state`: the last filter is not computed before the joins and aggregates that stand before it
+    /// in the query.
+    pub filter_above_state: bool,
 }
 
 /// A statement that changes rows.

@@ -3,7 +3,7 @@
     python tests/kill/run.py target/release/millstream [--kills 200] [--seed 1] [--keep] [--files-out]
 
 While the server is killed and started again, files arrive in a directory that it reads, and statements change its tables and
-its catalog. After each start every statement that was answered must be there; one that was cut off may be or not, and is said
+its catalog, and stop jobs and start them again. After each start every statement that was answered must be there; one that was cut off may be or not, and is said
 again. At the end the rows of all tables and views (with --files-out also those of a written directory) are compared with those
 of a second server that got the same files and statements and was never interrupted. Linux only.
 """
@@ -49,7 +49,15 @@ CREATE TABLE copies (id BIGINT, account INT, amount BIGINT)
   WITH ('connector' = 'filesystem', 'path' = '{folder}/out', 'format' = 'json',
         'sink.rolling-policy.rollover-interval' = '200 ms', 'sink.rolling-policy.check-interval' = '100 ms');
 INSERT INTO copies SELECT id, account, amount FROM events;
+CREATE TABLE owners (id BIGINT, account INT, line STRING)
+  WITH ('connector' = 'filesystem', 'path' = '{folder}/owners', 'format' = 'json',
+        'sink.rolling-policy.rollover-interval' = '200 ms', 'sink.rolling-policy.check-interval' = '100 ms');
+INSERT INTO owners SELECT e.id, e.account, j.line FROM events e JOIN journal j ON e.id = j.id;
 """
+
+# Jobs that are stopped now and then; one of them reads a table besides files, another one writes files from a view.
+STOPPED = ["by_owner", "busiest"]
+STOPPED_FILES_OUT = [*STOPPED, "insert into copies", "insert into owners"]
 
 ACCOUNTS = 40
 EVENTS_PER_FILE = 200
@@ -112,8 +120,10 @@ def write_file(folder: str, number: int, seed: int) -> None:
 class Statements:
     """The statements of the load in their order, each said until it is known to have happened once."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, jobs: list):
         self.chance = random.Random(seed)
+        self.jobs = jobs
+        self.stopped = set()
         self.next = 0
         self.journal = 0
         self.tables = []
@@ -131,8 +141,26 @@ class Statements:
             if check is not None and connection.sql(check)[0][0] != "0":
                 self.done()
                 return
-        connection.sql(text)
+        if text.startswith(("STOP JOB", "START JOB")):
+            self.control(connection, *text.split(" JOB "))
+        else:
+            connection.sql(text)
         self.done()
+
+    def control(self, connection: Connection, verb: str, name: str) -> None:
+        """Stops or starts a job; one that was cut off may have done so already."""
+        number = next(job[0] for job in connection.sql("SHOW JOBS") if job[1] == name)
+        try:
+            connection.sql(f"{verb} JOB {number}")
+        except Refused as refused:
+            if refused.code != "55000" or "stopped" not in str(refused):
+                raise
+
+    def start_all(self, connection: Connection) -> None:
+        """No job stays stopped."""
+        for name in sorted(self.stopped):
+            self.control(connection, "START", name)
+        self.stopped.clear()
 
     def done(self) -> None:
         self.pending = None
@@ -140,7 +168,7 @@ class Statements:
 
     def made(self) -> tuple:
         """A statement, and a query that counts its effect where saying it twice would do more than once."""
-        kind, account = self.chance.randrange(20), self.chance.randrange(ACCOUNTS)
+        kind, account = self.chance.randrange(22), self.chance.randrange(ACCOUNTS)
         if kind == 0:
             name = f"extra_{self.next}"
             self.tables.append(name)
@@ -159,7 +187,11 @@ class Statements:
                     f"ON CONFLICT (id) DO UPDATE SET owner = '{owner}', balance = {balance}"), None
         if kind < 18:
             return f"UPDATE accounts SET balance = {self.chance.randrange(10_000)} WHERE id = {account}", None
-        return f"DELETE FROM accounts WHERE id = {account}", None
+        if kind < 20:
+            return f"DELETE FROM accounts WHERE id = {account}", None
+        name = self.chance.choice(self.jobs)
+        self.stopped ^= {name}
+        return f"{'STOP' if name in self.stopped else 'START'} JOB {name}", None
 
     def check(self, connection: Connection) -> None:
         """What was answered is there, once."""
@@ -172,13 +204,17 @@ class Statements:
             sys.exit(f"{said} lines were said, {least} answered, and {count} ({distinct} different) are there")
 
 
+def statements_of(arguments) -> Statements:
+    return Statements(arguments.seed, STOPPED_FILES_OUT if arguments.files_out else STOPPED)
+
+
 class Load(threading.Thread):
     """Files and statements until it is told to stop."""
 
-    def __init__(self, server: Server, seed: int):
+    def __init__(self, server: Server, arguments):
         super().__init__(daemon=True)
-        self.server, self.seed = server, seed
-        self.statements = Statements(seed)
+        self.server, self.seed = server, arguments.seed
+        self.statements = statements_of(arguments)
         self.files = 0
         self.rows_per_second = 0
         self.stopping = threading.Event()
@@ -225,7 +261,7 @@ def killed_run(binary: str, folder: str, arguments, options: list) -> Load:
     os.makedirs(os.path.join(folder, "in"))
     server.start()
     setup(server.connect(), folder, arguments)
-    load = Load(server, arguments.seed)
+    load = Load(server, arguments)
     load.start()
     slowest = 0.0
     for kill in range(arguments.kills):
@@ -256,6 +292,7 @@ def killed_run(binary: str, folder: str, arguments, options: list) -> Load:
     if load.error:
         sys.exit(load.error)
     load.statements.check(connection)
+    load.statements.start_all(connection)
     load.server = server
     return load
 
@@ -274,16 +311,18 @@ def undisturbed_run(binary: str, folder: str, arguments, options: list, load: Lo
     setup(connection, folder, arguments)
     for file in range(load.files):
         write_file(folder, file, arguments.seed)
-    statements = Statements(arguments.seed)
+    statements = statements_of(arguments)
     while statements.acknowledged < load.statements.acknowledged:
         statements.step(connection)
+    statements.start_all(connection)
     return server
 
 
 def files_out(folder: str) -> collections.Counter:
-    """The rows of the finished files of a written directory; hidden ones are not finished."""
+    """The rows of the finished files of the written directories; hidden ones are not finished."""
     rows = collections.Counter()
-    for path in glob.glob(os.path.join(folder, "out", "**", "*"), recursive=True):
+    written = [os.path.join(folder, name, "**", "*") for name in ("out", "owners")]
+    for path in [path for name in written for path in glob.glob(name, recursive=True)]:
         if os.path.isfile(path):
             with open(path) as file:
                 rows.update(line.strip() for line in file if line.strip())

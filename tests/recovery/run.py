@@ -206,8 +206,9 @@ def run(binary: str, form: str, query: str, interval: str, checkpoints: int = 0,
 
 
 def cost(binary: str, form: str, query: str, checkpoints: int, interval: str, rounds: int) -> None:
-    """In turns, of which every second one begins without checkpoints: what comes later on a machine is not always slower."""
-    pairs, events = [], 0
+    """In turns, of which every second one begins without checkpoints: what comes later on a machine is not always slower. A virtual
+    machine that has been idle gives out memory at several times the price, so that one run that does not count comes first."""
+    pairs, events = [], run(binary, form, query, interval, checkpoints=checkpoints).events
     for turn in range(rounds):
         without = run(binary, form, query, "0", events=events) if turn % 2 else None
         with_them = run(binary, form, query, interval, checkpoints=checkpoints, events=events)

@@ -10,6 +10,9 @@ use millstream_engine::runtime::{EngineConfig, JobState, MemoryGuard};
 use millstream_server::config::Config;
 use millstream_server::session::{Body, Database, Session};
 
+use crate::checkpoints::write;
+use crate::durable::becomes;
+
 async fn run(session: &mut Session, script: &str) -> Result<usize, String> {
     let outcome = session.execute_script(script).await.map_err(|error| error.parts().state.0.to_owned())?;
     match outcome.map(|outcome| outcome.body) {
@@ -116,6 +119,54 @@ async fn a_statement_that_takes_too_long_is_ended() {
     assert_eq!(run(&mut session, "SELECT * FROM endless LIMIT 1000000").await, Err("57014".to_owned()));
     run(&mut session, "RESET statement_timeout").await.unwrap();
     assert_eq!(run(&mut session, "SELECT COUNT(*) FROM numbers").await, Ok(1));
+}
+
+/// One job's sink cannot be written to, and it is tried again and again. What others write of the same view becomes visible.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_fails_stops_its_own_job_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config =
+        Config { shards: 2, data_dir: folder.path().join("data"), epoch_interval_ms: 5, ..Config::standard() };
+    (config.checkpoints.interval_ms, config.checkpoints.min_pause_ms) = (20, 0);
+    let database = Database::open(config).await.unwrap();
+    let mut session = database.session();
+    let [input, good, bad] = ["in", "good", "bad"].map(|name| folder.path().join(name));
+    fs::create_dir(&input).unwrap();
+    let script = format!(
+        "SET 'restart-strategy.type' = 'fixed-delay';
+         SET 'restart-strategy.fixed-delay.attempts' = '1000000';
+         SET 'restart-strategy.fixed-delay.delay' = '20 ms';
+         CREATE TABLE events (id INT, account INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json',
+             'source.monitor-interval' = '10 ms');
+         CREATE TABLE good (id INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         CREATE TABLE bad (id INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         CREATE MATERIALIZED VIEW odd AS SELECT id FROM events WHERE MOD(id, 2) = 1;
+         INSERT INTO good SELECT id FROM odd; INSERT INTO bad SELECT id FROM odd",
+        input.display(),
+        good.display(),
+        bad.display()
+    );
+    run(&mut session, &script).await.unwrap();
+    write(folder.path(), "a.json", 0..10);
+    becomes(&mut session, "SELECT id FROM bad", &["1", "3", "5", "7", "9"]).await;
+    // A file stands where the directory was.
+    let kept = folder.path().join("kept");
+    fs::rename(&bad, &kept).unwrap();
+    fs::write(&bad, "").unwrap();
+    let job = "FROM millstream.jobs WHERE name = 'insert into";
+    for (file, last) in [("b.json", 11), ("c.json", 13), ("d.json", 15)] {
+        write(folder.path(), file, last - 1..last + 1);
+        let more = format!("SELECT COUNT(*) FROM good WHERE id = {last}");
+        becomes(&mut session, &more, &["1"]).await;
+    }
+    becomes(&mut session, &format!("SELECT restarts > 3 {job} bad'"), &["t"]).await;
+    becomes(&mut session, &format!("SELECT state, restarts {job} good'"), &["RUNNING 0"]).await;
+    becomes(&mut session, "SELECT state, restarts FROM millstream.jobs WHERE name = 'odd'", &["RUNNING 0"]).await;
+    fs::remove_file(&bad).unwrap();
+    fs::rename(&kept, &bad).unwrap();
+    let all = ["1", "11", "13", "15", "3", "5", "7", "9"];
+    becomes(&mut session, "SELECT id FROM bad", &all).await;
+    becomes(&mut session, "SELECT id FROM good", &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -221,3 +221,56 @@ async fn views_behind_a_stopped_one_are_read_after_a_restart() {
     run(&mut session, "CREATE MATERIALIZED VIEW sums AS SELECT COUNT(*) AS n FROM accounts").await;
     becomes(&mut session, "SELECT * FROM sums", &["2"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_beside_tables_and_views_that_have_gone_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, mut session) = prepared(folder.path(), 2).await;
+    let script = format!(
+        "CREATE TABLE notes (id INT, note STRING, tags ARRAY<STRING>, counts MAP<STRING, INT>);
+         CREATE TABLE found (id INT, note STRING, tags ARRAY<STRING>)
+             WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json');
+         CREATE MATERIALIZED VIEW owned AS SELECT a.owner, COUNT(*) AS n, MAX(s.total) AS total
+             FROM events e LEFT JOIN accounts a ON e.account = a.id LEFT JOIN sums s ON s.account = a.id GROUP BY a.owner;
+         INSERT INTO found SELECT n.id, n.note, n.tags FROM notes n JOIN events e ON n.id = e.id;
+         INSERT INTO notes VALUES (1, 'one', ARRAY['a', NULL], MAP['x', 1]), (1, 'one', ARRAY['a', NULL], MAP['x', 1])",
+        folder.path().join("found").display()
+    );
+    run(&mut session, &script).await;
+    write(folder.path(), "a.json", 0..3);
+    let owned = "SELECT owner, n, total FROM owned";
+    becomes(&mut session, owned, &["NULL 1 NULL", "ann 1 0", "bob 1 1"]).await;
+    let (view, insert) = (job(&mut session, "owned").await, job(&mut session, "insert into found").await);
+    let changes = [
+        "INSERT INTO notes VALUES (2, 'two', NULL, NULL); UPDATE accounts SET owner = 'ada' WHERE id = 0;
+         INSERT INTO accounts VALUES (2, 'cid')",
+        "INSERT INTO notes VALUES (4, NULL, ARRAY['b'], NULL), (1, 'uno', NULL, NULL); DELETE FROM accounts WHERE id = 1",
+        "INSERT INTO accounts VALUES (1, 'ben')",
+    ];
+    let expected: [&[&str]; 3] = [
+        &["ada 2 3", "bob 2 5", "cid 2 7"],
+        &["NULL 3 NULL", "ada 3 9", "cid 3 15"],
+        &["ada 4 18", "ben 4 22", "cid 4 26"],
+    ];
+    let (mut database, mut session) = (database, session);
+    for (round, (change, expected)) in changes.into_iter().zip(expected).enumerate() {
+        run(&mut session, &format!("STOP JOB {view}; STOP JOB {insert}")).await;
+        run(&mut session, change).await;
+        let ids = u32::try_from(3 + 3 * round).unwrap();
+        write(folder.path(), &format!("b{round}.json"), ids..ids + 3);
+        let total = format!("{}", (0..=round).map(|round| 3 * u32::try_from(round + 1).unwrap()).sum::<u32>());
+        becomes(&mut session, "SELECT total FROM sums WHERE account = 0", &[&total]).await;
+        // In the same process, and in others with another number of shards.
+        if round > 0 {
+            checkpoint(&mut session, &format!("round{round}")).await;
+            drop((session, database));
+            database = open(folder.path(), round).await;
+            session = database.session();
+        }
+        run(&mut session, &format!("START JOB {view}; START JOB {insert}")).await;
+        becomes(&mut session, owned, expected).await;
+    }
+    run(&mut session, &format!("STOP JOB {insert}")).await;
+    let found = rows(&mut session, "SELECT id, note, tags FROM found").await.unwrap();
+    assert_eq!(found, ["1 one {a,NULL}", "1 one {a,NULL}", "1 uno NULL", "2 two NULL", "4 NULL {b}"]);
+}

@@ -1,7 +1,8 @@
 //! Starting jobs and internal tables: one, or all that is connected, from the beginning or from checkpoints.
 //!
-//! What is connected shares its checkpoints. So a job that has read a source or written to a table goes back to the last
-//! checkpoint together with all that it is connected with; one that only reads views is made anew out of them, alone.
+//! What is connected shares its checkpoints. A job goes back to its last one with those that read what it makes, and catches up with
+//! the views that it reads itself; one that has nothing but views is made anew out of them. Where it matters to it when their rows
+//! changed, all that it is connected with goes back with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -166,12 +167,11 @@ impl Makers {
         ordered
     }
 
-    /// The jobs that read the view of a job, and those behind them.
-    fn behind(&self, job: JobId) -> Vec<&Maker> {
+    /// A job, and those that read what it makes, over others too.
+    fn with_readers(&self, job: JobId) -> Vec<(JobId, Maker)> {
         let reads =
             |from: &Maker, to: &Maker| from.makes().is_some_and(|made| to.makes() != Some(made) && to.touches(made));
-        let found = self.reached(job, reads);
-        found.iter().filter(|found| **found != job).filter_map(|job| self.0.get(job)).collect()
+        self.in_order(self.reached(job, reads))
     }
 }
 
@@ -269,23 +269,24 @@ impl Database {
         }
     }
 
-    /// Starts a job that has failed, and with it all that must go back to a checkpoint with it. The caller holds
+    /// Starts a job that has failed, and with it all that must go back to a checkpoint with it: see the module. The caller holds
     /// [`Database::restarting`].
     ///
     /// # Errors
     /// Where the job cannot be started. What became of the others is noted with them.
     pub(super) async fn restart(&self, job: JobId) -> Result<(), SqlError> {
-        let (maker, alone, connected) = {
+        let (maker, with_readers, connected) = {
             let makers = self.makers().lock();
             let Some(maker) = makers.get(job) else { return Err(gone(job)) };
-            let alone =
-                maker.uid(job).is_none() || (maker.rebuilds() && makers.behind(job).iter().all(|of| of.rebuilds()));
-            (maker, alone, makers.connected(job))
+            (maker, makers.with_readers(job), makers.connected(job))
         };
+        let alone = maker.uid(job).is_none() || with_readers.iter().all(|(_, of)| of.rebuilds());
         if alone || self.engine().config().checkpoints.is_none() {
             return self.start_one(job, maker, Restore::Nothing).await.map(|_| ());
         }
-        self.start_together(&[job], connected, Restore::Latest, StopReason::Restart).await
+        let catch_up = with_readers.iter().all(|(of, _)| self.engine().catches_up(*of));
+        let all = if catch_up { with_readers } else { connected };
+        self.start_together(&[job], all, Restore::Latest, StopReason::Restart).await
     }
 
     /// Stops what is connected and starts it from a checkpoint. `heads` start even where they had stopped or ended, and are stopped

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::{StatisticsArgs, StatisticsContext};
 use millstream_engine::checkpoint::change::{Change, Fate};
-use millstream_engine::plan::{Dataflow, OperatorSpec};
+use millstream_engine::plan::Dataflow;
 use millstream_engine::ports::Boundedness;
 use millstream_engine::runtime::CollectSink;
 use millstream_engine::runtime::EngineConfig;
@@ -18,6 +18,7 @@ use millstream_sql::{
 use super::job::{CatalogOpener, JobPlan, open_sink};
 use super::outcome::text_schema;
 use super::query::{Choice, DATABASE_AND_SCHEMA};
+use super::replace::New;
 use super::streaming::dataflow_part;
 use super::{Outcome, Rows, RuntimeMode, Session};
 use crate::batch::physical_text;
@@ -120,10 +121,9 @@ impl Session {
     async fn change_parts(&self, relation: &Relation, query: &BoundQuery, kinds: bool) -> Result<Vec<Part>, SqlError> {
         let mode = always("a materialized view is kept up to date");
         let mut parts = self.parts(query, mode, None, &[]).await?;
-        let dataflow = JobPlan::of_view(relation, query.clone()).lower(self.database.catalog())?;
         let job = self.database.makers().lock().maker_of(relation.id);
-        let change = job.and_then(|job| self.database.engine().change(job, &dataflow));
-        let mut lines = vec![match &change {
+        let new = New::of(&self.database, relation, query.clone(), job)?;
+        let mut lines = vec![match &new.change {
             None => "no checkpoint has the view: it is made anew".to_owned(),
             Some(change) if change.is_none() => "nothing changes: all operators go on".to_owned(),
             Some(change) => {
@@ -131,20 +131,20 @@ impl Session {
                 format!("{kept} of {} operators go on with their state, the others are made anew", change.fates.len())
             }
         }];
-        let rebuilt = |node: usize| change.as_ref().is_none_or(|change| change.of(node) == Fate::Rebuilt);
-        for (place, node) in dataflow.nodes.iter().enumerate().filter(|(place, _)| rebuilt(*place)) {
-            if let OperatorSpec::Source(source) = &node.spec {
-                let lost =
-                    if source.source.replayable() { "" } else { ", which gives no row twice: earlier rows are lost" };
-                lines.push(format!("node #{place} reads {} again from its beginning{lost}", source.table));
-            }
+        if new.query.streaming.filter_above_state {
+            lines.push("its last filter stays above the state".to_owned());
+        }
+        for (place, source) in new.sources_read_again() {
+            let lost =
+                if source.source.replayable() { "" } else { ", which gives no row twice: earlier rows are lost" };
+            lines.push(format!("node #{place} reads {} again from its beginning{lost}", source.table));
         }
         let snapshot = self.database.catalog().snapshot(&self.temporary);
         let behind = Self::behind(&snapshot, relation.id);
         let views = behind.iter().filter(|of| matches!(of.kind, RelationKind::MaterializedView { .. }));
         lines.extend(views.map(|of| format!("{} reads the view and is made anew behind it", of.name)));
         parts.push(Part { title: "Change".to_owned(), text: lines.join("\n") });
-        let text = self.dataflow_text(&dataflow, kinds, change.as_ref());
+        let text = self.dataflow_text(&new.dataflow, kinds, new.change.as_ref());
         parts.push(Part { title: "Dataflow".to_owned(), text });
         Ok(parts)
     }

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_engine::plan::{Dataflow, RelationId};
+use millstream_engine::checkpoint::change::{Change, Fate};
+use millstream_engine::plan::{Dataflow, OperatorSpec, RelationId, SourceSpec};
 use millstream_engine::runtime::{JobId, JobState, Restore, StopReason};
 use millstream_sql::ast::TypeName;
 use millstream_sql::bound::{BoundQuery, BoundStatement};
@@ -19,6 +20,7 @@ use super::ddl::fill_view_properties;
 use super::deploy::Maker;
 use super::job::{JobPlan, blocking};
 use super::restart::RestartStrategy;
+use super::settings::FILTER_ABOVE_STATE;
 use super::{Database, Outcome, Session};
 use crate::catalog::{DdlGuard, JobKind, Relations, Supervision};
 use crate::durable::format_catalog::{CatalogRecord, RelationEntry, StoredSettings};
@@ -46,6 +48,8 @@ struct Remade {
     relation: Relation,
     job: JobId,
     plan: JobPlan,
+    /// Its last filter stays above the state, whatever the settings are.
+    filter_above_state: bool,
     /// A task follows the job already.
     followed: bool,
 }
@@ -58,6 +62,53 @@ struct Carried {
     query: BoundQuery,
     settings: StoredSettings,
     strategy: RestartStrategy,
+}
+
+/// What a view is to compute, and what becomes of what it has.
+pub(super) struct New {
+    pub(super) query: BoundQuery,
+    pub(super) dataflow: Dataflow,
+    /// `None`: nothing is kept of it, since no checkpoint has it.
+    pub(super) change: Option<Change>,
+}
+
+impl New {
+    /// A view's new query, whose last filter stays above the state, or does not, as fewer sources are read again. `job`: what
+    /// fills it now.
+    ///
+    /// # Errors
+    /// Where the query cannot be kept up to date.
+    pub(super) fn of(
+        database: &Database,
+        relation: &Relation,
+        query: BoundQuery,
+        job: Option<JobId>,
+    ) -> Result<Self, SqlError> {
+        let new = |query: BoundQuery| {
+            let dataflow = JobPlan::of_view(relation, query.clone()).lower(database.catalog())?;
+            let change = job.and_then(|job| database.engine().change(job, &dataflow));
+            Ok::<_, SqlError>(Self { query, dataflow, change })
+        };
+        let as_set = new(query)?;
+        if as_set.change.is_none() || as_set.sources_read_again().next().is_none() {
+            return Ok(as_set);
+        }
+        let mut other = as_set.query.clone();
+        other.streaming.filter_above_state = !other.streaming.filter_above_state;
+        let other = new(other)?;
+        let saves = other.sources_read_again().count() < as_set.sources_read_again().count();
+        Ok(if saves { other } else { as_set })
+    }
+
+    /// The places of the sources that are read from their beginning, with what they read.
+    pub(super) fn sources_read_again(&self) -> impl Iterator<Item = (usize, &SourceSpec)> {
+        let rebuilt = |place: usize| self.change.as_ref().is_none_or(|change| change.of(place) == Fate::Rebuilt);
+        let sources = self.dataflow.nodes.iter().enumerate().filter_map(|(place, node)| match &node.spec {
+            OperatorSpec::Source(source) => Some((place, source)),
+            _ => None,
+        });
+        sources.filter(move |(place, _)| rebuilt(*place))
+    }
 }
 
 impl Session {
@@ -129,9 +180,13 @@ impl Carried {
     /// Notes durably what the view is to be, where that is kept: before anything is stopped, so that all is as it was where it
     /// cannot be written. Gives what was noted of it.
     fn write_definition(&self, remade: &[Remade]) -> Result<Option<RelationEntry>, SqlError> {
-        let Some(Remade { relation, job, .. }) = remade.first() else { return Ok(None) };
+        let Some(Remade { relation, job, filter_above_state, .. }) = remade.first() else { return Ok(None) };
         let before = self.database.kept_catalog().relations.into_iter().find(|entry| entry.id == relation.id.0);
-        let (id, statement, settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
+        let (id, statement, mut settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
+        match filter_above_state {
+            true => settings.insert(FILTER_ABOVE_STATE.to_owned(), "on".to_owned()),
+            false => settings.remove(FILTER_ABOVE_STATE),
+        };
         let entry = RelationEntry { id, statement, settings, job: Some(job.0), stopped: false, failed: None };
         self.database.write(|| CatalogRecord::Relation(entry))?;
         Ok(before)
@@ -148,18 +203,22 @@ impl Carried {
 
     /// A view whose query can run, and its job.
     async fn remade(&self, mut relation: Relation, query: BoundQuery) -> Result<Remade, SqlError> {
-        let plan = JobPlan::of_view(&relation, query);
-        let (database, lowered) = (self.database.clone(), plan.clone());
-        let dataflow: Dataflow = blocking(move || lowered.lower(database.catalog())).await?;
+        let before = self.database.makers().lock().maker_of(relation.id);
+        let (database, of) = (self.database.clone(), relation.clone());
+        let New { query, dataflow, .. } = blocking(move || New::of(&database, &of, query, before)).await?;
         fill_view_properties(&mut relation.kind, &dataflow);
-        let job = self.database.makers().lock().maker_of(relation.id);
-        let job = job.unwrap_or_else(|| self.database.engine().new_job());
+        if let RelationKind::MaterializedView { streaming, .. } = &mut relation.kind {
+            *streaming = query.streaming;
+        }
+        let filter_above_state = query.streaming.filter_above_state;
+        let plan = JobPlan::of_view(&relation, query);
+        let job = before.unwrap_or_else(|| self.database.engine().new_job());
         let followed = match self.database.jobs().supervised().get(&job) {
             None => self.database.engine().job(job).is_some_and(|status| status.state == JobState::Running),
             Some(Supervision::None | Supervision::Waiting { .. }) => true,
             Some(Supervision::GaveUp { .. } | Supervision::Paused { .. } | Supervision::Stopped) => false,
         };
-        Ok(Remade { relation, job, plan, followed })
+        Ok(Remade { relation, job, plan, filter_above_state, followed })
     }
 
     /// A relation that reads the view, bound again; `None`: it has no job.
@@ -243,7 +302,7 @@ impl Carried {
     fn put(&self, guard: &DdlGuard<'_>, remade: Vec<Remade>) {
         let database = &self.database;
         let kept = database.kept_catalog().relations;
-        for Remade { relation, job, plan, followed } in remade {
+        for Remade { relation, job, plan, followed, .. } in remade {
             let rested =
                 |entry: &&RelationEntry| entry.id == relation.id.0 && (entry.stopped || entry.failed.is_some());
             if kept.iter().any(|entry| rested(&entry))

@@ -6,11 +6,12 @@
 //! knows that it does not count, commits nothing, and the claim leaves it out for all who come later. Manifests are named by
 //! generation and sequence, so that their names are in the order of their age.
 
+mod begin_again;
 mod clean;
 mod generation;
 mod owner;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -50,6 +51,8 @@ struct Kept {
     doubtful: Vec<(String, Manifest)>,
     /// Those that are being read: their runs stay.
     in_use: Vec<Manifest>,
+    /// Of jobs that were started in this process: the epoch up to which checkpoints are of an earlier run.
+    begun: HashMap<String, u64>,
     /// What else there is.
     stored: Stored,
 }
@@ -224,6 +227,9 @@ impl Archive {
     fn complete(&self, mut manifest: Manifest) -> Result<()> {
         self.check_open()?;
         let mut kept = self.kept.lock();
+        if kept.is_void(&manifest) {
+            return Err(EngineError::Gone("a job of the checkpoint was started again meanwhile".into()));
+        }
         kept.sequence += 1;
         (manifest.generation, manifest.sequence) = (self.generation, kept.sequence);
         let path = format!("manifests/{:08}-{:012}.json", self.generation, kept.sequence);
@@ -296,11 +302,32 @@ impl Archive {
         job.into_values().next().ok_or_else(|| EngineError::Internal("a checkpoint without its job".into()))
     }
 
+    /// Another job as of the checkpoint that this one was loaded from. `None`: it is not part of that, or that is not kept.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn beside(&self, job: &SavedJob, uid: &str) -> Result<Option<SavedJob>> {
+        let is_it = |of: &&Manifest| of.epoch == job.epoch && of.job(&job.record.uid).is_some();
+        let find = |kept: &Kept| Ok(kept.manifests.iter().map(|(_, of)| of).find(is_it).cloned());
+        let jobs = self.with(find, |manifest| Ok(load(&*self.store, manifest, |job| job.uid == uid)?))?;
+        Ok(jobs.and_then(|jobs| jobs.into_values().next()))
+    }
+
     /// Does something with the newest checkpoint of a job, whose runs stay so long.
     fn with_newest<T>(&self, uid: &str, run: impl FnOnce(&Manifest) -> Result<T>) -> Result<T> {
+        let result = self.with(|kept| kept.newest(uid).cloned().map(Some), run)?;
+        result.ok_or_else(|| EngineError::Internal("a checkpoint that was found and is not there".into()))
+    }
+
+    /// Does something with a checkpoint, where there is one, whose runs stay so long.
+    fn with<T>(
+        &self,
+        find: impl FnOnce(&Kept) -> Result<Option<Manifest>>,
+        run: impl FnOnce(&Manifest) -> Result<T>,
+    ) -> Result<Option<T>> {
         let manifest = {
             let mut kept = self.kept.lock();
-            let manifest = kept.newest(uid)?.clone();
+            let Some(manifest) = find(&kept)? else { return Ok(None) };
             kept.in_use.push(manifest.clone());
             manifest
         };
@@ -309,7 +336,7 @@ impl Archive {
         if let Some(place) = kept.in_use.iter().position(|of| *of == manifest) {
             kept.in_use.swap_remove(place);
         }
-        result
+        result.map(Some)
     }
 
     /// The savepoints by name, those that can be read.

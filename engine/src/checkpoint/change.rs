@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::plan::{Dataflow, JoinKind, JoinSpec, OperatorSpec, RankEmit, RankSpec};
+use crate::plan::{ChangelogMode, Dataflow, JoinKind, JoinSpec, Node, OperatorSpec, RankEmit, RankSpec};
 
 /// What becomes of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +74,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        let mut timed = vec![false; dataflow.nodes.len()];
-        for node in dataflow.nodes.iter().rev() {
-            let behind = readers.get(node.id.0).into_iter().flatten().any(|reader| timed.get(*reader) == Some(&true));
-            if let Some(timed) = timed.get_mut(node.id.0) {
-                *timed = behind || is_timed(&node.spec);
-            }
-        }
-        let mut draft = Self { dataflow, kept: vec![true; dataflow.nodes.len()], readers, timed };
+        let mut draft = Self { dataflow, kept: vec![true; dataflow.nodes.len()], readers, timed: timed(dataflow) };
         for (node, name) in names.iter().enumerate() {
             if !saved.contains(name.as_str()) {
                 draft.rebuild(node);
@@ -124,6 +117,28 @@ impl<'a> Draft<'a> {
         let mut readers = self.readers.get(node).into_iter().flatten();
         !reissues || readers.any(|reader| self.is_kept(*reader) || self.timed.get(*reader) != Some(&false))
     }
+}
+
+/// Whether a job that goes on beside views which have gone on without it ends up with the same as if it had followed them: what
+/// changed in between it gets at once, each row as it is by then. That is wrong only for those that look at when rows changed.
+pub fn catches_up(dataflow: &Dataflow) -> bool {
+    let is_view = |node: &Node| matches!(node.spec, OperatorSpec::ViewSource(_));
+    let changing = |node: &Node| is_view(node) && node.edge.changelog == ChangelogMode::Retract;
+    !dataflow.nodes.iter().zip(timed(dataflow)).any(|(node, timed)| timed && changing(node))
+}
+
+/// Of each node whether it, or one behind it, is timed.
+fn timed(dataflow: &Dataflow) -> Vec<bool> {
+    let mut timed = vec![false; dataflow.nodes.len()];
+    for node in dataflow.nodes.iter().rev() {
+        let own = timed.get(node.id.0) == Some(&true) || is_timed(&node.spec);
+        for place in std::iter::once(node.id.0).chain(node.inputs.iter().map(|input| input.from.0)) {
+            if let Some(timed) = timed.get_mut(place) {
+                *timed |= own;
+            }
+        }
+    }
+    timed
 }
 
 /// Whether an operator can be late for rows: those that it gets again come behind the watermark.

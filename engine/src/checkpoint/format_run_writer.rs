@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
@@ -180,19 +180,35 @@ const SUMMED_BYTES: usize = 32 << 10;
 
 /// Writes the rows of a batch that count, so few at once that what is copied of them stays in the cache of the core.
 fn write_live(writer: &mut StreamWriter<&mut Summed<'_>>, batch: &Batch) -> Result<()> {
-    let Some(live) = &batch.live else { return Ok(writer.write(&batch.rows)?) };
-    for start in (0..batch.rows.num_rows()).step_by(COPIED_ROWS) {
-        let rows = COPIED_ROWS.min(batch.rows.num_rows() - start);
-        let copy = live_batch(&batch.rows.slice(start, rows), Some(&live.slice(start, rows)))?;
-        if copy.num_rows() > 0 {
-            writer.write(&copy)?;
+    let (all, step) = (batch.rows.num_rows(), rows_at_once(&batch.rows));
+    for start in (0..all).step_by(step) {
+        let length = step.min(all - start);
+        let rows = batch.rows.slice(start, length);
+        let rows = match &batch.live {
+            None => rows,
+            Some(live) => live_batch(&rows, Some(&live.slice(start, length)))?,
+        };
+        if rows.num_rows() > 0 {
+            writer.write(&rows)?;
         }
     }
     Ok(())
 }
 
-/// See [`write_live`].
-const COPIED_ROWS: usize = 1 << 12;
+/// How many rows of a batch are about [`COPIED_BYTES`]. All, where a part of them would be written with the bytes of the others.
+fn rows_at_once(rows: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().ok().filter(|_| is_plain(column));
+    let bytes: Option<usize> = rows.columns().iter().map(bytes).sum();
+    let all = rows.num_rows().max(1);
+    bytes.map_or(all, |bytes| {
+        (all.saturating_mul(COPIED_BYTES) / bytes.max(1)).clamp(COPIED_ROWS_MIN, all.max(COPIED_ROWS_MIN))
+    })
+}
+
+/// What is copied of a batch at once.
+const COPIED_BYTES: usize = 128 << 10;
+/// Rows that are copied at once whatever their size, so that what a stream says of each part does not count.
+const COPIED_ROWS_MIN: usize = 256;
 
 fn add_part(parts: &mut Vec<Part>, (offset, bytes): Part) {
     match parts.last_mut() {
@@ -204,13 +220,17 @@ fn add_part(parts: &mut Vec<Part>, (offset, bytes): Part) {
 /// How many rows there are, and where the buffers of their columns are in memory, which arrays share that are otherwise not the
 /// same. `None`: it is not looked for, because it is small, or what its bytes mean depends on the stream.
 fn key_of(batch: &Batch) -> Option<Vec<usize>> {
-    let is_plain = |column: &ArrayRef| match column.data_type() {
-        DataType::Dictionary(_, _) => false,
-        data_type => !data_type.is_nested(),
-    };
     let (rows, columns) = (batch.rows.num_rows(), batch.rows.columns());
     let shared = rows >= SHARED_ROWS_MIN && !columns.is_empty() && columns.iter().all(is_plain);
     shared.then(|| std::iter::once(rows).chain(columns.iter().flat_map(places)).collect())
+}
+
+/// Whether a part of a column is written without the rest of it, and means the same in every stream.
+fn is_plain(column: &ArrayRef) -> bool {
+    match column.data_type() {
+        DataType::Dictionary(_, _) | DataType::Utf8View | DataType::BinaryView => false,
+        data_type => !data_type.is_nested(),
+    }
 }
 
 /// Where the buffers of a column are, and where in them it begins.

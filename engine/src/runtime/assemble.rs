@@ -77,6 +77,8 @@ pub(super) struct Read {
     pub(super) continues: bool,
     /// It continues, and had read the view to its end.
     pub(super) ended: bool,
+    /// It continues, and the view has gone on without it: it knows what it had read.
+    pub(super) catches_up: bool,
     /// One a shard.
     pub(super) feeds: Vec<Arc<Feed>>,
 }
@@ -117,7 +119,8 @@ pub(super) fn assemble(id: JobId, blueprint: &Blueprint<'_>, links: &Arc<Links>)
             let own: Vec<_> = shared.signals.iter().map(|signal| Arc::new(Feed::new(Arc::clone(signal)))).collect();
             feeds.insert(node.id.0, own.clone());
             let (relation, name) = (spec.relation, spec.name.clone());
-            reads.push(Read { relation, name, node: node.id.0, continues: false, ended: false, feeds: own });
+            let (continues, ended, catches_up) = (false, false, false);
+            reads.push(Read { relation, name, node: node.id.0, continues, ended, catches_up, feeds: own });
         }
         if let OperatorSpec::Materialize(spec) = &node.spec {
             let schema = Arc::clone(&node.edge.schema);
@@ -335,7 +338,7 @@ impl Assembly<'_> {
             OperatorSpec::ViewSource(spec) => {
                 let feed = self.feeds.get(&node.id.0).and_then(|feeds| feeds.get(shard)).map(Arc::clone);
                 let feed = feed.ok_or_else(|| EngineError::Internal("a view without a feed".into()))?;
-                NodeKind::View(Box::new(ViewReader::new(spec, feed)))
+                NodeKind::View(Box::new(ViewReader::new(spec, node.edge.changelog, feed)))
             }
             OperatorSpec::Materialize(spec) => {
                 let (schema, key) = (Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());

@@ -337,8 +337,8 @@ impl Coordinator {
             | EngineError::Exhausted { .. }
             | EngineError::Internal(_) => {
                 tracing::warn!(job = id.0, %error, "job failed");
-                if let (Some(job), EngineError::Exhausted { hopeless, .. }) = (self.jobs.get_mut(&id), error) {
-                    job.hopeless = *hopeless;
+                if let Some(job) = self.jobs.get_mut(&id) {
+                    job.hopeless = error.is_hopeless();
                 }
                 self.end(id, JobState::Failed, Some((error.to_string(), error.hint().map(str::to_owned))));
             }

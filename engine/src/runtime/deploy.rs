@@ -118,13 +118,9 @@ impl Coordinator {
         let mut connected = BTreeSet::new();
         for read in assembled.reads.iter().filter(|read| !read.ended) {
             let (producer, state) = self.producer(read.relation, &read.name)?;
-            if state == JobState::Finished {
-                publish::feed_finished(&self.links, read)?;
-                continue;
-            }
             let of = self.jobs.get(&producer);
-            if read.continues && !(begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored))
-            {
+            let together = begun.contains(&producer) && of.is_some_and(|of| of.restored == assembled.restored);
+            if read.has_all() && !together {
                 return Err(EngineError::Config {
                     message: format!(
                         "\"{}\" reads \"{}\", which does not continue from the same checkpoint",
@@ -133,13 +129,17 @@ impl Coordinator {
                     hint: Some("start it from a savepoint, which takes back both, or make it again".into()),
                 });
             }
+            if state == JobState::Finished {
+                publish::feed_finished(&self.links, read)?;
+                continue;
+            }
             connected.extend(of.map(|job| job.component));
             for (attaches, feed) in attaches.iter_mut().zip(&read.feeds) {
                 attaches.push(Attach {
                     producer,
                     relation: read.relation,
                     feed: Arc::clone(feed),
-                    restored: read.continues,
+                    restored: read.has_all(),
                 });
             }
         }

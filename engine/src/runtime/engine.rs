@@ -204,6 +204,11 @@ impl Engine {
         self.inner.system.coordinator.lock().connected(job)
     }
 
+    /// Whether a job that has failed goes on from its last checkpoint alone, whatever has become meanwhile of the views that it reads.
+    pub fn catches_up(&self, job: JobId) -> bool {
+        self.inner.system.coordinator.lock().catches_up(job)
+    }
+
     /// A number for a job that is about to be deployed.
     pub fn new_job(&self) -> JobId {
         self.inner.system.coordinator.lock().next_job()

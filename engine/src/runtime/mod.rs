@@ -12,6 +12,7 @@ mod aligner;
 mod api;
 mod assemble;
 mod capture;
+mod catch_up;
 mod collect;
 mod coordinator;
 mod deploy;

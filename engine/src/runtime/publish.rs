@@ -72,7 +72,7 @@ pub(super) fn hide(links: &Links, relation: RelationId) {
     });
 }
 
-/// Gives the reader of a view whose job has finished the rows, then the end; `restored`: only the end.
+/// Gives the reader of a view whose job has finished the rows, then the end; only the end where it has the rows.
 ///
 /// # Errors
 /// Where the view is not there.
@@ -83,7 +83,7 @@ pub(super) fn feed_finished(links: &Links, read: &Read) -> Result<()> {
     };
     for (shard, feed) in read.feeds.iter().enumerate() {
         let rows = view.shards.get(shard).map(Arc::clone).unwrap_or_default();
-        if read.continues {
+        if read.has_all() {
             feed.ring.push(Message::End);
         } else {
             feed.start(rows, END, Message::End);

@@ -72,10 +72,15 @@ impl Continued {
         saved.states.retain(|(operator, _), _| !rebuilt.contains(operator.as_str()));
         Ok(Some(Self { saved, reissued, kept_views }))
     }
+
+    /// Whether a view holds what it held.
+    pub(super) fn keeps(&self, view: RelationId) -> bool {
+        self.kept_views.contains(&view)
+    }
 }
 
 /// The views that a job keeps, each with the name of its operator.
-fn made(plan: &DurablePlan) -> impl Iterator<Item = (&str, RelationId)> {
+pub(super) fn made(plan: &DurablePlan) -> impl Iterator<Item = (&str, RelationId)> {
     plan.operators.iter().zip(&plan.dataflow.nodes).filter_map(|(operator, node)| match &node.spec {
         OperatorSpec::Materialize(spec) => Some((operator.as_str(), spec.relation)),
         _ => None,
@@ -84,7 +89,7 @@ fn made(plan: &DurablePlan) -> impl Iterator<Item = (&str, RelationId)> {
 
 /// The views of a job that do not hold what they held when the job was saved. `continued`: what it goes on from.
 pub(super) fn changed_views(plan: &DurablePlan, continued: Option<&Continued>) -> Vec<RelationId> {
-    let is_kept = |view: &RelationId| continued.is_some_and(|continued| continued.kept_views.contains(view));
+    let is_kept = |view: &RelationId| continued.is_some_and(|continued| continued.keeps(*view));
     made(plan).map(|(_, view)| view).filter(|view| !is_kept(view)).collect()
 }
 
@@ -95,24 +100,14 @@ pub(super) fn changed_views(plan: &DurablePlan, continued: Option<&Continued>) -
 pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, continued: &Continued) -> Result<()> {
     let saved = &continued.saved;
     let shards = assembled.parts.len();
-    for (index, (operator, node)) in plan.operators.iter().zip(&plan.dataflow.nodes).enumerate() {
+    for (index, operator) in plan.operators.iter().enumerate() {
         let records: Vec<&NodeRecord> =
             saved.record.nodes.iter().filter(|record| record.operator == *operator).collect();
         if records.is_empty() {
             continue;
         }
-        let states =
-            (0..saved.shards).map(|shard| saved.states.get(&(operator.clone(), shard)).cloned().unwrap_or_default());
-        let states: Vec<OperatorState> = states.collect();
-        let ports = plan.ports.get(index).map_or(&[][..], Vec::as_slice);
-        let placement = Placement { spec: &node.spec, ports };
-        for (shard, part) in assembled.parts.iter_mut().enumerate() {
-            let state = if shards == saved.shards {
-                states.get(shard).cloned().unwrap_or_default()
-            } else {
-                let parts = states.iter().map(|state| part_of(state, placement, shard, shards));
-                join(&parts.collect::<Result<Vec<_>>>()?, &node.spec)?
-            };
+        let states = states_of(plan, index, saved, shards)?;
+        for ((shard, part), state) in assembled.parts.iter_mut().enumerate().zip(states) {
             // A shard that goes on by itself goes on from what it told itself.
             let own = records.iter().copied().filter(|record| shards != saved.shards || record.shard == shard);
             let own: Vec<&NodeRecord> = own.collect();
@@ -133,6 +128,31 @@ pub(super) fn restore(assembled: &mut Assembled, plan: &DurablePlan, continued: 
     }
     assembled.rejected = rejected(assembled.shared.id, &plan.name, saved);
     Ok(())
+}
+
+/// What was saved of a node of a job, by the shards that there are now.
+///
+/// # Errors
+/// Where it cannot move to another number of shards.
+pub(super) fn states_of(
+    plan: &DurablePlan,
+    index: usize,
+    saved: &SavedJob,
+    shards: usize,
+) -> Result<Vec<OperatorState>> {
+    let lost = || EngineError::Internal("a node that is not in its plan".into());
+    let (operator, node) = plan.operators.get(index).zip(plan.dataflow.nodes.get(index)).ok_or_else(lost)?;
+    let state = |shard| saved.states.get(&(operator.clone(), shard)).cloned().unwrap_or_default();
+    let states: Vec<OperatorState> = (0..saved.shards).map(state).collect();
+    if shards == saved.shards {
+        return Ok(states);
+    }
+    let placement = Placement { spec: &node.spec, ports: plan.ports.get(index).map_or(&[][..], Vec::as_slice) };
+    let on = |shard| {
+        let parts = states.iter().map(|state| part_of(state, placement, shard, shards));
+        join(&parts.collect::<Result<Vec<_>>>()?, &node.spec)
+    };
+    (0..shards).map(on).collect()
 }
 
 /// The rows that those operators of a job that were saved have rejected.

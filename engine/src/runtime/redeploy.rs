@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::assemble::{Assembled, Blueprint, Made, assemble, assemble_table};
 use super::capture::DurablePlan;
-use super::recover::{Continued, changed_views};
+use super::recover::{Continued, changed_views, made};
 use super::system::System;
 use super::{Deployed, JobId, Member, MemberKind, Restore};
 use crate::checkpoint::archive::Archive;
@@ -33,6 +33,7 @@ impl System {
         if let Some(archive) = archive.as_ref().filter(|_| !uids.is_empty()) {
             // A job that starts here would shut its sinks out of where they write now.
             archive.check_open()?;
+            archive.begin_again(&uids, self.coordinator.lock().last_epoch)?;
         }
         let saved = match (restore, &archive) {
             (Restore::Nothing, _) | (Restore::Latest, None) => BTreeMap::new(),
@@ -70,12 +71,19 @@ impl System {
         mut refused: BTreeMap<usize, EngineError>,
     ) -> Result<Vec<Result<Deployed>>> {
         let (mut assembled, mut results) = (Vec::new(), Vec::new());
+        let together = Together::of(all, continued);
         for (at, ready) in all.iter().enumerate() {
             let continued = continued.get(at).and_then(Option::as_ref);
             let made = match refused.remove(&at) {
                 Some(error) => Err(error),
                 None => self.assemble_ready(ready, continued),
             };
+            let made = made.and_then(|mut made| {
+                if let Some(continued) = continued.filter(|_| !ready.member.rebuilds()) {
+                    self.catch_up(&mut made, continued, &together)?;
+                }
+                Ok(made)
+            });
             results.push(made.map(|made| {
                 let job = made.shared.id;
                 assembled.push(made);
@@ -191,6 +199,34 @@ impl System {
             return Err(EngineError::config(format!("no checkpoints are made of job {job}")));
         };
         archive.export(&uid, to)
+    }
+}
+
+/// What is started together: of each view and table that one of them keeps, what checkpoints know of that one, and the epoch that it
+/// goes on from with the same rows, if it does.
+pub(super) struct Together(BTreeMap<RelationId, (Arc<DurablePlan>, Option<u64>)>);
+
+impl Together {
+    fn of(all: &[Ready<'_>], continued: &[Option<Continued>]) -> Self {
+        let mut views = BTreeMap::new();
+        for (at, plan) in all.iter().enumerate().filter_map(|(at, ready)| Some((at, ready.plan.as_ref()?))) {
+            let continued = continued.get(at).and_then(Option::as_ref);
+            for (_, view) in made(plan) {
+                let epoch = continued.filter(|of| of.keeps(view)).map(|of| of.saved.epoch);
+                views.insert(view, (Arc::clone(plan), epoch));
+            }
+        }
+        Self(views)
+    }
+
+    /// The epoch that a view goes on from.
+    pub(super) fn epoch(&self, view: RelationId) -> Option<u64> {
+        self.0.get(&view).and_then(|(_, epoch)| *epoch)
+    }
+
+    /// What checkpoints know of the one that keeps a view.
+    pub(super) fn plan(&self, view: RelationId) -> Option<Arc<DurablePlan>> {
+        self.0.get(&view).map(|(plan, _)| Arc::clone(plan))
     }
 }
 

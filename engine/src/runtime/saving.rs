@@ -14,8 +14,10 @@ use super::protocol::Command;
 use super::saves::Saved;
 use super::write::{Bases, CapturedPart, WriteJob, Written};
 use super::{CheckpointStatus, JobId, JobState};
+use crate::checkpoint::change::catches_up;
 use crate::error::{EngineError, Result};
 use crate::message::Epoch;
+use crate::plan::{Dataflow, RelationId};
 use crate::time::ProcessingTime;
 
 impl Coordinator {
@@ -141,11 +143,13 @@ impl Coordinator {
         free
     }
 
-    /// A job leaves its component. A checkpoint under way that it was part of is given up; where it failed, and cannot be
-    /// made anew out of views, those that it was connected with have none until it is dropped, abandoned or runs again.
+    /// A job leaves its component. A checkpoint under way that it was part of is given up; where it failed, and can neither be
+    /// made anew out of views nor catch up with them, those that it was connected with have none until it is dropped, abandoned or
+    /// runs again.
     pub(super) fn leave_saves(&mut self, id: JobId, component: u64, state: JobState) {
         let durable = self.jobs.get(&id).and_then(|job| job.durable.as_ref());
-        let holds = state == JobState::Failed && durable.is_some_and(|plan| !rebuilds(&plan.dataflow));
+        let needs_others = |of: &Dataflow| !rebuilds(of) && !catches_up(of);
+        let holds = state == JobState::Failed && durable.is_some_and(|plan| needs_others(&plan.dataflow));
         let now = self.links.config.clock.now();
         let Some(component) = self.components.get_mut(&component) else { return };
         if let Some(epoch) = component.saves.forget(id) {
@@ -192,6 +196,16 @@ impl Coordinator {
     /// What checkpoints know of a job.
     pub(super) fn plan(&self, id: JobId) -> Option<Arc<DurablePlan>> {
         self.jobs.get(&id)?.durable.as_ref().map(Arc::clone)
+    }
+
+    /// Whether a job goes on from its last checkpoint though the views that it reads have gone on.
+    pub(super) fn catches_up(&self, id: JobId) -> bool {
+        self.plan(id).is_some_and(|plan| catches_up(&plan.dataflow))
+    }
+
+    /// What checkpoints know of the job that fills a relation.
+    pub(super) fn plan_of(&self, relation: RelationId) -> Option<Arc<DurablePlan>> {
+        self.plan(*self.relations.get(&relation)?)
     }
 
     /// The last checkpoints of a job.

@@ -1,12 +1,15 @@
 //! [`Feed`] and [`ViewReader`]: how a job reads a view of another job, on the same shard.
 //!
 //! The reader first gets the view's rows as of a barrier (an immutable version, shared), then in order what passes the
-//! view after it: deltas, watermarks, barriers and the end.
+//! view after it: deltas, watermarks, barriers and the end. One that goes on without having followed the view gets, instead of
+//! the rows, what has changed among them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use parking_lot::Mutex;
 
 use super::materialize::END;
@@ -14,10 +17,11 @@ use super::ring::Ring;
 use super::shared::Progress;
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
-use crate::error::Result;
-use crate::message::{Delta, Message};
+use crate::checkpoint::fingerprint::fingerprints;
+use crate::error::{EngineError, Result};
+use crate::message::{BATCH_ROWS, Delta, Message};
 use crate::pieces::Piece;
-use crate::plan::ViewSourceSpec;
+use crate::plan::{ChangelogMode, ViewSourceSpec};
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::ViewVersion;
 
@@ -49,7 +53,14 @@ impl Feed {
 
 /// The node that reads a feed.
 pub(super) struct ViewReader {
+    /// The view, for people.
+    name: String,
+    changelog: ChangelogMode,
     feed: Arc<Feed>,
+    /// The rows that it had read, where it goes on and the view has gone on without it.
+    before: Option<Vec<RecordBatch>>,
+    /// What has changed since, and is still to be read.
+    changes: VecDeque<Delta>,
     /// The chunks of the start that are still to be read.
     chunks: VecDeque<Piece>,
     /// The table's own watermark. Where none is declared those of the view pass.
@@ -64,11 +75,26 @@ pub(super) struct ViewReader {
 }
 
 impl ViewReader {
-    pub(super) fn new(spec: &ViewSourceSpec, feed: Arc<Feed>) -> Self {
-        // A shard that has no rows of the table must not hold the others back.
-        let own = SourceWatermarks::idle(spec.watermark.clone());
-        let progress = Progress { watermark: EventTime::MIN, idle: false };
-        Self { feed, chunks: VecDeque::new(), own, progress, started: false, ended: false, restored: None }
+    pub(super) fn new(spec: &ViewSourceSpec, changelog: ChangelogMode, feed: Arc<Feed>) -> Self {
+        Self {
+            name: spec.name.clone(),
+            changelog,
+            feed,
+            before: None,
+            changes: VecDeque::new(),
+            chunks: VecDeque::new(),
+            // A shard that has no rows of the table must not hold the others back.
+            own: SourceWatermarks::idle(spec.watermark.clone()),
+            progress: Progress { watermark: EventTime::MIN, idle: false },
+            started: false,
+            ended: false,
+            restored: None,
+        }
+    }
+
+    /// Where the view has gone on without the reader: the rows that it had read.
+    pub(super) fn catch_up_from(&mut self, before: Vec<RecordBatch>) {
+        self.before = Some(before);
     }
 
     /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
@@ -82,12 +108,15 @@ impl ViewReader {
             return Ok(());
         }
         if let Some(version) = self.feed.snapshot.lock().take() {
-            self.chunks.extend(version.chunks.iter().cloned());
+            match self.before.take() {
+                None => self.chunks.extend(version.chunks.iter().cloned()),
+                Some(before) => self.changes.extend(self.changed(&before, &version)?),
+            }
         }
         let mut rows = 0;
         while rows < rows_max {
             let message = match self.next_rows()? {
-                Some(batch) => Message::Delta(Delta::append(batch)),
+                Some(delta) => Message::Delta(delta),
                 None => match self.feed.ring.pop() {
                     Some(message) => message,
                     None => break,
@@ -103,12 +132,38 @@ impl ViewReader {
         Ok(())
     }
 
+    /// What has changed among the rows of the view, which the reader had read.
+    ///
+    /// # Errors
+    /// Where rows are gone of a view that only adds some: it is another one than the reader knows.
+    fn changed(&self, before: &[RecordBatch], now: &ViewVersion) -> Result<Vec<Delta>> {
+        let (gone, new) = difference(before, now)?;
+        if self.changelog == ChangelogMode::Append && !gone.is_empty() {
+            let message = format!("rows that were read of \"{}\" are not in it any more: make the job anew", self.name);
+            return Err(EngineError::Unsupported(message));
+        }
+        let retract = |batch: RecordBatch| {
+            let all = BooleanBuffer::new_set(batch.num_rows());
+            Delta::signed(batch, all)
+        };
+        let all = gone.into_iter().map(retract).chain(new.into_iter().map(Delta::append));
+        Ok(all.flat_map(in_batches).collect())
+    }
+
+    /// Whether rows of the start, or what has changed among them, are still to be read.
+    fn is_starting(&self) -> bool {
+        !self.chunks.is_empty() || !self.changes.is_empty()
+    }
+
     /// The next rows of the start.
-    fn next_rows(&mut self) -> Result<Option<RecordBatch>> {
+    fn next_rows(&mut self) -> Result<Option<Delta>> {
+        if let Some(delta) = self.changes.pop_front() {
+            return Ok(Some(delta));
+        }
         while let Some(chunk) = self.chunks.pop_front() {
             let rows = chunk.live_batch()?;
             if rows.num_rows() > 0 {
-                return Ok(Some(rows));
+                return Ok(Some(Delta::append(rows)));
             }
         }
         Ok(None)
@@ -120,7 +175,7 @@ impl ViewReader {
                 self.own.observe(0, &delta.batch, now)?;
                 out.push(Message::Delta(delta));
                 // The rows of the start have no order in time: none is late before all have passed.
-                if self.chunks.is_empty() {
+                if !self.is_starting() {
                     self.own.advance(out);
                 }
             }
@@ -156,7 +211,7 @@ impl ViewReader {
         }
         self.own.quiet(0, now);
         let next = self.own.expire(now);
-        if self.started {
+        if self.started && !self.is_starting() {
             self.own.advance(out);
         }
         next
@@ -205,4 +260,45 @@ impl ViewReader {
     pub(super) fn close(&self) {
         self.feed.ring.close();
     }
+}
+
+/// The rows that are gone of those before, and those that are new. An update is both.
+///
+/// # Errors
+/// Where a column has a type by which rows cannot be told apart.
+fn difference(before: &[RecordBatch], now: &ViewVersion) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>)> {
+    let prints_of = |batch: &RecordBatch| {
+        let prints = fingerprints(std::slice::from_ref(batch));
+        prints.ok_or_else(|| EngineError::Unsupported("rows of such columns cannot be compared".into()))
+    };
+    let mut copies: HashMap<u128, usize> = HashMap::new();
+    for batch in before {
+        prints_of(batch)?.into_iter().for_each(|print| *copies.entry(print).or_default() += 1);
+    }
+    let mut take = |print: u128| match copies.get_mut(&print).filter(|copies| **copies > 0) {
+        Some(copies) => {
+            *copies -= 1;
+            true
+        }
+        None => false,
+    };
+    let mut new = Vec::new();
+    for chunk in &now.chunks {
+        let rows = chunk.live_batch()?;
+        let fresh: BooleanArray = prints_of(&rows)?.into_iter().map(|print| Some(!take(print))).collect();
+        new.push(filter_record_batch(&rows, &fresh)?);
+    }
+    let mut gone = Vec::new();
+    for batch in before {
+        let left: BooleanArray = prints_of(batch)?.into_iter().map(|print| Some(take(print))).collect();
+        gone.push(filter_record_batch(batch, &left)?);
+    }
+    [&mut gone, &mut new].into_iter().for_each(|batches| batches.retain(|batch| batch.num_rows() > 0));
+    Ok((gone, new))
+}
+
+/// A delta in pieces of the usual size.
+fn in_batches(delta: Delta) -> impl Iterator<Item = Delta> {
+    let rows = delta.rows();
+    (0..rows).step_by(BATCH_ROWS).map(move |start| delta.slice(start, BATCH_ROWS.min(rows - start)))
 }

@@ -9,6 +9,7 @@ mod aggregate;
 mod calls;
 mod chain;
 mod columns;
+mod fence;
 mod finish;
 mod grouping_sets;
 mod interval;
@@ -51,7 +52,9 @@ use crate::query::unnest::Unnest;
 /// # Errors
 /// Where the streaming runtime cannot do a part of it, or a target does not take what comes out.
 pub(crate) fn lower(queries: Vec<(&BoundQuery, Target)>, opener: &dyn Opener) -> Result<Dataflow> {
-    let plans = queries.iter().map(|(query, _)| optimise::optimise(&query.plan)).collect::<Result<Vec<_>>>()?;
+    let optimised =
+        |(query, _): &(&BoundQuery, Target)| optimise::optimise(&query.plan, query.streaming.filter_above_state);
+    let plans = queries.iter().map(optimised).collect::<Result<Vec<_>>>()?;
     let plans = share::shared(plans)?;
     let mut lowering = Lowering {
         opener,

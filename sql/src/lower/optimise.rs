@@ -25,11 +25,12 @@ use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 
+use super::fence;
 use crate::error::Result;
 use crate::query::from_datafusion;
 
-/// The plan, made cheaper.
-pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
+/// The plan, made cheaper. `filter_above_state`: what stands below its last filter is made cheaper as if that were not there.
+pub(super) fn optimise(plan: &LogicalPlan, filter_above_state: bool) -> Result<LogicalPlan> {
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(RewriteSetComparison::new()),
@@ -52,7 +53,9 @@ pub(super) fn optimise(plan: &LogicalPlan) -> Result<LogicalPlan> {
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     let context = OptimizerContext::new_with_config_options(Arc::new(options));
     one_row_each(plan)?;
-    Optimizer::with_rules(rules).optimize(plan.clone(), &context, |_, _| ()).map_err(from_datafusion)
+    let plan = if filter_above_state { fence::below_last_filter(plan)? } else { plan.clone() };
+    let plan = Optimizer::with_rules(rules).optimize(plan, &context, |_, _| ()).map_err(from_datafusion)?;
+    if filter_above_state { fence::without(plan) } else { Ok(plan) }
 }
 
 /// Refuses subqueries in expressions that may give more than a row: as joins they would multiply rows.

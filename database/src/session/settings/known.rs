@@ -22,9 +22,11 @@ pub(super) const LATE_FIRE: &str = "table.exec.emit.late-fire.enabled";
 pub(super) const SEARCH_PATH: &str = "search_path";
 pub(super) const LATENESS: &str = "table.exec.emit.allow-lateness";
 pub(super) const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
+/// Also said by a view that is replaced, for itself.
+pub(in crate::session) const FILTER_ABOVE_STATE: &str = "sql.filter-above-state";
 
 /// The settings that a view or job depends on for as long as it lives: kept with it.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 12] = [
     SEMANTICS,
     TIME_ZONE,
     ON_ERROR,
@@ -35,6 +37,7 @@ const KEPT: [&str; 11] = [
     LATE_FIRE,
     LATENESS,
     IDLE_TIMEOUT,
+    FILTER_ABOVE_STATE,
     SEARCH_PATH,
 ];
 
@@ -110,6 +113,12 @@ static KNOWN: &[Known] = &[
         "0",
         Kind::Duration,
         "After so long without a row a split no longer holds the watermark back, where its table says nothing; 0 is never.",
+    ),
+    known(
+        FILTER_ABOVE_STATE,
+        "off",
+        Kind::Boolean,
+        "Whether the last filter of a query stays behind its joins and aggregates, so that it can change and they stay.",
     ),
     known("table.exec.sink.not-null-enforcer", "error", Kind::Choice(&["error"]), "A null for NOT NULL is an error."),
     known(

@@ -21,6 +21,7 @@ use millstream_sql::{SqlError, SqlState};
 use crate::config::{Config, Origin};
 use crate::encode::TextStyle;
 use crate::session::restart::RestartStrategy;
+pub(super) use known::FILTER_ABOVE_STATE;
 use known::{Known, all};
 
 /// Where a `SELECT` or an `INSERT` is computed.
@@ -214,7 +215,14 @@ impl Settings {
         let some = |micros: i64| Some(micros).filter(|micros| *micros > 0);
         let evaluation_limit_us = some(span(known::EVALUATION_TIMEOUT));
         let idle_timeout_us = some(span(known::IDLE_TIMEOUT));
-        StreamingOptions { state_ttl_us: some(ttl_us), emit, on_error, evaluation_limit_us, idle_timeout_us }
+        StreamingOptions {
+            state_ttl_us: some(ttl_us),
+            emit,
+            on_error,
+            evaluation_limit_us,
+            idle_timeout_us,
+            filter_above_state: is_on(known::FILTER_ABOVE_STATE),
+        }
     }
 
     /// How long a statement may take.

@@ -1,5 +1,5 @@
-//! Jobs that are killed at any step of the simulation and go on from their last checkpoint: what they show and what their
-//! sinks have made visible in the end is what an uninterrupted run gives.
+//! Jobs that are killed at any step of the simulation and go on from their last checkpoint, one of them alone too, while those
+//! that it reads go on: what they show and what their sinks have made visible in the end is what an uninterrupted run gives.
 //!
 //! `MILLSTREAM_SEEDS` is how many seeds are tried of each of the three kinds; what fails names its seed, which `MILLSTREAM_SEED`
 //! repeats alone.
@@ -12,11 +12,14 @@ use super::checkpoints::{Ledger, config, member};
 use super::harness::*;
 use super::rejects::{Mood, Picky, divides};
 use super::unreliable::Unreliable;
+use crate::error::EngineError;
 use crate::message::Delta;
 use crate::plan::{Partitioning, RelationId};
 use crate::ports::{MemoryStateStore, StateStore, policy};
 use crate::rejects::{OnError, RejectEntry, RejectKind};
-use crate::runtime::{EngineConfig, JobPolicy, JobRequest, JobState, Member, MemberKind, Restore, Simulation};
+use crate::runtime::{
+    EngineConfig, JobPolicy, JobRequest, JobState, JobStatus, Member, MemberKind, Restore, Simulation,
+};
 use crate::time::{ProcessingTime, VirtualClock};
 
 /// How much happens in a seed.
@@ -45,6 +48,8 @@ struct World {
     extent: Extent,
     store: Arc<Unreliable>,
     ledger: Ledger,
+    /// What the job writes that goes and comes.
+    beside: Ledger,
     seed: u64,
     /// The log of inserts into the table.
     inserts: Vec<i64>,
@@ -54,7 +59,8 @@ impl World {
     fn new(seed: u64, failures: u64) -> Self {
         let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
         let store = Arc::new(Unreliable::new(store, seed, failures));
-        Self { extent: Extent::of(seed), store, ledger: Ledger::default(), seed, inserts: Vec::new() }
+        let (ledger, beside) = (Ledger::default(), Ledger::default());
+        Self { extent: Extent::of(seed), store, ledger, beside, seed, inserts: Vec::new() }
     }
 
     fn random(&mut self, below: u64) -> u64 {
@@ -76,7 +82,26 @@ impl World {
             member("of_t", Plan::default().view_source(9).count_by_key().view(3, Partitioning::Forward).updating()),
             self.rejecting(),
             member("out", Plan::default().source(numbers()).sink(Arc::new(self.ledger.clone()), Partitioning::Forward)),
+            self.beside(),
         ]
+    }
+
+    /// A job over a source, a view that changes and a table: it cannot be made anew without writing twice.
+    fn beside(&self) -> Member {
+        let sink = Arc::new(self.beside.clone());
+        let plan = Plan::default().source(numbers(self.extent.rows)).sink(sink, Partitioning::Forward);
+        let plan = plan.view_source(1).updating().view(5, Partitioning::Forward).updating();
+        member("beside", plan.view_source(9).count_by_key().view(6, Partitioning::Forward).updating())
+    }
+
+    /// Stops that job as it is, or starts it again, alone.
+    fn stop_or_start(&self, simulation: &mut Simulation) {
+        let jobs = simulation.jobs();
+        match jobs.iter().find(|job| job.name == "beside" && job.state == JobState::Running) {
+            Some(job) => simulation.cancel(job.id).unwrap(),
+            // Where the store does not answer, another time.
+            None => drop(simulation.deploy(&[self.beside()], &Restore::Latest)),
+        }
     }
 
     /// A job whose operator rejects the key 0, and whose sink, behind an exchange, the other multiples of ten.
@@ -105,6 +130,9 @@ impl World {
             // The store did not answer: the server tries again.
             Err(_) => return None,
         };
+        if deployed.iter().any(|deployed| matches!(deployed, Err(EngineError::Io { .. }))) {
+            return None;
+        }
         let deployed: Vec<_> = deployed.into_iter().map(|deployed| deployed.unwrap()).collect();
         let seen = usize::try_from(deployed[1].inserted).unwrap();
         for (number, key) in self.inserts.clone().iter().enumerate().skip(seen) {
@@ -121,6 +149,7 @@ impl World {
                     let number = self.inserts.len() as u64;
                     simulation.insert_numbered(RelationId(9), Delta::append(batch([key])), number).unwrap();
                 }
+                2 => self.stop_or_start(&mut simulation),
                 _ => {}
             }
         }
@@ -129,7 +158,10 @@ impl World {
         }
         let finished = |simulation: &Simulation| {
             let jobs = simulation.jobs();
-            jobs.iter().all(|job| job.state == JobState::Finished || job.name == "of_t")
+            let endless = ["of_t", "beside"];
+            let over = |job: &JobStatus| job.state == JobState::Finished || endless.contains(&job.name.as_str());
+            // What an endless job writes becomes visible with its next checkpoint.
+            jobs.iter().all(over) && self.beside.visible().len() as i64 >= self.extent.rows
         };
         for _ in 0..10_000 {
             if finished(&simulation) {
@@ -147,6 +179,7 @@ impl World {
             counts: counts(&snapshot, 1),
             copy: counts(&snapshot, 2),
             table: counts(&snapshot, 3),
+            beside: [counts(&snapshot, 5), counts(&snapshot, 6)],
         })
     }
 }
@@ -156,6 +189,8 @@ struct Outcome {
     counts: Vec<(i64, i64)>,
     copy: Vec<(i64, i64)>,
     table: Vec<(i64, i64)>,
+    /// The same, by the job that goes and comes.
+    beside: [Vec<(i64, i64)>; 2],
     /// Bad rows, and those that the sink refused.
     rejected: [i64; 2],
 }
@@ -199,12 +234,16 @@ fn crash(seed: u64, failures: u64, shards: &[usize]) -> u64 {
     assert_eq!(outcome.counts, expected);
     assert_eq!(outcome.copy, expected);
     assert_eq!(outcome.rejected, [rows / 50, rows / 50 * 4]);
-    assert_eq!(outcome.table, table.into_iter().collect::<Vec<_>>());
-    let mut written: BTreeMap<i64, i64> = BTreeMap::new();
-    world.ledger.visible().into_iter().for_each(|key| *written.entry(key).or_default() += 1);
-    assert_eq!(written.into_iter().collect::<Vec<_>>(), expected);
-    let left: BTreeSet<i64> = world.ledger.hidden();
-    assert!(left.is_empty(), "{left:?} is left over");
+    let table = table.into_iter().collect::<Vec<_>>();
+    assert_eq!(outcome.table, table);
+    assert_eq!(outcome.beside, [expected.clone(), table]);
+    for ledger in [&world.ledger, &world.beside] {
+        let mut written: BTreeMap<i64, i64> = BTreeMap::new();
+        ledger.visible().into_iter().for_each(|key| *written.entry(key).or_default() += 1);
+        assert_eq!(written.into_iter().collect::<Vec<_>>(), expected);
+        let left: BTreeSet<i64> = ledger.hidden();
+        assert!(left.is_empty(), "{left:?} is left over");
+    }
     world.store.trace()
 }
 
