@@ -128,6 +128,55 @@ async fn rejected_rows_are_there_once_after_a_job_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_statement_has_rejected_is_there_after_a_restart() {
+    let (folder, mut database, mut session) = begun().await;
+    write_orders(folder.path(), "a.json", "{\"id\": 1}\nno json\n{\"id\": null}\n");
+    let script = format!(
+        "CREATE TABLE orders (id INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'json', 'on-error' = 'table');
+         CREATE TABLE named (id INT NOT NULL) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv',
+             'sink.on-error' = 'table');
+         CREATE TABLE kept (id INT)",
+        folder.path().join("in").display(),
+        folder.path().join("out").display()
+    );
+    run(&mut session, &script).await;
+    let mut told = Vec::new();
+    let statements = [
+        "INSERT INTO kept SELECT id FROM orders",
+        "INSERT INTO named SELECT id FROM orders",
+        "INSERT INTO kept VALUES (7)",
+    ];
+    for statement in statements {
+        run(&mut session, statement).await;
+        let now = rows(&mut session, REJECTED).await.unwrap();
+        drop((session, database));
+        database = open(folder.path(), 2).await;
+        session = database.session();
+        assert_eq!(rows(&mut session, REJECTED).await.unwrap(), now, "{statement}");
+        told.push(now.len());
+    }
+    assert_eq!(told, [1, 3, 3]);
+    let counts =
+        "SELECT COUNT(*), SUM(CASE WHEN reason <> '' AND relation <> '' THEN 1 ELSE 0 END) FROM millstream.bad_rows";
+    assert_eq!(rows(&mut session, counts).await.unwrap(), ["2 2"]);
+
+    // Nobody is kept from starting by what is only told.
+    drop((session, database));
+    let file = folder.path().join("data/rejected/rejected.log");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let database = open(folder.path(), 2).await;
+    let mut session = database.session();
+    assert_eq!(rows(&mut session, REJECTED).await.unwrap(), [""; 0]);
+    run(&mut session, "INSERT INTO kept SELECT id FROM orders").await;
+    drop((session, database));
+    let database = open(folder.path(), 2).await;
+    assert_eq!(rows(&mut database.session(), REJECTED).await.unwrap().len(), 1);
+    assert!(file.with_extension("damaged").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_failed_for_good_stays_so_until_somebody_starts_it() {
     let (folder, database, mut session) = begun().await;
     let script = format!(
@@ -233,14 +282,22 @@ async fn a_job_goes_on_beside_tables_and_views_that_have_gone_on() {
          CREATE MATERIALIZED VIEW owned AS SELECT a.owner, COUNT(*) AS n, MAX(s.total) AS total
              FROM events e LEFT JOIN accounts a ON e.account = a.id LEFT JOIN sums s ON s.account = a.id GROUP BY a.owner;
          INSERT INTO found SELECT n.id, n.note, n.tags FROM notes n JOIN events e ON n.id = e.id;
+         CREATE TABLE low (id INT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+         CREATE MATERIALIZED VIEW all_low AS SELECT id FROM events WHERE id < 11;
+         INSERT INTO low SELECT id FROM all_low;
          INSERT INTO notes VALUES (1, 'one', ARRAY['a', NULL], MAP['x', 1]), (1, 'one', ARRAY['a', NULL], MAP['x', 1])",
-        folder.path().join("found").display()
+        folder.path().join("found").display(),
+        folder.path().join("low").display()
     );
     run(&mut session, &script).await;
     write(folder.path(), "a.json", 0..3);
     let owned = "SELECT owner, n, total FROM owned";
     becomes(&mut session, owned, &["NULL 1 NULL", "ann 1 0", "bob 1 1"]).await;
-    let (view, insert) = (job(&mut session, "owned").await, job(&mut session, "insert into found").await);
+    let mut jobs = Vec::new();
+    for name in ["owned", "insert into found", "insert into low"] {
+        jobs.push(job(&mut session, name).await);
+    }
+    let all = |verb: &str| jobs.iter().map(|job| format!("{verb} JOB {job};")).collect::<String>();
     let changes = [
         "INSERT INTO notes VALUES (2, 'two', NULL, NULL); UPDATE accounts SET owner = 'ada' WHERE id = 0;
          INSERT INTO accounts VALUES (2, 'cid')",
@@ -254,7 +311,7 @@ async fn a_job_goes_on_beside_tables_and_views_that_have_gone_on() {
     ];
     let (mut database, mut session) = (database, session);
     for (round, (change, expected)) in changes.into_iter().zip(expected).enumerate() {
-        run(&mut session, &format!("STOP JOB {view}; STOP JOB {insert}")).await;
+        run(&mut session, &all("STOP")).await;
         run(&mut session, change).await;
         let ids = u32::try_from(3 + 3 * round).unwrap();
         write(folder.path(), &format!("b{round}.json"), ids..ids + 3);
@@ -267,10 +324,14 @@ async fn a_job_goes_on_beside_tables_and_views_that_have_gone_on() {
             database = open(folder.path(), round).await;
             session = database.session();
         }
-        run(&mut session, &format!("START JOB {view}; START JOB {insert}")).await;
+        run(&mut session, &all("START")).await;
         becomes(&mut session, owned, expected).await;
     }
-    run(&mut session, &format!("STOP JOB {insert}")).await;
+    run(&mut session, &all("STOP")).await;
+    assert_eq!(
+        rows(&mut session, "SELECT COUNT(*), COUNT(DISTINCT id), MAX(id) FROM low").await.unwrap(),
+        ["11 11 10"]
+    );
     let found = rows(&mut session, "SELECT id, note, tags FROM found").await.unwrap();
     assert_eq!(found, ["1 one {a,NULL}", "1 one {a,NULL}", "1 uno NULL", "2 two NULL", "4 NULL {b}"]);
 }

@@ -4,6 +4,7 @@
 //! DATA/lock                 held by the server, with its process id
 //! DATA/catalog/catalog.log  what exists and what runs: [`format_catalog`]
 //! DATA/tables/<id>.log      the changes of one internal table: [`format_table`]
+//! DATA/rejected/rejected.log  rows that statements have rejected: [`reject_log`]
 //! ```
 //! All logs are framed alike ([`format_log`], [`log`]): a torn end is cut off, damage is an error that names the file.
 //! [`catalog_log`] and [`table_log`] write before a statement answers; [`crate::session`] plays them back at the start.
@@ -16,6 +17,7 @@ pub(crate) mod format_catalog;
 mod format_log;
 mod format_table;
 mod log;
+pub(crate) mod reject_log;
 pub(crate) mod table_log;
 mod table_writer;
 

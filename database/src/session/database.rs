@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::Session;
 use super::deploy::{Makers, job_of_uid};
 use super::internal_table::TableGate;
+use super::job::blocking;
 use super::refill::Refilling;
 use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
 use crate::catalog::{Catalog, JobKind, JobRegistry, Relations};
@@ -22,6 +23,7 @@ use crate::config::{CheckpointSettings, Config};
 use crate::durable::DataDirectory;
 use crate::durable::catalog_log::CatalogLog;
 use crate::durable::format_catalog::{CatalogRecord, CatalogState};
+use crate::durable::reject_log::RejectedLog;
 use crate::durable::table_log::{Apply, TableLogs, Visible};
 use crate::memory::{self, GuardedPool};
 use crate::system::{RejectsConnector, rejects_relations};
@@ -63,6 +65,7 @@ pub struct Extensions {
 struct Durable {
     catalog: Mutex<CatalogLog>,
     tables: TableLogs,
+    rejected: Mutex<RejectedLog>,
     /// Given back when the server ends, however it ends.
     _directory: DataDirectory,
 }
@@ -248,6 +251,19 @@ impl Database {
         keep_rejects(self.0.engine.rejects(), name, relation, operator, at, rejects);
     }
 
+    /// Keeps over a restart what statements have rejected, and this job, which was one and has ended. Where it cannot be written
+    /// that is told, and the statement stands all the same.
+    pub(super) async fn keep_rejected(&self, job: Option<JobId>) {
+        let database = self.clone();
+        let write = move || match &database.0.durable {
+            Some(durable) => Ok(durable.rejected.lock().keep(job, database.0.engine.rejects())?),
+            None => Ok(()),
+        };
+        if let Err(error) = blocking(write).await {
+            tracing::warn!(%error, "rejected rows are not kept over a restart");
+        }
+    }
+
     /// Jobs that write to connectors and still run.
     pub fn running_inserts(&self) -> Vec<JobId> {
         let jobs = self.0.engine.jobs().into_iter().filter(|job| job.state == JobState::Running);
@@ -344,12 +360,13 @@ impl WeakDatabase {
 
 impl Durable {
     fn open(directory: DataDirectory, catalog: CatalogLog, engine: &Engine) -> Result<Self, SqlError> {
-        let engine = engine.clone();
+        let (engine, rejects) = (engine.clone(), Arc::clone(engine.rejects()));
         let apply: Apply = Box::new(move |table, delta, position| {
             Ok(Box::pin(engine.begin_insert(table, delta, position)?) as Visible)
         });
         let tables = TableLogs::open(&directory, apply)?;
-        Ok(Self { catalog: Mutex::new(catalog), tables, _directory: directory })
+        let rejected = Mutex::new(RejectedLog::open(&directory, &rejects)?);
+        Ok(Self { catalog: Mutex::new(catalog), tables, rejected, _directory: directory })
     }
 }
 

@@ -25,7 +25,11 @@ impl Session {
         wording: &Wording<'_>,
     ) -> Result<Outcome, SqlError> {
         match &target.kind {
-            RelationKind::InternalTable(table) => self.insert_internal(target, table, query).await,
+            RelationKind::InternalTable(table) => {
+                let outcome = self.insert_internal(target, table, query).await?;
+                self.database.keep_rejected(None).await;
+                Ok(outcome)
+            }
             RelationKind::ConnectorTable(_) => {
                 if self.settings.mode() == RuntimeMode::Batch {
                     let sink = open_sink(self.database.catalog(), target)?;
@@ -136,6 +140,7 @@ impl Session {
         self.database.written(run);
         let refused = rejects.counts.sink;
         self.database.keep_rejects(&job, Some(&target.name), "Sink", &mut rejects);
+        self.database.keep_rejected(None).await;
         let mut outcome = Outcome::done(format!("INSERT 0 {}", (count as u64).saturating_sub(refused)));
         if refused > 0 {
             outcome = outcome.with_notice(Notice::warning(format!("{refused} rows were refused by the table")));

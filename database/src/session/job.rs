@@ -120,6 +120,7 @@ impl JobGuard {
     pub(super) async fn finished(&self) -> Result<JobStatus, SqlError> {
         let status = check_end(self.database.engine().finished(self.job).await?)?;
         self.database.written(self.runs.iter().cloned());
+        self.database.keep_rejected(Some(self.job)).await;
         Ok(status)
     }
 

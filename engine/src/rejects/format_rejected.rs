@@ -1,4 +1,5 @@
-//! Persisted form 1 of rejected rows: a table of state of their job, one row an entry.
+//! Persisted form 1 of rejected rows: a table of state of their job, one row an entry; or, of those that no checkpoint has, an Arrow IPC
+//! stream of such a table, which besides has the name of who rejected them.
 //!
 //! Rows that have columns, which differ from operator to operator, are an Arrow IPC stream in a field of their own. Columns
 //! that are not known are left out, so that later releases may add some.
@@ -51,6 +52,35 @@ pub(crate) fn encode(entries: &[Arc<RejectEntry>]) -> Result<RecordBatch> {
         ),
         ("rows", Arc::new(BinaryArray::from_iter(rows))),
     ];
+    table_of(columns)
+}
+
+/// Entries as bytes, with the names of those who rejected them.
+///
+/// # Errors
+/// Where Arrow cannot write rows.
+pub fn to_bytes(entries: &[Arc<RejectEntry>]) -> Result<Vec<u8>> {
+    let names: StringArray = entries.iter().map(|entry| Some(&*entry.name)).collect();
+    let table = encode(entries)?;
+    let schema = table.schema();
+    let columns = schema.fields().iter().map(|field| field.name().as_str()).zip(table.columns().iter().cloned());
+    stream_of(&table_of(columns.chain([("name", Arc::new(names) as ArrayRef)]))?)
+}
+
+/// The entries of [`to_bytes`]. They are of no job any more.
+///
+/// # Errors
+/// Where the bytes are none, or of a later release.
+pub fn from_bytes(bytes: &[u8]) -> Result<Vec<RejectEntry>> {
+    let table = batch_of(bytes)?;
+    let names = table.column_by_name("name").and_then(|names| names.as_string_opt::<i32>());
+    let names = names.ok_or_else(|| damaged("no column \"name\""))?;
+    let mut entries = decode(None, &"".into(), &table)?;
+    entries.iter_mut().zip(names).for_each(|(entry, name)| entry.name = name.unwrap_or_default().into());
+    Ok(entries)
+}
+
+fn table_of<'a>(columns: impl IntoIterator<Item = (&'a str, ArrayRef)>) -> Result<RecordBatch> {
     // Which fields may be null must not depend on the entries: checkpoints tell changes of tables of one schema.
     let nullable = columns.into_iter().map(|(name, column)| (name, column, true));
     Ok(RecordBatch::try_from_iter_with_nullable(nullable)?)
@@ -60,7 +90,7 @@ pub(crate) fn encode(entries: &[Arc<RejectEntry>]) -> Result<RecordBatch> {
 ///
 /// # Errors
 /// Where it is none, or of a later release.
-pub(crate) fn decode(job: JobId, name: &Arc<str>, table: &RecordBatch) -> Result<Vec<RejectEntry>> {
+pub(crate) fn decode(job: Option<JobId>, name: &Arc<str>, table: &RecordBatch) -> Result<Vec<RejectEntry>> {
     let column = |name: &str, of: DataType| {
         let found = table.column_by_name(name).filter(|column| *column.data_type() == of);
         found.ok_or_else(|| damaged(&format!("no column \"{name}\"")))
@@ -86,7 +116,7 @@ pub(crate) fn decode(job: JobId, name: &Arc<str>, table: &RecordBatch) -> Result
         };
         entries.push(RejectEntry {
             number: 0,
-            job: Some(job),
+            job,
             name: Arc::clone(name),
             relation: text(relation).map(Into::into),
             operator: operator.value(row).into(),

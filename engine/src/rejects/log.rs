@@ -115,12 +115,19 @@ impl RejectLog {
 
     /// What the operators of a job rejected before a barrier, the oldest first.
     pub fn before(&self, job: JobId, barrier: Epoch) -> Vec<Arc<RejectEntry>> {
-        let state = self.state.lock();
-        let rings = RejectKind::ALL.iter().filter_map(|kind| state.rings.get(&(Some(job), *kind)));
-        let before = rings.flat_map(|ring| &ring.entries).filter(|entry| entry.origin.passed < barrier);
-        let mut before: Vec<_> = before.map(Arc::clone).collect();
-        before.sort_by_key(|entry| entry.number);
+        let mut before = self.of([Some(job)]);
+        before.retain(|entry| entry.origin.passed < barrier);
         before
+    }
+
+    /// What these jobs rejected, `None` stands for statements that were no jobs; the oldest first.
+    pub fn of(&self, jobs: impl IntoIterator<Item = Option<JobId>>) -> Vec<Arc<RejectEntry>> {
+        let state = self.state.lock();
+        let keys = jobs.into_iter().flat_map(|job| RejectKind::ALL.map(|kind| (job, kind)));
+        let rings = keys.filter_map(|key| state.rings.get(&key));
+        let mut entries: Vec<_> = rings.flat_map(|ring| &ring.entries).map(Arc::clone).collect();
+        entries.sort_by_key(|entry| entry.number);
+        entries
     }
 
     fn add_to(&self, state: &mut State, mut entry: RejectEntry) {

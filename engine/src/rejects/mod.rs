@@ -5,7 +5,7 @@
 //! window, or where a sink refuses it. It is counted always, and kept with the reason within a bound: the log is for people,
 //! not a queue that nothing is lost from. How a batch that fails becomes the rows that fail is in [`narrow`].
 
-pub(crate) mod format_rejected;
+pub mod format_rejected;
 mod log;
 mod narrow;
 #[cfg(test)]

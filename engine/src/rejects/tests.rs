@@ -129,7 +129,7 @@ fn a_job_goes_back_to_what_it_had_rejected_before_a_barrier() {
     log.add(at(5, entry(1, RejectKind::Late, 0, 3)));
     log.add(at(0, entry(2, RejectKind::Bad, 0, 1)));
     let saved = format_rejected::encode(&log.before(JobId(1), Epoch(5))).unwrap();
-    let back = format_rejected::decode(JobId(1), &"job".into(), &saved).unwrap();
+    let back = format_rejected::decode(Some(JobId(1)), &"job".into(), &saved).unwrap();
     let first = RejectOrigin { node: "filter-1".into(), passed: Epoch(0), restored: true };
     assert!(back.len() == 2 && back.iter().all(|entry| entry.origin == first));
     let RejectedContent::Rows(rows) = &back[0].rejected.content else { panic!("a record") };
@@ -144,7 +144,7 @@ fn a_job_goes_back_to_what_it_had_rejected_before_a_barrier() {
     assert_eq!(log.entries(RejectKind::Late).len(), 0, "of the job that is over");
 
     let broken = saved.project(&[0, 1]).unwrap();
-    assert!(format_rejected::decode(JobId(1), &"job".into(), &broken).is_err());
+    assert!(format_rejected::decode(Some(JobId(1)), &"job".into(), &broken).is_err());
 }
 
 #[test]

@@ -338,7 +338,7 @@ impl Assembly<'_> {
             OperatorSpec::ViewSource(spec) => {
                 let feed = self.feeds.get(&node.id.0).and_then(|feeds| feeds.get(shard)).map(Arc::clone);
                 let feed = feed.ok_or_else(|| EngineError::Internal("a view without a feed".into()))?;
-                NodeKind::View(Box::new(ViewReader::new(spec, node.edge.changelog, feed)))
+                NodeKind::View(Box::new(ViewReader::new(spec, feed)))
             }
             OperatorSpec::Materialize(spec) => {
                 let (schema, key) = (Arc::clone(&node.edge.schema), node.edge.stream_key.as_deref());

@@ -164,7 +164,7 @@ pub(super) fn rejected(job: JobId, name: &str, saved: &SavedJob) -> Vec<RejectEn
     let name: Arc<str> = name.into();
     let tables = saved.states.iter().filter(|((operator, _), _)| operator == REJECTED);
     let batches = tables.flat_map(|(_, state)| &state.tables);
-    let entries = batches.flat_map(|(_, rows)| match format_rejected::decode(job, &name, rows) {
+    let entries = batches.flat_map(|(_, rows)| match format_rejected::decode(Some(job), &name, rows) {
         Ok(entries) => entries,
         Err(error) => {
             tracing::warn!(%name, %error, "rejected rows cannot be read");

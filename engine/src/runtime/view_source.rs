@@ -4,24 +4,21 @@
 //! view after it: deltas, watermarks, barriers and the end. One that goes on without having followed the view gets, instead of
 //! the rows, what has changed among them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter_record_batch;
 use parking_lot::Mutex;
 
+use super::catch_up::Before;
 use super::materialize::END;
 use super::ring::Ring;
 use super::shared::Progress;
 use super::signal::Signal;
 use super::watermark::SourceWatermarks;
-use crate::checkpoint::fingerprint::fingerprints;
-use crate::error::{EngineError, Result};
-use crate::message::{BATCH_ROWS, Delta, Message};
+use crate::error::Result;
+use crate::message::{Delta, Message};
 use crate::pieces::Piece;
-use crate::plan::{ChangelogMode, ViewSourceSpec};
+use crate::plan::ViewSourceSpec;
 use crate::time::{EventTime, ProcessingTime};
 use crate::view::ViewVersion;
 
@@ -53,12 +50,9 @@ impl Feed {
 
 /// The node that reads a feed.
 pub(super) struct ViewReader {
-    /// The view, for people.
-    name: String,
-    changelog: ChangelogMode,
     feed: Arc<Feed>,
     /// The rows that it had read, where it goes on and the view has gone on without it.
-    before: Option<Vec<RecordBatch>>,
+    before: Option<Before>,
     /// What has changed since, and is still to be read.
     changes: VecDeque<Delta>,
     /// The chunks of the start that are still to be read.
@@ -75,10 +69,8 @@ pub(super) struct ViewReader {
 }
 
 impl ViewReader {
-    pub(super) fn new(spec: &ViewSourceSpec, changelog: ChangelogMode, feed: Arc<Feed>) -> Self {
+    pub(super) fn new(spec: &ViewSourceSpec, feed: Arc<Feed>) -> Self {
         Self {
-            name: spec.name.clone(),
-            changelog,
             feed,
             before: None,
             changes: VecDeque::new(),
@@ -93,8 +85,10 @@ impl ViewReader {
     }
 
     /// Where the view has gone on without the reader: the rows that it had read.
-    pub(super) fn catch_up_from(&mut self, before: Vec<RecordBatch>) {
+    pub(super) fn catch_up_from(&mut self, before: Before) {
         self.before = Some(before);
+        // What had ended on this shard may have gone on there, and is told to have ended again where it has not.
+        self.restored = Some(false);
     }
 
     /// Takes up to about `rows_max` rows, or up to a barrier; appends what it means to `out`.
@@ -110,7 +104,7 @@ impl ViewReader {
         if let Some(version) = self.feed.snapshot.lock().take() {
             match self.before.take() {
                 None => self.chunks.extend(version.chunks.iter().cloned()),
-                Some(before) => self.changes.extend(self.changed(&before, &version)?),
+                Some(before) => self.changes.extend(before.changes(&version)?),
             }
         }
         let mut rows = 0;
@@ -130,24 +124,6 @@ impl ViewReader {
             }
         }
         Ok(())
-    }
-
-    /// What has changed among the rows of the view, which the reader had read.
-    ///
-    /// # Errors
-    /// Where rows are gone of a view that only adds some: it is another one than the reader knows.
-    fn changed(&self, before: &[RecordBatch], now: &ViewVersion) -> Result<Vec<Delta>> {
-        let (gone, new) = difference(before, now)?;
-        if self.changelog == ChangelogMode::Append && !gone.is_empty() {
-            let message = format!("rows that were read of \"{}\" are not in it any more: make the job anew", self.name);
-            return Err(EngineError::Unsupported(message));
-        }
-        let retract = |batch: RecordBatch| {
-            let all = BooleanBuffer::new_set(batch.num_rows());
-            Delta::signed(batch, all)
-        };
-        let all = gone.into_iter().map(retract).chain(new.into_iter().map(Delta::append));
-        Ok(all.flat_map(in_batches).collect())
     }
 
     /// Whether rows of the start, or what has changed among them, are still to be read.
@@ -260,45 +236,4 @@ impl ViewReader {
     pub(super) fn close(&self) {
         self.feed.ring.close();
     }
-}
-
-/// The rows that are gone of those before, and those that are new. An update is both.
-///
-/// # Errors
-/// Where a column has a type by which rows cannot be told apart.
-fn difference(before: &[RecordBatch], now: &ViewVersion) -> Result<(Vec<RecordBatch>, Vec<RecordBatch>)> {
-    let prints_of = |batch: &RecordBatch| {
-        let prints = fingerprints(std::slice::from_ref(batch));
-        prints.ok_or_else(|| EngineError::Unsupported("rows of such columns cannot be compared".into()))
-    };
-    let mut copies: HashMap<u128, usize> = HashMap::new();
-    for batch in before {
-        prints_of(batch)?.into_iter().for_each(|print| *copies.entry(print).or_default() += 1);
-    }
-    let mut take = |print: u128| match copies.get_mut(&print).filter(|copies| **copies > 0) {
-        Some(copies) => {
-            *copies -= 1;
-            true
-        }
-        None => false,
-    };
-    let mut new = Vec::new();
-    for chunk in &now.chunks {
-        let rows = chunk.live_batch()?;
-        let fresh: BooleanArray = prints_of(&rows)?.into_iter().map(|print| Some(!take(print))).collect();
-        new.push(filter_record_batch(&rows, &fresh)?);
-    }
-    let mut gone = Vec::new();
-    for batch in before {
-        let left: BooleanArray = prints_of(batch)?.into_iter().map(|print| Some(take(print))).collect();
-        gone.push(filter_record_batch(batch, &left)?);
-    }
-    [&mut gone, &mut new].into_iter().for_each(|batches| batches.retain(|batch| batch.num_rows() > 0));
-    Ok((gone, new))
-}
-
-/// A delta in pieces of the usual size.
-fn in_batches(delta: Delta) -> impl Iterator<Item = Delta> {
-    let rows = delta.rows();
-    (0..rows).step_by(BATCH_ROWS).map(move |start| delta.slice(start, BATCH_ROWS.min(rows - start)))
 }

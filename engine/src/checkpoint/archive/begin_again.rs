@@ -47,3 +47,89 @@ impl Kept {
         manifest.jobs.iter().any(|job| self.begun.get(&job.uid).is_some_and(|begun| manifest.epoch <= *begun))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed assertion of a test.
+
+    use std::sync::Arc;
+
+    use super::Archive;
+    use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+    use crate::error::{EngineError, Result};
+    use crate::ports::{MemoryStateStore, StateStore};
+
+    /// A store that does not answer when manifest 2 is written; `arrives`: it is there all the same.
+    #[derive(Debug)]
+    struct Silent {
+        inner: MemoryStateStore,
+        arrives: bool,
+    }
+
+    impl StateStore for Silent {
+        fn put(&self, path: &str, bytes: &[u8]) -> Result<()> {
+            self.inner.put(path, bytes)
+        }
+
+        fn put_if_absent(&self, path: &str, bytes: &[u8]) -> Result<bool> {
+            if path.ends_with("-000000000002.json") && bytes.len() > 100 {
+                if self.arrives {
+                    self.inner.put_if_absent(path, bytes)?;
+                }
+                return Err(EngineError::io("the store", "no answer"));
+            }
+            self.inner.put_if_absent(path, bytes)
+        }
+
+        fn get(&self, path: &str) -> Result<Option<Vec<u8>>> {
+            self.inner.get(path)
+        }
+
+        fn list(&self, prefix: &str) -> Result<Vec<String>> {
+            self.inner.list(prefix)
+        }
+
+        fn delete(&self, path: &str) -> Result<()> {
+            self.inner.delete(path)
+        }
+
+        fn describe(&self) -> String {
+            "silent".into()
+        }
+    }
+
+    fn save(archive: &Archive, uid: &str, epoch: u64) -> Result<u64> {
+        let (uid, name, plan) = (uid.to_owned(), String::new(), String::new());
+        let mut manifest = Manifest::new(1, epoch, 0, 1);
+        manifest.jobs = vec![JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() }];
+        archive.save(manifest, Vec::new())
+    }
+
+    #[test]
+    fn what_was_not_answered_counts_if_it_is_there_and_never_comes_late() {
+        for arrives in [false, true] {
+            let silent = Arc::new(Silent { inner: MemoryStateStore::default(), arrives });
+            let store: Arc<dyn StateStore> = Arc::<Silent>::clone(&silent);
+            let uids = ["a".to_owned()];
+            let archive = Archive::open(Arc::clone(&store), None).unwrap();
+            save(&archive, "a", 1).unwrap();
+            save(&archive, "a", 2).unwrap_err();
+            archive.begin_again(&uids, 3).unwrap();
+            let newest = if arrives { 2 } else { 1 };
+            assert_eq!(archive.recover(&uids).unwrap()["a"].epoch, newest);
+            // The write comes late.
+            let path = store.list("manifests/").unwrap().pop().unwrap();
+            assert!(!silent.inner.put_if_absent(&path, &Manifest::new(1, 9, 0, 1).encode().unwrap()).unwrap());
+            // One that was being written meanwhile counts for nobody; those of others and later ones do.
+            assert!(save(&archive, "a", 3).unwrap_err().to_string().contains("started again"));
+            save(&archive, "b", 3).unwrap();
+            assert_eq!(archive.recover(&uids).unwrap()["a"].epoch, newest);
+            archive.begin_again(&uids, 3).unwrap();
+            drop(archive);
+            let archive = Archive::open(Arc::clone(&store), None).unwrap();
+            assert_eq!(archive.recover(&uids).unwrap()["a"].epoch, newest);
+            save(&archive, "a", 4).unwrap();
+            assert_eq!(archive.recover(&uids).unwrap()["a"].epoch, 4);
+        }
+    }
+}
