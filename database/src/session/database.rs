@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use millstream_engine::message::{Delta, Sign};
 use millstream_engine::plan::RelationId;
 use millstream_engine::ports::Connector;
-use millstream_engine::rejects::{RejectLimits, Rejects};
+use millstream_engine::rejects::RejectLimits;
 use millstream_engine::runtime::{CheckpointConfig, Engine, EngineConfig, JobId, JobState, MemoryGuard, Owner};
 use millstream_sql::error::out_of_memory;
 use millstream_sql::{NativeFunction, SqlError, SqlState};
@@ -15,9 +15,8 @@ use parking_lot::Mutex;
 use super::Session;
 use super::deploy::{Makers, job_of_uid};
 use super::internal_table::TableGate;
-use super::job::blocking;
 use super::refill::Refilling;
-use crate::batch::{BatchRuntime, ReadNotes, Scans, keep_rejects};
+use crate::batch::{BatchRuntime, ReadNotes, Scans};
 use crate::catalog::{Catalog, JobKind, JobRegistry, Relations};
 use crate::config::{CheckpointSettings, Config};
 use crate::durable::DataDirectory;
@@ -245,23 +244,9 @@ impl Database {
         }
     }
 
-    /// Keeps what a statement that is no job has rejected.
-    pub(super) fn keep_rejects(&self, name: &str, relation: Option<&str>, operator: &str, rejects: &mut Rejects) {
-        let at = self.0.engine.config().clock.now();
-        keep_rejects(self.0.engine.rejects(), name, relation, operator, at, rejects);
-    }
-
-    /// Keeps over a restart what statements have rejected, and this job, which was one and has ended. Where it cannot be written
-    /// that is told, and the statement stands all the same.
-    pub(super) async fn keep_rejected(&self, job: Option<JobId>) {
-        let database = self.clone();
-        let write = move || match &database.0.durable {
-            Some(durable) => Ok(durable.rejected.lock().keep(job, database.0.engine.rejects())?),
-            None => Ok(()),
-        };
-        if let Err(error) = blocking(write).await {
-            tracing::warn!(%error, "rejected rows are not kept over a restart");
-        }
+    /// Where rejected rows are kept over a restart.
+    pub(super) fn rejected_log(&self) -> Option<&Mutex<RejectedLog>> {
+        self.0.durable.as_ref().map(|durable| &durable.rejected)
     }
 
     /// Jobs that write to connectors and still run.

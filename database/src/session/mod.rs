@@ -31,6 +31,7 @@ mod parameters;
 mod query;
 mod recovery;
 mod refill;
+mod rejected;
 mod replace;
 mod restart;
 mod settings;
