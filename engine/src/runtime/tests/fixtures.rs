@@ -10,8 +10,10 @@ use super::harness::*;
 use super::rejects::divides;
 use crate::plan::Partitioning;
 use crate::ports::{MemoryStateStore, StateStore};
-use crate::rejects::{OnError, RejectKind};
+use crate::rejects::format_rejected::{from_bytes, to_bytes};
+use crate::rejects::{OnError, RejectEntry, RejectKind, RejectOrigin, Rejected, RejectedContent};
 use crate::runtime::{JobPolicy, JobRequest, Member, MemberKind, Restore, Simulation};
+use crate::time::ProcessingTime;
 
 fn place(fixture: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture)
@@ -123,6 +125,44 @@ fn rejected_rows_of_form_1_are_there_again() {
         live.rows(0, [0]);
         simulation.run().unwrap();
         assert_eq!(rejected(&simulation), 3);
+    }
+}
+
+#[test]
+fn rejected_rows_of_statements_of_form_1_are_read() {
+    let file = place("rejected-statements-v1");
+    let entry = |kind, content, place: Option<&str>| RejectEntry {
+        number: 0,
+        job: None,
+        name: "insert into kept".into(),
+        relation: Some("orders".into()),
+        operator: "Sink".into(),
+        at: ProcessingTime(7),
+        rejected: Rejected { kind, content, reason: "why".into(), place: place.map(str::to_owned) },
+        origin: RejectOrigin::default(),
+    };
+    let record = RejectedContent::Record("no json".into());
+    let written = [
+        entry(RejectKind::Bad, record, Some("a.json:2")),
+        entry(RejectKind::Sink, RejectedContent::Rows(batch([3, 4])), None),
+    ];
+    if !file.exists() && std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&file, to_bytes(&written.clone().map(Arc::new)).unwrap()).unwrap();
+    }
+    let bytes = std::fs::read(&file).unwrap();
+    let read = from_bytes(&bytes).unwrap();
+    assert_eq!(read.len(), 2);
+    for (read, written) in read.iter().zip(&written) {
+        assert_eq!(format!("{:?}", read.rejected), format!("{:?}", written.rejected));
+        assert_eq!((&read.name, &read.relation, &read.operator), (&written.name, &written.relation, &written.operator));
+        assert_eq!((read.job, read.at), (None, written.at));
+    }
+    // Whatever is changed in it, it is an error or other rows, and no panic.
+    for at in (0..bytes.len()).step_by(7) {
+        let mut broken = bytes.clone();
+        broken[at] ^= 0x55;
+        drop(from_bytes(&broken));
+        drop(from_bytes(&bytes[..at]));
     }
 }
 
