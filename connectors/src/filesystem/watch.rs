@@ -13,6 +13,7 @@ use millstream_engine::time::ProcessingTime;
 
 use super::cut::Part;
 use super::format_offset::{Position, WatchOffset, read_watch, write_watch};
+use super::listing::Listed;
 use super::scan::{FileScan, OpenFile};
 
 /// See the module.
@@ -44,13 +45,22 @@ impl Watch {
         }
     }
 
-    /// Finds the files that were not read yet.
+    /// Finds the files that were not read yet. While a directory is listed files may come, of which the listing has some and not
+    /// others that came before them: a second one has those, so that none is read after a younger one.
     fn look(&mut self) -> Result<()> {
+        let found = self.unread()?;
+        let Some(youngest) = found.last() else { return Ok(()) };
+        let again = self.unread()?;
+        self.waiting = again.into_iter().take_while(|file| file <= youngest).map(|file| file.path).collect();
+        Ok(())
+    }
+
+    /// The files that were not read yet, the oldest first.
+    fn unread(&self) -> Result<Vec<Listed>> {
         let mut files = self.scan.table().location.list_present()?;
         files.retain(|file| file.path.to_str().is_some_and(|path| !self.offset.done.contains(path)));
         files.sort();
-        self.waiting = files.into_iter().map(|file| file.path).collect();
-        Ok(())
+        Ok(files)
     }
 
     /// Opens the next file. False where none waits.
