@@ -6,7 +6,8 @@
 //! DATA/tables/<id>.log      the changes of one internal table: [`format_table`]
 //! DATA/rejected/rejected.log  rows that statements have rejected: [`reject_log`]
 //! ```
-//! All logs are framed alike ([`format_log`], [`log`]): a torn end is cut off, damage is an error that names the file.
+//! All logs are framed alike ([`format_log`], [`log`]): a torn end is cut off, damage is an error that names the file, but of
+//! rejected rows, which are put aside.
 //! [`catalog_log`] and [`table_log`] write before a statement answers; [`crate::session`] plays them back at the start.
 
 #[cfg(test)]

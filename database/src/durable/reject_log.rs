@@ -49,9 +49,8 @@ impl RejectedLog {
         };
         let count = entries.len();
         entries.into_iter().for_each(|entry| rejects.add(entry));
-        let jobs = BTreeSet::from([None]);
-        let last = rejects.of(jobs.iter().copied()).last().map_or(0, |entry| entry.number);
-        Ok(Self { log, path, entries: count, last, jobs })
+        let last = rejects.last(None).unwrap_or(0);
+        Ok(Self { log, path, entries: count, last, jobs: BTreeSet::from([None]) })
     }
 
     /// Writes what was rejected since the last call by statements that were no jobs, or by this job, which has ended.

@@ -17,6 +17,10 @@ impl Database {
     /// Keeps over a restart what statements have rejected, and this job, which was one and has ended. Where it cannot be written
     /// that is told, and the statement stands all the same.
     pub(super) async fn keep_rejected(&self, job: Option<JobId>) {
+        // What every other statement comes to.
+        if [None, job].into_iter().all(|of| self.engine().rejects().last(of).is_none()) {
+            return;
+        }
         let database = self.clone();
         let write = move || match database.rejected_log() {
             Some(log) => Ok(log.lock().keep(job, database.engine().rejects())?),

@@ -48,8 +48,6 @@ struct Remade {
     relation: Relation,
     job: JobId,
     plan: JobPlan,
-    /// Its last filter stays above the state, whatever the settings are.
-    filter_above_state: bool,
     /// A task follows the job already.
     followed: bool,
 }
@@ -180,10 +178,10 @@ impl Carried {
     /// Notes durably what the view is to be, where that is kept: before anything is stopped, so that all is as it was where it
     /// cannot be written. Gives what was noted of it.
     fn write_definition(&self, remade: &[Remade]) -> Result<Option<RelationEntry>, SqlError> {
-        let Some(Remade { relation, job, filter_above_state, .. }) = remade.first() else { return Ok(None) };
+        let Some(Remade { relation, job, plan, .. }) = remade.first() else { return Ok(None) };
         let before = self.database.kept_catalog().relations.into_iter().find(|entry| entry.id == relation.id.0);
         let (id, statement, mut settings) = (relation.id.0, relation.definition.clone(), self.settings.clone());
-        match filter_above_state {
+        match plan.queries.iter().any(|(query, _)| query.streaming.filter_above_state) {
             true => settings.insert(FILTER_ABOVE_STATE.to_owned(), "on".to_owned()),
             false => settings.remove(FILTER_ABOVE_STATE),
         };
@@ -205,12 +203,13 @@ impl Carried {
     async fn remade(&self, mut relation: Relation, query: BoundQuery) -> Result<Remade, SqlError> {
         let before = self.database.makers().lock().maker_of(relation.id);
         let (database, of) = (self.database.clone(), relation.clone());
-        let New { query, dataflow, .. } = blocking(move || New::of(&database, &of, query, before)).await?;
+        // Those behind the view are made anew: nothing of them is kept by another plan.
+        let kept = before.filter(|_| relation.id == self.old.id);
+        let New { query, dataflow, .. } = blocking(move || New::of(&database, &of, query, kept)).await?;
         fill_view_properties(&mut relation.kind, &dataflow);
         if let RelationKind::MaterializedView { streaming, .. } = &mut relation.kind {
             *streaming = query.streaming;
         }
-        let filter_above_state = query.streaming.filter_above_state;
         let plan = JobPlan::of_view(&relation, query);
         let job = before.unwrap_or_else(|| self.database.engine().new_job());
         let followed = match self.database.jobs().supervised().get(&job) {
@@ -218,7 +217,7 @@ impl Carried {
             Some(Supervision::None | Supervision::Waiting { .. }) => true,
             Some(Supervision::GaveUp { .. } | Supervision::Paused { .. } | Supervision::Stopped) => false,
         };
-        Ok(Remade { relation, job, plan, filter_above_state, followed })
+        Ok(Remade { relation, job, plan, followed })
     }
 
     /// A relation that reads the view, bound again; `None`: it has no job.
@@ -302,7 +301,7 @@ impl Carried {
     fn put(&self, guard: &DdlGuard<'_>, remade: Vec<Remade>) {
         let database = &self.database;
         let kept = database.kept_catalog().relations;
-        for Remade { relation, job, plan, followed, .. } in remade {
+        for Remade { relation, job, plan, followed } in remade {
             let rested =
                 |entry: &&RelationEntry| entry.id == relation.id.0 && (entry.stopped || entry.failed.is_some());
             if kept.iter().any(|entry| rested(&entry))

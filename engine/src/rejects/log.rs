@@ -130,6 +130,13 @@ impl RejectLog {
         entries
     }
 
+    /// The number of the last entry of a job, or of statements that were none; `None`: there is none.
+    pub fn last(&self, job: Option<JobId>) -> Option<u64> {
+        let state = self.state.lock();
+        let rings = RejectKind::ALL.iter().filter_map(|kind| state.rings.get(&(job, *kind)));
+        rings.filter_map(|ring| ring.entries.back()).map(|entry| entry.number).max()
+    }
+
     fn add_to(&self, state: &mut State, mut entry: RejectEntry) {
         let key = (entry.job, entry.rejected.kind);
         entry.rejected.content.keep_last(self.limits.job_rows.min(self.limits.rows));

@@ -1,8 +1,7 @@
 //! [`Fence`]: a place in a plan that no filter is pushed through and above which no column is found to be needless. It is there
-//! while the plan is optimised, and only where the last filter of a query is to stay above the state of what it filters: so that
+//! while the plan is optimised (DataFusion does neither through a node that does not say that it may), and only where the last filter of a query is to stay above the state of what it filters: so that
 //! the state is the same whatever the filter is.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,10 +33,6 @@ impl UserDefinedLogicalNodeCore for Fence {
 
     fn expressions(&self) -> Vec<Expr> {
         Vec::new()
-    }
-
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        self.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -55,7 +55,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::Archive;
-    use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+    use crate::checkpoint::archive::owner::tests::save;
+    use crate::checkpoint::format_manifest::Manifest;
     use crate::error::{EngineError, Result};
     use crate::ports::{MemoryStateStore, StateStore};
 
@@ -96,13 +97,6 @@ mod tests {
         fn describe(&self) -> String {
             "silent".into()
         }
-    }
-
-    fn save(archive: &Archive, uid: &str, epoch: u64) -> Result<u64> {
-        let (uid, name, plan) = (uid.to_owned(), String::new(), String::new());
-        let mut manifest = Manifest::new(1, epoch, 0, 1);
-        manifest.jobs = vec![JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() }];
-        archive.save(manifest, Vec::new())
     }
 
     #[test]

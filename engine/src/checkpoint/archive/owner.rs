@@ -101,7 +101,7 @@ pub(super) fn note_newest(store: &dyn StateStore, path: Option<&str>) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used)] // A failed assertion of a test.
 
     use std::sync::Arc;
@@ -109,28 +109,19 @@ mod tests {
     use super::{NEWEST, Owner};
     use crate::checkpoint::archive::Archive;
     use crate::checkpoint::format_manifest::{JobRecord, Manifest};
+    use crate::error::Result;
     use crate::ports::{MemoryStateStore, StateStore};
 
     fn owner(id: &str, returns: bool) -> Option<Owner> {
         Some(Owner { id: id.to_owned(), returns, writes: |uid| uid.starts_with("insert-") })
     }
 
-    /// A checkpoint of one job without state.
-    fn save(archive: &Archive, uid: &str, epoch: u64) {
+    /// Makes a checkpoint of one job without state.
+    pub(in crate::checkpoint::archive) fn save(archive: &Archive, uid: &str, epoch: u64) -> Result<u64> {
         let (uid, name, plan) = (uid.to_owned(), String::new(), String::new());
-        let jobs = vec![JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() }];
-        let manifest = Manifest {
-            version: 2,
-            generation: 0,
-            sequence: 0,
-            epoch,
-            created_us: 0,
-            shards: 1,
-            key_groups: 1,
-            jobs,
-            runs: Vec::new(),
-        };
-        archive.save(manifest, Vec::new()).unwrap();
+        let mut manifest = Manifest::new(1, epoch, 0, 1);
+        manifest.jobs = vec![JobRecord { uid, name, plan, inserted: 0, base_epoch: 0, nodes: Vec::new() }];
+        archive.save(manifest, Vec::new())
     }
 
     #[test]
@@ -151,8 +142,8 @@ mod tests {
             let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
             let open = || Archive::open(Arc::clone(&store), owner("a", false));
             let archive = open().unwrap();
-            save(&archive, uid, 1);
-            save(&archive, uid, 2);
+            save(&archive, uid, 1).unwrap();
+            save(&archive, uid, 2).unwrap();
             drop(archive);
             let newest = String::from_utf8(store.get(NEWEST).unwrap().unwrap()).unwrap();
             let manifest = store.get(&newest).unwrap().unwrap();
@@ -173,7 +164,7 @@ mod tests {
         let store: Arc<dyn StateStore> = Arc::new(MemoryStateStore::default());
         let open = || Archive::open(Arc::clone(&store), owner("a", false));
         let archive = open().unwrap();
-        save(&archive, "insert-1", 1);
+        save(&archive, "insert-1", 1).unwrap();
         archive.clean(&[].into(), 1).unwrap();
         drop(archive);
         assert_eq!(store.list("manifests/").unwrap(), Vec::<String>::new());
